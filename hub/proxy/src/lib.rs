@@ -1,0 +1,1 @@
+//! Reverse proxy of Carrel: a route table, HTTP streaming and websockets.

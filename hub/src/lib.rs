@@ -1,0 +1,1 @@
+//! The Hub: login, pages, REST API, OAuth provider, servers of users.

@@ -1,0 +1,1 @@
+//! Prebuilt crates that every cell sees without set-up.

@@ -1,0 +1,1 @@
+//! What every cell links: variable store, display, panic guard.

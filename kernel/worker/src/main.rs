@@ -1,0 +1,2 @@
+//! The process that loads and runs compiled cells.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Runs one user's server somewhere: local processes, later pods.

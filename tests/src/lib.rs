@@ -1,0 +1,1 @@
+//! Black-box tests of the whole path: HTTP, ZeroMQ and a browser only.

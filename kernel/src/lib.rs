@@ -1,1 +1,2 @@
 //! A Jupyter kernel for Rust.
+pub mod engine;

@@ -1,1 +1,90 @@
-//! Runs one user's server somewhere: local processes, later pods.
+//! Runs one user's server somewhere; knows no HTTP handler, no database and no type of the Hub.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+use url::Url;
+
+/// What the Hub asks a [`Spawner`] to start: one server of one user.
+#[derive(Debug, Clone)]
+pub struct StartRequest {
+    /// Name of the user, unescaped.
+    pub user: String,
+    /// Name of the server; empty for the default server.
+    pub server: String,
+    /// Base URL of the server, `/user/<escaped>/` or `/user/<escaped>/<server>/`.
+    pub prefix: String,
+    /// `JUPYTERHUB_*` of the server; the spawner adds `JUPYTERHUB_SERVICE_URL` and what it alone knows.
+    pub environment: BTreeMap<String, String>,
+    /// What the user chose in the spawn form or sent in the API's body.
+    pub user_options: serde_json::Map<String, serde_json::Value>,
+    /// Random name of this start, written down by the Hub before the call: a server whose state was never
+    /// saved is found again by it.
+    pub start_id: String,
+}
+
+/// Where a server runs, as the spawner wrote it; the Hub stores it and hands it back after a restart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SpawnerState(pub serde_json::Value);
+
+/// A server that runs; it need not answer HTTP yet.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// Where the proxy reaches it, without the prefix: `http://127.0.0.1:41231`.
+    pub url: Url,
+    pub state: SpawnerState,
+}
+
+/// What a start reports while it goes on.
+#[derive(Debug, Clone)]
+pub enum StartEvent {
+    /// A line for the person who waits, with progress in percent (0 to 100).
+    Progress { progress: u8, message: String },
+    /// State worth saving at once: with it the server can be adopted or stopped after a crash of the Hub.
+    State(SpawnerState),
+}
+
+/// Whether a server lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Poll {
+    Running,
+    /// It ended; `reason` says how, for people: "exited with status 1", with the log's last lines.
+    Stopped { reason: String },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The start failed for a reason that its user or administrator can act on.
+    #[error("{0}")]
+    Start(String),
+    #[error("could not {attempted}")]
+    Io {
+        attempted: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The stored state does not read as this spawner's.
+    #[error("the stored spawner state does not read: {0}")]
+    State(String),
+}
+
+/// Starts, watches and stops servers. One spawner serves all users of a Hub.
+#[async_trait]
+pub trait Spawner: Send + Sync {
+    /// Starts a server; returns when it runs. Dropping the future cancels the start and leaves nothing running.
+    async fn start(&self, request: &StartRequest, events: UnboundedSender<StartEvent>) -> Result<Started, Error>;
+
+    /// Finds a server whose start was interrupted before its state was saved.
+    async fn adopt(&self, request_start_id: &str) -> Result<Option<Started>, Error>;
+
+    async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error>;
+
+    /// Ends the server and waits until it is gone; a server that is gone already is no error.
+    async fn stop(&self, state: &SpawnerState) -> Result<(), Error>;
+
+    /// The last lines of the server's own log, for error pages and logs; empty where there are none.
+    async fn log_tail(&self, state: &SpawnerState, lines: usize) -> String;
+}

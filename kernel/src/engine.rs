@@ -1,0 +1,85 @@
+//! The boundary between the protocol and evaluation: everything that knows a compiler sits behind [`Engine`].
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot};
+
+/// One cell to evaluate.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// Execution count shown as `In [n]`; errors name it as `Cell [n]:line:col`.
+    pub number: u32,
+    pub code: String,
+    /// Whether the frontend answers `input_request`.
+    pub allow_stdin: bool,
+}
+
+/// A MIME bundle: `data` by MIME type, `metadata` beside it.
+#[derive(Debug, Clone, Default)]
+pub struct MimeBundle {
+    pub data: Map<String, Value>,
+    pub metadata: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamName {
+    Stdout,
+    Stderr,
+}
+
+/// What a running cell sends out, in order.
+#[derive(Debug)]
+pub enum Output {
+    Stream { name: StreamName, text: String },
+    Display { bundle: MimeBundle, display_id: Option<String>, update: bool },
+    /// The value of the last expression.
+    Result { bundle: MimeBundle },
+    ClearOutput { wait: bool },
+    /// The cell waits for a line from the person; dropping `reply` means that none comes.
+    Input { prompt: String, password: bool, reply: oneshot::Sender<String> },
+    Comm { kind: CommKind, comm_id: String, target_name: Option<String>, data: Value, metadata: Value, buffers: Vec<Bytes> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommKind {
+    Open,
+    Message,
+    Close,
+}
+
+/// How a cell ended. A failure of user code is a value, never an `Err`.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    Ok,
+    Failed(Failure),
+}
+
+/// The body of an `error` message.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// `panic`, `compile error`, `Error` (a `?` at top level), `Interrupted`, `worker died`.
+    pub ename: String,
+    pub evalue: String,
+    /// Lines with ANSI colours.
+    pub traceback: Vec<String>,
+}
+
+/// Evaluates cells, one at a time. Safe to share: `interrupt` is called while `execute` runs.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Starts what can start before the first cell; errors are kept and shown with the first cell.
+    async fn warm_up(&self);
+
+    /// Runs one cell to its end. All of its outputs were sent when this returns.
+    async fn execute(&self, cell: &Cell, outputs: mpsc::UnboundedSender<Output>) -> Outcome;
+
+    /// Evaluates one expression for `user_expressions`: a MIME bundle, or the failure.
+    async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure>;
+
+    /// Asks the running cell to stop; returns at once.
+    fn interrupt(&self);
+
+    /// Ends the worker; nothing of it is left running.
+    async fn shutdown(&self);
+}

@@ -31,14 +31,36 @@ pub enum StreamName {
 /// What a running cell sends out, in order.
 #[derive(Debug)]
 pub enum Output {
-    Stream { name: StreamName, text: String },
-    Display { bundle: MimeBundle, display_id: Option<String>, update: bool },
+    Stream {
+        name: StreamName,
+        text: String,
+    },
+    Display {
+        bundle: MimeBundle,
+        display_id: Option<String>,
+        update: bool,
+    },
     /// The value of the last expression.
-    Result { bundle: MimeBundle },
-    ClearOutput { wait: bool },
+    Result {
+        bundle: MimeBundle,
+    },
+    ClearOutput {
+        wait: bool,
+    },
     /// The cell waits for a line from the person; dropping `reply` means that none comes.
-    Input { prompt: String, password: bool, reply: oneshot::Sender<String> },
-    Comm { kind: CommKind, comm_id: String, target_name: Option<String>, data: Value, metadata: Value, buffers: Vec<Bytes> },
+    Input {
+        prompt: String,
+        password: bool,
+        reply: oneshot::Sender<String>,
+    },
+    Comm {
+        kind: CommKind,
+        comm_id: String,
+        target_name: Option<String>,
+        data: Value,
+        metadata: Value,
+        buffers: Vec<Bytes>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

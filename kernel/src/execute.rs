@@ -1,0 +1,244 @@
+//! The life of one `execute_request`: count, input, outputs, reply.
+
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use crate::comms::Comms;
+use crate::engine::{Cell, CommKind, Failure, MimeBundle, Outcome, Output};
+use crate::kernel::Kernel;
+use crate::shell::Shell;
+use crate::wire::content::ExecuteRequest;
+use crate::wire::message::Message;
+
+impl Shell {
+    /// Runs a cell; gives the reply's content and whether requests queued behind it are to be aborted.
+    pub async fn execute(&mut self, message: &Message, request: &ExecuteRequest) -> (Value, bool) {
+        let store = request.store_history.unwrap_or(true) && !request.silent;
+        let number = self.execution_count + 1;
+        if store {
+            self.execution_count = number;
+        }
+        let parent = message.as_parent();
+        if !request.silent {
+            let content = json!({ "code": request.code, "execution_count": number });
+            self.kernel
+                .iopub
+                .publish("execute_input", &parent, content)
+                .await;
+        }
+
+        let cell = Cell {
+            number,
+            code: request.code.clone(),
+            allow_stdin: request.allow_stdin,
+        };
+        let (outcome, result) = self.run_cell(message, &parent, &cell, request.silent).await;
+        if store {
+            self.history.store(number, &request.code, result);
+        }
+        match outcome {
+            Outcome::Ok => {
+                let expressions = self
+                    .user_expressions(request.user_expressions.as_ref())
+                    .await;
+                let content = json!({
+                    "status": "ok",
+                    "execution_count": number,
+                    "user_expressions": expressions,
+                    "payload": [],
+                });
+                (content, false)
+            }
+            Outcome::Failed(failure) => {
+                self.kernel
+                    .iopub
+                    .publish("error", &parent, failure_content(&failure))
+                    .await;
+                let mut content = json!({ "status": "error", "execution_count": number, "user_expressions": {}, "payload": [] });
+                extend(&mut content, failure_content(&failure));
+                (content, request.stop_on_error)
+            }
+        }
+    }
+
+    /// Runs the cell while its outputs are published; also gives the result's text.
+    async fn run_cell(
+        &mut self,
+        message: &Message,
+        parent: &Value,
+        cell: &Cell,
+        silent: bool,
+    ) -> (Outcome, Option<String>) {
+        let (sender, outputs) = mpsc::unbounded_channel();
+        let engine = self.kernel.engine.clone();
+        let mut publisher = CellOutputs {
+            kernel: &self.kernel,
+            comms: &mut self.comms,
+            message,
+            parent,
+            cell,
+            silent,
+            result: None,
+        };
+        let (outcome, ()) =
+            tokio::join!(engine.execute(cell, sender), publisher.publish_all(outputs));
+        let result = publisher.result;
+        self.kernel.stdin.cancel();
+        self.kernel.iopub.flush().await;
+        (outcome, result)
+    }
+
+    async fn user_expressions(
+        &self,
+        expressions: Option<&Map<String, Value>>,
+    ) -> Map<String, Value> {
+        let mut values = Map::new();
+        for (name, expression) in expressions.into_iter().flatten() {
+            let value = match expression.as_str() {
+                Some(expression) => match self.kernel.engine.evaluate(expression).await {
+                    Ok(bundle) => {
+                        json!({ "status": "ok", "data": bundle.data, "metadata": bundle.metadata })
+                    }
+                    Err(failure) => user_expression_error(&failure),
+                },
+                None => user_expression_error(&Failure {
+                    ename: "InvalidRequest".to_owned(),
+                    evalue: format!("the user expression {name} is not a string"),
+                    traceback: Vec::new(),
+                }),
+            };
+            values.insert(name.clone(), value);
+        }
+        values
+    }
+}
+
+/// Publishes the outputs of one cell in the order in which they come.
+struct CellOutputs<'a> {
+    kernel: &'a Kernel,
+    comms: &'a mut Comms,
+    message: &'a Message,
+    parent: &'a Value,
+    cell: &'a Cell,
+    silent: bool,
+    /// Plain text of the result, for the history.
+    result: Option<String>,
+}
+
+impl CellOutputs<'_> {
+    async fn publish_all(&mut self, mut outputs: mpsc::UnboundedReceiver<Output>) {
+        while let Some(output) = outputs.recv().await {
+            self.publish(output).await;
+        }
+    }
+
+    async fn publish(&mut self, output: Output) {
+        let iopub = &self.kernel.iopub;
+        match output {
+            Output::Stream { name, text } => iopub.stream(self.parent, name, text).await,
+            Output::Display {
+                bundle,
+                display_id,
+                update,
+            } => {
+                let msg_type = if update {
+                    "update_display_data"
+                } else {
+                    "display_data"
+                };
+                let mut content = bundle_content(bundle);
+                content["transient"] =
+                    display_id.map_or_else(|| json!({}), |id| json!({ "display_id": id }));
+                iopub.publish(msg_type, self.parent, content).await;
+            }
+            Output::Result { bundle } => {
+                self.result = bundle
+                    .data
+                    .get("text/plain")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned);
+                // As in ipykernel, a silent cell hides its input and its result, and still prints.
+                if !self.silent {
+                    let mut content = bundle_content(bundle);
+                    content["execution_count"] = json!(self.cell.number);
+                    iopub.publish("execute_result", self.parent, content).await;
+                }
+            }
+            Output::ClearOutput { wait } => {
+                iopub
+                    .publish("clear_output", self.parent, json!({ "wait": wait }))
+                    .await
+            }
+            // Dropping `reply` tells the cell that no line comes.
+            Output::Input { .. } if !self.cell.allow_stdin => {}
+            Output::Input {
+                prompt,
+                password,
+                reply,
+            } => {
+                // A frontend shows the question below what was printed before it.
+                iopub.flush().await;
+                self.kernel
+                    .stdin
+                    .ask(self.message, &prompt, password, reply)
+                    .await;
+            }
+            Output::Comm { .. } => self.publish_comm(output).await,
+        }
+    }
+
+    async fn publish_comm(&mut self, output: Output) {
+        let Output::Comm {
+            kind,
+            comm_id,
+            target_name,
+            data,
+            metadata,
+            buffers,
+        } = output
+        else {
+            return;
+        };
+        let mut content = json!({ "comm_id": comm_id, "data": data });
+        let msg_type = match kind {
+            CommKind::Open => {
+                let target_name = target_name.unwrap_or_default();
+                content["target_name"] = json!(target_name);
+                self.comms.open(&comm_id, &target_name);
+                "comm_open"
+            }
+            CommKind::Message => "comm_msg",
+            CommKind::Close => {
+                self.comms.close(&comm_id);
+                "comm_close"
+            }
+        };
+        let mut message = self
+            .kernel
+            .session
+            .message(msg_type, self.parent.clone(), content);
+        message.metadata = metadata;
+        message.buffers = buffers;
+        self.kernel.iopub.send(message).await;
+    }
+}
+
+fn bundle_content(bundle: MimeBundle) -> Value {
+    json!({ "data": bundle.data, "metadata": bundle.metadata })
+}
+
+fn failure_content(failure: &Failure) -> Value {
+    json!({ "ename": failure.ename, "evalue": failure.evalue, "traceback": failure.traceback })
+}
+
+fn user_expression_error(failure: &Failure) -> Value {
+    let mut content = json!({ "status": "error" });
+    extend(&mut content, failure_content(failure));
+    content
+}
+
+fn extend(content: &mut Value, more: Value) {
+    if let (Value::Object(content), Value::Object(more)) = (content, more) {
+        content.extend(more);
+    }
+}

@@ -1,0 +1,148 @@
+//! The program `carrel-kernel`: runs the kernel for a connection file, or installs its kernelspec.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use carrel_kernel::connection::ConnectionFile;
+use carrel_kernel::engine::Engine;
+use carrel_kernel::history::History;
+use carrel_kernel::kernel::Server;
+use carrel_kernel::kernelspec::{self, Location};
+use carrel_kernel::unavailable::UnavailableEngine;
+use clap::{Args, Parser, Subcommand};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, getppid};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+/// A Jupyter kernel for Rust.
+#[derive(Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    /// Connection file written by Jupyter.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    connection_file: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tell Jupyter about this kernel, under the name `rust`.
+    Install(InstallArguments),
+    /// Build the crates that every cell sees, if they are not built yet.
+    Prepare,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct InstallArguments {
+    /// For this user only.
+    #[arg(long)]
+    user: bool,
+    /// Under DIR/share/jupyter.
+    #[arg(long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+    /// In the active Python environment.
+    #[arg(long)]
+    sys_prefix: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("CARREL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = Arguments::parse();
+    match (arguments.command, arguments.connection_file) {
+        (Some(Command::Install(install)), _) => {
+            let folder = kernelspec::install(&install.location())?;
+            println!("Installed the kernelspec rust in {}", folder.display());
+            Ok(())
+        }
+        (Some(Command::Prepare), _) => prepare(),
+        (None, Some(file)) => {
+            let connection = ConnectionFile::read(&file)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .context("cannot start the async runtime")?;
+            let served = runtime.block_on(serve(&connection));
+            // A thread that still reads from a client must not hold the process.
+            runtime.shutdown_background();
+            served
+        }
+        (None, None) => anyhow::bail!("--connection-file FILE is missing"),
+    }
+}
+
+async fn serve(connection: &ConnectionFile) -> anyhow::Result<()> {
+    let server = Server::bind(connection, engine(), History::of_user()).await?;
+    let (interrupt, interrupts) = mpsc::channel(1);
+    let mut sigint = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::spawn(async move {
+        while sigint.recv().await.is_some() {
+            // A full queue means that an interrupt is on its way already.
+            let _ = interrupt.try_send(());
+        }
+    });
+    let mut sigterm = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let end = async move {
+        tokio::select! {
+            _ = sigterm.recv() => tracing::info!("Ending on SIGTERM"),
+            () = parent_gone() => tracing::info!("Ending because the process that started this kernel is gone"),
+        }
+    };
+    server.serve(end, interrupts).await;
+    Ok(())
+}
+
+fn engine() -> Arc<dyn Engine> {
+    Arc::new(UnavailableEngine {
+        reason: "no engine is built in".to_owned(),
+    })
+}
+
+fn prepare() -> anyhow::Result<()> {
+    anyhow::bail!("no engine is built in")
+}
+
+/// Completes when the process in `$JPY_PARENT_PID`, which Jupyter sets, has ended.
+async fn parent_gone() {
+    let parent = std::env::var("JPY_PARENT_PID")
+        .ok()
+        .and_then(|pid| pid.parse().ok())
+        .filter(|pid| *pid > 0);
+    let Some(parent) = parent.map(Pid::from_raw) else {
+        return pending().await;
+    };
+    let own_child = getppid() == parent;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // An ended parent may stay as a zombie, which a child notices by its new parent.
+        if own_child && getppid() != parent || kill(parent, None) == Err(Errno::ESRCH) {
+            return;
+        }
+    }
+}
+
+impl InstallArguments {
+    fn location(self) -> Location {
+        match (self.prefix, self.sys_prefix) {
+            (Some(prefix), _) => Location::Prefix(prefix),
+            (None, true) => Location::SysPrefix,
+            (None, false) => Location::User,
+        }
+    }
+}

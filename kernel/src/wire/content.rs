@@ -1,0 +1,137 @@
+//! Contents of the requests that frontends send, by message type ("Messages on the shell/control channel").
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// A request on the shell or control channel.
+#[derive(Debug)]
+pub enum Request {
+    KernelInfo,
+    Execute(ExecuteRequest),
+    Complete(CompleteRequest),
+    Inspect,
+    IsComplete(IsCompleteRequest),
+    History(HistoryRequest),
+    CommInfo(CommInfoRequest),
+    CommOpen(CommOpen),
+    CommMessage(CommId),
+    CommClose(CommId),
+    Interrupt,
+    Shutdown(ShutdownRequest),
+    Debug,
+    Unknown,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ExecuteRequest {
+    pub code: String,
+    #[serde(default)]
+    pub silent: bool,
+    /// Absent means true.
+    pub store_history: Option<bool>,
+    #[serde(default)]
+    pub user_expressions: Option<Map<String, Value>>,
+    #[serde(default = "yes")]
+    pub allow_stdin: bool,
+    #[serde(default = "yes")]
+    pub stop_on_error: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CompleteRequest {
+    pub code: String,
+    /// In unicode code points.
+    pub cursor_pos: usize,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct IsCompleteRequest {
+    pub code: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct HistoryRequest {
+    #[serde(default)]
+    pub output: bool,
+    #[serde(flatten)]
+    pub access: HistoryAccess,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "hist_access_type", rename_all = "lowercase")]
+pub enum HistoryAccess {
+    Tail {
+        n: Option<usize>,
+    },
+    Range {
+        /// 0 or absent is this session; negative counts back from it.
+        #[serde(default)]
+        session: i64,
+        #[serde(default)]
+        start: i64,
+        /// Exclusive; absent means to the end.
+        stop: Option<i64>,
+    },
+    Search {
+        /// A glob with `*` and `?`.
+        #[serde(default)]
+        pattern: Option<String>,
+        n: Option<usize>,
+        #[serde(default)]
+        unique: bool,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommInfoRequest {
+    pub target_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommOpen {
+    pub comm_id: String,
+    #[serde(default)]
+    pub target_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct CommId {
+    pub comm_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ShutdownRequest {
+    #[serde(default)]
+    pub restart: bool,
+}
+
+impl Request {
+    /// Reads the content that belongs to `msg_type`.
+    pub fn parse(msg_type: &str, content: &Value) -> Result<Self, serde_json::Error> {
+        Ok(match msg_type {
+            "kernel_info_request" => Self::KernelInfo,
+            "execute_request" => Self::Execute(read(content)?),
+            "complete_request" => Self::Complete(read(content)?),
+            "inspect_request" => Self::Inspect,
+            "is_complete_request" => Self::IsComplete(read(content)?),
+            "history_request" => Self::History(read(content)?),
+            "comm_info_request" => Self::CommInfo(read(content)?),
+            "comm_open" => Self::CommOpen(read(content)?),
+            "comm_msg" => Self::CommMessage(read(content)?),
+            "comm_close" => Self::CommClose(read(content)?),
+            "interrupt_request" => Self::Interrupt,
+            "shutdown_request" => Self::Shutdown(read(content)?),
+            "debug_request" => Self::Debug,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+fn read<T: DeserializeOwned>(content: &Value) -> Result<T, serde_json::Error> {
+    T::deserialize(content)
+}
+
+fn yes() -> bool {
+    true
+}

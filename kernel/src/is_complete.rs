@@ -59,8 +59,10 @@ fn parse(code: &str) -> Value {
 
 /// An error at the end of all input, rather than of a bracket, has no position and so stands at the start.
 fn is_at_end(error: &syn::Error) -> bool {
-    let start = error.span().start();
-    error.to_string().starts_with("unexpected end of input") && (start.line, start.column) == (1, 0)
+    let (start, text) = (error.span().start(), error.to_string());
+    let wants_more =
+        text.starts_with("unexpected end of input") || text.starts_with("expected `;`");
+    wants_more && (start.line, start.column) == (1, 0)
 }
 
 fn incomplete(depth: usize) -> Value {

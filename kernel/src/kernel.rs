@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
 
 use crate::connection::ConnectionFile;
 use crate::engine::Engine;
@@ -12,7 +13,7 @@ use crate::iopub::IoPub;
 use crate::sockets::{self, BindError, Sender, Sockets};
 use crate::stdin::Stdin;
 use crate::wire::frames::Codec;
-use crate::wire::message::Session;
+use crate::wire::message::{Message, Session};
 use crate::{control, shell};
 
 /// How long the worker may take to end.
@@ -27,7 +28,7 @@ pub struct Kernel {
     pub session: Arc<Session>,
     pub iopub: IoPub,
     pub stdin: Stdin,
-    stop: watch::Sender<bool>,
+    stop: Arc<Notify>,
 }
 
 impl Kernel {
@@ -51,9 +52,9 @@ impl Kernel {
         }
     }
 
-    /// Lets [`serve`] return.
+    /// Lets [`Server::serve`] return.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stop.notify_one();
     }
 }
 
@@ -82,24 +83,20 @@ impl Server {
     }
 
     /// Answers requests until a shutdown request, or until `end` completes.
-    pub async fn serve(
-        self,
-        end: impl Future<Output = ()>,
-        interrupts: tokio::sync::mpsc::Receiver<()>,
-    ) {
+    pub async fn serve(self, end: impl Future<Output = ()>, interrupts: mpsc::Receiver<()>) {
         let codec = Arc::new(Codec::new(&self.kernel_key));
         let session = Arc::new(Session::default());
         let (shell_sender, shell_messages) = sockets::open("shell", self.sockets.shell, &codec);
         let (control_sender, control_messages) =
             sockets::open("control", self.sockets.control, &codec);
         let (stdin_sender, stdin_messages) = sockets::open("stdin", self.sockets.stdin, &codec);
-        let (stop, mut stopped) = watch::channel(false);
+        let stop = Arc::new(Notify::new());
         let kernel = Kernel {
             engine: self.engine,
             session: session.clone(),
             iopub: IoPub::start(self.sockets.iopub, session.clone(), codec),
             stdin: Stdin::start(stdin_sender, stdin_messages, session),
-            stop,
+            stop: stop.clone(),
         };
         tokio::spawn(sockets::heartbeat(self.sockets.heartbeat));
         tokio::spawn(warm_up(kernel.clone()));
@@ -114,8 +111,7 @@ impl Server {
         );
 
         tokio::select! {
-            // An error would mean that every task ended, which is a stop as well.
-            _ = stopped.wait_for(|stop| *stop) => {}
+            () = stop.notified() => {}
             () = end => kernel.end_engine().await,
         }
         kernel.iopub.flush().await;
@@ -124,12 +120,7 @@ impl Server {
 }
 
 /// Answers one request: a reply on the channel that it came from.
-pub async fn reply(
-    kernel: &Kernel,
-    sender: &Sender,
-    request: &crate::wire::message::Message,
-    content: serde_json::Value,
-) {
+pub async fn reply(kernel: &Kernel, sender: &Sender, request: &Message, content: Value) {
     let msg_type = match request.header.msg_type.strip_suffix("_request") {
         Some(stem) => format!("{stem}_reply"),
         None => return,
@@ -142,14 +133,11 @@ pub async fn reply(
 }
 
 async fn warm_up(kernel: Kernel) {
-    kernel
-        .iopub
-        .status(&serde_json::json!({}), "starting")
-        .await;
+    kernel.iopub.status(&json!({}), "starting").await;
     kernel.engine.warm_up().await;
 }
 
-async fn forward_interrupts(kernel: Kernel, mut interrupts: tokio::sync::mpsc::Receiver<()>) {
+async fn forward_interrupts(kernel: Kernel, mut interrupts: mpsc::Receiver<()>) {
     while interrupts.recv().await.is_some() {
         kernel.interrupt();
     }

@@ -58,7 +58,8 @@ struct InstallArguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("CARREL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("CARREL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,zeromq=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

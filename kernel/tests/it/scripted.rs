@@ -1,0 +1,141 @@
+//! `ScriptedEngine`: does what the words of a cell say, so that tests of the wire need no compiler.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use carrel_kernel::engine::{
+    Cell, CommKind, Engine, Failure, MimeBundle, Outcome, Output, StreamName,
+};
+use serde_json::json;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Cells: `print N`, `value TEXT`, `display`, `input PROMPT`, `comm`, `wait`, `slow fail`, `fail`.
+#[derive(Default)]
+pub struct ScriptedEngine {
+    interrupted: Notify,
+}
+
+#[async_trait]
+impl Engine for ScriptedEngine {
+    async fn warm_up(&self) {}
+
+    async fn execute(&self, cell: &Cell, outputs: mpsc::UnboundedSender<Output>) -> Outcome {
+        let (verb, rest) = cell.code.split_once(' ').unwrap_or((&cell.code, ""));
+        match verb {
+            "print" => {
+                for line in 0..rest.parse().unwrap() {
+                    outputs.send(print(format!("line {line}\n"))).unwrap();
+                }
+            }
+            "value" => outputs
+                .send(Output::Result {
+                    bundle: plain(rest),
+                })
+                .unwrap(),
+            "display" => {
+                let display_id = Some("d1".to_owned());
+                let bundle = plain("shown");
+                outputs
+                    .send(Output::Display {
+                        bundle,
+                        display_id,
+                        update: false,
+                    })
+                    .unwrap();
+                outputs.send(Output::ClearOutput { wait: true }).unwrap();
+            }
+            "input" => return self.input(rest, &outputs).await,
+            "comm" => outputs.send(comm()).unwrap(),
+            "wait" => {
+                outputs.send(print("waiting\n".to_owned())).unwrap();
+                self.interrupted.notified().await;
+                return failed("Interrupted");
+            }
+            // Slow enough that the requests sent right behind it are there when it fails.
+            "slow" => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                return failed("panic");
+            }
+            _ => return failed("panic"),
+        }
+        Outcome::Ok
+    }
+
+    async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure> {
+        if expression == "bad" {
+            Err(failure("compile error"))
+        } else {
+            Ok(plain(expression))
+        }
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.notify_one();
+    }
+
+    async fn shutdown(&self) {
+        self.interrupted.notify_one();
+    }
+}
+
+impl ScriptedEngine {
+    async fn input(&self, prompt: &str, outputs: &mpsc::UnboundedSender<Output>) -> Outcome {
+        let (reply, line) = oneshot::channel();
+        outputs
+            .send(Output::Input {
+                prompt: prompt.to_owned(),
+                password: false,
+                reply,
+            })
+            .unwrap();
+        match line.await {
+            Ok(line) => {
+                outputs.send(print(format!("got {line}\n"))).unwrap();
+                Outcome::Ok
+            }
+            Err(_) => failed("no input"),
+        }
+    }
+}
+
+fn print(text: String) -> Output {
+    Output::Stream {
+        name: StreamName::Stdout,
+        text,
+    }
+}
+
+fn plain(text: &str) -> MimeBundle {
+    let data = json!({ "text/plain": text }).as_object().cloned().unwrap();
+    MimeBundle {
+        data,
+        ..MimeBundle::default()
+    }
+}
+
+fn comm() -> Output {
+    Output::Comm {
+        kind: CommKind::Open,
+        comm_id: "c1".to_owned(),
+        target_name: Some("plot".to_owned()),
+        data: json!({ "n": 1 }),
+        metadata: json!({}),
+        buffers: vec![
+            Bytes::from_static(b"\x00\xff"),
+            Bytes::from_static(b"second"),
+        ],
+    }
+}
+
+fn failed(ename: &str) -> Outcome {
+    Outcome::Failed(failure(ename))
+}
+
+fn failure(ename: &str) -> Failure {
+    Failure {
+        ename: ename.to_owned(),
+        evalue: "as scripted".to_owned(),
+        traceback: vec!["Cell [1]:1:1".to_owned()],
+    }
+}

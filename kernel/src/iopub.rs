@@ -24,6 +24,8 @@ const JOIN_BYTES: usize = 64 * 1024;
 const QUEUE: usize = 1024;
 /// How long one subscriber that stopped reading may hold all others up.
 const STALL_LIMIT: Duration = Duration::from_secs(5);
+/// How long closed connections get to come back before output goes on.
+const RECONNECT_FOR: Duration = Duration::from_millis(500);
 
 /// A handle to the publisher; clones share it.
 #[derive(Clone)]
@@ -195,45 +197,57 @@ impl Publisher {
 
     /// A new subscription is answered on its own topic (JEP 65).
     async fn welcome(&mut self, frames: &ZmqMessage) {
-        let Some((1, topic)) = frames
-            .get(0)
-            .and_then(|frame| frame.split_first())
-            .map(|(kind, topic)| (*kind, topic))
-        else {
+        let Some((1, topic)) = frames.get(0).and_then(|frame| frame.split_first()) else {
             return;
         };
         let content = json!({ "subscription": String::from_utf8_lossy(topic) });
         let mut message = self.session.message("iopub_welcome", json!({}), content);
         message.identities = vec![Bytes::copy_from_slice(topic)];
-        self.write(message).await;
+        self.try_write(&message).await;
     }
 
     async fn write(&mut self, mut message: Message) {
-        if message.identities.is_empty() {
-            let topic = format!("kernel.{}.{}", self.session.id, message.header.msg_type);
-            message.identities.push(topic.into());
+        let topic = format!("kernel.{}.{}", self.session.id, message.header.msg_type);
+        message.identities = vec![topic.into()];
+        if !self.try_write(&message).await {
+            self.reconnect_peers().await;
+            // A lost `idle` would leave a frontend waiting, and a status may be seen twice.
+            if message.header.msg_type == "status" {
+                self.try_write(&message).await;
+            }
         }
-        let Ok(frames) = ZmqMessage::try_from(self.codec.encode(&message)) else {
-            return;
+    }
+
+    /// False when a subscriber that does not read blocks the socket.
+    async fn try_write(&mut self, message: &Message) -> bool {
+        let Ok(frames) = ZmqMessage::try_from(self.codec.encode(message)) else {
+            return true;
         };
         match tokio::time::timeout(STALL_LIMIT, self.socket.send(frames)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::warn!("{} was not published: {error}", message.header.msg_type)
+                tracing::warn!("{} was not published: {error}", message.header.msg_type);
+                true
             }
-            Err(_) => self.drop_peers(),
+            Err(_) => false,
         }
     }
 
     /// zeromq 0.7 writes to its XPUB subscribers one after the other and does not tell which one blocks, so
     /// all connections are closed: those that live reconnect and subscribe again by themselves.
-    fn drop_peers(&mut self) {
+    async fn reconnect_peers(&mut self) {
         tracing::warn!(
             "A subscriber of iopub does not read; all iopub connections are closed to go on"
         );
         let backend = self.socket.backend();
         for peer in self.peers.drain() {
             backend.peer_disconnected(&peer);
+        }
+        let end = Instant::now() + RECONNECT_FOR;
+        while let Ok(received) = tokio::time::timeout_at(end, self.socket.recv()).await {
+            if let Ok(frames) = received {
+                self.welcome(&frames).await;
+            }
         }
     }
 

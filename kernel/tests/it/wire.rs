@@ -1,6 +1,7 @@
 //! Frames, signatures, identities, buffers, heartbeat, several clients.
 
 use bytes::Bytes;
+use carrel_kernel::wire::frames::Codec;
 use serde_json::json;
 use zeromq::{Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage};
 
@@ -136,6 +137,48 @@ async fn heartbeat_echoes_the_payload() {
         let echo = frontend.heartbeat.recv().await.unwrap().into_vec();
         assert_eq!(echo, [Bytes::from(payload)]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_that_stops_reading_does_not_block_the_kernel_for_ever() {
+    let mut frontend = Frontend::start().await;
+    let mut stalled = SubSocket::new();
+    let endpoint = frontend.connection.endpoint(frontend.connection.iopub_port);
+    stalled.connect(&endpoint).await.unwrap();
+    stalled.subscribe("").await.unwrap();
+    recv(
+        &mut stalled,
+        &Codec::new(&frontend.connection.key),
+        "the stalled iopub",
+    )
+    .await;
+
+    // Far more than the buffers of a socket hold; `stalled` reads none of it.
+    frontend.send_execute("print 500000").await;
+    let Frontend {
+        shell,
+        iopub,
+        codec,
+        ..
+    } = &mut frontend;
+    let reply = tokio::select! {
+        reply = recv(shell, codec, "shell") => reply,
+        () = async { loop { recv(iopub, codec, "iopub").await; } } => unreachable!(),
+    };
+    assert_eq!(reply.content["status"], "ok");
+    // Every connection was closed; a subscriber that comes back is served.
+    let mut again = SubSocket::new();
+    again.connect(&endpoint).await.unwrap();
+    again.subscribe("").await.unwrap();
+    recv(
+        &mut again,
+        &Codec::new(&frontend.connection.key),
+        "the new iopub",
+    )
+    .await;
+    frontend.iopub = again;
+    frontend.send_execute("value 1").await;
+    frontend.recv_until("execute_result").await;
 }
 
 /// The next reply is the one to a request sent now: nothing before it was answered.

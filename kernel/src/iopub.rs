@@ -24,8 +24,6 @@ const JOIN_BYTES: usize = 64 * 1024;
 const QUEUE: usize = 1024;
 /// How long one subscriber that stopped reading may hold all others up.
 const STALL_LIMIT: Duration = Duration::from_secs(5);
-/// How long closed connections get to come back before output goes on.
-const RECONNECT_FOR: Duration = Duration::from_millis(500);
 
 /// A handle to the publisher; clones share it.
 #[derive(Clone)]
@@ -210,11 +208,7 @@ impl Publisher {
         let topic = format!("kernel.{}.{}", self.session.id, message.header.msg_type);
         message.identities = vec![topic.into()];
         if !self.try_write(&message).await {
-            self.reconnect_peers().await;
-            // A lost `idle` would leave a frontend waiting, and a status may be seen twice.
-            if message.header.msg_type == "status" {
-                self.try_write(&message).await;
-            }
+            self.close_connections();
         }
     }
 
@@ -235,19 +229,14 @@ impl Publisher {
 
     /// zeromq 0.7 writes to its XPUB subscribers one after the other and does not tell which one blocks, so
     /// all connections are closed: those that live reconnect and subscribe again by themselves.
-    async fn reconnect_peers(&mut self) {
+    /// What is sent until then they miss.
+    fn close_connections(&mut self) {
         tracing::warn!(
             "A subscriber of iopub does not read; all iopub connections are closed to go on"
         );
         let backend = self.socket.backend();
         for peer in self.peers.drain() {
             backend.peer_disconnected(&peer);
-        }
-        let end = Instant::now() + RECONNECT_FOR;
-        while let Ok(received) = tokio::time::timeout_at(end, self.socket.recv()).await {
-            if let Ok(frames) = received {
-                self.welcome(&frames).await;
-            }
         }
     }
 

@@ -1,0 +1,30 @@
+# Everything a person types: `make run` to use Carrel, `make test`, `make lint` and `make bench` to work on it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PORT ?= 8000
+STATE ?= .carrel
+export PORT STATE
+
+.PHONY: help run prepare test lint bench clean-state
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build what is missing and run the hub (PORT=8000 STATE=.carrel)
+	@deploy/local/run
+
+prepare: ## All of `make run` but the hub itself
+	@deploy/local/run prepare
+
+test: ## Every test that needs no cluster, the browser test included
+	@deploy/local/test
+
+lint: ## Format, clippy, dependencies, scripts, documentation
+	@deploy/local/lint
+
+bench: ## Speed and memory beside JupyterHub, nginx and configurable-http-proxy
+	@deploy/local/bench
+
+clean-state: ## Remove users' files, database, logs and the Python environment in STATE
+	@deploy/local/run clean

@@ -1,0 +1,120 @@
+//! Headless Chromium through its WebDriver, with the verbs of the tests.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+
+use crate::hub::free_port;
+use crate::{installation, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A browser with a new profile; [`Browser::quit`] ends it.
+pub struct Browser {
+    pub driver: WebDriver,
+    chromedriver: Child,
+    screenshots: PathBuf,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// `name` becomes the folder of its screenshots.
+    pub async fn start(name: &str) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let chromedriver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot start chromedriver: apt install chromium-driver")?;
+        let profile = tempfile::tempdir()?;
+        let mut capabilities = DesiredCapabilities::chrome();
+        for argument in [
+            "--headless=new",
+            // Chromium's sandbox does not work for root, which runs continuous integration.
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,860",
+        ] {
+            capabilities.add_arg(argument)?;
+        }
+        capabilities.add_arg(&format!("--user-data-dir={}", profile.path().display()))?;
+        let server = format!("http://127.0.0.1:{port}");
+        let driver = wait_for("chromedriver", Duration::from_secs(20), || async {
+            WebDriver::new(&server, capabilities.clone()).await.ok()
+        })
+        .await?;
+        let screenshots = installation::output()?.join(name);
+        std::fs::create_dir_all(&screenshots)?;
+        Ok(Self { driver, chromedriver, screenshots, _profile: profile })
+    }
+
+    pub async fn goto(&self, url: &str) -> anyhow::Result<()> {
+        Ok(self.driver.goto(url).await?)
+    }
+
+    /// The first displayed element of `css`, awaited.
+    pub async fn find(&self, css: &str) -> anyhow::Result<WebElement> {
+        self.driver
+            .query(By::Css(css))
+            .wait(PATIENCE, Duration::from_millis(100))
+            .and_displayed()
+            .first()
+            .await
+            .with_context(|| format!("nothing to see of {css}"))
+    }
+
+    /// The element of `css` whose text holds `text`, awaited.
+    pub async fn find_text(&self, css: &str, text: &str) -> anyhow::Result<WebElement> {
+        self.driver
+            .query(By::Css(css))
+            .with_text(thirtyfour::stringmatch::StringMatch::new(text).partial())
+            .wait(PATIENCE, Duration::from_millis(100))
+            .first()
+            .await
+            .with_context(|| format!("no {css} says {text:?}"))
+    }
+
+    pub async fn click(&self, css: &str) -> anyhow::Result<()> {
+        let element = self.find(css).await?;
+        element.wait_until().wait(PATIENCE, Duration::from_millis(100)).clickable().await?;
+        Ok(element.click().await?)
+    }
+
+    /// Replaces the content of the field `css` by `text`.
+    pub async fn fill(&self, css: &str, text: &str) -> anyhow::Result<()> {
+        let field = self.find(css).await?;
+        field.clear().await?;
+        Ok(field.send_keys(text).await?)
+    }
+
+    /// Waits until the address holds `part`.
+    pub async fn at(&self, part: &str) -> anyhow::Result<()> {
+        wait_for(&format!("the address to hold {part}"), PATIENCE, || async {
+            self.driver.current_url().await.ok().filter(|url| url.as_str().contains(part))
+        })
+        .await
+        .map(drop)
+    }
+
+    pub async fn screenshot(&self, name: &str) -> anyhow::Result<()> {
+        let file = self.screenshots.join(format!("{name}.png"));
+        Ok(self.driver.screenshot(&file).await?)
+    }
+
+    pub async fn quit(mut self) -> anyhow::Result<()> {
+        let quit = self.driver.clone().quit().await;
+        self.chromedriver.kill()?;
+        self.chromedriver.wait()?;
+        Ok(quit?)
+    }
+}

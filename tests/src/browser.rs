@@ -55,7 +55,12 @@ impl Browser {
         .await?;
         let screenshots = installation::output()?.join(name);
         std::fs::create_dir_all(&screenshots)?;
-        Ok(Self { driver, chromedriver, screenshots, _profile: profile })
+        Ok(Self {
+            driver,
+            chromedriver,
+            screenshots,
+            _profile: profile,
+        })
     }
 
     pub async fn goto(&self, url: &str) -> anyhow::Result<()> {
@@ -86,7 +91,11 @@ impl Browser {
 
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
         let element = self.find(css).await?;
-        element.wait_until().wait(PATIENCE, Duration::from_millis(100)).clickable().await?;
+        element
+            .wait_until()
+            .wait(PATIENCE, Duration::from_millis(100))
+            .clickable()
+            .await?;
         Ok(element.click().await?)
     }
 
@@ -100,7 +109,11 @@ impl Browser {
     /// Waits until the address holds `part`.
     pub async fn at(&self, part: &str) -> anyhow::Result<()> {
         wait_for(&format!("the address to hold {part}"), PATIENCE, || async {
-            self.driver.current_url().await.ok().filter(|url| url.as_str().contains(part))
+            self.driver
+                .current_url()
+                .await
+                .ok()
+                .filter(|url| url.as_str().contains(part))
         })
         .await
         .map(drop)

@@ -25,12 +25,22 @@ pub struct Hub {
 
 impl Hub {
     /// Starts a hub on `state` with the lines of `configuration` and waits until it answers.
-    pub async fn start(installation: &Installation, state: &Path, configuration: &str) -> anyhow::Result<Self> {
+    pub async fn start(
+        installation: &Installation,
+        state: &Path,
+        configuration: &str,
+    ) -> anyhow::Result<Self> {
         let port = free_port()?;
         fs::write(state.join("carrel.yaml"), configuration)?;
         let log = state.join("hub.log");
         let process = launch(installation, state, port, &log)?;
-        let hub = Self { installation: installation.clone(), state: state.to_owned(), port, log, process };
+        let hub = Self {
+            installation: installation.clone(),
+            state: state.to_owned(),
+            port,
+            log,
+            process,
+        };
         hub.answers().await?;
         Ok(hub)
     }
@@ -47,21 +57,32 @@ impl Hub {
     pub async fn crash_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill().context("cannot kill the hub")?;
         let status = self.process.wait()?;
-        anyhow::ensure!(status.signal() == Some(9), "the hub had ended before: {status}");
+        anyhow::ensure!(
+            status.signal() == Some(9),
+            "the hub had ended before: {status}"
+        );
         self.process = launch(&self.installation, &self.state, self.port, &self.log)?;
         self.answers().await
     }
 
     /// Ends the hub as Ctrl-C does, within 30 s.
     pub async fn interrupt(mut self) -> anyhow::Result<ExitStatus> {
-        kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGINT)?;
+        kill(
+            Pid::from_raw(self.process.id().cast_signed()),
+            Signal::SIGINT,
+        )?;
         ended(&mut self.process).await
     }
 
     async fn answers(&self) -> anyhow::Result<()> {
         let client = reqwest::Client::new();
         wait_for("the hub to answer", Duration::from_secs(30), || async {
-            client.get(self.url("/hub/health")).send().await.ok().filter(|reply| reply.status().is_success())
+            client
+                .get(self.url("/hub/health"))
+                .send()
+                .await
+                .ok()
+                .filter(|reply| reply.status().is_success())
         })
         .await
         .map(drop)
@@ -102,10 +123,19 @@ pub fn processes_with(text: &str) -> Vec<String> {
     };
     entries
         .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        })
         .filter(|entry| entry.file_name().to_string_lossy() != std::process::id().to_string())
         .filter_map(|entry| {
-            let read = |name: &str| String::from_utf8_lossy(&fs::read(entry.path().join(name)).unwrap_or_default()).into_owned();
+            let read = |name: &str| {
+                String::from_utf8_lossy(&fs::read(entry.path().join(name)).unwrap_or_default())
+                    .into_owned()
+            };
             let command = read("cmdline").replace('\0', " ");
             let found = command.contains(text) || read("environ").contains(text);
             found.then(|| format!("{} {command}", entry.file_name().to_string_lossy()))
@@ -113,7 +143,12 @@ pub fn processes_with(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn launch(installation: &Installation, state: &Path, port: u16, log: &Path) -> anyhow::Result<Child> {
+fn launch(
+    installation: &Installation,
+    state: &Path,
+    port: u16,
+    log: &Path,
+) -> anyhow::Result<Child> {
     let program = installation.program("carrel-hub");
     let output = File::options().create(true).append(true).open(log)?;
     Command::new(&program)

@@ -50,14 +50,19 @@ pub fn repository() -> &'static Path {
 /// Where tests leave screenshots and logs for people.
 pub fn output() -> anyhow::Result<PathBuf> {
     let folder = repository().join("test-output");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
 
 fn folder(variable: &str) -> anyhow::Result<PathBuf> {
-    let value =
-        env::var_os(variable).with_context(|| format!("${variable} is not set: run `make test`"))?;
+    let value = env::var_os(variable)
+        .with_context(|| format!("${variable} is not set: run `make test`"))?;
     let path = PathBuf::from(value);
-    ensure!(path.is_dir(), "${variable} names no folder: {}", path.display());
+    ensure!(
+        path.is_dir(),
+        "${variable} names no folder: {}",
+        path.display()
+    );
     Ok(path)
 }

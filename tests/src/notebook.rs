@@ -41,7 +41,9 @@ impl Notebook {
         // The first page sets the server's own XSRF cookie.
         person.get(&format!("/user/{user}/lab")).await?;
         let base = format!("/user/{user}/");
-        let xsrf = person.cookie(&base, "_xsrf")?.context("the server set no _xsrf cookie")?;
+        let xsrf = person
+            .cookie(&base, "_xsrf")?
+            .context("the server set no _xsrf cookie")?;
         let reply = person
             .client
             .post(person.url(&format!("/user/{user}/api/kernels"))?)
@@ -49,12 +51,25 @@ impl Notebook {
             .json(&json!({ "name": "rust" }))
             .send()
             .await?;
-        ensure!(reply.status() == StatusCode::CREATED, "{} {}", reply.status(), reply.text().await?);
+        ensure!(
+            reply.status() == StatusCode::CREATED,
+            "{} {}",
+            reply.status(),
+            reply.text().await?
+        );
         let kernel: Value = reply.json().await?;
-        let kernel = kernel["id"].as_str().context("a kernel without id")?.to_owned();
+        let kernel = kernel["id"]
+            .as_str()
+            .context("a kernel without id")?
+            .to_owned();
         let session = Uuid::new_v4().to_string();
         let socket = connect(person, user, &kernel, &session).await?;
-        Ok(Self { user: user.to_owned(), kernel, session, socket })
+        Ok(Self {
+            user: user.to_owned(),
+            kernel,
+            session,
+            socket,
+        })
     }
 
     /// A new websocket to the same kernel with the same session, as JupyterLab makes it after a break.
@@ -65,9 +80,11 @@ impl Notebook {
 
     /// Waits until the websocket breaks.
     pub async fn broken(&mut self) -> anyhow::Result<()> {
-        timeout(LIMIT, async { while let Some(Ok(_)) = self.socket.next().await {} })
-            .await
-            .context("the websocket did not break")
+        timeout(LIMIT, async {
+            while let Some(Ok(_)) = self.socket.next().await {}
+        })
+        .await
+        .context("the websocket did not break")
     }
 
     /// Runs one cell to its end.
@@ -83,12 +100,16 @@ impl Notebook {
         let mut outputs = Outputs::default();
         let (mut replied, mut idle) = (false, false);
         while !(replied && idle) {
-            let message = self.next().await.with_context(|| format!("{code:?}: {outputs:?}"))?;
+            let message = self
+                .next()
+                .await
+                .with_context(|| format!("{code:?}: {outputs:?}"))?;
             if message["parent_header"]["msg_id"] != id.as_str() {
                 continue;
             }
             replied |= message["msg_type"] == "execute_reply";
-            idle |= message["msg_type"] == "status" && message["content"]["execution_state"] == "idle";
+            idle |=
+                message["msg_type"] == "status" && message["content"]["execution_state"] == "idle";
             outputs.add(&message);
         }
         Ok(outputs)
@@ -96,7 +117,9 @@ impl Notebook {
 
     async fn next(&mut self) -> anyhow::Result<Value> {
         loop {
-            let frame = timeout(LIMIT, self.socket.next()).await.context("the kernel is silent")?;
+            let frame = timeout(LIMIT, self.socket.next())
+                .await
+                .context("the kernel is silent")?;
             match frame.context("the websocket ended")?? {
                 Message::Text(text) => return Ok(serde_json::from_str(&text)?),
                 Message::Close(reason) => bail!("the server closed the websocket: {reason:?}"),
@@ -113,7 +136,13 @@ impl Outputs {
         match message["msg_type"].as_str() {
             Some("stream") if content["name"] == "stdout" => self.stdout += &text(&content["text"]),
             Some("execute_result") => self.result = Some(text(&content["data"]["text/plain"])),
-            Some("error") => self.error = Some(format!("{}: {}", text(&content["ename"]), text(&content["evalue"]))),
+            Some("error") => {
+                self.error = Some(format!(
+                    "{}: {}",
+                    text(&content["ename"]),
+                    text(&content["evalue"])
+                ))
+            }
             _ => {}
         }
     }
@@ -128,10 +157,16 @@ async fn connect(
     let path = format!("/user/{user}/api/kernels/{kernel}/channels?session_id={session}");
     let mut url = person.url(&path)?;
     let origin = url.origin().ascii_serialization();
-    url.set_scheme("ws").ok().context("an address without scheme")?;
+    url.set_scheme("ws")
+        .ok()
+        .context("an address without scheme")?;
     let mut request = url.as_str().into_client_request()?;
-    request.headers_mut().insert("Cookie", person.cookies(&path)?.parse()?);
+    request
+        .headers_mut()
+        .insert("Cookie", person.cookies(&path)?.parse()?);
     request.headers_mut().insert("Origin", origin.parse()?);
-    let (socket, _) = timeout(LIMIT, tokio_tungstenite::connect_async(request)).await.context("no websocket")??;
+    let (socket, _) = timeout(LIMIT, tokio_tungstenite::connect_async(request))
+        .await
+        .context("no websocket")??;
     Ok(socket)
 }

@@ -24,19 +24,32 @@ impl Person {
             .cookie_provider(jar.clone())
             .timeout(Duration::from_secs(60))
             .build()?;
-        Ok(Self { client, jar, origin: Url::parse(&hub.url("/"))? })
+        Ok(Self {
+            client,
+            jar,
+            origin: Url::parse(&hub.url("/"))?,
+        })
     }
 
     /// Logs in as `admin` with the empty password.
     pub async fn admin(hub: &Hub) -> anyhow::Result<Self> {
         let person = Self::new(hub)?;
         let reply = person.log_in("admin", "").await?;
-        ensure!(reply.status() == StatusCode::OK, "login: {}", reply.status());
+        ensure!(
+            reply.status() == StatusCode::OK,
+            "login: {}",
+            reply.status()
+        );
         Ok(person)
     }
 
     pub async fn log_in(&self, user: &str, password: &str) -> anyhow::Result<Response> {
-        self.submit("/hub/login", "/hub/login", &[("username", user), ("password", password)]).await
+        self.submit(
+            "/hub/login",
+            "/hub/login",
+            &[("username", user), ("password", password)],
+        )
+        .await
     }
 
     pub async fn get(&self, path: &str) -> anyhow::Result<Response> {
@@ -44,28 +57,52 @@ impl Person {
     }
 
     /// Reads the form at `page`, fills `fields` in and sends it to `action`.
-    pub async fn submit(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> anyhow::Result<Response> {
+    pub async fn submit(
+        &self,
+        page: &str,
+        action: &str,
+        fields: &[(&str, &str)],
+    ) -> anyhow::Result<Response> {
         let html = self.get(page).await?.text().await?;
-        let xsrf = hidden_field(&html, "_xsrf").with_context(|| format!("no _xsrf in {page}:\n{html}"))?;
+        let xsrf =
+            hidden_field(&html, "_xsrf").with_context(|| format!("no _xsrf in {page}:\n{html}"))?;
         let mut fields = fields.to_vec();
         fields.push(("_xsrf", &xsrf));
-        Ok(self.client.post(self.url(action)?).form(&fields).send().await?)
+        Ok(self
+            .client
+            .post(self.url(action)?)
+            .form(&fields)
+            .send()
+            .await?)
     }
 
     /// *Start My Server*; returns when the server answers this person.
     pub async fn start_server(&self, user: &str) -> anyhow::Result<()> {
         let reply = self.submit("/hub/spawn", "/hub/spawn", &[]).await?;
-        ensure!(reply.status().is_success(), "spawn: {} {}", reply.status(), reply.text().await?);
+        ensure!(
+            reply.status().is_success(),
+            "spawn: {} {}",
+            reply.status(),
+            reply.text().await?
+        );
         let path = format!("/user/{user}/api/status");
         wait_for("the server to answer", Duration::from_secs(90), || async {
-            self.get(&path).await.ok().filter(|reply| reply.status() == StatusCode::OK)
+            self.get(&path)
+                .await
+                .ok()
+                .filter(|reply| reply.status() == StatusCode::OK)
         })
         .await?;
         Ok(())
     }
 
     /// The page of `path` once it holds `text`.
-    pub async fn page_with(&self, path: &str, text: &str, limit: Duration) -> anyhow::Result<String> {
+    pub async fn page_with(
+        &self,
+        path: &str,
+        text: &str,
+        limit: Duration,
+    ) -> anyhow::Result<String> {
         let last = Mutex::new(String::new());
         wait_for(&format!("{path} to say {text:?}"), limit, || async {
             let page = self.get(path).await.ok()?.text().await.ok()?;
@@ -100,7 +137,9 @@ impl Person {
 
 /// The value of the hidden input `name`.
 pub fn hidden_field(html: &str, name: &str) -> Option<String> {
-    let input = html.split("<input").find(|input| input.contains(&format!("name=\"{name}\"")))?;
+    let input = html
+        .split("<input")
+        .find(|input| input.contains(&format!("name=\"{name}\"")))?;
     let value = input.split_once("value=\"")?.1;
     Some(value.split_once('"')?.0.to_owned())
 }

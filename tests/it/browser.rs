@@ -1,0 +1,187 @@
+//! The closed path in a real browser, from `make run` to a tensor printed by a Rust cell and the log-out.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use carrel_tests::browser::Browser;
+use carrel_tests::hub::{ended, free_port, processes_with};
+use carrel_tests::installation::{Installation, output, repository};
+use carrel_tests::wait_for;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use thirtyfour::Key;
+
+const HELLO: &str = "let hello = constant(\"Hello Tensor!\");
+println!(\"{hello}\");
+let x = Tensor::arange(0f32, 6., &Device::Cpu)?.reshape((2, 3))?;
+x.matmul(&x.t()?)?";
+
+#[tokio::test]
+async fn from_make_run_to_a_printed_tensor() -> anyhow::Result<()> {
+    let installation = Installation::find()?;
+    let run = MakeRun::start(&installation.prepared).await?;
+    let browser = Browser::start("closed-path").await?;
+    let walked = walk(&browser, &run.address).await;
+    if walked.is_err() {
+        let _ = browser.screenshot("failure").await;
+    }
+    browser.quit().await?;
+    walked.with_context(|| run.log())?;
+    run.interrupt(&installation.prepared).await
+}
+
+async fn walk(browser: &Browser, address: &str) -> anyhow::Result<()> {
+    log_in(browser, address).await?;
+    start_server(browser).await?;
+    run_hello_world(browser).await?;
+    stop_and_log_out(browser, address).await
+}
+
+async fn log_in(browser: &Browser, address: &str) -> anyhow::Result<()> {
+    browser.goto(address).await?;
+    browser.at("/hub/login").await?;
+    browser.screenshot("1-login").await?;
+    browser.fill("input[name=username]", "admin").await?;
+    browser.click("form button[type=submit]").await?;
+    browser.at("/hub/home").await?;
+    browser
+        .find_text("main", "password")
+        .await
+        .context("no warning of the empty password")?;
+    browser.screenshot("2-home").await
+}
+
+async fn start_server(browser: &Browser) -> anyhow::Result<()> {
+    browser.click("#start").await?;
+    browser.at("/hub/spawn").await?;
+    browser.screenshot("3-spawn").await?;
+    if browser.driver.current_url().await?.path() == "/hub/spawn" {
+        browser.click("#spawn_form button[type=submit]").await?;
+    }
+    browser.at("/hub/spawn-pending/admin").await?;
+    browser.screenshot("4-spawn-pending").await?;
+    browser.at("/user/admin/lab").await?;
+    browser.find(".jp-Launcher").await.map(drop)
+}
+
+async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
+    browser.screenshot("5-jupyterlab").await?;
+    browser
+        .click(".jp-LauncherCard[data-category=Notebook][title^=Rust]")
+        .await?;
+    browser
+        .click(".jp-Notebook .jp-CodeCell .cm-content")
+        .await?;
+    // JupyterLab indents and closes brackets as one types; a paste keeps the text as it is.
+    let paste = "document.execCommand('insertText', false, arguments[0])";
+    browser.driver.execute(paste, vec![HELLO.into()]).await?;
+    let typed = browser
+        .find(".jp-Notebook .jp-CodeCell .cm-content")
+        .await?;
+    typed.send_keys(Key::Shift + Key::Enter).await?;
+    browser
+        .find_text(".jp-OutputArea-output", "Hello Tensor!")
+        .await?;
+    let table = browser
+        .find(".jp-OutputArea-output table")
+        .await?
+        .text()
+        .await?;
+    let numbers: Vec<&str> = table
+        .split_whitespace()
+        .filter(|word| word.parse::<f32>().is_ok())
+        .collect();
+    ensure!(
+        ["5", "14", "14", "50"]
+            .iter()
+            .all(|number| numbers.contains(number)),
+        "{table:?}"
+    );
+    browser.screenshot("6-hello-tensor").await
+}
+
+async fn stop_and_log_out(browser: &Browser, address: &str) -> anyhow::Result<()> {
+    browser.goto(&format!("{address}hub/home")).await?;
+    // JupyterLab may ask whether to leave a notebook that is not saved.
+    let _ = browser.driver.accept_alert().await;
+    browser.screenshot("7-home-running").await?;
+    browser.click("#stop").await?;
+    browser.find("#start").await?;
+    browser.screenshot("8-home-stopped").await?;
+    browser.click("#logout").await?;
+    browser.find_text("main", "logged out").await?;
+    browser.screenshot("9-logged-out").await?;
+    browser.goto(&format!("{address}hub/home")).await?;
+    browser.at("/hub/login").await
+}
+
+/// `make run` as a person types it, on a state without users.
+struct MakeRun {
+    process: Child,
+    address: String,
+    log: std::path::PathBuf,
+}
+
+impl MakeRun {
+    async fn start(state: &Path) -> anyhow::Result<Self> {
+        for made in ["users", "logs"] {
+            let _ = fs::remove_dir_all(state.join(made));
+        }
+        for entry in fs::read_dir(state)?.flatten() {
+            if entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with("hub.sqlite")
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        let port = free_port()?;
+        let log = output()?.join("make-run.log");
+        let file = File::create(&log)?;
+        let process = Command::new("make")
+            .arg("run")
+            .arg(format!("PORT={port}"))
+            .arg(format!("STATE={}", state.display()))
+            .current_dir(repository())
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()?;
+        let address = format!("http://127.0.0.1:{port}/");
+        let run = Self {
+            process,
+            address,
+            log,
+        };
+        wait_for(
+            "make run to print the address",
+            Duration::from_secs(120),
+            || async { run.log().contains(&run.address).then_some(()) },
+        )
+        .await
+        .with_context(|| run.log())?;
+        Ok(run)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ctrl-C; nothing is left running.
+    async fn interrupt(mut self, state: &Path) -> anyhow::Result<()> {
+        kill(
+            Pid::from_raw(self.process.id().cast_signed()),
+            Signal::SIGINT,
+        )?;
+        ended(&mut self.process).await?;
+        let left = processes_with(&format!("CARREL_STATE={}", state.display()));
+        ensure!(left.is_empty(), "left running: {left:?}");
+        Ok(())
+    }
+}

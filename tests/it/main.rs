@@ -1,0 +1,7 @@
+//! The whole path from outside: what a person, an administrator and Jupyter see.
+
+mod browser;
+mod crash;
+mod kernel;
+mod refusals;
+mod tidy;

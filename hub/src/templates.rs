@@ -1,0 +1,218 @@
+//! The pages, one struct per template under JupyterHub's template names; values in, HTML out.
+//!
+//! Askama escapes every value (GHSA-c4gm-pwx9-9w8j was one that was not), so no field here may hold HTML.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::assets;
+use crate::config::OptionsField;
+
+/// What a page may load and do; pages have no inline script or style.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The page as a response that no cache keeps.
+pub fn respond(status: StatusCode, page: &impl Template) -> Response {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    match page.render() {
+        Ok(html) => (status, headers, html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "A page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// What the frame around every page shows.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The Hub's prefix, `<base_url>hub/`.
+    pub hub: String,
+    /// Name of the user who is logged in.
+    pub user: Option<String>,
+    /// Token of this session for the forms' `_xsrf` field.
+    pub xsrf: String,
+}
+
+impl Page {
+    /// Address of a static file, with the hash of its content.
+    fn asset(&self, name: &str) -> String {
+        assets::url(&self.hub, name)
+    }
+}
+
+/// `login.html`: fields `username` and `password`, posted to `login?next=`.
+#[derive(Debug, Template)]
+#[template(path = "login.html")]
+pub struct LoginPage {
+    pub page: Page,
+    /// Checked path to go on to; empty for none.
+    pub next: String,
+    /// Name to show in the form again after a failed login.
+    pub username: String,
+    pub error: Option<String>,
+}
+
+/// State of a user's server, as the home page shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerState {
+    Stopped,
+    Starting,
+    Running,
+    Stopping,
+}
+
+/// `home.html`: the user's server and its one next step.
+#[derive(Debug, Template)]
+#[template(path = "home.html")]
+pub struct HomePage {
+    pub page: Page,
+    pub state: ServerState,
+    /// `/user/<escaped>/`.
+    pub server_url: String,
+    /// Where the start form posts to, `<hub>spawn/<escaped>`.
+    pub spawn_url: String,
+    /// Where Stop posts to.
+    pub stop_url: String,
+    /// `<hub>spawn-pending/<escaped>`.
+    pub pending_url: String,
+    /// The start asks for options first, so its button leads to the form.
+    pub has_options: bool,
+    /// When the server was last used, in words or as a time.
+    pub last_activity: Option<String>,
+    /// The user is an administrator whose password is still empty.
+    pub empty_password: bool,
+}
+
+/// One field of the spawn form with the value it shows.
+#[derive(Debug, Clone)]
+pub struct FormField {
+    pub field: OptionsField,
+    pub value: String,
+    pub error: Option<String>,
+}
+
+/// `spawn.html`: "Server Options", or a plain confirmation where there are none.
+#[derive(Debug, Template)]
+#[template(path = "spawn.html")]
+pub struct SpawnPage {
+    pub page: Page,
+    /// Where the form posts to, `next` included in its query.
+    pub spawn_url: String,
+    pub fields: Vec<FormField>,
+    /// Why the form is shown again: it was stale, or a start failed.
+    pub error: Option<String>,
+}
+
+/// Where a start stands.
+#[derive(Debug, Clone)]
+pub enum Start {
+    Pending {
+        progress: u8,
+        message: String,
+    },
+    /// `log` holds the last lines of the server's own log.
+    Failed {
+        reason: String,
+        log: String,
+    },
+}
+
+/// `spawn_pending.html`: live progress of a start.
+#[derive(Debug, Template)]
+#[template(path = "spawn_pending.html")]
+pub struct SpawnPendingPage {
+    pub page: Page,
+    pub start: Start,
+    /// Server-sent events, `<hub>api/users/<escaped>/server/progress`.
+    pub progress_url: String,
+    /// Where a ready server is: `next`, or `/user/<escaped>/`.
+    pub server_url: String,
+    /// Where Cancel posts to.
+    pub stop_url: String,
+    /// Where Retry leads, `<hub>spawn/<escaped>?next=`.
+    pub spawn_url: String,
+}
+
+/// `not_running.html`, status 424: somebody asked for a server that does not run.
+#[derive(Debug, Template)]
+#[template(path = "not_running.html")]
+pub struct NotRunningPage {
+    pub page: Page,
+    /// Whose server it is.
+    pub owner: String,
+    /// Where Start leads, `<hub>spawn/<escaped>?next=`; none where the visitor may not start it.
+    pub spawn_url: Option<String>,
+    /// Why the last start failed.
+    pub failure: Option<String>,
+}
+
+/// `stop_pending.html`: the server is stopping; the page looks again by itself.
+#[derive(Debug, Template)]
+#[template(path = "stop_pending.html")]
+pub struct StopPendingPage {
+    pub page: Page,
+}
+
+/// One row of the token page.
+#[derive(Debug, Clone)]
+pub struct TokenRow {
+    pub id: String,
+    pub note: String,
+    pub scopes: Vec<String>,
+    pub created: String,
+    pub last_used: Option<String>,
+    pub expires: Option<String>,
+}
+
+/// `token.html`: fields `note`, `expires_in` (seconds; empty for never) posted to `token`; `id` to `token/revoke`.
+#[derive(Debug, Template)]
+#[template(path = "token.html")]
+pub struct TokenPage {
+    pub page: Page,
+    pub tokens: Vec<TokenRow>,
+    /// The token just made; shown this once.
+    pub new_token: Option<String>,
+    pub error: Option<String>,
+}
+
+/// `change_password.html`: fields `old_password`, `new_password`, `new_password_confirmation`, posted to `change-password`.
+#[derive(Debug, Template)]
+#[template(path = "change_password.html")]
+pub struct ChangePasswordPage {
+    pub page: Page,
+    /// The present password is empty, so the form does not ask for it.
+    pub empty_password: bool,
+    pub minimum_length: usize,
+    pub error: Option<String>,
+    /// The password was changed just now.
+    pub changed: bool,
+}
+
+/// `logout.html`: the login has ended.
+#[derive(Debug, Template)]
+#[template(path = "logout.html")]
+pub struct LogoutPage {
+    pub page: Page,
+}
+
+/// `error.html`: what went wrong and what to do next.
+#[derive(Debug, Template)]
+#[template(path = "error.html")]
+pub struct ErrorPage {
+    pub page: Page,
+    pub status: u16,
+    /// Plain words for the status: "Not found".
+    pub title: String,
+    pub message: String,
+    /// What the visitor can do.
+    pub advice: Option<String>,
+}

@@ -175,7 +175,8 @@ impl MakeRun {
 
     /// Ctrl-C; nothing is left running.
     async fn interrupt(mut self, state: &Path) -> anyhow::Result<()> {
-        kill(
+        // A terminal sends it to the whole group.
+        killpg(
             Pid::from_raw(self.process.id().cast_signed()),
             Signal::SIGINT,
         )?;

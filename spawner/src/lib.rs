@@ -1,5 +1,7 @@
 //! Runs one user's server somewhere; knows no HTTP handler, no database and no type of the Hub.
 
+pub mod local;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -52,7 +54,9 @@ pub enum StartEvent {
 pub enum Poll {
     Running,
     /// It ended; `reason` says how, for people: "exited with status 1", with the log's last lines.
-    Stopped { reason: String },
+    Stopped {
+        reason: String,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +79,11 @@ pub enum Error {
 #[async_trait]
 pub trait Spawner: Send + Sync {
     /// Starts a server; returns when it runs. Dropping the future cancels the start and leaves nothing running.
-    async fn start(&self, request: &StartRequest, events: UnboundedSender<StartEvent>) -> Result<Started, Error>;
+    async fn start(
+        &self,
+        request: &StartRequest,
+        events: UnboundedSender<StartEvent>,
+    ) -> Result<Started, Error>;
 
     /// Finds a server whose start was interrupted before its state was saved.
     async fn adopt(&self, request_start_id: &str) -> Result<Option<Started>, Error>;

@@ -1,1 +1,13 @@
-//! Reverse proxy of Carrel: a route table, HTTP streaming and websockets.
+//! Reverse proxy of Carrel: a route table, HTTP streaming and websockets. Knows nothing of the Hub.
+
+mod exchange;
+mod forward;
+mod pool;
+mod proxy;
+mod routes;
+mod serve;
+mod tunnel;
+
+pub use proxy::{Proxy, ProxyBody, Unavailable};
+pub use routes::{RouteError, RouteInfo, Routes};
+pub use serve::{Peer, ServeOptions, serve};

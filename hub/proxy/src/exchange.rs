@@ -1,0 +1,137 @@
+//! One request and its answer over a connection, both streamed. Knows no header.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+
+use crate::pool::{Connection, Driver};
+use crate::routes::Route;
+
+/// The body of the client's request; a request that is sent again has none.
+pub(crate) type RequestBody = Either<Incoming, Empty<Bytes>>;
+
+/// Why a request has no answer.
+pub(crate) struct Failed {
+    pub(crate) error: hyper::Error,
+    /// The request, if not a byte of it was sent.
+    pub(crate) unsent: Option<Request<RequestBody>>,
+}
+
+/// Sends `request` and waits for the head of the answer.
+pub(crate) async fn send(
+    connection: Connection,
+    request: Request<RequestBody>,
+) -> Result<(Response<Incoming>, Option<Connection>), Failed> {
+    let Connection { mut sender, driver } = connection;
+    let mut driver = Some(driver);
+    let mut answer = pin!(sender.try_send_request(request));
+    let answer = poll_fn(|cx| {
+        drive(&mut driver, cx);
+        answer.as_mut().poll(cx)
+    })
+    .await;
+    match answer {
+        Ok(response) => Ok((response, driver.map(|driver| Connection { sender, driver }))),
+        Err(mut failed) => Err(Failed {
+            unsent: failed.take_message(),
+            error: failed.into_error(),
+        }),
+    }
+}
+
+/// Lets the connection work; drops it when it has come to its end, so that nobody waits for it.
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    if driver
+        .as_mut()
+        .is_some_and(|driver| Pin::new(driver).poll(cx).is_ready())
+    {
+        *driver = None;
+    }
+}
+
+/// The body of an answer. It drives its connection while it is read and gives it back to the pool at its end;
+/// dropped before, it closes the connection, so that the target notices.
+pub struct AnswerBody {
+    incoming: Incoming,
+    connection: Option<Connection>,
+    route: Arc<Route>,
+    /// Whether its bytes count as activity.
+    active: bool,
+}
+
+impl AnswerBody {
+    pub(crate) fn new(
+        incoming: Incoming,
+        connection: Option<Connection>,
+        route: Arc<Route>,
+        active: bool,
+    ) -> Self {
+        Self {
+            incoming,
+            connection,
+            route,
+            active,
+        }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && Pin::new(&mut connection.driver).poll(cx).is_ready()
+        {
+            self.connection = None;
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.route.pool.put(connection);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        if frame.is_pending() {
+            self.drive(cx);
+            frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        if self.active && frame.is_ready() {
+            self.route.touch();
+        }
+        if matches!(frame, Poll::Ready(None)) || self.incoming.is_end_stream() {
+            self.release();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        // An answer without a body is never read.
+        if self.incoming.is_end_stream() {
+            self.release();
+        }
+    }
+}

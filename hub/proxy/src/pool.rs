@@ -1,0 +1,130 @@
+//! Connections to one target, kept for the next request when idle. Knows no request.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use url::{Host, Url};
+
+use crate::exchange::RequestBody;
+
+/// A target that takes longer to accept counts as down: pods that are gone drop packets silently.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Below the keep-alive time of nginx (75 s); singleuser's tornado keeps connections for an hour.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+const MAX_IDLE: usize = 128;
+
+/// The idle connections to one target.
+pub(crate) struct Pool {
+    address: String,
+    idle: Arc<Mutex<Idle>>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// The latest used is at the end and goes out first, so that surplus ones age.
+    connections: Vec<(Instant, Connection)>,
+    swept: bool,
+}
+
+/// One HTTP/1.1 connection. No task drives it: whoever uses it polls it, within the task of the request. That
+/// saves two wake-ups per request, and a client that goes away takes the exchange with the target along.
+pub(crate) struct Connection {
+    pub(crate) sender: http1::SendRequest<RequestBody>,
+    pub(crate) driver: Driver,
+}
+
+pub(crate) type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+
+impl Pool {
+    /// `None` if `target` is not `http://host[:port]`.
+    pub(crate) fn for_target(target: &Url) -> Option<Self> {
+        let port = target
+            .port_or_known_default()
+            .filter(|_| target.scheme() == "http")?;
+        let address = match target.host()? {
+            Host::Ipv6(ip) => format!("[{ip}]:{port}"),
+            host => format!("{host}:{port}"),
+        };
+        Some(Self {
+            address,
+            idle: Arc::default(),
+        })
+    }
+
+    /// `host:port` of the target.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The idle connection used last, if one still stands.
+    pub(crate) fn take(&self) -> Option<Connection> {
+        loop {
+            let (_, mut connection) = lock(&self.idle).connections.pop()?;
+            if connection.is_idle() {
+                return Some(connection);
+            }
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> io::Result<Connection> {
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address));
+        let stream = connecting
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        Ok(Connection { sender, driver })
+    }
+
+    /// Keeps a connection for the next request, unless it is closed or still busy.
+    pub(crate) fn put(&self, mut connection: Connection) {
+        if !connection.is_idle() {
+            return;
+        }
+        let mut idle = lock(&self.idle);
+        if idle.connections.len() < MAX_IDLE {
+            idle.connections.push((Instant::now(), connection));
+        }
+        if !std::mem::replace(&mut idle.swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.idle)));
+        }
+    }
+}
+
+impl Connection {
+    /// Whether a request can be sent at once. Notices a target that has closed the connection meanwhile.
+    fn is_idle(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let open = matches!(Pin::new(&mut self.driver).poll(&mut context), Poll::Pending);
+        open && self.sender.is_ready()
+    }
+}
+
+/// Closes connections that are idle for long or that the target has closed: nobody else polls them.
+async fn sweep(idle: Weak<Mutex<Idle>>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let Some(idle) = idle.upgrade() else { return };
+        let mut idle = lock(&idle);
+        idle.connections.retain_mut(|(since, connection)| {
+            since.elapsed() < IDLE_TIMEOUT && connection.is_idle()
+        });
+        if idle.connections.is_empty() {
+            idle.swept = false;
+            return;
+        }
+    }
+}
+
+fn lock(idle: &Mutex<Idle>) -> std::sync::MutexGuard<'_, Idle> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,301 @@
+//! The service: finds a request's route and forwards it, or hands it to the fallback.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, CONNECTION, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Empty, Full};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tower::{Service, ServiceExt};
+
+use crate::exchange::{self, AnswerBody, RequestBody};
+use crate::pool::Connection;
+use crate::routes::{Route, Routes};
+use crate::{forward, tunnel};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Responder<B> = Arc<dyn Fn(Unavailable) -> BoxFuture<'static, Response<B>> + Send + Sync>;
+
+/// A tower service that forwards each request with a route and gives the others to `F`, such as an axum router.
+/// Run it with [`serve`](crate::serve), which tells it who the client is.
+pub struct Proxy<F, B> {
+    routes: Routes,
+    fallback: F,
+    unavailable: Option<Responder<B>>,
+}
+
+/// A request whose target is down or broke off before it answered.
+#[derive(Debug, Clone)]
+pub struct Unavailable {
+    pub method: Method,
+    /// As the client sent it.
+    pub uri: Uri,
+    /// The `Accept` header, to choose between a page and JSON.
+    pub accept: Option<HeaderValue>,
+    /// The prefix of its route.
+    pub prefix: String,
+    /// What went wrong, for the log.
+    pub cause: String,
+}
+
+impl<F, B> Proxy<F, B>
+where
+    F: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    F::Future: Send,
+    B: Send + 'static,
+{
+    pub fn new(routes: Routes, fallback: F) -> Self {
+        Self {
+            routes,
+            fallback,
+            unavailable: None,
+        }
+    }
+
+    /// Makes the answer when a target is unavailable; its status becomes 503 whatever `respond` says. Without it
+    /// the answer is one line of text. A refused websocket always gets a bare 503.
+    pub fn on_unavailable<Fut>(
+        mut self,
+        respond: impl Fn(Unavailable) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Response<B>> + Send + 'static,
+    {
+        self.unavailable = Some(Arc::new(move |unavailable| Box::pin(respond(unavailable))));
+        self
+    }
+}
+
+impl<F: Clone, B> Clone for Proxy<F, B> {
+    fn clone(&self) -> Self {
+        Self {
+            routes: self.routes.clone(),
+            fallback: self.fallback.clone(),
+            unavailable: self.unavailable.clone(),
+        }
+    }
+}
+
+impl<F, B> Service<Request<Incoming>> for Proxy<F, B>
+where
+    F: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    F::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<ProxyBody<B>>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(())) // The fallback is awaited ready by the requests that need it.
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        match self.routes.find(request.uri().path()) {
+            Some(route) => Box::pin(forward(route, self.unavailable.clone(), request)),
+            None => {
+                let answer = self.fallback.clone().oneshot(request);
+                Box::pin(async move { Ok(answer.await?.map(ProxyBody::Fallback)) })
+            }
+        }
+    }
+}
+
+async fn forward<B>(
+    route: Arc<Route>,
+    unavailable: Option<Responder<B>>,
+    mut request: Request<Incoming>,
+) -> Result<Response<ProxyBody<B>>, Infallible> {
+    let upgrade = forward::upgrade(request.headers());
+    let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let accept = request.headers().get(ACCEPT).cloned();
+    let (mut head, body) = request.into_parts();
+    forward::rewrite_request(&mut head, route.pool.address(), upgrade);
+    let request = Request::from_parts(head, Either::Left(body));
+    let upgrading = client.is_some();
+    let answer = match client {
+        Some(client) => exchange_upgrade(&route, request, client).await,
+        None => exchange(&route, request).await,
+    };
+    let cause = match answer {
+        Ok(answer) => return Ok(accept_answer(answer)),
+        Err(cause) => cause,
+    };
+    tracing::warn!(
+        route.prefix = route.prefix(),
+        target = route.pool.address(),
+        cause,
+        "A target is unavailable"
+    );
+    let unavailable = unavailable.filter(|_| !upgrading);
+    let Some(respond) = unavailable else {
+        return Ok(bare_503(upgrading));
+    };
+    let what = Unavailable {
+        method,
+        uri,
+        accept,
+        prefix: route.prefix().to_owned(),
+        cause,
+    };
+    let mut answer = respond(what).await.map(ProxyBody::Fallback);
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    Ok(answer)
+}
+
+/// Sends over an idle connection or a new one. The target may close an idle connection just when a request is on
+/// its way: one that was not sent, or does no harm twice, is sent again over a new connection.
+async fn exchange(
+    route: &Arc<Route>,
+    mut request: Request<RequestBody>,
+) -> Result<Response<AnswerBody>, String> {
+    if let Some(connection) = route.pool.take() {
+        let copy = repeatable(&request).then(|| copy_head(&request));
+        match exchange::send(connection, request).await {
+            Ok((response, connection)) => return Ok(answer(route, response, connection)),
+            Err(failed) => {
+                let copy = copy.filter(|_| !failed.error.is_parse());
+                request = failed.unsent.or(copy).ok_or_else(|| chain(&failed.error))?;
+            }
+        }
+    }
+    let connection = connect(route).await?;
+    let (response, connection) = exchange::send(connection, request)
+        .await
+        .map_err(|failed| chain(&failed.error))?;
+    Ok(answer(route, response, connection))
+}
+
+async fn exchange_upgrade(
+    route: &Arc<Route>,
+    request: Request<RequestBody>,
+    client: OnUpgrade,
+) -> Result<Response<AnswerBody>, String> {
+    let connection = connect(route).await?;
+    tunnel::open(route, connection, request, client)
+        .await
+        .map_err(|error| chain(&error))
+}
+
+async fn connect(route: &Route) -> Result<Connection, String> {
+    let attempt = route.pool.connect().await;
+    attempt.map_err(|error| format!("could not connect to {}: {error}", route.pool.address()))
+}
+
+fn answer(
+    route: &Arc<Route>,
+    response: Response<Incoming>,
+    connection: Option<Connection>,
+) -> Response<AnswerBody> {
+    let active = response.status().as_u16() < 300;
+    if active {
+        route.touch();
+    }
+    response.map(|body| AnswerBody::new(body, connection, route.clone(), active))
+}
+
+fn accept_answer<B>(answer: Response<AnswerBody>) -> Response<ProxyBody<B>> {
+    let upgrade = forward::upgrade(answer.headers())
+        .filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS);
+    let (mut head, body) = answer.into_parts();
+    forward::rewrite_answer(&mut head, upgrade);
+    Response::from_parts(head, ProxyBody::Answer(body))
+}
+
+/// "Idempotent methods ... can be repeated automatically if a communication failure occurs before the client is
+/// able to read the server's response" (RFC 9110 9.2.2). A body that has flowed is gone.
+fn repeatable(request: &Request<RequestBody>) -> bool {
+    request.method().is_idempotent() && request.body().is_end_stream()
+}
+
+fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(Either::Right(Empty::new()));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+fn bare_503<B>(close: bool) -> Response<ProxyBody<B>> {
+    let text = if close {
+        ""
+    } else {
+        "503: the server behind this address does not answer\n"
+    };
+    let mut answer = Response::new(ProxyBody::Text(Full::from(text)));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    if close {
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// An error with its causes: hyper's own texts leave them out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// The body of an answer: a target's, the fallback's or a line of text.
+pub enum ProxyBody<B> {
+    #[doc(hidden)]
+    Answer(AnswerBody),
+    Fallback(B),
+    Text(Full<Bytes>),
+}
+
+impl<B> Body for ProxyBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Answer(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Self::Fallback(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Text(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Answer(body) => body.is_end_stream(),
+            Self::Fallback(body) => body.is_end_stream(),
+            Self::Text(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Answer(body) => body.size_hint(),
+            Self::Fallback(body) => body.size_hint(),
+            Self::Text(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The route table: which prefix leads to which target, and when each was last used. Knows no HTTP connection.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use percent_encoding::percent_encode_byte;
+use url::Url;
+
+use crate::pool::Pool;
+
+/// The routes of a proxy. Clones share one table; readers never wait for writers.
+#[derive(Clone, Default)]
+pub struct Routes(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    table: ArcSwap<Table>,
+    /// Held while a new table is made from the old one.
+    writer: Mutex<()>,
+}
+
+/// Immutable once published; a change publishes a changed copy.
+#[derive(Clone, Default)]
+struct Table {
+    by_prefix: HashMap<String, Arc<Route>>,
+    /// Segments of the longest prefix: longer paths need no look at their tail.
+    depth: usize,
+}
+
+/// One prefix and the server behind it.
+pub(crate) struct Route {
+    prefix: String,
+    target: Url,
+    /// Unix seconds.
+    last_activity: AtomicU64,
+    pub(crate) pool: Pool,
+}
+
+/// What [`Routes::get`] and [`Routes::list`] tell about a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// As it was added: `/user/alice/`.
+    pub prefix: String,
+    pub target: Url,
+    /// Unix seconds of the last answer or websocket byte; the time of the addition before the first.
+    pub last_activity: u64,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RouteError {
+    #[error("the prefix `{0}` does not begin with a slash")]
+    Prefix(String),
+    #[error("the target {0} is not of the form http://host:port")]
+    Target(Url),
+}
+
+impl Routes {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Leads `prefix` and all below it to `target`, whose path is not used: prefixes are not stripped.
+    /// A second call with the same target changes nothing, with another it moves the prefix there.
+    pub fn add(&self, prefix: &str, target: Url) -> Result<(), RouteError> {
+        if !prefix.starts_with('/') {
+            return Err(RouteError::Prefix(prefix.to_owned()));
+        }
+        let pool = Pool::for_target(&target).ok_or_else(|| RouteError::Target(target.clone()))?;
+        let key = key(prefix).into_owned();
+        self.change(|table| {
+            if table
+                .by_prefix
+                .get(&key)
+                .is_some_and(|route| route.target == target)
+            {
+                return;
+            }
+            let route = Route {
+                prefix: prefix.to_owned(),
+                target,
+                last_activity: AtomicU64::new(now()),
+                pool,
+            };
+            table.depth = table.depth.max(segments(&key));
+            table.by_prefix.insert(key, Arc::new(route));
+        });
+        Ok(())
+    }
+
+    /// Takes a prefix out; `false` when there was none. Requests and websockets under way go on.
+    pub fn remove(&self, prefix: &str) -> bool {
+        let key = key(prefix);
+        self.change(|table| {
+            let removed = table.by_prefix.remove(key.as_ref()).is_some();
+            table.depth = table
+                .by_prefix
+                .keys()
+                .map(|key| segments(key))
+                .max()
+                .unwrap_or(0);
+            removed
+        })
+    }
+
+    /// The route of exactly this prefix.
+    pub fn get(&self, prefix: &str) -> Option<RouteInfo> {
+        self.0
+            .table
+            .load()
+            .by_prefix
+            .get(key(prefix).as_ref())
+            .map(|route| route.info())
+    }
+
+    /// All routes, sorted by prefix.
+    pub fn list(&self) -> Vec<RouteInfo> {
+        let mut routes: Vec<_> = self
+            .0
+            .table
+            .load()
+            .by_prefix
+            .values()
+            .map(|route| route.info())
+            .collect();
+        routes.sort_by(|a, b| a.prefix.cmp(&b.prefix));
+        routes
+    }
+
+    /// Unix seconds at which the route of exactly this prefix was last used.
+    pub fn last_activity(&self, prefix: &str) -> Option<u64> {
+        self.get(prefix).map(|route| route.last_activity)
+    }
+
+    /// The route with the longest prefix of `path` by whole segments.
+    pub(crate) fn find(&self, path: &str) -> Option<Arc<Route>> {
+        let table = self.0.table.load();
+        if table.by_prefix.is_empty() || !path.starts_with('/') {
+            return None;
+        }
+        let key = key(path);
+        let mut prefix = first_segments(&key, table.depth);
+        loop {
+            if let Some(route) = table.by_prefix.get(prefix) {
+                return Some(route.clone());
+            }
+            prefix = &prefix[..prefix.rfind('/')?];
+        }
+    }
+
+    fn change<R>(&self, edit: impl FnOnce(&mut Table) -> R) -> R {
+        let _writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = Table::clone(&self.0.table.load());
+        let result = edit(&mut table);
+        self.0.table.store(Arc::new(table));
+        result
+    }
+}
+
+impl Route {
+    /// Records that the route was used just now.
+    pub(crate) fn touch(&self) {
+        let now = now();
+        // The line of memory is shared by all threads that serve the route: write it once a second.
+        if self.last_activity.load(Ordering::Relaxed) < now {
+            self.last_activity.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn info(&self) -> RouteInfo {
+        RouteInfo {
+            prefix: self.prefix.clone(),
+            target: self.target.clone(),
+            last_activity: self.last_activity.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A path as it is compared: percent-decoded, but for `/`, `%` and all that is not printable ASCII. So an encoded
+/// slash stays within its segment, and each path has one spelling. Dot segments are names like any other:
+/// `/user/a/../b` belongs to `/user/a`, whose server receives it as it is. No slash at the end.
+fn key(path: &str) -> Cow<'_, str> {
+    let path = path.trim_end_matches('/');
+    if path
+        .bytes()
+        .all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'%')
+    {
+        return Cow::Borrowed(path);
+    }
+    let mut key = String::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = if first == b'%' {
+            escaped_byte(tail)
+        } else {
+            None
+        };
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+        match escaped.unwrap_or(first) {
+            b'/' if escaped.is_none() => key.push('/'),
+            plain @ 0x21..=0x7e if plain != b'/' && plain != b'%' => key.push(char::from(plain)),
+            other => key.push_str(percent_encode_byte(other)),
+        }
+    }
+    Cow::Owned(key)
+}
+
+/// The byte that two hexadecimal digits at the start of `digits` stand for.
+fn escaped_byte(digits: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+fn segments(key: &str) -> usize {
+    key.bytes().filter(|byte| *byte == b'/').count()
+}
+
+/// `key` cut after its first `depth` segments.
+fn first_segments(key: &str, depth: usize) -> &str {
+    key.match_indices('/')
+        .nth(depth)
+        .map_or(key, |(end, _)| &key[..end])
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,173 @@
+//! The listener: accepts connections, speaks HTTP/1.1 on each, and drains them at shutdown.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::{Service, ServiceExt};
+
+/// Bytes of a request's head, as large as tornado's default.
+const MAX_HEAD: usize = 64 * 1024;
+/// How soon a client is found to have vanished without a word (a laptop closed, a cable drawn).
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// How long a client may take for the head of a request, and how long a connection may idle between two.
+    pub header_read_timeout: Duration,
+    /// How long requests under way may take after `shutdown`.
+    pub drain: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            header_read_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The client of a connection; [`serve`] adds it to each request's extensions.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub(crate) forwarded_for: HeaderValue,
+}
+
+/// Serves `service` on `listener` until `shutdown`, then lets requests under way end within `options.drain`.
+/// Upgraded connections (websockets) are no requests under way: they live as long as the process.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+    options: ServeOptions,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    let mut pause = Duration::ZERO;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = connections.join_next(), if !connections.is_empty() => continue,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                pause = Duration::ZERO;
+                connections.spawn(serve_connection(
+                    stream,
+                    address,
+                    service.clone(),
+                    options.clone(),
+                    stopped.clone(),
+                ));
+            }
+            Err(error) => {
+                pause = (pause * 2).clamp(Duration::from_millis(10), MAX_ACCEPT_PAUSE);
+                after_accept_error(&error, pause).await;
+            }
+        }
+    }
+    drop(listener);
+    drop(stop);
+    let drained = tokio::time::timeout(options.drain, async {
+        while connections.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            "Requests did not end in time and are broken off"
+        );
+    }
+}
+
+/// A client that went away before it was accepted is its own affair. Out of file descriptors or memory, the next
+/// try would fail at once: wait for some connections to end.
+async fn after_accept_error(error: &io::Error, pause: Duration) {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
+        return;
+    }
+    tracing::error!(%error, "Could not accept a connection; trying again");
+    tokio::time::sleep(pause).await;
+}
+
+async fn serve_connection<S, B>(
+    stream: TcpStream,
+    address: SocketAddr,
+    service: S,
+    options: ServeOptions,
+    mut stopped: watch::Receiver<()>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Some(peer) = prepare(&stream, address) else {
+        return;
+    };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        service.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_read_timeout)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        result = &mut connection => result,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(peer.address = %address, %error, "A client's connection broke");
+    }
+}
+
+fn prepare(stream: &TcpStream, address: SocketAddr) -> Option<Peer> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIME)
+        .with_interval(KEEPALIVE_TIME / 4);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive).ok()?;
+    stream.set_nodelay(true).ok()?;
+    let forwarded_for = HeaderValue::from_str(&address.ip().to_canonical().to_string()).ok()?;
+    Some(Peer {
+        address,
+        forwarded_for,
+    })
+}

@@ -75,6 +75,14 @@ pub enum Error {
     State(String),
 }
 
+impl Error {
+    /// For `map_err`: what was attempted when the system refused.
+    pub(crate) fn io(attempted: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let attempted = attempted.to_owned();
+        move |source| Self::Io { attempted, source }
+    }
+}
+
 /// Starts, watches and stops servers. One spawner serves all users of a Hub.
 #[async_trait]
 pub trait Spawner: Send + Sync {

@@ -1,13 +1,32 @@
 //! Runs servers as processes of this machine, under the user that the Hub runs under.
 
+mod children;
+mod environment;
+mod folders;
+mod port;
+mod process;
+mod state;
+mod stop;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
 
+pub use self::environment::environment;
+
+use self::children::{Children, Exit};
+use self::folders::Folders;
+use self::port::Reservation;
+use self::state::State;
 use crate::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
+
+/// Lines of the log that go into an error or the reason of an end.
+const REASON_LINES: usize = 20;
 
 /// How [`LocalProcessSpawner`] runs servers; the keys of the configuration's sections `Spawner` and
 /// `LocalProcessSpawner`.
@@ -18,44 +37,95 @@ pub struct LocalConfig {
     /// The program and its first arguments.
     pub cmd: Vec<String>,
     pub args: Vec<String>,
-    /// Where the server finds notebooks, in place of the user's working folder. `{username}` stands for the name.
-    pub notebook_dir: Option<PathBuf>,
+    /// Where the server finds notebooks, in place of its working folder. `{username}` stands for the user.
+    pub notebook_dir: Option<String>,
     /// Added to each server's environment; wins over `env_keep`, but not over the Hub's own `JUPYTERHUB_*`.
     pub environment: BTreeMap<String, String>,
     /// Names of variables that servers inherit from the Hub.
     pub env_keep: Vec<String>,
+    /// How long a start watches a server that does not listen yet: one that ends meanwhile fails the start. What
+    /// ends later, the Hub's polls find.
+    pub exit_watch: Duration,
     /// How long a server may take to end after SIGTERM.
     pub term_timeout: Duration,
-    /// How long the kernel may take to take processes away after SIGKILL.
+    /// How long its processes may take to be gone after SIGKILL.
     pub kill_timeout: Duration,
 }
 
 impl Default for LocalConfig {
     fn default() -> Self {
+        let kept = [
+            "PATH",
+            "LANG",
+            "LC_ALL",
+            "TZ",
+            "TMPDIR",
+            "SHELL",
+            "LD_LIBRARY_PATH",
+            "CARGO_HOME",
+            "RUSTUP_HOME",
+        ];
         Self {
             state_dir: PathBuf::from(".carrel"),
             cmd: vec!["jupyterhub-singleuser".to_owned()],
             args: Vec::new(),
             notebook_dir: None,
             environment: BTreeMap::new(),
-            env_keep: ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR"]
-                .map(str::to_owned)
-                .to_vec(),
+            env_keep: kept.map(str::to_owned).to_vec(),
+            exit_watch: Duration::from_millis(300),
             term_timeout: Duration::from_secs(5),
             kill_timeout: Duration::from_secs(5),
         }
     }
 }
 
-/// Servers as processes of this machine. Made for a machine used by one person or by people who trust each other:
-/// all servers run under the Hub's own user.
+/// Servers as processes of this machine. Made for a machine used by one person, or by people who trust each other:
+/// all servers run under the Hub's own user, each with a folder of its own as working folder and `HOME`.
+///
+/// A server is a session of its own that holds nothing of the Hub, so it outlives a Hub that is killed. Its
+/// processes, kernels in further sessions included, are known by `CARREL_START_ID` in their environment.
 pub struct LocalProcessSpawner {
     config: LocalConfig,
+    folders: Folders,
+    children: Children,
 }
 
 impl LocalProcessSpawner {
     pub fn new(config: LocalConfig) -> Self {
-        Self { config }
+        Self {
+            folders: Folders::new(&config.state_dir),
+            config,
+            children: Children::default(),
+        }
+    }
+
+    /// The command of one server, without a shell: no name of a user is ever parsed.
+    fn command(&self, request: &StartRequest, port: u16) -> Result<Command, Error> {
+        let words = self.config.cmd.iter().chain(&self.config.args);
+        let mut words = words.map(|word| word.replace("{username}", &request.user));
+        let program = words.next().filter(|program| !program.is_empty());
+        let program =
+            program.ok_or_else(|| Error::Start("`Spawner.cmd` names no program".to_owned()))?;
+        let home = self.folders.home(&request.user)?;
+        let log = self.folders.open_log(&request.user, &request.server)?;
+        let log_again = log
+            .try_clone()
+            .map_err(Error::io("duplicate the log's file descriptor"))?;
+        let inherited = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let mut command = std::process::Command::new(program);
+        command.args(words).current_dir(&home).env_clear();
+        command.envs(environment(
+            &self.config,
+            request,
+            &home,
+            port,
+            &inherited.collect(),
+        ));
+        command.stdin(Stdio::null()).stdout(log).stderr(log_again);
+        process::in_own_session(&mut command);
+        Ok(Command::from(command))
     }
 }
 
@@ -63,30 +133,123 @@ impl LocalProcessSpawner {
 impl Spawner for LocalProcessSpawner {
     async fn start(
         &self,
-        _: &StartRequest,
-        _: UnboundedSender<StartEvent>,
+        request: &StartRequest,
+        events: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error> {
-        Err(Error::Start(format!(
-            "cannot start {:?} yet",
-            self.config.cmd
-        )))
+        let reservation = Reservation::new().map_err(Error::io("reserve a port on 127.0.0.1"))?;
+        let port = reservation.port();
+        let mut command = self.command(request, port)?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| could_not_run(&self.config.cmd, &error))?;
+        let log = self.folders.log(&request.user, &request.server);
+        let state = State::of_child(&child, port, log, &request.start_id);
+        let state = state.inspect_err(|_| drop(child.start_kill()))?;
+        let mut cancelled = stop::KillOnDrop::new(&state);
+        let exit = self.children.watch(&state, child);
+        let started = state.started()?;
+        // Nobody may listen, as when the Hub only wants the result.
+        let _ = events.send(StartEvent::State(started.state.clone()));
+        let message = format!(
+            "Process {} started, waiting for it on port {port}",
+            state.pid
+        );
+        let _ = events.send(StartEvent::Progress {
+            progress: 30,
+            message,
+        });
+        if let Some(exit) = early_exit(&exit, port, self.config.exit_watch).await {
+            let tail = folders::tail(&state.log, REASON_LINES).await;
+            return Err(Error::Start(ended_at_once(&self.config.cmd, &exit, &tail)));
+        }
+        tokio::spawn(port::hold(reservation, exit));
+        cancelled.disarm();
+        Ok(started)
     }
 
-    async fn adopt(&self, _: &str) -> Result<Option<Started>, Error> {
-        Ok(None)
+    async fn adopt(&self, request_start_id: &str) -> Result<Option<Started>, Error> {
+        let start_id = request_start_id.to_owned();
+        let found = blocking(move || State::find(&start_id)).await?;
+        found?.map(|state| state.started()).transpose()
     }
 
-    async fn poll(&self, _: &SpawnerState) -> Result<Poll, Error> {
-        Ok(Poll::Stopped {
-            reason: String::new(),
-        })
+    async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {
+        let state = State::read(state)?;
+        if process::is_alive(&state.identity())
+            .map_err(Error::io("look at the server's process"))?
+        {
+            return Ok(Poll::Running);
+        }
+        let how = match self.children.exit(&state).await {
+            Some(exit) => exit.to_string(),
+            None => "ended while the Hub did not watch it".to_owned(),
+        };
+        let tail = folders::tail(&state.log, REASON_LINES).await;
+        let reason = if tail.is_empty() {
+            how
+        } else {
+            format!("{how}; the end of its log:\n{tail}")
+        };
+        Ok(Poll::Stopped { reason })
     }
 
-    async fn stop(&self, _: &SpawnerState) -> Result<(), Error> {
+    async fn stop(&self, state: &SpawnerState) -> Result<(), Error> {
+        let state = State::read(state)?;
+        stop::stop(&state, self.config.term_timeout, self.config.kill_timeout).await?;
+        self.children.forget(&state);
         Ok(())
     }
 
-    async fn log_tail(&self, _: &SpawnerState, _: usize) -> String {
-        String::new()
+    async fn log_tail(&self, state: &SpawnerState, lines: usize) -> String {
+        match State::read(state) {
+            Ok(state) => folders::tail(&state.log, lines).await,
+            Err(_) => String::new(),
+        }
     }
+}
+
+/// How the server ended if it ended early; `None` as soon as it listens, or after a while.
+async fn early_exit(exit: &Exit, port: u16, watch: Duration) -> Option<children::Ended> {
+    tokio::select! {
+        ended = children::ended(exit.clone()) => ended,
+        () = port::listening(port) => None,
+        () = tokio::time::sleep(watch) => None,
+    }
+}
+
+fn could_not_run(cmd: &[String], error: &std::io::Error) -> Error {
+    let program = cmd.first().map_or("", String::as_str);
+    let why = match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "there is no such program (nor on the PATH of the servers)".to_owned()
+        }
+        std::io::ErrorKind::PermissionDenied => "it is not an executable file".to_owned(),
+        _ => error.to_string(),
+    };
+    Error::Start(format!(
+        "could not run `{program}`: {why}; set `Spawner.cmd` to the command of the server"
+    ))
+}
+
+fn ended_at_once(cmd: &[String], exit: &children::Ended, tail: &str) -> String {
+    let log = if tail.is_empty() {
+        "its log is empty".to_owned()
+    } else {
+        format!("the end of its log:\n{tail}")
+    };
+    format!(
+        "`{}` (`Spawner.cmd`) {exit} right after its start; {log}",
+        cmd.join(" ")
+    )
+}
+
+/// Runs file system work off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Io {
+        attempted: "look at processes".to_owned(),
+        source: error.into(),
+    })
 }

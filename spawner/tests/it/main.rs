@@ -1,0 +1,11 @@
+//! Tests of the spawners with real processes.
+
+#![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
+
+mod adopt;
+mod environment;
+mod harness;
+mod names;
+mod port;
+mod start;
+mod stop;

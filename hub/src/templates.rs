@@ -92,6 +92,16 @@ pub struct HomePage {
     pub empty_password: bool,
 }
 
+impl HomePage {
+    fn starting(&self) -> bool {
+        self.state == ServerState::Starting
+    }
+
+    fn running(&self) -> bool {
+        self.state == ServerState::Running
+    }
+}
+
 /// One field of the spawn form with the value it shows.
 #[derive(Debug, Clone)]
 pub struct FormField {
@@ -142,6 +152,12 @@ pub struct SpawnPendingPage {
     pub spawn_url: String,
 }
 
+impl SpawnPendingPage {
+    fn failed(&self) -> bool {
+        matches!(self.start, Start::Failed { .. })
+    }
+}
+
 /// `not_running.html`, status 424: somebody asked for a server that does not run.
 #[derive(Debug, Template)]
 #[template(path = "not_running.html")]
@@ -153,6 +169,12 @@ pub struct NotRunningPage {
     pub spawn_url: Option<String>,
     /// Why the last start failed.
     pub failure: Option<String>,
+}
+
+impl NotRunningPage {
+    fn is_own(&self) -> bool {
+        self.page.user.as_ref() == Some(&self.owner)
+    }
 }
 
 /// `stop_pending.html`: the server is stopping; the page looks again by itself.
@@ -215,4 +237,18 @@ pub struct ErrorPage {
     pub message: String,
     /// What the visitor can do.
     pub advice: Option<String>,
+}
+
+/// `oauth.html`: whether a client may act for the user; posts `scopes` back to the authorize URL.
+#[derive(Debug, Template)]
+#[template(path = "oauth.html")]
+pub struct OauthPage {
+    pub page: Page,
+    /// What the client calls itself.
+    pub client: String,
+    pub redirect_uri: String,
+    /// `<hub>api/oauth2/authorize` with the query of the request.
+    pub authorize_url: String,
+    /// Each scope with its meaning.
+    pub scopes: Vec<(String, String)>,
 }

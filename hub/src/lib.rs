@@ -1,5 +1,18 @@
 //! The Hub: login, pages, REST API, OAuth provider, servers of users.
 
+pub mod api;
+pub mod app;
 pub mod assets;
+pub mod auth;
 pub mod config;
+pub mod db;
+pub mod error;
+mod middleware;
+pub mod pages;
+mod peer;
+mod router;
+pub mod run;
+pub mod scopes;
+pub mod servers;
 pub mod templates;
+mod time;

@@ -1,0 +1,144 @@
+//! What every handler shares: configuration, database, spawner, routes. Holds no state that the database lacks.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrel_proxy::Routes;
+use carrel_spawner::Spawner;
+use tokio::sync::watch;
+
+use crate::auth::username::escape;
+use crate::config::Config;
+use crate::db::Db;
+
+/// The version of JupyterHub whose contract the Hub keeps; stock clients compare it with their own.
+pub const JUPYTERHUB_VERSION: &str = "6.1.1";
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub config: Config,
+    pub db: Db,
+    pub spawner: Arc<dyn Spawner>,
+    pub routes: Routes,
+    pub urls: Urls,
+    pub wake: Wake,
+    /// Starts and stops that this process carries out; the sweep leaves them alone.
+    pub busy: crate::servers::Busy,
+}
+
+impl App {
+    pub fn new(
+        config: Config,
+        db: Db,
+        spawner: Arc<dyn Spawner>,
+        routes: Routes,
+        port: u16,
+    ) -> Self {
+        let urls = Urls::new(&config, port);
+        Self(Arc::new(Parts {
+            config,
+            db,
+            spawner,
+            routes,
+            urls,
+            wake: Wake::default(),
+            busy: Default::default(),
+        }))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Where things are, all under `JupyterHub.base_url`.
+#[derive(Debug, Clone)]
+pub struct Urls {
+    /// `/` or `/jupyter/`.
+    pub base: String,
+    /// `<base>hub/`.
+    pub hub: String,
+    /// Where servers reach the API, without a slash at the end.
+    pub api: String,
+}
+
+impl Urls {
+    fn new(config: &Config, port: u16) -> Self {
+        let base = config.jupyter_hub.base_url.to_string();
+        let hub = format!("{base}hub/");
+        let origin = match &config.jupyter_hub.hub_connect_url {
+            Some(url) => url.origin().ascii_serialization(),
+            None if config.jupyter_hub.ip.is_unspecified() => format!("http://127.0.0.1:{port}"),
+            None => format!(
+                "http://{}",
+                std::net::SocketAddr::new(config.jupyter_hub.ip, port)
+            ),
+        };
+        let api = format!("{origin}{hub}api");
+        Self { base, hub, api }
+    }
+
+    /// `<base>user/<escaped>/[<server>/]`: base URL of a server.
+    pub fn server(&self, user: &str, server: &str) -> String {
+        format!("{}user/{}/", self.base, Self::path(user, server))
+    }
+
+    /// `<hub><page>/<escaped>[/<server>]`.
+    pub fn page(&self, page: &str, user: &str, server: &str) -> String {
+        format!("{}{page}/{}", self.hub, Self::path(user, server))
+    }
+
+    /// `<hub>api/users/<escaped>/server/progress`, or that of a named server.
+    pub fn progress(&self, user: &str, server: &str) -> String {
+        let user = escape(user);
+        match server {
+            "" => format!("{}api/users/{user}/server/progress", self.hub),
+            name => format!(
+                "{}api/users/{user}/servers/{}/progress",
+                self.hub,
+                escape(name)
+            ),
+        }
+    }
+
+    fn path(user: &str, server: &str) -> String {
+        if server.is_empty() {
+            escape(user)
+        } else {
+            format!("{}/{}", escape(user), escape(server))
+        }
+    }
+}
+
+/// Wakes those who wait for a change in the database. Only a hint: they look by themselves as well, because the
+/// change may have come from another replica.
+pub struct Wake(watch::Sender<()>);
+
+impl Default for Wake {
+    fn default() -> Self {
+        Self(watch::Sender::new(()))
+    }
+}
+
+impl Wake {
+    pub fn all(&self) {
+        self.0.send_replace(());
+    }
+
+    /// Subscribe before looking at the database, so that no change falls between.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+
+    /// Waits for a change, or for the time after which one looks anyway.
+    pub async fn wait(receiver: &mut watch::Receiver<()>) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), receiver.changed()).await;
+    }
+}

@@ -1,0 +1,214 @@
+//! Who makes a request: a browser with a login session, or a program with a token.
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, OriginalUri};
+use http::request::Parts;
+use http::{Method, StatusCode, header};
+
+use super::{cookies, secret, xsrf};
+use crate::app::App;
+use crate::db::sessions::Session;
+use crate::db::tokens::ApiToken;
+use crate::db::users::User;
+use crate::error::AppError;
+use crate::scopes::{self, Permit, Scopes, Target};
+use crate::templates::Page;
+
+/// A browser that is logged in. As an extractor it sends others to the login page and back.
+#[derive(Debug, Clone)]
+pub struct Login {
+    pub session: Session,
+    /// Token for forms of this session.
+    pub xsrf: String,
+}
+
+impl Login {
+    pub fn user(&self) -> &User {
+        &self.session.user
+    }
+
+    pub fn page(&self, app: &App) -> Page {
+        Page {
+            hub: app.urls.hub.clone(),
+            user: Some(self.user().name.clone()),
+            xsrf: self.xsrf.clone(),
+        }
+    }
+
+    pub fn scopes(&self) -> Scopes {
+        Scopes::of_user(&self.user().name, self.user().admin)
+    }
+
+    pub fn permit(&self, scope: &'static str, target: Target<'_>) -> Result<Permit, AppError> {
+        Ok(scopes::require(&self.scopes(), scope, target)?)
+    }
+
+    /// The session of the first login cookie that has one.
+    pub async fn find(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
+        for cookie in cookies::all(headers, cookies::LOGIN) {
+            if let Some(session) = app.db.session(&secret::hash(cookie)).await? {
+                return Ok(Some(Self {
+                    session,
+                    xsrf: xsrf::token(cookie),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl OptionalFromRequestParts<App> for Login {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, AppError> {
+        let Some(login) = Self::find(app, &parts.headers).await? else {
+            return Ok(None);
+        };
+        // Forms carry their token in the body, which `Posted` checks.
+        if parts.method != Method::POST && xsrf::needed(&parts.method, &parts.headers) {
+            let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
+            if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
+                return Err(AppError::forbidden(
+                    "'_xsrf' argument missing from a request that is not a navigation",
+                ));
+            }
+        }
+        Ok(Some(login))
+    }
+}
+
+impl FromRequestParts<App> for Login {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        let found = <Self as OptionalFromRequestParts<App>>::from_request_parts(parts, app).await?;
+        found.ok_or_else(|| to_login(app, parts))
+    }
+}
+
+/// To the login page, and back to what was asked for if that was a page.
+fn to_login(app: &App, parts: &Parts) -> AppError {
+    let uri = parts
+        .extensions
+        .get::<OriginalUri>()
+        .map_or(&parts.uri, |original| &original.0);
+    let asked = uri.path_and_query().map_or("", |path| path.as_str());
+    let next = match parts.method {
+        Method::GET | Method::HEAD => asked,
+        _ => uri.path(),
+    };
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next)
+        .finish();
+    AppError::see_other(format!("{}login?{query}", app.urls.hub))
+}
+
+/// Whoever calls the API.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub user: User,
+    pub scopes: Scopes,
+    /// None for a browser's cookie.
+    pub token: Option<ApiToken>,
+}
+
+impl Caller {
+    pub fn permit(&self, scope: &'static str, target: Target<'_>) -> Result<Permit, AppError> {
+        Ok(scopes::require(&self.scopes, scope, target)?)
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        if let Some(token) = bearer(parts) {
+            return by_token(app, &token).await;
+        }
+        let unknown = || AppError::forbidden("Missing or invalid credentials.");
+        let login = Login::find(app, &parts.headers)
+            .await?
+            .ok_or_else(unknown)?;
+        if xsrf::needed(&parts.method, &parts.headers) {
+            let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
+            if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
+                return Err(AppError::forbidden(
+                    "'_xsrf' argument missing or of another session",
+                ));
+            }
+            refuse_form_types(parts)?;
+        }
+        let scopes = login.scopes();
+        Ok(Self {
+            user: login.session.user,
+            scopes,
+            token: None,
+        })
+    }
+}
+
+/// `token` and `bearer` alike: `/^(?:token|bearer)\s+([^\s]+)$/i` of JupyterHub.
+fn bearer(parts: &Parts) -> Option<String> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(char::is_whitespace)?;
+    let known = scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer");
+    known.then(|| token.trim().to_owned())
+}
+
+async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
+    let unknown = || AppError::forbidden("Missing or invalid credentials.");
+    if token.is_empty() || token.len() > secret::MAX_TOKEN_LENGTH {
+        return Err(unknown());
+    }
+    let token = app
+        .db
+        .token(&secret::hash(token))
+        .await?
+        .ok_or_else(unknown)?;
+    let user = app
+        .db
+        .user_by_id(token.user_id)
+        .await?
+        .ok_or_else(unknown)?;
+    let owner = Scopes::of_user(&user.name, user.admin);
+    let scopes = Scopes::parse(token.scopes.iter().map(String::as_str), &owner)?.intersect(&owner);
+    record_activity(app, &user, &token).await?;
+    Ok(Caller {
+        user,
+        scopes,
+        token: Some(token),
+    })
+}
+
+/// Uses of a token are written down, but not more often than JupyterHub does (`activity_resolution`).
+async fn record_activity(app: &App, user: &User, token: &ApiToken) -> Result<(), AppError> {
+    const RESOLUTION_MS: i64 = 30_000;
+    let now = crate::db::now();
+    if token
+        .last_activity
+        .is_some_and(|last| now - last < RESOLUTION_MS)
+    {
+        return Ok(());
+    }
+    app.db.token_was_used(token.id, now).await?;
+    // What a server's own process does is not its user's activity.
+    if token.server_id.is_none() {
+        app.db.user_was_active(user.id, now).await?;
+    }
+    Ok(())
+}
+
+/// A page of another site can send forms with a cookie, but not JSON.
+fn refuse_form_types(parts: &Parts) -> Result<(), AppError> {
+    let kind = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if parts.method == Method::POST && !kind.is_empty() && !kind.starts_with("application/json") {
+        return Err(AppError::new(
+            StatusCode::FORBIDDEN,
+            "Content-Type must be application/json",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The Hub's cookies: their names, how they are read and how they are set.
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// The login, HttpOnly and sent to the Hub alone.
+pub const LOGIN: &str = "jupyterhub-hub-login";
+/// Name of the login session; single-user servers read it for their cache, so it is sent to them and unsigned.
+pub const SESSION_ID: &str = "jupyterhub-session-id";
+/// Random name of a browser that is not logged in; its login form is bound to it.
+pub const FORM_ID: &str = "jupyterhub-hub-form";
+/// Copy of the form token, for clients that take it from here (hubtraf).
+pub const XSRF: &str = "_xsrf";
+
+/// Every value of a cookie: two of the same name arrive together when they have different paths.
+pub fn all<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = headers
+        .get_all(header::COOKIE)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(move |(key, value)| *key == name && !value.is_empty() && value.len() <= 128)
+        .map(|(_, value)| value)
+        .take(8)
+}
+
+/// How long a cookie stays.
+#[derive(Debug, Clone, Copy)]
+pub enum Life {
+    Seconds(i64),
+    /// Until the browser ends.
+    Browser,
+    Ended,
+}
+
+/// A `Set-Cookie` value. The value and path are the Hub's own, made of characters that need no quoting.
+pub fn set(name: &str, value: &str, path: &str, life: Life, https: bool) -> Option<HeaderValue> {
+    let life = match life {
+        Life::Seconds(seconds) => format!("; Max-Age={seconds}"),
+        Life::Browser => String::new(),
+        Life::Ended => String::from("; Max-Age=0"),
+    };
+    let secure = if https { "; Secure" } else { "" };
+    HeaderValue::try_from(format!(
+        "{name}={value}; Path={path}{life}; HttpOnly; SameSite=Lax{secure}"
+    ))
+    .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cookie_of_a_name_is_read() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, HeaderValue::from_static("a=1; b=2; a=3"));
+        headers.append(header::COOKIE, HeaderValue::from_static("a=4;a="));
+        assert_eq!(all(&headers, "a").collect::<Vec<_>>(), ["1", "3", "4"]);
+    }
+
+    #[test]
+    fn cookies_are_secure_on_https_only() {
+        let cookie = set("a", "b", "/hub/", Life::Browser, true).unwrap();
+        assert_eq!(cookie, "a=b; Path=/hub/; HttpOnly; SameSite=Lax; Secure");
+        let cookie = set("a", "", "/", Life::Ended, false).unwrap();
+        assert_eq!(cookie, "a=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+    }
+}

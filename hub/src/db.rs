@@ -1,0 +1,148 @@
+//! The database: pool, migrations and keys; all SQL lives in its submodules and nothing above names a table.
+
+pub mod oauth;
+pub mod progress;
+pub mod servers;
+pub mod sessions;
+pub mod throttle;
+pub mod tokens;
+pub mod users;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyPool, SqlSafeStr, Transaction};
+
+pub type DbError = sqlx::Error;
+pub type Result<T, E = DbError> = std::result::Result<T, E>;
+
+/// What `JupyterHub.db_url` names: SQLite by default, PostgreSQL for several replicas.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: AnyPool,
+    sqlite: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the database url must begin with sqlite: or postgresql:, not with {0:?}")]
+    Scheme(String),
+    #[error("could not create the database file {path}")]
+    Create {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("could not open the database")]
+    Connect(#[from] sqlx::Error),
+    #[error("could not bring the database to this version's tables")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Db {
+    /// Opens the database and applies the migrations it lacks.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        install_default_drivers();
+        let scheme = url.split(':').next().unwrap_or_default();
+        let sqlite = scheme == "sqlite";
+        if !sqlite && scheme != "postgres" && scheme != "postgresql" {
+            return Err(OpenError::Scheme(scheme.chars().take(20).collect()));
+        }
+        if sqlite {
+            create_private(url)?;
+        }
+        let pool = AnyPoolOptions::new()
+            .max_connections(if sqlite { 3 } else { 10 })
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if sqlite {
+                        sqlx::raw_sql(SQLITE_PRAGMAS)
+                            .execute(&mut *connection)
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(url)
+            .await?;
+        migrator().run(&pool).await?;
+        Ok(Self { pool, sqlite })
+    }
+
+    /// Begins a transaction that will write. SQLite takes its write lock here, where it waits for other writers,
+    /// and not at the first write, where a stale snapshot fails at once.
+    async fn begin(&self) -> Result<Transaction<'static, Any>> {
+        self.pool
+            .begin_with(if self.sqlite {
+                "BEGIN IMMEDIATE"
+            } else {
+                "BEGIN"
+            })
+            .await
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// `NORMAL` loses no commit when the Hub is killed, only when the machine loses power. The page cache is small
+/// because the working set is.
+const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+     PRAGMA foreign_keys = ON; PRAGMA cache_size = -512";
+
+fn migrator() -> Migrator {
+    let first = Migration::new(
+        1,
+        Cow::Borrowed("hub"),
+        MigrationType::Simple,
+        include_str!("../migrations/0001_hub.sql").into_sql_str(),
+        false,
+    );
+    Migrator {
+        migrations: Cow::Owned(vec![first]),
+        ..Migrator::DEFAULT
+    }
+}
+
+/// Creates the file before SQLite does, readable by its owner alone; SQLite gives its WAL the same mode.
+fn create_private(url: &str) -> Result<(), OpenError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split('?').next().unwrap_or_default();
+    if path == ":memory:" || Path::new(path).exists() {
+        return Ok(());
+    }
+    let created = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    created.map(drop).map_err(|source| OpenError::Create {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A key for a new row: ordered by time of creation, small enough for a JSON number (2^53).
+pub fn new_id() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let candidate = now() * 4096 + i64::from(rand::random::<u16>() % 2048);
+    let previous = LAST.fetch_max(candidate, Ordering::Relaxed);
+    if candidate > previous {
+        candidate
+    } else {
+        LAST.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

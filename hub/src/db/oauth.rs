@@ -1,0 +1,105 @@
+//! Rows of OAuth clients and codes.
+
+use super::{Db, Result, now};
+
+/// A client of the OAuth provider: one server of one user.
+#[derive(Debug, Clone)]
+pub struct OAuthClient {
+    pub client_id: String,
+    pub server_id: i64,
+    pub secret_hash: String,
+    pub redirect_uri: String,
+    pub allowed_scopes: Vec<String>,
+}
+
+/// A code that was handed to a browser and not yet exchanged.
+#[derive(Debug, Clone)]
+pub struct OAuthCode {
+    pub code_hash: String,
+    pub client_id: String,
+    pub user_id: i64,
+    pub session_id: String,
+    pub redirect_uri: String,
+    /// Always of method S256.
+    pub code_challenge: Option<String>,
+    pub scopes: Vec<String>,
+    pub expires: i64,
+}
+
+impl Db {
+    pub async fn oauth_client(&self, client_id: &str) -> Result<Option<OAuthClient>> {
+        let row: Option<(String, i64, String, String, String)> = sqlx::query_as(
+            "SELECT client_id, server_id, secret_hash, redirect_uri, allowed_scopes FROM oauth_clients WHERE client_id = $1",
+        )
+        .bind(client_id.to_owned())
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(
+            |(client_id, server_id, secret_hash, redirect_uri, allowed)| OAuthClient {
+                client_id,
+                server_id,
+                secret_hash,
+                redirect_uri,
+                allowed_scopes: list(&allowed),
+            },
+        ))
+    }
+
+    pub async fn add_code(&self, code: &OAuthCode) -> Result<()> {
+        let insert = "INSERT INTO oauth_codes \
+                      (code_hash, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, expires) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        sqlx::query(insert)
+            .bind(code.code_hash.clone())
+            .bind(code.client_id.clone())
+            .bind(code.user_id)
+            .bind(code.session_id.clone())
+            .bind(code.redirect_uri.clone())
+            .bind(code.code_challenge.clone())
+            .bind(json(&code.scopes))
+            .bind(code.expires)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Takes a code out of the table: whoever gets it is the only one who does (RFC 6749, 4.1.2).
+    pub async fn take_code(&self, code_hash: &str) -> Result<Option<OAuthCode>> {
+        type Row = (
+            String,
+            String,
+            i64,
+            String,
+            String,
+            Option<String>,
+            String,
+            i64,
+        );
+        let take = "DELETE FROM oauth_codes WHERE code_hash = $1 RETURNING \
+                    code_hash, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, expires";
+        let row: Option<Row> = sqlx::query_as(take)
+            .bind(code_hash.to_owned())
+            .fetch_optional(&self.pool)
+            .await?;
+        let code = row.map(|row| OAuthCode {
+            code_hash: row.0,
+            client_id: row.1,
+            user_id: row.2,
+            session_id: row.3,
+            redirect_uri: row.4,
+            code_challenge: row.5,
+            scopes: list(&row.6),
+            expires: row.7,
+        });
+        Ok(code.filter(|code| code.expires > now()))
+    }
+}
+
+/// Lists of scopes are stored as JSON, which this module alone writes.
+pub(super) fn list(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+pub(super) fn json(list: &[String]) -> String {
+    serde_json::Value::from(list).to_string()
+}

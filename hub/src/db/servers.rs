@@ -1,0 +1,286 @@
+//! Rows of servers; every change of state is a compare-and-set on the state and the start it belongs to.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row};
+
+use super::tokens::{NewToken, insert_token};
+use super::{Db, Result, new_id, now};
+
+/// Where a server is in its life: Stopped -> Pending -> Ready -> Stopping -> Stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Stopped,
+    Pending,
+    Ready,
+    Stopping,
+}
+
+impl State {
+    const ALL: [Self; 4] = [Self::Stopped, Self::Pending, Self::Ready, Self::Stopping];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub id: i64,
+    pub user_id: i64,
+    pub user: String,
+    /// Empty for the default server.
+    pub name: String,
+    pub state: State,
+    pub start_id: String,
+    pub spawner_state: Option<Value>,
+    pub user_options: Map<String, Value>,
+    pub prefix: String,
+    pub url: Option<String>,
+    pub started: Option<i64>,
+    pub last_activity: Option<i64>,
+    pub failure: Option<String>,
+}
+
+impl FromRow<'_, AnyRow> for Server {
+    fn from_row(row: &AnyRow) -> Result<Self> {
+        let state: String = row.try_get("state")?;
+        let options: String = row.try_get("user_options")?;
+        let spawner_state: Option<String> = row.try_get("spawner_state")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            user_id: row.try_get("user_id")?,
+            user: row.try_get("user_name")?,
+            name: row.try_get("name")?,
+            state: State::ALL
+                .into_iter()
+                .find(|known| known.name() == state)
+                .ok_or_else(|| {
+                    sqlx::Error::Decode(format!("unknown state {state:?} of a server").into())
+                })?,
+            start_id: row.try_get("start_id")?,
+            spawner_state: spawner_state.and_then(|json| serde_json::from_str(&json).ok()),
+            user_options: serde_json::from_str(&options).unwrap_or_default(),
+            prefix: row.try_get("prefix")?,
+            url: row.try_get("url")?,
+            started: row.try_get("started")?,
+            last_activity: row.try_get("last_activity")?,
+            failure: row.try_get("failure")?,
+        })
+    }
+}
+
+/// All that a start writes down before the spawner is called.
+#[derive(Debug)]
+pub struct NewStart<'a> {
+    pub user_id: i64,
+    pub name: &'a str,
+    pub start_id: &'a str,
+    pub prefix: &'a str,
+    pub user_options: &'a Map<String, Value>,
+    pub client_id: &'a str,
+    pub redirect_uri: &'a str,
+    pub allowed_scopes: &'a [String],
+    /// The server's own token, which is its client secret as well.
+    pub token_hash: &'a str,
+    pub token_scopes: &'a [String],
+    pub token_note: &'a str,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!("SELECT servers.*, users.name AS user_name FROM servers JOIN users ON users.id = servers.user_id ", $rest)
+    };
+}
+
+impl Db {
+    pub async fn server(&self, user: &str, name: &str) -> Result<Option<Server>> {
+        sqlx::query_as(select!("WHERE users.name = $1 AND servers.name = $2"))
+            .bind(user.to_owned())
+            .bind(name.to_owned())
+            .fetch_optional(&self.pool)
+            .await
+    }
+
+    pub async fn server_by_id(&self, id: i64) -> Result<Option<Server>> {
+        sqlx::query_as(select!("WHERE servers.id = $1"))
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+    }
+
+    pub async fn servers_of(&self, user_id: i64) -> Result<Vec<Server>> {
+        sqlx::query_as(select!("WHERE user_id = $1 ORDER BY servers.name"))
+            .bind(user_id)
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    /// Every server that is not stopped.
+    pub async fn active_servers(&self) -> Result<Vec<Server>> {
+        sqlx::query_as(select!("WHERE state <> 'stopped' ORDER BY servers.id"))
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    /// Stopped -> Pending, with the OAuth client and the token of this start; `None` where the server is not
+    /// stopped.
+    pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Option<i64>> {
+        let mut tx = self.begin().await?;
+        let options = Value::Object(start.user_options.clone()).to_string();
+        let insert = "INSERT INTO servers (id, user_id, name, state, start_id, user_options, prefix) \
+                      VALUES ($1, $2, $3, 'stopped', '', '{}', $4) ON CONFLICT (user_id, name) DO NOTHING";
+        sqlx::query(insert)
+            .bind(new_id())
+            .bind(start.user_id)
+            .bind(start.name.to_owned())
+            .bind(start.prefix.to_owned())
+            .execute(&mut *tx)
+            .await?;
+        let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = $2, prefix = $3, \
+                      spawner_state = NULL, url = NULL, failure = NULL, started = $4 \
+                      WHERE user_id = $5 AND name = $6 AND state = 'stopped' RETURNING id";
+        let updated: Option<(i64,)> = sqlx::query_as(update)
+            .bind(start.start_id.to_owned())
+            .bind(options)
+            .bind(start.prefix.to_owned())
+            .bind(now())
+            .bind(start.user_id)
+            .bind(start.name.to_owned())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some((id,)) = updated else {
+            return Ok(None);
+        };
+        sqlx::query("DELETE FROM progress_events WHERE server_id = $1")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        let upsert = "INSERT INTO oauth_clients (client_id, server_id, secret_hash, redirect_uri, allowed_scopes) \
+                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO UPDATE \
+                      SET server_id = $2, secret_hash = $3, redirect_uri = $4, allowed_scopes = $5";
+        sqlx::query(upsert)
+            .bind(start.client_id.to_owned())
+            .bind(id)
+            .bind(start.token_hash.to_owned())
+            .bind(start.redirect_uri.to_owned())
+            .bind(super::oauth::json(start.allowed_scopes))
+            .execute(&mut *tx)
+            .await?;
+        let token = NewToken {
+            token_hash: start.token_hash,
+            user_id: start.user_id,
+            server_id: Some(id),
+            scopes: start.token_scopes,
+            note: start.token_note,
+            ..NewToken::default()
+        };
+        insert_token(&mut *tx, token).await?;
+        tx.commit().await?;
+        Ok(Some(id))
+    }
+
+    /// Keeps what the spawner needs to find the server again, while the start or the server is this one.
+    pub async fn save_spawner_state(&self, id: i64, start_id: &str, state: &Value) -> Result<()> {
+        sqlx::query("UPDATE servers SET spawner_state = $1 WHERE id = $2 AND start_id = $3")
+            .bind(state.to_string())
+            .bind(id)
+            .bind(start_id.to_owned())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Pending -> Ready; false where the start was cancelled meanwhile.
+    pub async fn set_ready(&self, id: i64, start_id: &str, url: &str) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE servers SET state = 'ready', url = $1, last_activity = $2 \
+             WHERE id = $3 AND start_id = $4 AND state = 'pending'",
+        )
+        .bind(url.to_owned())
+        .bind(now())
+        .bind(id)
+        .bind(start_id.to_owned())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// `from` -> Stopping; false where the server is in another state. `failure` is what a failed start shows.
+    pub async fn set_stopping(
+        &self,
+        id: i64,
+        start_id: &str,
+        from: State,
+        failure: Option<&str>,
+    ) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE servers SET state = 'stopping', failure = $1 WHERE id = $2 AND start_id = $3 AND state = $4",
+        )
+        .bind(failure.map(str::to_owned))
+        .bind(id)
+        .bind(start_id.to_owned())
+        .bind(from.name().to_owned())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Stopping -> Stopped; revokes the server's own token and all that its OAuth client holds.
+    pub async fn set_stopped(&self, id: i64, start_id: &str) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let update = "UPDATE servers SET state = 'stopped', spawner_state = NULL, url = NULL \
+                      WHERE id = $1 AND start_id = $2 AND state = 'stopping'";
+        let done = sqlx::query(update)
+            .bind(id)
+            .bind(start_id.to_owned())
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 1 {
+            sqlx::query("DELETE FROM api_tokens WHERE server_id = $1")
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("DELETE FROM oauth_clients WHERE server_id = $1")
+                .bind(id)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Deletes a server that is stopped, with all that hangs on it.
+    pub async fn remove_server(&self, id: i64) -> Result<()> {
+        sqlx::query("DELETE FROM servers WHERE id = $1 AND state = 'stopped'")
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Moves the time of last activity forward, never back.
+    pub async fn server_was_active(&self, id: i64, at: i64) -> Result<()> {
+        sqlx::query(
+            "UPDATE servers SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
+        )
+        .bind(at)
+        .bind(id)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

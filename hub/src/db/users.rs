@@ -1,0 +1,118 @@
+//! Rows of users.
+
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row};
+
+use super::{Db, Result, new_id, now};
+
+#[derive(Debug, Clone)]
+pub struct User {
+    pub id: i64,
+    pub name: String,
+    pub admin: bool,
+    pub password_is_empty: bool,
+    pub created: i64,
+    pub last_activity: Option<i64>,
+}
+
+impl FromRow<'_, AnyRow> for User {
+    fn from_row(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            admin: row.try_get::<i64, _>("admin")? != 0,
+            password_is_empty: row.try_get::<i64, _>("password_is_empty")? != 0,
+            created: row.try_get("created")?,
+            last_activity: row.try_get("last_activity")?,
+        })
+    }
+}
+
+impl Db {
+    pub async fn user(&self, name: &str) -> Result<Option<User>> {
+        sqlx::query_as("SELECT * FROM users WHERE name = $1")
+            .bind(name.to_owned())
+            .fetch_optional(&self.pool)
+            .await
+    }
+
+    pub async fn user_by_id(&self, id: i64) -> Result<Option<User>> {
+        sqlx::query_as("SELECT * FROM users WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+    }
+
+    /// The stored hash; `None` where the user or the password does not exist.
+    pub async fn password_hash(&self, name: &str) -> Result<Option<String>> {
+        let hash: Option<(Option<String>,)> =
+            sqlx::query_as("SELECT password_hash FROM users WHERE name = $1")
+                .bind(name.to_owned())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(hash.and_then(|(hash,)| hash))
+    }
+
+    pub async fn no_users(&self) -> Result<bool> {
+        let one: Option<(i64,)> = sqlx::query_as("SELECT id FROM users LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(one.is_none())
+    }
+
+    /// Adds a user; false where the name is taken.
+    pub async fn add_user(
+        &self,
+        name: &str,
+        admin: bool,
+        password_hash: Option<&str>,
+        empty: bool,
+    ) -> Result<bool> {
+        let insert = "INSERT INTO users (id, name, admin, password_hash, password_is_empty, created) \
+                      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING";
+        let done = sqlx::query(insert)
+            .bind(new_id())
+            .bind(name.to_owned())
+            .bind(i64::from(admin))
+            .bind(password_hash.map(str::to_owned))
+            .bind(i64::from(empty))
+            .bind(now())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub async fn set_admin(&self, name: &str) -> Result<()> {
+        sqlx::query("UPDATE users SET admin = 1 WHERE name = $1")
+            .bind(name.to_owned())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Sets a password and ends every other login session of the user.
+    pub async fn set_password(&self, user_id: i64, hash: &str, keep_session: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE users SET password_hash = $1, password_is_empty = 0 WHERE id = $2")
+            .bind(hash.to_owned())
+            .bind(user_id)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND session_id <> $2")
+            .bind(user_id)
+            .bind(keep_session.to_owned())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    }
+
+    /// Moves the time of last activity forward, never back.
+    pub async fn user_was_active(&self, user_id: i64, at: i64) -> Result<()> {
+        sqlx::query("UPDATE users SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)")
+            .bind(at)
+            .bind(user_id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}

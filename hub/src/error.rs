@@ -1,0 +1,196 @@
+//! What can go wrong in a request: one type, shown as a page or as JSON, logged once.
+//!
+//! Handlers return [`AppError`]; [`render`], a layer around all routes, decides how it looks.
+
+use std::error::Error as StdError;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::app::App;
+use crate::templates::{self, ErrorPage, Page};
+
+#[derive(Debug)]
+pub struct AppError {
+    status: StatusCode,
+    message: String,
+    advice: Option<String>,
+    retry_after: Option<u64>,
+    location: Option<String>,
+}
+
+/// Rides on a response until [`render`] writes its body.
+#[derive(Debug, Clone)]
+struct Failure {
+    message: String,
+    advice: Option<String>,
+}
+
+impl AppError {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            advice: None,
+            retry_after: None,
+            location: None,
+        }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    pub fn too_many(message: impl Into<String>, retry_after: u64) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+    }
+
+    /// Not an answer but a way to it.
+    pub fn see_other(location: String) -> Self {
+        Self {
+            location: Some(location),
+            ..Self::new(StatusCode::FOUND, "")
+        }
+    }
+
+    pub fn advise(self, advice: impl Into<String>) -> Self {
+        Self {
+            advice: Some(advice.into()),
+            ..self
+        }
+    }
+
+    /// Something that the visitor cannot help: its cause is logged here and not told.
+    pub fn internal(attempted: &str, cause: &(dyn StdError + 'static)) -> Self {
+        tracing::error!(error = %chain(cause), "Could not {attempted}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong in the Hub. Its log has the details.")
+            .advise("Try again in a moment; if it stays, tell your administrator the time at which it happened.")
+    }
+}
+
+/// An error and its sources on one line.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<sqlx::Error> for AppError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::internal("use the database", &error)
+    }
+}
+
+impl From<crate::auth::password::Error> for AppError {
+    fn from(error: crate::auth::password::Error) -> Self {
+        Self::internal("check a password", &error)
+    }
+}
+
+impl From<crate::scopes::ScopeError> for AppError {
+    fn from(error: crate::scopes::ScopeError) -> Self {
+        match error {
+            crate::scopes::ScopeError::Missing(_) => Self::forbidden(error.to_string()),
+            crate::scopes::ScopeError::Unknown(_) => Self::bad_request(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(location) = self
+            .location
+            .and_then(|location| HeaderValue::try_from(location).ok())
+        {
+            response.headers_mut().insert(header::LOCATION, location);
+            return response;
+        }
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(Failure {
+            message: self.message,
+            advice: self.advice,
+        });
+        response
+    }
+}
+
+/// Gives every [`AppError`] its body: JSON for the API and for who prefers it, a page for everybody else.
+pub async fn render(State(app): State<App>, request: Request, next: Next) -> Response {
+    let json = wants_json(&app, request.uri().path(), request.headers());
+    let mut response = next.run(request).await;
+    let Some(failure) = response.extensions_mut().remove::<Failure>() else {
+        return response;
+    };
+    let status = response.status();
+    let body = if json {
+        let body = json!({ "status": status.as_u16(), "message": failure.message });
+        (status, axum::Json(body)).into_response()
+    } else {
+        let page = ErrorPage {
+            page: Page {
+                hub: app.urls.hub.clone(),
+                ..Page::default()
+            },
+            status: status.as_u16(),
+            title: title(status).to_owned(),
+            message: failure.message,
+            advice: failure.advice,
+        };
+        templates::respond(status, &page)
+    };
+    let (parts, content) = body.into_parts();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().extend(parts.headers);
+    *response.body_mut() = content;
+    response
+}
+
+/// Whether a request comes from a program: below `/hub/api/`, or asking for JSON and not for HTML.
+pub fn wants_json(app: &App, path: &str, headers: &HeaderMap) -> bool {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let api = path
+        .strip_prefix(&app.urls.hub)
+        .is_some_and(|rest| rest == "api" || rest.starts_with("api/"));
+    // A person's browser comes to this one.
+    let authorize = path.ends_with("/oauth2/authorize");
+    (api && !authorize) || (accept.contains("json") && !accept.contains("text/html"))
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "This request makes no sense",
+        StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::PAYLOAD_TOO_LARGE => "Too large",
+        StatusCode::TOO_MANY_REQUESTS => "Too many tries",
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "The server does not answer",
+        other => other.canonical_reason().unwrap_or("Error"),
+    }
+}

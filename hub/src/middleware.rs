@@ -1,0 +1,72 @@
+//! What is done around every request: headers on each answer, one log line.
+
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderValue, header};
+use tracing::{debug, error};
+
+use crate::app::{App, JUPYTERHUB_VERSION};
+use crate::auth::username::for_log;
+use crate::peer::Client;
+use crate::templates::CONTENT_SECURITY_POLICY;
+
+/// The version that stock clients compare, and what browsers may do with an answer.
+pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Response {
+    let api = request
+        .uri()
+        .path()
+        .strip_prefix(&app.urls.hub)
+        .is_some_and(|path| path == "api" || path.starts_with("api/"));
+    let mut response = next.run(request).await;
+    let report = |policy: &str| {
+        HeaderValue::try_from(format!(
+            "{policy}; report-uri {}security/csp-report",
+            app.urls.hub
+        ))
+    };
+    let policy = report(if api {
+        "default-src 'none'; frame-ancestors 'none'"
+    } else {
+        CONTENT_SECURITY_POLICY
+    });
+    let headers = response.headers_mut();
+    headers.insert(
+        "x-jupyterhub-version",
+        HeaderValue::from_static(JUPYTERHUB_VERSION),
+    );
+    if let Ok(policy) = policy {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    // A page's address may hold an OAuth code.
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    );
+    if api {
+        let allowed = HeaderValue::from_static("accept, content-type, authorization");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
+    response
+}
+
+/// One line per request, without its query: that may hold codes and tokens.
+pub async fn log(State(_): State<App>, client: Client, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let path = for_log(request.uri().path());
+    let response = next.run(request).await;
+    let (status, duration_ms) = (response.status().as_u16(), begun.elapsed().as_millis());
+    if response.status().is_server_error() {
+        error!(%method, path, status, duration_ms, client.address = %client.address, "Request failed");
+    } else {
+        debug!(%method, path, status, duration_ms, client.address = %client.address, "Request");
+    }
+    response
+}

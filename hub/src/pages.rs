@@ -1,0 +1,47 @@
+//! What browsers see. Each handler: who asks, one call, a template or a redirect; no SQL and no spawner here.
+
+pub mod errors;
+pub mod home;
+pub mod login;
+pub mod password;
+pub mod spawn;
+pub mod token;
+pub mod user;
+
+use axum::response::{IntoResponse as _, Redirect, Response};
+use http::{HeaderMap, header};
+
+use crate::auth::next;
+
+/// 303: the browser goes on with GET.
+fn see_other(location: &str) -> Response {
+    Redirect::to(location).into_response()
+}
+
+/// The first value of a query's argument.
+pub(crate) fn argument(query: Option<&str>, name: &str) -> Option<String> {
+    let mut arguments = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    arguments
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// `?next=`, if it leads to a page of this host.
+fn next_path(query: Option<&str>, headers: &HeaderMap) -> Option<String> {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    next::local_path(&argument(query, "next")?, host)
+}
+
+/// `url` with `?next=` where there is one.
+fn with_next(url: &str, next: Option<&str>) -> String {
+    let Some(next) = next else {
+        return url.to_owned();
+    };
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", next)
+        .finish();
+    format!("{url}?{query}")
+}

@@ -1,0 +1,66 @@
+//! Pages for what has no page, and small fixed answers.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use http::{StatusCode, header};
+
+use super::argument;
+use crate::app::App;
+use crate::error::AppError;
+use crate::pages::see_other;
+
+/// GET /hub/error/:code?url=, where a proxy sends who it could not serve.
+pub async fn by_code(Path(code): Path<u16>, RawQuery(query): RawQuery) -> AppError {
+    let url = argument(query.as_deref(), "url").unwrap_or_default();
+    let url: String = url.chars().take(200).collect();
+    match StatusCode::from_u16(code) {
+        Ok(StatusCode::NOT_FOUND) => not_found().await,
+        Ok(status) if status.is_server_error() => unavailable(status),
+        Ok(status) if status.is_client_error() => {
+            AppError::new(status, format!("The request for {url} failed."))
+        }
+        _ => not_found().await,
+    }
+}
+
+/// A server has a route but does not answer.
+pub fn unavailable(status: StatusCode) -> AppError {
+    AppError::new(status, "Your server does not answer.")
+        .advise("It may be busy or starting again: wait a moment and reload. If it stays so, stop and start it on the home page.")
+}
+
+pub async fn not_found() -> AppError {
+    AppError::not_found("There is no such page.").advise("Go back to the home page.")
+}
+
+pub async fn method_not_allowed() -> AppError {
+    AppError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This address does not do that.",
+    )
+}
+
+/// GET /hub/health: this process serves.
+pub async fn health() -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], "").into_response()
+}
+
+/// GET /hub/logo: named by JupyterLab and Notebook.
+pub async fn logo(State(app): State<App>) -> Response {
+    see_other(&crate::assets::url(&app.urls.hub, "logo.svg"))
+}
+
+/// POST /hub/security/csp-report: what a browser refused to load. Logged short: anybody can send anything here.
+pub async fn csp_report(body: axum::body::Body) -> Result<StatusCode, AppError> {
+    let report = crate::auth::posted::read(body, 16 * 1024).await?;
+    let report: String = String::from_utf8_lossy(&report)
+        .chars()
+        .take(300)
+        .flat_map(char::escape_debug)
+        .collect();
+    tracing::warn!(
+        report,
+        "A browser reports a violation of the content security policy"
+    );
+    Ok(StatusCode::NO_CONTENT)
+}

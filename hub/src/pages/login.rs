@@ -1,0 +1,299 @@
+//! Logging in and out.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tracing::{info, warn};
+
+use super::{next_path, see_other};
+use crate::app::App;
+use crate::auth::caller::Login;
+use crate::auth::cookies::{self, Life};
+use crate::auth::posted::{Fields, PostedAnonymously, STALE};
+use crate::auth::{password, secret, throttle, username, xsrf};
+use crate::db;
+use crate::db::users::User;
+use crate::error::AppError;
+use crate::peer::Client;
+use crate::templates::{self, LoginPage, LogoutPage, Page};
+
+/// The longest password that is hashed.
+pub const MAX_PASSWORD: usize = 4096;
+
+/// GET /hub/login
+pub async fn form(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    let next = next_path(query.as_deref(), &headers);
+    if Login::find(&app, &headers).await?.is_some() {
+        return Ok(see_other(
+            &next.unwrap_or_else(|| format!("{}home", app.urls.hub)),
+        ));
+    }
+    let form = Form {
+        next: next.unwrap_or_default(),
+        ..Form::default()
+    };
+    Ok(form.show(&app, StatusCode::OK, &client, &headers))
+}
+
+/// POST /hub/login
+pub async fn log_in(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    client: Client,
+    headers: HeaderMap,
+    PostedAnonymously(posted): PostedAnonymously,
+) -> Result<Response, AppError> {
+    let next = next_path(query.as_deref(), &headers);
+    let again = |status, error: String, name: &str| {
+        let username = if name.len() <= username::MAX_LENGTH {
+            name.to_owned()
+        } else {
+            String::new()
+        };
+        let form = Form {
+            next: next.clone().unwrap_or_default(),
+            username,
+            error: Some(error),
+        };
+        Ok(form.show(&app, status, &client, &headers))
+    };
+    let fields = match posted {
+        Ok(fields) => fields,
+        Err(stale) => {
+            return again(
+                StatusCode::FORBIDDEN,
+                STALE.to_owned(),
+                stale.get("username"),
+            );
+        }
+    };
+    match check(&app, &client, &fields).await? {
+        Checked::Right(user) => enter(&app, &client, &headers, user, next.as_deref()).await,
+        Checked::Refused(status, message) => again(status, message, fields.get("username")),
+    }
+}
+
+/// GET /hub/logout
+pub async fn log_out(
+    State(app): State<App>,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    if let Some(login) = Login::find(&app, &headers).await? {
+        app.db.end_session(&login.session.session_id).await?;
+        info!(user.name = %login.user().name, "User {} logged out", login.user().name);
+    }
+    let page = Page {
+        hub: app.urls.hub.clone(),
+        ..Page::default()
+    };
+    let mut response = templates::respond(StatusCode::OK, &LogoutPage { page });
+    let https = client.https;
+    for (name, path) in [
+        (cookies::LOGIN, &app.urls.hub),
+        (cookies::XSRF, &app.urls.hub),
+        (cookies::SESSION_ID, &app.urls.base),
+    ] {
+        append(
+            &mut response,
+            cookies::set(name, "", path, Life::Ended, https),
+        );
+    }
+    Ok(response)
+}
+
+enum Checked {
+    Right(User),
+    Refused(StatusCode, String),
+}
+
+/// Whether name and password belong to somebody who may log in. Every refusal after a look at the database reads
+/// the same, so that nobody learns which names exist.
+async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, AppError> {
+    let (given, password) = (fields.get("username").trim(), fields.get("password"));
+    let name = match username::normalize(given) {
+        Ok(name) => name,
+        Err(invalid) => {
+            warn!(user.name = %username::for_log(given), client.address = %client.address, "Failed login: {invalid}");
+            return Ok(Checked::Refused(
+                StatusCode::BAD_REQUEST,
+                invalid.to_string(),
+            ));
+        }
+    };
+    if let Some(seconds) = throttle::wait(&app.db, client.address, &name).await? {
+        warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login: too many tries");
+        let message = format!("Too many failed logins. Try again in {seconds} seconds.");
+        return Ok(Checked::Refused(StatusCode::TOO_MANY_REQUESTS, message));
+    }
+    if password.len() > MAX_PASSWORD {
+        return Ok(Checked::Refused(
+            StatusCode::BAD_REQUEST,
+            "This password is too long.".to_owned(),
+        ));
+    }
+    let stored = app.db.password_hash(&name).await?;
+    let right = password::verify(password.to_owned(), stored).await?;
+    let user = if right && may_log_in(app, &name) {
+        app.db.user(&name).await?
+    } else {
+        None
+    };
+    let Some(user) = user else {
+        throttle::failed(&app.db, client.address, &name).await?;
+        warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login");
+        return Ok(Checked::Refused(
+            StatusCode::FORBIDDEN,
+            "Invalid username or password".to_owned(),
+        ));
+    };
+    throttle::succeeded(&app.db, client.address, &name).await?;
+    Ok(Checked::Right(user))
+}
+
+/// `Authenticator.blocked_users`, `username_pattern`, `allow_all`, `allowed_users` and `admin_users`.
+fn may_log_in(app: &App, name: &str) -> bool {
+    let authenticator = &app.config.authenticator;
+    let allowed = authenticator.allow_all
+        || authenticator.allowed_users.contains(name)
+        || authenticator.admin_users.contains(name);
+    let fits = authenticator
+        .username_pattern
+        .as_ref()
+        .is_none_or(|pattern| pattern.matches(name));
+    allowed && fits && !authenticator.blocked_users.contains(name)
+}
+
+/// Begins a new session: an id that was set before the login is never taken over.
+async fn enter(
+    app: &App,
+    client: &Client,
+    headers: &HeaderMap,
+    user: User,
+    next: Option<&str>,
+) -> Result<Response, AppError> {
+    // A login over an older one of this browser ends that one.
+    if let Some(old) = Login::find(app, headers).await? {
+        app.db.end_session(&old.session.session_id).await?;
+    }
+    let token = secret::generate();
+    let session_id = uuid::Uuid::new_v4().simple().to_string();
+    let seconds = app
+        .config
+        .jupyter_hub
+        .cookie_max_age_days
+        .0
+        .as_secs()
+        .cast_signed();
+    app.db
+        .add_session(
+            &secret::hash(&token),
+            &session_id,
+            user.id,
+            db::now() + seconds * 1000,
+        )
+        .await?;
+    app.db.user_was_active(user.id, db::now()).await?;
+    info!(user.name = %user.name, client.address = %client.address, "User {} logged in", user.name);
+    let home = super::home::after_login(app, &user).await?;
+    let mut response = see_other(next.unwrap_or(&home));
+    let life = Life::Seconds(seconds);
+    append(
+        &mut response,
+        cookies::set(cookies::LOGIN, &token, &app.urls.hub, life, client.https),
+    );
+    append(
+        &mut response,
+        cookies::set(
+            cookies::SESSION_ID,
+            &session_id,
+            &app.urls.base,
+            life,
+            client.https,
+        ),
+    );
+    append(
+        &mut response,
+        cookies::set(
+            cookies::XSRF,
+            &xsrf::token(&token),
+            &app.urls.hub,
+            life,
+            client.https,
+        ),
+    );
+    append(
+        &mut response,
+        cookies::set(
+            cookies::FORM_ID,
+            "",
+            &app.urls.hub,
+            Life::Ended,
+            client.https,
+        ),
+    );
+    Ok(response)
+}
+
+#[derive(Debug, Default)]
+struct Form {
+    next: String,
+    username: String,
+    error: Option<String>,
+}
+
+impl Form {
+    /// The form with a token that belongs to this browser's form cookie, which is set where there is none.
+    fn show(self, app: &App, status: StatusCode, client: &Client, headers: &HeaderMap) -> Response {
+        let cookie = cookies::all(headers, cookies::FORM_ID)
+            .next()
+            .map(str::to_owned);
+        let new = cookie.is_none();
+        let cookie = cookie.unwrap_or_else(secret::generate);
+        let xsrf = xsrf::token(&cookie);
+        let page = Page {
+            hub: app.urls.hub.clone(),
+            user: None,
+            xsrf: xsrf.clone(),
+        };
+        let page = LoginPage {
+            page,
+            next: self.next,
+            username: self.username,
+            error: self.error,
+        };
+        let mut response = templates::respond(status, &page);
+        if new {
+            let set = cookies::set(
+                cookies::FORM_ID,
+                &cookie,
+                &app.urls.hub,
+                Life::Browser,
+                client.https,
+            );
+            append(&mut response, set);
+        }
+        append(
+            &mut response,
+            cookies::set(
+                cookies::XSRF,
+                &xsrf,
+                &app.urls.hub,
+                Life::Browser,
+                client.https,
+            ),
+        );
+        response
+    }
+}
+
+fn append(response: &mut Response, cookie: Option<HeaderValue>) {
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}

@@ -1,0 +1,127 @@
+//! Changing one's password.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use tracing::{info, warn};
+
+use super::login::MAX_PASSWORD;
+use crate::app::App;
+use crate::auth::caller::Login;
+use crate::auth::password;
+use crate::auth::posted::{Fields, Posted, STALE};
+use crate::auth::throttle;
+use crate::error::AppError;
+use crate::peer::Client;
+use crate::templates::{self, ChangePasswordPage};
+
+/// GET /hub/change-password
+pub async fn form(State(app): State<App>, login: Login) -> Response {
+    show(&app, &login, StatusCode::OK, None, false)
+}
+
+/// POST /hub/change-password
+pub async fn change(
+    State(app): State<App>,
+    client: Client,
+    posted: Posted,
+) -> Result<Response, AppError> {
+    let mut login = posted.login;
+    let Ok(fields) = posted.fields else {
+        return Ok(show(
+            &app,
+            &login,
+            StatusCode::FORBIDDEN,
+            Some(STALE.to_owned()),
+            false,
+        ));
+    };
+    if let Err((status, message)) = check(&app, &login, &client, &fields).await? {
+        return Ok(show(&app, &login, status, Some(message), false));
+    }
+    let hash = password::hash(fields.get("new_password").to_owned()).await?;
+    app.db
+        .set_password(login.user().id, &hash, &login.session.session_id)
+        .await?;
+    info!(user.name = %login.user().name, "User {} changed the password", login.user().name);
+    login.session.user.password_is_empty = false;
+    Ok(show(&app, &login, StatusCode::OK, None, true))
+}
+
+async fn check(
+    app: &App,
+    login: &Login,
+    client: &Client,
+    fields: &Fields,
+) -> Result<Result<(), (StatusCode, String)>, AppError> {
+    let user = login.user();
+    let refuse = |status, message: String| Ok(Err((status, message)));
+    let new = fields.get("new_password");
+    if new != fields.get("new_password_confirmation") {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "The two new passwords differ.".to_owned(),
+        );
+    }
+    let minimum = app
+        .config
+        .native_authenticator
+        .minimum_password_length
+        .max(1);
+    if new.chars().count() < minimum {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            format!("The new password needs at least {minimum} characters."),
+        );
+    }
+    if new.len() > MAX_PASSWORD {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "The new password is too long.".to_owned(),
+        );
+    }
+    if user.password_is_empty {
+        return Ok(Ok(()));
+    }
+    if let Some(seconds) = throttle::wait(&app.db, client.address, &user.name).await? {
+        return refuse(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("Too many tries. Try again in {seconds} seconds."),
+        );
+    }
+    let old: String = fields
+        .get("old_password")
+        .chars()
+        .take(MAX_PASSWORD)
+        .collect();
+    if !password::verify(old, app.db.password_hash(&user.name).await?).await? {
+        throttle::failed(&app.db, client.address, &user.name).await?;
+        warn!(user.name = %user.name, client.address = %client.address, "Failed change of password");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "The present password is wrong.".to_owned(),
+        );
+    }
+    Ok(Ok(()))
+}
+
+fn show(
+    app: &App,
+    login: &Login,
+    status: StatusCode,
+    error: Option<String>,
+    changed: bool,
+) -> Response {
+    let page = ChangePasswordPage {
+        page: login.page(app),
+        empty_password: login.user().password_is_empty,
+        minimum_length: app
+            .config
+            .native_authenticator
+            .minimum_password_length
+            .max(1),
+        error,
+        changed,
+    };
+    templates::respond(status, &page)
+}

@@ -1,0 +1,204 @@
+//! `/user/...` of a server that does not run, and links that name no user.
+
+use axum::extract::{OriginalUri, RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+
+use super::{argument, see_other, with_next};
+use crate::app::App;
+use crate::auth::caller::Login;
+use crate::auth::username;
+use crate::db::servers::{Server, State as RunState};
+use crate::error::{AppError, wants_json};
+use crate::scopes::Target;
+use crate::servers::split_failure;
+use crate::templates::{self, NotRunningPage};
+
+/// How often a request may come back here from a server that the Hub believes to run.
+const MOST_REDIRECTS: u32 = 4;
+
+/// Anything outside `/hub/` that has no route: on to the Hub (PrefixRedirectHandler of JupyterHub). Programs that
+/// talk to a server get their answer at once, because they may not follow.
+pub async fn outside(
+    State(app): State<App>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    let path = uri.path();
+    let Some(rest) = path.strip_prefix(&app.urls.base) else {
+        return Ok(see_other(&app.urls.hub));
+    };
+    let program = !matches!(method, Method::GET | Method::HEAD)
+        || headers.contains_key(http::header::UPGRADE);
+    if rest.starts_with("user/") && (program || is_api(&app, path, &headers)) {
+        return Ok(not_running_json());
+    }
+    let query = uri
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    let hub = &app.urls.hub;
+    Ok(
+        AppError::see_other(format!("{hub}{}{query}", rest.trim_start_matches('/')))
+            .into_response(),
+    )
+}
+
+/// /hub/user/:user/...
+pub async fn user(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    login: Option<Login>,
+) -> Result<Response, AppError> {
+    let hub_less = uri.path().strip_prefix(&app.urls.hub).unwrap_or_default();
+    let asked = format!("{}{hub_less}", app.urls.base);
+    if is_api(&app, &asked, &headers) {
+        return Ok(not_running_json());
+    }
+    let Some(login) = login else {
+        return Ok(see_other(&with_next(
+            &format!("{}login", app.urls.hub),
+            Some(&with_query(&uri, uri.path())),
+        )));
+    };
+    let (owner, server) = find(&app, &login, hub_less).await?;
+    match server
+        .as_ref()
+        .map_or(RunState::Stopped, |server| server.state)
+    {
+        RunState::Ready => back_to_server(&uri, &asked),
+        RunState::Pending => {
+            let name = server.map(|server| server.name).unwrap_or_default();
+            Ok(see_other(&with_next(
+                &app.urls.page("spawn-pending", &owner, &name),
+                Some(&with_query(&uri, &asked)),
+            )))
+        }
+        RunState::Stopped | RunState::Stopping => {
+            let name = server.as_ref().map_or("", |server| server.name.as_str());
+            let may_start = login.scopes().holds(
+                "start:servers",
+                Target::Server {
+                    user: &owner,
+                    server: name,
+                },
+            );
+            let spawn_url = with_next(
+                &app.urls.page("spawn", &owner, name),
+                Some(&with_query(&uri, &asked)),
+            );
+            let failure = server.as_ref().and_then(|server| server.failure.as_deref());
+            let page = NotRunningPage {
+                page: login.page(&app),
+                owner,
+                spawn_url: may_start.then_some(spawn_url),
+                failure: failure.map(|failure| split_failure(failure).0.to_owned()),
+            };
+            Ok(templates::respond(StatusCode::FAILED_DEPENDENCY, &page))
+        }
+    }
+}
+
+/// GET /hub/user-redirect/...: the same page on the visitor's own server.
+pub async fn redirect(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    RawQuery(query): RawQuery,
+    login: Login,
+) -> Result<Response, AppError> {
+    let prefix = format!("{}user-redirect/", app.urls.hub);
+    let rest = uri.path().strip_prefix(&prefix).unwrap_or_default();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let target = format!(
+        "{}{}{query}",
+        app.urls.server(&login.user().name, ""),
+        rest.trim_start_matches('/')
+    );
+    let running = app
+        .db
+        .server(&login.user().name, "")
+        .await?
+        .is_some_and(|server| server.state == RunState::Ready);
+    if running {
+        return Ok(see_other(&target));
+    }
+    Ok(see_other(&with_next(
+        &app.urls.page("spawn", &login.user().name, ""),
+        Some(&target),
+    )))
+}
+
+/// Whose server a path `user/<name>/[<server>/]...` belongs to. A named server counts only if it exists, because
+/// the same path may be a page of the default server.
+async fn find(app: &App, login: &Login, path: &str) -> Result<(String, Option<Server>), AppError> {
+    let mut words = path
+        .split('/')
+        .skip(1)
+        .map(|word| percent_decode_str(word).decode_utf8_lossy());
+    let owner = words.next().unwrap_or_default();
+    let owner = username::normalize(&owner).map_err(|_| AppError::not_found("No such user."))?;
+    if !login.scopes().holds("access:servers", Target::User(&owner)) {
+        // The same words whether or not this user exists.
+        return Err(AppError::not_found(
+            "There is no such page, or it is not yours to see.",
+        ));
+    }
+    if let Some(name) = words.next().filter(|name| !name.is_empty())
+        && let Some(server) = app.db.server(&owner, &name).await?
+    {
+        return Ok((owner, Some(server)));
+    }
+    let server = app.db.server(&owner, "").await?;
+    Ok((owner, server))
+}
+
+/// The route of a server that runs: another replica may have just made it. Ends after a few rounds (jupyterhub,
+/// `_redirect_to_user_server`).
+fn back_to_server(uri: &Uri, asked: &str) -> Result<Response, AppError> {
+    let rounds: u32 = argument(uri.query(), "redirects")
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(0);
+    if rounds >= MOST_REDIRECTS {
+        let error = AppError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The server runs, but requests do not reach it.",
+        );
+        return Err(error.advise("Stop it on the home page and start it again."));
+    }
+    let others = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .filter(|(key, _)| key != "redirects");
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(others)
+        .append_pair("redirects", &(rounds + 1).to_string())
+        .finish();
+    Ok(see_other(&format!("{asked}?{query}")))
+}
+
+fn with_query(uri: &Uri, path: &str) -> String {
+    uri.query()
+        .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+}
+
+/// `/user/<name>/[<server>/]api/...`, or a client that wants JSON.
+fn is_api(app: &App, path: &str, headers: &HeaderMap) -> bool {
+    let rest = path
+        .strip_prefix(&app.urls.base)
+        .and_then(|path| path.strip_prefix("user/"))
+        .unwrap_or_default();
+    rest.split('/').skip(1).take(2).any(|word| word == "api") || wants_json(app, path, headers)
+}
+
+/// 424 makes JupyterLab say that its server does not run (`_fail_api_request` of JupyterHub).
+fn not_running_json() -> Response {
+    let body = json!({ "status": 424, "message": "The server is not running. Start it on the Hub's home page." });
+    let mut response = (StatusCode::FAILED_DEPENDENCY, axum::Json(body)).into_response();
+    response.headers_mut().insert(
+        "x-jupyterhub-version",
+        HeaderValue::from_static(crate::app::JUPYTERHUB_VERSION),
+    );
+    response
+}

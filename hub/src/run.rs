@@ -1,0 +1,227 @@
+//! A whole Hub: database, first administrator, servers of the last run, listener, and an orderly end.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrel_proxy::{Proxy, Routes, ServeOptions, Unavailable};
+use carrel_spawner::Spawner;
+use carrel_spawner::local::{LocalConfig, LocalProcessSpawner};
+use http::{HeaderMap, StatusCode, header};
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+use tracing::{error, info, warn};
+
+use crate::app::App;
+use crate::auth::{password, username};
+use crate::config::{Config, SpawnerClass};
+use crate::db::{Db, OpenError};
+use crate::router::router;
+use crate::servers;
+
+/// How long answers under way may take after the Hub was told to end.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long the servers may take to stop; below the 30 s that process managers give.
+const CLEANUP: Duration = Duration::from_secs(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("could not create the state folder {0}")]
+    State(PathBuf, #[source] std::io::Error),
+    #[error("could not open the database")]
+    Open(#[from] OpenError),
+    #[error("could not use the database")]
+    Db(#[from] sqlx::Error),
+    #[error("could not hash the first password")]
+    Password(#[from] password::Error),
+    #[error(
+        "port {0} is in use: stop what listens there, or choose another with --port or JupyterHub.port"
+    )]
+    PortInUse(u16),
+    #[error("could not listen on {0} (JupyterHub.ip, JupyterHub.port)")]
+    Bind(SocketAddr, #[source] std::io::Error),
+}
+
+/// A Hub that is bound to its port and not serving yet.
+pub struct Hub {
+    pub app: App,
+    pub address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Hub {
+    /// Opens everything; `state` holds the database, the users' folders and the logs.
+    pub async fn open(config: Config, state: &Path) -> Result<Self, StartError> {
+        create_state(state)?;
+        let spawner = spawner(&config, state);
+        Self::open_with(config, state, spawner).await
+    }
+
+    /// [`Hub::open`] with a spawner of the caller's choice.
+    pub async fn open_with(
+        config: Config,
+        state: &Path,
+        spawner: Arc<dyn Spawner>,
+    ) -> Result<Self, StartError> {
+        create_state(state)?;
+        // Bound first: a port that is in use should not wait for the database, nor touch it.
+        let listener = bind(SocketAddr::new(
+            config.jupyter_hub.ip,
+            config.jupyter_hub.port,
+        ))
+        .await?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::Bind(([0, 0, 0, 0], 0).into(), error))?;
+        let db = Db::open(&db_url(&config, state)).await?;
+        let app = App::new(config, db, spawner, Routes::new(), address.port());
+        create_administrators(&app).await?;
+        warn_of_empty_passwords(&app, address).await?;
+        Ok(Self {
+            app,
+            address,
+            listener,
+        })
+    }
+
+    /// Serves until `shutdown`; then stops the servers, unless they are to go on.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let app = self.app;
+        let adopted = servers::reconcile::reconcile(&app).await?;
+        if adopted > 0 {
+            info!(servers = adopted, "Servers of the last run are adopted");
+        }
+        info!(address = %self.address, "The Hub is ready at http://{}{}", self.address, app.urls.base);
+        let watch = tokio::spawn(servers::watch(app.clone()));
+        let proxy = Proxy::new(app.routes.clone(), router(app.clone())).on_unavailable({
+            let app = app.clone();
+            move |unavailable| answer_unavailable(app.clone(), unavailable)
+        });
+        let options = ServeOptions {
+            drain: DRAIN,
+            ..ServeOptions::default()
+        };
+        carrel_proxy::serve(self.listener, proxy, shutdown, options).await;
+        watch.abort();
+        if app.config.jupyter_hub.cleanup_servers
+            && tokio::time::timeout(CLEANUP, servers::stop_all(&app))
+                .await
+                .is_err()
+        {
+            error!("Some servers did not stop in time and are left to the next Hub");
+        }
+        app.db.close().await;
+        info!("The Hub has ended");
+        Ok(())
+    }
+}
+
+/// Brings the database to this version's tables.
+pub async fn migrate(config: &Config, state: &Path) -> Result<(), StartError> {
+    create_state(state)?;
+    Db::open(&db_url(config, state)).await?.close().await;
+    Ok(())
+}
+
+fn create_state(state: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let created = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state);
+    created.map_err(|error| StartError::State(state.to_owned(), error))
+}
+
+fn db_url(config: &Config, state: &Path) -> String {
+    match &config.jupyter_hub.db_url {
+        Some(url) => url.0.clone(),
+        None => format!("sqlite://{}", state.join("hub.sqlite").display()),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => StartError::PortInUse(address.port()),
+            _ => StartError::Bind(address, error),
+        })
+}
+
+fn spawner(config: &Config, state: &Path) -> Arc<dyn Spawner> {
+    let spawner = config.spawner.clone();
+    match config.jupyter_hub.spawner_class {
+        SpawnerClass::LocalProcess => Arc::new(LocalProcessSpawner::new(LocalConfig {
+            state_dir: state.to_owned(),
+            cmd: spawner.cmd.0,
+            args: spawner.args,
+            notebook_dir: spawner.notebook_dir,
+            environment: spawner.environment.0,
+            env_keep: spawner.env_keep,
+            term_timeout: config.local_process_spawner.term_timeout,
+            kill_timeout: config.local_process_spawner.kill_timeout,
+            ..LocalConfig::default()
+        })),
+    }
+}
+
+/// At the very first start the administrators get the empty password, which lets them in once to set their own.
+async fn create_administrators(app: &App) -> Result<(), StartError> {
+    let first = app.db.no_users().await?;
+    for name in app.config.authenticator.admin_users.iter() {
+        if !first {
+            app.db.set_admin(name).await?;
+            continue;
+        }
+        let hash = password::hash(String::new()).await?;
+        app.db.add_user(name, true, Some(&hash), true).await?;
+        info!(user.name = %username::for_log(name), "Administrator {name} was created with the empty password");
+    }
+    Ok(())
+}
+
+async fn warn_of_empty_passwords(app: &App, address: SocketAddr) -> Result<(), StartError> {
+    for name in app.config.authenticator.admin_users.iter() {
+        let empty = app
+            .db
+            .user(name)
+            .await?
+            .is_some_and(|user| user.password_is_empty);
+        if empty && address.ip().is_loopback() {
+            warn!(
+                user.name = name,
+                "The password of administrator {name} is empty: log in and set one"
+            );
+        } else if empty {
+            error!(
+                user.name = name,
+                "The password of administrator {name} is empty and the Hub listens on {address}: whoever reaches it \
+                 can log in. Set a password now"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A route whose server does not answer: the same page that `/hub/error/503` shows.
+async fn answer_unavailable(
+    app: App,
+    unavailable: Unavailable,
+) -> http::Response<axum::body::Body> {
+    let mut headers = HeaderMap::new();
+    if let Some(accept) = unavailable.accept {
+        headers.insert(header::ACCEPT, accept);
+    }
+    let mut request =
+        http::Request::get(format!("{}error/503", app.urls.hub)).body(axum::body::Body::empty());
+    if let Ok(request) = &mut request {
+        *request.headers_mut() = headers;
+    }
+    let answer = async { router(app).oneshot(request.ok()?).await.ok() };
+    answer.await.unwrap_or_else(|| {
+        let mut response = http::Response::new(axum::body::Body::empty());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    })
+}

@@ -1,0 +1,257 @@
+//! Starting, stopping and watching a user's server. Pages and API both come here; nothing here knows HTTP pages.
+//!
+//! Each step is written to the database before it is done, and each change of state is a compare-and-set there:
+//! a Hub that is killed at any point finds out at its next start what to finish ([`reconcile`]).
+
+mod answer;
+pub mod env;
+pub mod progress;
+pub mod reconcile;
+mod starting;
+mod stopping;
+mod watch;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+use tracing::info;
+
+pub use stopping::{Stop, stop, stop_all};
+pub use watch::watch;
+
+use crate::app::App;
+use crate::auth::secret;
+use crate::auth::username::{escape, quote};
+use crate::config::OptionsField;
+use crate::db;
+use crate::db::servers::{NewStart, Server, State};
+use crate::db::users::User;
+use crate::scopes::{self, Permit};
+
+/// Choices of the spawn form or of the API's body.
+pub type UserOptions = Map<String, Value>;
+
+/// What [`start`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    Started,
+    /// The server was starting already: this caller waits for the same start.
+    Joined,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0} is already running")]
+    AlreadyRunning(String),
+    #[error("{0} is stopping; start it again when it has stopped")]
+    Stopping(String),
+    #[error("could not use the database")]
+    Db(#[from] sqlx::Error),
+}
+
+/// Starts a server and returns at once; follow it with [`progress`]. A second call while pending joins the first.
+pub async fn start(
+    app: &App,
+    _: Permit,
+    user: &User,
+    name: &str,
+    options: UserOptions,
+) -> Result<Begun, StartError> {
+    let full_name = format!("{}:{name}", user.name);
+    for _ in 0..2 {
+        if let Some(begun) = begin(app, user, name, &options).await? {
+            info!(user.name = %user.name, server.name = name, start_id = begun.start_id, "Starting server {full_name}");
+            starting::spawn(app, begun);
+            return Ok(Begun::Started);
+        }
+        let Some(server) = app.db.server(&user.name, name).await? else {
+            continue;
+        };
+        match server.state {
+            State::Pending => return Ok(Begun::Joined),
+            State::Stopping => return Err(StartError::Stopping(full_name)),
+            // A server that died is noticed here and started anew.
+            State::Ready if watch::alive(app, &server).await => {
+                return Err(StartError::AlreadyRunning(full_name));
+            }
+            State::Ready | State::Stopped => {}
+        }
+    }
+    Err(StartError::Stopping(full_name))
+}
+
+/// A start that is written down and now belongs to this process.
+struct BegunStart {
+    server: Server,
+    start_id: String,
+    environment: std::collections::BTreeMap<String, String>,
+    _busy: BusyGuard,
+}
+
+async fn begin(
+    app: &App,
+    user: &User,
+    name: &str,
+    options: &UserOptions,
+) -> Result<Option<BegunStart>, StartError> {
+    let start_id = uuid::Uuid::new_v4().simple().to_string();
+    let token = secret::generate();
+    let prefix = app.urls.server(&user.name, name);
+    let redirect_uri = format!("{prefix}oauth_callback");
+    let client_id = client_id(&user.name, name);
+    let busy = app.busy.enter(&start_id);
+    let new = NewStart {
+        user_id: user.id,
+        name,
+        start_id: &start_id,
+        prefix: &prefix,
+        user_options: options,
+        client_id: &client_id,
+        redirect_uri: &redirect_uri,
+        allowed_scopes: &[],
+        token_hash: &secret::hash(&token),
+        token_scopes: &scopes::of_server(&user.name, name),
+        token_note: &format!("Server at {prefix}"),
+    };
+    let Some(id) = app.db.begin_start(new).await? else {
+        return Ok(None);
+    };
+    let Some(server) = app.db.server_by_id(id).await? else {
+        return Ok(None);
+    };
+    let environment = env::environment(&env::Input {
+        config: &app.config,
+        urls: &app.urls,
+        user: &user.name,
+        server: name,
+        client_id: &client_id,
+        redirect_uri: &redirect_uri,
+        token: &token,
+    });
+    Ok(Some(BegunStart {
+        server,
+        start_id,
+        environment,
+        _busy: busy,
+    }))
+}
+
+/// What is wrong with the value of a field of `Spawner.options_form`, from a form or from the API.
+pub fn option_error(field: &OptionsField, value: &str) -> Option<String> {
+    if value.len() > 1024 {
+        return Some(String::from("This is too long."));
+    }
+    let known = field.choices.is_empty() || field.choices.iter().any(|choice| choice == value);
+    (!known).then(|| String::from("This is none of the choices."))
+}
+
+/// `jupyterhub-user-<name>[-<server>]` (jupyterhub/user.py): also the name of the server's cookie.
+pub fn client_id(user: &str, server: &str) -> String {
+    match server {
+        "" => format!("jupyterhub-user-{}", quote(user)),
+        server => format!("jupyterhub-user-{}-{}", quote(user), quote(server)),
+    }
+}
+
+/// Whether a new named server may have this name (jupyterhub/slugs.py, 6.0).
+pub fn is_server_name(name: &str) -> bool {
+    let words_are_plain = name.split('-').all(|word| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+    });
+    name.len() <= 30
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && words_are_plain
+        && escape(name) == name
+}
+
+/// Starts and stops under way in this process. Other replicas have theirs; the truth is in the database.
+#[derive(Debug, Clone, Default)]
+pub struct Busy(Arc<Mutex<HashSet<String>>>);
+
+struct BusyGuard {
+    busy: Busy,
+    start_id: String,
+}
+
+impl Busy {
+    fn enter(&self, start_id: &str) -> BusyGuard {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(start_id.to_owned());
+        BusyGuard {
+            busy: self.clone(),
+            start_id: start_id.to_owned(),
+        }
+    }
+
+    fn contains(&self, start_id: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(start_id)
+    }
+}
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        self.busy
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.start_id);
+    }
+}
+
+/// The spawner's own form of what the database holds.
+fn spawner_state(server: &Server) -> Option<carrel_spawner::SpawnerState> {
+    server
+        .spawner_state
+        .clone()
+        .map(carrel_spawner::SpawnerState)
+}
+
+/// A failure as it is stored: its reason on the first line, the log's last lines below.
+pub fn split_failure(failure: &str) -> (&str, &str) {
+    failure.split_once('\n').unwrap_or((failure, ""))
+}
+
+/// Changes that are of no use to undo one by one: they go to the log.
+fn log_db_error(server: &Server, attempted: &str, error: &db::DbError) {
+    tracing::error!(user.name = %server.user, server.name = %server.name, %error, "Could not {attempted}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_ids_are_those_of_jupyterhub() {
+        assert_eq!(client_id("admin", ""), "jupyterhub-user-admin");
+        assert_eq!(client_id("a@b.c", "gpu"), "jupyterhub-user-a%40b.c-gpu");
+    }
+
+    #[test]
+    fn server_names_are_slugs() {
+        for good in ["a", "gpu-2", "a1-b2"] {
+            assert!(is_server_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            "2gpu",
+            "-a",
+            "a-",
+            "a--b",
+            "A",
+            "a/b",
+            "a b",
+            &"a".repeat(31),
+        ] {
+            assert!(!is_server_name(bad), "{bad}");
+        }
+    }
+}

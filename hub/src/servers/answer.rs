@@ -1,0 +1,108 @@
+//! Waiting for a started server to answer HTTP, as JupyterHub's hub does before it lets a user in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use carrel_spawner::{Poll, Spawner, SpawnerState};
+use http::{Request, StatusCode, header};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+use url::Url;
+
+/// Why a server is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    #[error("{0}")]
+    Died(String),
+    #[error("The server did not answer at {url} within {seconds} seconds{hint}")]
+    Silent {
+        url: String,
+        seconds: u64,
+        hint: &'static str,
+    },
+    #[error("could not look whether the server still runs: {0}")]
+    Poll(#[from] carrel_spawner::Error),
+}
+
+/// What one request found.
+enum Answer {
+    Ready,
+    /// It listens, but not as a single-user server of this version does.
+    Stranger,
+    Nothing,
+}
+
+const STRANGER: &str = ": what answers there sends no X-JupyterHub-Version header. Is Spawner.cmd a jupyterhub-singleuser?";
+
+/// Returns when the server answers at `<url><prefix>api`; asks the spawner meanwhile whether it lives.
+pub async fn wait(
+    spawner: &dyn Spawner,
+    state: &SpawnerState,
+    url: &Url,
+    prefix: &str,
+    limit: Duration,
+) -> Result<(), NotReady> {
+    let deadline = Instant::now() + limit;
+    let mut pause = Duration::from_millis(50);
+    let mut hint = "";
+    loop {
+        match ask(url, prefix).await {
+            Answer::Ready => return Ok(()),
+            Answer::Stranger => hint = STRANGER,
+            Answer::Nothing => {}
+        }
+        if let Poll::Stopped { reason } = spawner.poll(state).await? {
+            return Err(NotReady::Died(reason));
+        }
+        if Instant::now() + pause >= deadline {
+            return Err(NotReady::Silent {
+                url: format!("{}{prefix}", origin(url)),
+                seconds: limit.as_secs(),
+                hint,
+            });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(500));
+    }
+}
+
+async fn ask(url: &Url, prefix: &str) -> Answer {
+    let asked = timeout(Duration::from_secs(5), get(url, &format!("{prefix}api"))).await;
+    match asked {
+        // 5xx: it is there but not up (jupyterhub/utils.py, wait_for_http_server).
+        Ok(Some((status, _))) if status.is_server_error() => Answer::Nothing,
+        Ok(Some((_, true))) => Answer::Ready,
+        Ok(Some((_, false))) => Answer::Stranger,
+        Ok(None) | Err(_) => Answer::Nothing,
+    }
+}
+
+/// Status of the answer and whether it has the version header; nothing where nobody speaks HTTP.
+async fn get(url: &Url, path: &str) -> Option<(StatusCode, bool)> {
+    let address = (
+        url.host_str()?.trim_matches(['[', ']']),
+        url.port_or_known_default()?,
+    );
+    let stream = TcpStream::connect(address).await.ok()?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .ok()?;
+    let connection = tokio::spawn(connection);
+    let request =
+        Request::get(path).header(header::HOST, origin(url).trim_start_matches("http://"));
+    let answer = sender
+        .send_request(request.body(Empty::<Bytes>::new()).ok()?)
+        .await;
+    connection.abort();
+    let answer = answer.ok()?;
+    Some((
+        answer.status(),
+        answer.headers().contains_key("x-jupyterhub-version"),
+    ))
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}

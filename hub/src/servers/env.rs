@@ -1,0 +1,114 @@
+//! The environment of a single-user server, built by one pure function (`Spawner.get_env` of JupyterHub).
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::app::Urls;
+use crate::auth::username::escape;
+use crate::config::Config;
+use crate::scopes::access_scopes;
+
+#[derive(Debug)]
+pub struct Input<'a> {
+    pub config: &'a Config,
+    pub urls: &'a Urls,
+    pub user: &'a str,
+    /// Empty for the default server.
+    pub server: &'a str,
+    pub client_id: &'a str,
+    pub redirect_uri: &'a str,
+    pub token: &'a str,
+}
+
+/// The Hub's part. The spawner adds `Spawner.environment`, which wins over none of this, and
+/// `JUPYTERHUB_SERVICE_URL`, which names the port that it chooses.
+pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
+    let scopes = json!(access_scopes(input.user, input.server)).to_string();
+    let own = [
+        ("JUPYTERHUB_API_TOKEN", input.token.to_owned()),
+        // The name before 0.7.2, for old images.
+        ("JPY_API_TOKEN", input.token.to_owned()),
+        ("JUPYTERHUB_CLIENT_ID", input.client_id.to_owned()),
+        ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "0".to_owned()),
+        ("JUPYTERHUB_HOST", String::new()),
+        (
+            "JUPYTERHUB_OAUTH_CALLBACK_URL",
+            input.redirect_uri.to_owned(),
+        ),
+        ("JUPYTERHUB_OAUTH_SCOPES", scopes.clone()),
+        ("JUPYTERHUB_OAUTH_ACCESS_SCOPES", scopes),
+        ("JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES", "[]".to_owned()),
+        ("JUPYTERHUB_USER", input.user.to_owned()),
+        ("JUPYTERHUB_SERVER_NAME", input.server.to_owned()),
+        ("JUPYTERHUB_API_URL", input.urls.api.clone()),
+        (
+            "JUPYTERHUB_ACTIVITY_URL",
+            format!("{}/users/{}/activity", input.urls.api, escape(input.user)),
+        ),
+        ("JUPYTERHUB_BASE_URL", input.urls.base.clone()),
+        (
+            "JUPYTERHUB_SERVICE_PREFIX",
+            input.urls.server(input.user, input.server),
+        ),
+        ("JUPYTERHUB_PUBLIC_URL", String::new()),
+        ("JUPYTERHUB_PUBLIC_HUB_URL", String::new()),
+    ];
+    let mut environment: BTreeMap<_, _> = own.map(|(name, value)| (name.to_owned(), value)).into();
+    if let Some(url) = &input.config.spawner.default_url {
+        environment.insert(
+            "JUPYTERHUB_DEFAULT_URL".to_owned(),
+            url.replace("{username}", input.user),
+        );
+    }
+    environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(config: &Config, server: &str) -> BTreeMap<String, String> {
+        let urls = Urls {
+            base: "/".to_owned(),
+            hub: "/hub/".to_owned(),
+            api: "http://127.0.0.1:8000/hub/api".to_owned(),
+        };
+        let redirect_uri = format!("{}oauth_callback", urls.server("ali ce", server));
+        environment(&Input {
+            config,
+            urls: &urls,
+            user: "ali ce",
+            server,
+            client_id: &crate::servers::client_id("ali ce", server),
+            redirect_uri: &redirect_uri,
+            token: "secret",
+        })
+    }
+
+    #[test]
+    fn a_named_server_gets_what_jupyterhub_gives_it() {
+        let lines: Vec<String> = of(&Config::default(), "gpu")
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let want = r#"JPY_API_TOKEN=secret
+JUPYTERHUB_ACTIVITY_URL=http://127.0.0.1:8000/hub/api/users/ali%20ce/activity
+JUPYTERHUB_API_TOKEN=secret
+JUPYTERHUB_API_URL=http://127.0.0.1:8000/hub/api
+JUPYTERHUB_BASE_URL=/
+JUPYTERHUB_CLIENT_ID=jupyterhub-user-ali%20ce-gpu
+JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED=0
+JUPYTERHUB_HOST=
+JUPYTERHUB_OAUTH_ACCESS_SCOPES=["access:servers!server=ali ce/gpu","access:servers!user=ali ce"]
+JUPYTERHUB_OAUTH_CALLBACK_URL=/user/ali%20ce/gpu/oauth_callback
+JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES=[]
+JUPYTERHUB_OAUTH_SCOPES=["access:servers!server=ali ce/gpu","access:servers!user=ali ce"]
+JUPYTERHUB_PUBLIC_HUB_URL=
+JUPYTERHUB_PUBLIC_URL=
+JUPYTERHUB_SERVER_NAME=gpu
+JUPYTERHUB_SERVICE_PREFIX=/user/ali%20ce/gpu/
+JUPYTERHUB_USER=ali ce"#;
+        assert_eq!(lines, want.lines().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,116 @@
+//! The progress of a start as a stream of events; read from the database, so that every replica can serve it.
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tokio::sync::watch;
+
+use super::split_failure;
+use crate::app::{App, Wake};
+use crate::db::servers::{Server, State};
+
+/// What a waiting person sees; [`Event::Ready`] or [`Event::Failed`] comes last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Progress { progress: i64, message: String },
+    Ready { url: String },
+    Failed { message: String },
+}
+
+/// All events of the server's present start, from its first.
+pub fn events(app: App, server: &Server) -> impl Stream<Item = Event> + use<> {
+    let changes = app.wake.subscribe();
+    let follower = Follower {
+        app,
+        changes,
+        id: server.id,
+        start_id: server.start_id.clone(),
+        seq: 0,
+        queue: Vec::new(),
+        over: false,
+    };
+    unfold(follower, |mut follower| async {
+        follower.next().await.map(|event| (event, follower))
+    })
+}
+
+struct Follower {
+    app: App,
+    changes: watch::Receiver<()>,
+    id: i64,
+    start_id: String,
+    seq: i64,
+    /// Read but not yet told, the next one last.
+    queue: Vec<Event>,
+    over: bool,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.queue.pop() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            self.changes.mark_unchanged();
+            if let Err(error) = self.read().await {
+                tracing::error!(%error, "Could not read the progress of a start");
+                self.end(Event::Failed {
+                    message: String::from("The Hub could not read the progress of this start."),
+                });
+            }
+            if self.queue.is_empty() {
+                Wake::wait(&mut self.changes).await;
+            }
+        }
+    }
+
+    /// The state is read first: events written before it changed are then certainly among the rows.
+    async fn read(&mut self) -> Result<(), sqlx::Error> {
+        let server = self.app.db.server_by_id(self.id).await?;
+        let rows = self.app.db.progress_after(&self.start_id, self.seq).await?;
+        if let Some(last) = rows.last() {
+            self.seq = last.seq;
+        }
+        if let Some(end) = server
+            .as_ref()
+            .map_or_else(|| Some(failed(None)), |server| self.final_event(server))
+        {
+            self.end(end);
+        }
+        let events = rows.into_iter().rev().map(|row| Event::Progress {
+            progress: row.progress,
+            message: row.message,
+        });
+        self.queue.extend(events);
+        Ok(())
+    }
+
+    fn final_event(&self, server: &Server) -> Option<Event> {
+        if server.start_id != self.start_id {
+            return Some(failed(None));
+        }
+        match server.state {
+            State::Pending => None,
+            State::Ready => Some(Event::Ready {
+                url: server.prefix.clone(),
+            }),
+            // Only when nothing of it runs any more may the next start be offered.
+            State::Stopping => None,
+            State::Stopped => Some(failed(server.failure.as_deref())),
+        }
+    }
+
+    fn end(&mut self, event: Event) {
+        self.queue.push(event);
+        self.over = true;
+    }
+}
+
+fn failed(failure: Option<&str>) -> Event {
+    let (reason, _) = split_failure(failure.unwrap_or("The server was stopped"));
+    Event::Failed {
+        message: reason.to_owned(),
+    }
+}

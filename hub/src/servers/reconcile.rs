@@ -1,0 +1,142 @@
+//! At the Hub's start: finds the servers that the last Hub left, and finishes what it had begun.
+
+use std::time::Duration;
+
+use carrel_spawner::Started;
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use tracing::{info, warn};
+use url::Url;
+
+use super::{log_db_error, spawner_state, starting, stopping, watch};
+use crate::app::App;
+use crate::db::servers::{Server, State};
+
+/// How long the Hub waits for its spawner before it listens; what takes longer goes on afterwards.
+const BEFORE_LISTENING: Duration = Duration::from_secs(10);
+
+/// Runs before the Hub listens, so that an open notebook that reconnects finds its route. Returns the number of
+/// servers adopted.
+pub async fn reconcile(app: &App) -> Result<usize, sqlx::Error> {
+    let servers = app.db.active_servers().await?;
+    let tasks = servers.into_iter().map(|server| {
+        let app = app.clone();
+        tokio::spawn(async move { adopt(&app, server).await })
+    });
+    let adopted = timeout(BEFORE_LISTENING, join_all(tasks.collect::<Vec<_>>())).await;
+    let Ok(adopted) = adopted else {
+        warn!("Looking for the servers of the last run takes long; listening meanwhile");
+        return Ok(0);
+    };
+    Ok(adopted
+        .into_iter()
+        .filter(|adopted| matches!(adopted, Ok(true)))
+        .count())
+}
+
+/// Takes a server over; false where it is gone or was to stop.
+async fn adopt(app: &App, server: Server) -> bool {
+    let busy = app.busy.enter(&server.start_id);
+    match server.state {
+        State::Stopped => return false,
+        State::Stopping => {
+            let app = app.clone();
+            tokio::spawn(
+                async move { stopping::finish(&app, server.id, &server.start_id, busy).await },
+            );
+            return false;
+        }
+        State::Ready | State::Pending => {}
+    }
+    let started = match find(app, &server).await {
+        Ok(started) => started,
+        Err(reason) => {
+            let (first, _) = super::split_failure(&reason);
+            info!(user.name = %server.user, server.name = %server.name, reason = first, "Server {}:{} ended while no Hub ran", server.user, server.name);
+            if let Err(error) = app
+                .db
+                .set_stopping(server.id, &server.start_id, server.state, Some(&reason))
+                .await
+            {
+                log_db_error(&server, "write down that a server ended", &error);
+            }
+            stopping::finish(app, server.id, &server.start_id, busy).await;
+            return false;
+        }
+    };
+    info!(user.name = %server.user, server.name = %server.name, url = %started.url, "Server {}:{} is adopted", server.user, server.name);
+    let app = app.clone();
+    match server.state {
+        State::Pending => {
+            tokio::spawn(async move { starting::follow(&app, &server, started, busy).await });
+        }
+        _ => {
+            if let Err(error) = app.routes.add(&server.prefix, started.url.clone()) {
+                warn!(%error, "Could not route to an adopted server");
+            }
+            tokio::spawn(async move { check(&app, &server, &started).await });
+        }
+    }
+    true
+}
+
+/// Where the server runs, by its saved state or by the name of its start; otherwise why it does not.
+async fn find(app: &App, server: &Server) -> Result<Started, String> {
+    if let (Some(state), Some(url)) = (
+        spawner_state(server),
+        server.url.as_deref().and_then(|url| Url::parse(url).ok()),
+    ) {
+        return match watch::reason_of_death(app, server).await {
+            None => Ok(Started { url, state }),
+            Some(reason) => Err(reason),
+        };
+    }
+    match app.spawner.adopt(&server.start_id).await {
+        Ok(Some(started)) => {
+            if let Err(error) = app
+                .db
+                .save_spawner_state(server.id, &server.start_id, &started.state.0)
+                .await
+            {
+                log_db_error(server, "save where a server runs", &error);
+            }
+            Ok(started)
+        }
+        Ok(None) => Err(String::from("The Hub ended while the server was starting")),
+        Err(error) => Err(crate::error::chain(&error)),
+    }
+}
+
+/// A process that lives but no longer answers is of no use: it is stopped, as JupyterHub does.
+async fn check(app: &App, server: &Server, started: &Started) {
+    let limit = app.config.spawner.http_timeout;
+    let answer = super::answer::wait(
+        &*app.spawner,
+        &started.state,
+        &started.url,
+        &server.prefix,
+        limit,
+    )
+    .await;
+    let Err(failed) = answer else { return };
+    let reason = crate::error::chain(&failed);
+    let (first, _) = super::split_failure(&reason);
+    warn!(user.name = %server.user, server.name = %server.name, reason = first, "An adopted server does not answer and is stopped");
+    match app
+        .db
+        .set_stopping(server.id, &server.start_id, State::Ready, Some(&reason))
+        .await
+    {
+        Ok(true) => {
+            stopping::finish(
+                app,
+                server.id,
+                &server.start_id,
+                app.busy.enter(&server.start_id),
+            )
+            .await
+        }
+        Ok(false) => {}
+        Err(error) => log_db_error(server, "write down that a server does not answer", &error),
+    }
+}

@@ -1,0 +1,246 @@
+//! The life of one start: spawner, first answer, route, ready; or what went wrong.
+
+use std::time::Duration;
+
+use carrel_spawner::{SpawnerState, StartEvent, StartRequest, Started};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::answer::{self, NotReady};
+use super::{BegunStart, BusyGuard, log_db_error, stopping};
+use crate::app::{App, Wake};
+use crate::db::progress::ProgressRow;
+use crate::db::servers::{Server, State};
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("{0}")]
+    Spawner(String),
+    #[error("The server did not start within {0} seconds (Spawner.start_timeout)")]
+    TooSlow(u64),
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
+    #[error("The start was cancelled")]
+    Cancelled,
+    #[error("could not use the database")]
+    Db(#[from] sqlx::Error),
+    #[error("could not route to the server")]
+    Route(#[from] carrel_proxy::RouteError),
+}
+
+/// Carries out a start that is written down.
+pub(super) fn spawn(app: &App, begun: BegunStart) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        let BegunStart {
+            server,
+            start_id,
+            environment,
+            _busy: busy,
+        } = begun;
+        let request = StartRequest {
+            user: server.user.clone(),
+            server: server.name.clone(),
+            prefix: server.prefix.clone(),
+            environment,
+            user_options: server.user_options.clone(),
+            start_id,
+        };
+        let mut progress = Progress::new(&app, &server);
+        let work = async {
+            progress.report(0, "Server requested").await;
+            let started = run_spawner(&app, &server, &request, &mut progress).await?;
+            progress
+                .report(80, "Waiting for the server to answer")
+                .await;
+            Ok(started)
+        };
+        let started = tokio::select! {
+            started = work => started,
+            () = cancelled(&app, &server) => Err(Failed::Cancelled),
+        };
+        match started {
+            Ok(started) => follow(&app, &server, started, busy).await,
+            Err(failed) => fail(&app, &server, failed, busy).await,
+        }
+    });
+}
+
+/// Waits for the first answer of a server that runs and makes it ready. A Hub that restarts joins in here.
+pub(super) async fn follow(app: &App, server: &Server, started: Started, busy: BusyGuard) {
+    let outcome = tokio::select! {
+        outcome = make_ready(app, server, &started) => outcome,
+        () = cancelled(app, server) => Err(Failed::Cancelled),
+    };
+    match outcome {
+        Ok(()) => {
+            info!(user.name = %server.user, server.name = %server.name, url = %started.url, "Server {}:{} is ready", server.user, server.name);
+            app.wake.all();
+        }
+        Err(failed) => fail(app, server, failed, busy).await,
+    }
+}
+
+async fn make_ready(app: &App, server: &Server, started: &Started) -> Result<(), Failed> {
+    let limit = app.config.spawner.http_timeout;
+    answer::wait(
+        &*app.spawner,
+        &started.state,
+        &started.url,
+        &server.prefix,
+        limit,
+    )
+    .await?;
+    app.routes.add(&server.prefix, started.url.clone())?;
+    if app
+        .db
+        .set_ready(server.id, &server.start_id, started.url.as_str())
+        .await?
+    {
+        return Ok(());
+    }
+    app.routes.remove(&server.prefix);
+    Err(Failed::Cancelled)
+}
+
+async fn run_spawner(
+    app: &App,
+    server: &Server,
+    request: &StartRequest,
+    progress: &mut Progress<'_>,
+) -> Result<Started, Failed> {
+    let (sender, events) = unbounded_channel();
+    let limit = app.config.spawner.start_timeout;
+    let start = timeout(limit, app.spawner.start(request, sender));
+    // Both run to their end: the channel closes when the start is over.
+    let (started, ()) = tokio::join!(start, record(app, server, events, progress));
+    let started = started.map_err(|_| Failed::TooSlow(limit.as_secs()))?;
+    let started = started.map_err(|error| Failed::Spawner(crate::error::chain(&error)))?;
+    app.db
+        .save_spawner_state(server.id, &server.start_id, &started.state.0)
+        .await?;
+    Ok(started)
+}
+
+/// Writes down what the spawner reports, state above all: with it the server is found after a crash.
+async fn record(
+    app: &App,
+    server: &Server,
+    mut events: UnboundedReceiver<StartEvent>,
+    progress: &mut Progress<'_>,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            StartEvent::Progress {
+                progress: percent,
+                message,
+            } => progress.report(percent, &message).await,
+            StartEvent::State(SpawnerState(state)) => {
+                if let Err(error) = app
+                    .db
+                    .save_spawner_state(server.id, &server.start_id, &state)
+                    .await
+                {
+                    log_db_error(server, "save where a server runs", &error);
+                }
+            }
+        }
+    }
+}
+
+/// Returns when the database says that this start is no longer wanted.
+async fn cancelled(app: &App, server: &Server) {
+    let mut changes = app.wake.subscribe();
+    loop {
+        match app.db.server_by_id(server.id).await {
+            Ok(Some(now)) if now.state == State::Pending && now.start_id == server.start_id => {}
+            // A database that fails for a moment cancels nothing.
+            Err(error) => log_db_error(server, "look whether a start is still wanted", &error),
+            Ok(_) => return,
+        }
+        Wake::wait(&mut changes).await;
+    }
+}
+
+/// Ends what is left of a start and says why it failed.
+async fn fail(app: &App, server: &Server, failed: Failed, busy: BusyGuard) {
+    let reason = describe(app, server, &failed).await;
+    let (first, _) = super::split_failure(&reason);
+    if matches!(failed, Failed::Cancelled) {
+        info!(user.name = %server.user, server.name = %server.name, "The start of {}:{} was cancelled", server.user, server.name);
+    } else {
+        warn!(user.name = %server.user, server.name = %server.name, reason = first, "Server {}:{} failed to start", server.user, server.name);
+    }
+    if let Err(error) = app
+        .db
+        .set_stopping(server.id, &server.start_id, State::Pending, Some(&reason))
+        .await
+    {
+        log_db_error(server, "write down that a start failed", &error);
+    }
+    stopping::finish(app, server.id, &server.start_id, busy).await;
+}
+
+/// The reason on one line; below it the last lines of the server's log, where the reason does not have them yet.
+async fn describe(app: &App, server: &Server, failed: &Failed) -> String {
+    let reason = crate::error::chain(failed);
+    if !matches!(
+        failed,
+        Failed::NotReady(NotReady::Silent { .. }) | Failed::TooSlow(_)
+    ) {
+        return reason;
+    }
+    let Ok(Some(now)) = app.db.server_by_id(server.id).await else {
+        return reason;
+    };
+    let Some(state) = super::spawner_state(&now) else {
+        return reason;
+    };
+    let tail = timeout(Duration::from_secs(5), app.spawner.log_tail(&state, 20))
+        .await
+        .unwrap_or_default();
+    if tail.trim().is_empty() {
+        reason
+    } else {
+        format!("{reason}\n{tail}")
+    }
+}
+
+/// Progress of one start, written as rows.
+struct Progress<'a> {
+    app: &'a App,
+    server: &'a Server,
+    row: ProgressRow,
+}
+
+impl<'a> Progress<'a> {
+    fn new(app: &'a App, server: &'a Server) -> Self {
+        Self {
+            app,
+            server,
+            row: ProgressRow {
+                seq: 0,
+                progress: 0,
+                message: String::new(),
+            },
+        }
+    }
+
+    /// Never backwards, and 100 only when the server is ready.
+    async fn report(&mut self, percent: u8, message: &str) {
+        let row = &mut self.row;
+        row.seq += 1;
+        row.progress = row.progress.max(i64::from(percent.min(99)));
+        row.message = message.chars().take(500).collect();
+        if let Err(error) = self
+            .app
+            .db
+            .add_progress(self.server.id, &self.server.start_id, row)
+            .await
+        {
+            log_db_error(self.server, "save the progress of a start", &error);
+        }
+        self.app.wake.all();
+    }
+}

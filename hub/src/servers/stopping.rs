@@ -1,0 +1,162 @@
+//! Stopping servers, and cancelling starts.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::{error, info};
+
+use super::{BusyGuard, log_db_error, spawner_state};
+use crate::app::{App, Wake};
+use crate::db::servers::{Server, State};
+use crate::scopes::Permit;
+
+/// The longest that one stop may take; one that takes longer is tried again by the watch.
+const LONGEST_STOP: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Nothing runs any more.
+    Stopped,
+    /// It goes on in the background.
+    Stopping,
+}
+
+/// Stops a server, or cancels its start; waits for the end up to `patience`.
+pub async fn stop(
+    app: &App,
+    _: Permit,
+    server: &Server,
+    patience: Duration,
+) -> Result<Stop, sqlx::Error> {
+    match server.state {
+        State::Stopped => return Ok(Stop::Stopped),
+        State::Stopping => {}
+        State::Pending => {
+            // The task of the start sees it and cleans up.
+            if !app
+                .db
+                .set_stopping(
+                    server.id,
+                    &server.start_id,
+                    State::Pending,
+                    Some("The start was cancelled"),
+                )
+                .await?
+            {
+                begin_stop(app, server).await?;
+            }
+            app.wake.all();
+        }
+        State::Ready => begin_stop(app, server).await?,
+    }
+    Ok(if timeout(patience, gone(app, server)).await.is_ok() {
+        Stop::Stopped
+    } else {
+        Stop::Stopping
+    })
+}
+
+/// Stops every server; for the end of the Hub (`JupyterHub.cleanup_servers`).
+pub async fn stop_all(app: &App) {
+    let servers = match app.db.active_servers().await {
+        Ok(servers) => servers,
+        Err(error) => return error!(%error, "Could not list the servers that are to be stopped"),
+    };
+    for server in &servers {
+        for from in [State::Ready, State::Pending] {
+            if let Err(error) = app
+                .db
+                .set_stopping(server.id, &server.start_id, from, None)
+                .await
+            {
+                log_db_error(server, "write down that a server stops", &error);
+            }
+        }
+    }
+    app.wake.all();
+    let stops = servers.iter().map(|server| async move {
+        // A start or stop under way ends by itself now.
+        if app.busy.contains(&server.start_id) {
+            gone(app, server).await;
+        } else {
+            finish(
+                app,
+                server.id,
+                &server.start_id,
+                app.busy.enter(&server.start_id),
+            )
+            .await;
+        }
+    });
+    futures_util::future::join_all(stops).await;
+}
+
+/// Returns when the server, or this start of it, is no longer stopping.
+async fn gone(app: &App, server: &Server) {
+    let mut changes = app.wake.subscribe();
+    loop {
+        match app.db.server_by_id(server.id).await {
+            Ok(Some(now)) if now.state == State::Stopping && now.start_id == server.start_id => {}
+            _ => return,
+        }
+        Wake::wait(&mut changes).await;
+    }
+}
+
+async fn begin_stop(app: &App, server: &Server) -> Result<(), sqlx::Error> {
+    if app
+        .db
+        .set_stopping(server.id, &server.start_id, State::Ready, None)
+        .await?
+    {
+        let (app, id, start_id) = (app.clone(), server.id, server.start_id.clone());
+        let busy = app.busy.enter(&start_id);
+        tokio::spawn(async move { finish(&app, id, &start_id, busy).await });
+    }
+    Ok(())
+}
+
+/// Ends what runs of a server that is written down as stopping, revokes its tokens and writes down that it is
+/// stopped. What fails here is tried again by the watch.
+pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard) {
+    let Ok(Some(server)) = app.db.server_by_id(id).await else {
+        return;
+    };
+    if server.state != State::Stopping || server.start_id != start_id {
+        return;
+    }
+    app.routes.remove(&server.prefix);
+    match timeout(LONGEST_STOP, end(app, &server)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(cause)) => {
+            let cause = crate::error::chain(&cause);
+            return error!(user.name = %server.user, server.name = %server.name, cause, "Could not stop a server; trying again later");
+        }
+        Err(_) => {
+            return error!(user.name = %server.user, server.name = %server.name, "Stopping a server takes too long; trying again later");
+        }
+    }
+    match app.db.set_stopped(id, start_id).await {
+        Ok(_) => {
+            info!(user.name = %server.user, server.name = %server.name, "Server {}:{} has stopped", server.user, server.name)
+        }
+        Err(error) => log_db_error(&server, "write down that a server has stopped", &error),
+    }
+    app.wake.all();
+}
+
+/// Ends the server by its state, or finds it by its start where no state was saved.
+async fn end(app: &App, server: &Server) -> Result<(), carrel_spawner::Error> {
+    let state = match spawner_state(server) {
+        Some(state) => Some(state),
+        None => app
+            .spawner
+            .adopt(&server.start_id)
+            .await?
+            .map(|found| found.state),
+    };
+    match state {
+        Some(state) => app.spawner.stop(&state).await,
+        None => Ok(()),
+    }
+}

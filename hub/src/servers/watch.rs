@@ -1,0 +1,155 @@
+//! The background look at all servers: dead ones are noticed, unfinished stops finished, activity written down.
+
+use std::time::Duration;
+
+use carrel_spawner::Poll;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, warn};
+
+use super::{log_db_error, spawner_state, split_failure, stopping};
+use crate::app::App;
+use crate::db;
+use crate::db::servers::{Server, State};
+
+/// Looks every `Spawner.poll_interval`, for ever.
+pub async fn watch(app: App) {
+    let mut ticks = interval(
+        app.config
+            .spawner
+            .poll_interval
+            .max(Duration::from_millis(100)),
+    );
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        look(&app).await;
+    }
+}
+
+async fn look(app: &App) {
+    if let Err(error) = app.db.purge_expired().await {
+        error!(%error, "Could not remove expired sessions and tokens");
+    }
+    let servers = match app.db.active_servers().await {
+        Ok(servers) => servers,
+        Err(error) => return error!(%error, "Could not list the servers"),
+    };
+    for server in servers {
+        match server.state {
+            State::Ready => {
+                record_activity(app, &server).await;
+                alive(app, &server).await;
+            }
+            State::Stopping if !app.busy.contains(&server.start_id) => {
+                stopping::finish(
+                    app,
+                    server.id,
+                    &server.start_id,
+                    app.busy.enter(&server.start_id),
+                )
+                .await;
+            }
+            State::Pending if !app.busy.contains(&server.start_id) => {
+                end_lost_start(app, &server).await
+            }
+            State::Stopping | State::Pending | State::Stopped => {}
+        }
+    }
+}
+
+/// A start whose Hub is gone, and that would long be over if one went on with it.
+async fn end_lost_start(app: &App, server: &Server) {
+    let spawner = &app.config.spawner;
+    let longest = spawner.start_timeout + spawner.http_timeout + Duration::from_secs(60);
+    let age = db::now().saturating_sub(server.started.unwrap_or_default());
+    if u128::from(age.cast_unsigned()) < longest.as_millis() {
+        return;
+    }
+    match app
+        .db
+        .set_stopping(
+            server.id,
+            &server.start_id,
+            State::Pending,
+            Some("The start was lost"),
+        )
+        .await
+    {
+        Ok(_) => {
+            stopping::finish(
+                app,
+                server.id,
+                &server.start_id,
+                app.busy.enter(&server.start_id),
+            )
+            .await
+        }
+        Err(error) => log_db_error(server, "write down that a start was lost", &error),
+    }
+}
+
+/// Whether a ready server still lives; one that does not is written down as stopped, with the reason.
+pub(super) async fn alive(app: &App, server: &Server) -> bool {
+    let reason = match reason_of_death(app, server).await {
+        Some(reason) => reason,
+        None => return true,
+    };
+    let (first, _) = split_failure(&reason);
+    warn!(user.name = %server.user, server.name = %server.name, reason = first, "Server {}:{} has died", server.user, server.name);
+    match app
+        .db
+        .set_stopping(server.id, &server.start_id, State::Ready, Some(&reason))
+        .await
+    {
+        Ok(_) => {
+            stopping::finish(
+                app,
+                server.id,
+                &server.start_id,
+                app.busy.enter(&server.start_id),
+            )
+            .await
+        }
+        Err(error) => log_db_error(server, "write down that a server died", &error),
+    }
+    false
+}
+
+/// `None` for a server that lives, and for one that cannot be looked at just now.
+pub(super) async fn reason_of_death(app: &App, server: &Server) -> Option<String> {
+    let Some(state) = spawner_state(server) else {
+        return Some(String::from("It is not known where the server runs"));
+    };
+    match timeout(Duration::from_secs(10), app.spawner.poll(&state)).await {
+        Ok(Ok(Poll::Running)) => None,
+        Ok(Ok(Poll::Stopped { reason })) => Some(reason),
+        Ok(Err(cause @ carrel_spawner::Error::State(_))) => Some(cause.to_string()),
+        Ok(Err(cause)) => {
+            let cause = crate::error::chain(&cause);
+            error!(user.name = %server.user, server.name = %server.name, cause, "Could not look whether a server runs");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// The proxy knows in memory when a route was last used; the database keeps it.
+async fn record_activity(app: &App, server: &Server) {
+    let Some(seconds) = app.routes.last_activity(&server.prefix) else {
+        return;
+    };
+    let at = i64::try_from(seconds)
+        .unwrap_or_default()
+        .saturating_mul(1000);
+    if server.last_activity.is_some_and(|last| last >= at) {
+        return;
+    }
+    let written = async {
+        app.db.server_was_active(server.id, at).await?;
+        app.db.user_was_active(server.user_id, at).await
+    };
+    if let Err(error) = written.await {
+        log_db_error(server, "write down the activity of a server", &error);
+    }
+}

@@ -2,33 +2,54 @@
 //!
 //! The sections below are the only list of keys: struct, default, reader, hints and reference come from it.
 
+mod address;
+mod check;
+mod class;
+mod hints;
+mod options_form;
+mod process;
+mod reference;
+mod report;
+mod section;
+mod users;
 mod value;
+mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use carrel_spawner::local::LocalConfig;
 use url::Url;
 
-pub use value::{
-    AuthenticatorClass, BaseUrl, Command, DbUrl, Environment, FieldKind, OptionsField, SpawnerClass,
-};
+pub use address::{BaseUrl, DbUrl, UrlPath};
+pub use class::{AuthenticatorClass, SpawnerClass};
+pub use options_form::{OptionsField, OptionsForm};
+pub use process::{Command, Environment};
+pub use reference::reference;
+pub use report::ConfigErrors;
+pub use section::{Key, SectionKeys};
+pub use users::{UsernamePattern, Users};
+pub use value::Days;
 
-/// All sections of the file, checked; what the file leaves out has its default.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Config {
-    pub jupyter_hub: JupyterHub,
-    pub authenticator: Authenticator,
-    pub native_authenticator: NativeAuthenticator,
-    pub spawner: Spawner,
-    pub local_process_spawner: LocalProcessSpawner,
+use report::Report;
+use section::{config, section};
+use yaml::{Kind, Node};
+
+/// A larger file is no configuration.
+const MAX_BYTES: u64 = 1 << 20;
+
+config! {
+    /// All sections of the file, checked; what the file leaves out has its default.
+    {
+        jupyter_hub: JupyterHub,
+        authenticator: Authenticator,
+        native_authenticator: NativeAuthenticator,
+        spawner: Spawner,
+        local_process_spawner: LocalProcessSpawner,
+    }
 }
-
-/// Every mistake of one configuration file.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct ConfigErrors(Vec<String>);
 
 impl Config {
     /// Reads and checks the file; without one, all defaults.
@@ -36,38 +57,72 @@ impl Config {
         let Some(path) = path else {
             return Ok(Self::default());
         };
-        Err(ConfigErrors(vec![format!(
-            "{}: not read yet",
-            path.display()
-        )]))
+        let file = path.display().to_string();
+        match read_file(path) {
+            Ok(text) => Self::parse(&file, &text),
+            Err(error) => {
+                Err(Report::new(file).fail(None, format!("the file could not be read: {error}")))
+            }
+        }
+    }
+
+    /// Reads and checks the text of a file; `file` is its name in the mistakes.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigErrors> {
+        let mut report = Report::new(file);
+        let root = match yaml::parse(text) {
+            Ok(root) => root,
+            Err(error) => return Err(report.fail(Some(error.at), error.message)),
+        };
+        let mut config = Self::default();
+        match root.kind {
+            Kind::Null => {}
+            Kind::Map(_) => config.read_sections(&root, &mut report),
+            _ => report.expected("sections, such as `JupyterHub:`", &root, ""),
+        }
+        check::check(&mut config, &mut report);
+        report.finish(config)
+    }
+
+    fn read_sections(&mut self, root: &Node, report: &mut Report) {
+        for (name, at, section) in report.entries(root, "") {
+            if !self.read_section(name, section, report) {
+                report.wrong(at, name, hints::unknown_section(name));
+            }
+        }
+    }
+
+    /// What the spawner of local processes is told.
+    pub fn local_process(&self, state_dir: PathBuf) -> LocalConfig {
+        LocalConfig {
+            state_dir,
+            cmd: self.spawner.cmd.0.clone(),
+            args: self.spawner.args.clone(),
+            notebook_dir: self.spawner.notebook_dir.clone(),
+            environment: self.spawner.environment.0.clone(),
+            env_keep: self.spawner.env_keep.clone(),
+            term_timeout: self.local_process_spawner.term_timeout,
+            kill_timeout: self.local_process_spawner.kill_timeout,
+            ..LocalConfig::default()
+        }
     }
 }
 
-macro_rules! section {
-    (
-        $(#[doc = $doc:literal])+
-        $name:ident {
-            $( $(#[doc = $key_doc:literal])+ $key:ident: $type:ty = $default:expr; )+
-        }
-    ) => {
-        $(#[doc = $doc])+
-        #[derive(Debug, Clone, PartialEq)]
-        pub struct $name {
-            $( $(#[doc = $key_doc])+ pub $key: $type, )+
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self { $( $key: $default, )+ }
-            }
-        }
-    };
+fn read_file(path: &Path) -> std::io::Result<String> {
+    use std::io::{Error, Read as _};
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > MAX_BYTES {
+        return Err(Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
 }
 
 section! {
     /// The Hub itself: where it listens, what it stores, how long a login lasts.
     JupyterHub {
-        /// Address at which browsers reach the Hub; its host, port and path stand for `ip`, `port` and `base_url`.
+        /// Where the Hub listens, as one URL; stands for `ip`, `port` and `base_url`, and once read is found there.
         bind_url: Option<Url> = None;
         /// Address to listen on; anything but a loopback address opens the Hub to the network.
         ip: IpAddr = IpAddr::from([127, 0, 0, 1]);
@@ -77,15 +132,17 @@ section! {
         base_url: BaseUrl = BaseUrl::default();
         /// Address at which servers reach the Hub, where it is not the one it listens on.
         hub_connect_url: Option<Url> = None;
-        /// Database; without it, a SQLite file in the state folder.
+        /// Database, in JupyterHub's form: `sqlite:///relative`, `sqlite:////absolute` or `postgresql://host/name`;
+        /// without it, a SQLite file in the state folder.
         db_url: Option<DbUrl> = None;
         /// Days that a login lasts.
-        cookie_max_age_days: f64 = 14.0;
+        cookie_max_age_days: Days = Days::new(14);
         /// Stop all servers when the Hub ends; otherwise they go on and the next Hub adopts them.
         cleanup_servers: bool = true;
-        /// Where a user lands after login, instead of the server or the home page.
-        default_url: Option<String> = None;
-        /// After login, go to the user's server (and start it) instead of the home page.
+        /// Where a user lands after login, in place of a running server or the home page; `{username}` stands for the
+        /// name.
+        default_url: Option<UrlPath> = None;
+        /// After login, go to the user's server if it runs, in place of the home page.
         redirect_to_server: bool = true;
         /// Proxies before the Hub whose `X-Forwarded-*` headers are believed.
         trusted_downstream_ips: Vec<IpAddr> = Vec::new();
@@ -100,13 +157,15 @@ section! {
     /// Who may log in.
     Authenticator {
         /// Users who are administrators; the first start creates them.
-        admin_users: BTreeSet<String> = BTreeSet::from(["admin".to_owned()]);
+        admin_users: Users = Users(BTreeSet::from(["admin".to_owned()]));
         /// Users who may log in, beside the administrators.
-        allowed_users: BTreeSet<String> = BTreeSet::new();
+        allowed_users: Users = Users::default();
         /// Let in every user whose password is right.
         allow_all: bool = false;
         /// Users who may not log in, whatever the other keys say.
-        blocked_users: BTreeSet<String> = BTreeSet::new();
+        blocked_users: Users = Users::default();
+        /// Regular expression that the whole of every user name must match.
+        username_pattern: Option<UsernamePattern> = None;
     }
 }
 
@@ -122,18 +181,18 @@ section! {
     /// How every server starts, whatever runs it.
     Spawner {
         /// Program that is one user's server, and its first arguments.
-        cmd: Command = Command(vec!["jupyterhub-singleuser".to_owned()]);
+        cmd: Command = Command(LocalConfig::default().cmd);
         /// Further arguments of `cmd`.
         args: Vec<String> = Vec::new();
-        /// Page of the server that a user sees first, such as `/lab`.
-        default_url: Option<String> = None;
+        /// Page of the server that a user sees first, such as `/lab`; `{username}` stands for the name.
+        default_url: Option<UrlPath> = None;
         /// Folder that the server shows; `{username}` stands for the user's name. Without it, the user's own folder.
-        notebook_dir: Option<PathBuf> = None;
-        /// Environment variables of every server.
+        notebook_dir: Option<String> = None;
+        /// Environment variables of every server; they win over `env_keep`, not over those that the Hub sets.
         environment: Environment = Environment(BTreeMap::new());
         /// Variables that servers take from the Hub's own environment.
         env_keep: Vec<String> =
-            ["PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "JUPYTERHUB_SINGLEUSER_APP"].map(str::to_owned).to_vec();
+            LocalConfig::default().env_keep;
         /// Seconds until a start that goes nowhere is given up.
         start_timeout: Duration = Duration::from_secs(60);
         /// Seconds in which a started server must answer HTTP.
@@ -141,18 +200,16 @@ section! {
         /// Seconds between two looks at whether a server still runs.
         poll_interval: Duration = Duration::from_secs(30);
         /// Fields that a user fills in before a start.
-        options_form: Vec<OptionsField> = Vec::new();
+        options_form: OptionsForm = OptionsForm::default();
     }
 }
 
 section! {
     /// Servers as processes of this machine.
     LocalProcessSpawner {
-        /// Seconds that a server has to end after SIGINT; 0 begins with SIGTERM.
-        interrupt_timeout: Duration = Duration::ZERO;
         /// Seconds that a server has to end after SIGTERM.
-        term_timeout: Duration = Duration::from_secs(10);
+        term_timeout: Duration = LocalConfig::default().term_timeout;
         /// Seconds to wait for the end after SIGKILL.
-        kill_timeout: Duration = Duration::from_secs(5);
+        kill_timeout: Duration = LocalConfig::default().kill_timeout;
     }
 }

@@ -1,90 +1,227 @@
-//! Types of the configuration's values that the standard library lacks.
+//! How values of the configuration are read and shown: one `Value` per type.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Deref;
+use std::time::Duration;
 
-/// A URL path that begins and ends with `/`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BaseUrl(String);
+use super::report::Report;
+use super::yaml::{Kind, Node};
 
-impl Default for BaseUrl {
-    fn default() -> Self {
-        Self("/".to_owned())
+/// A type that a key may have.
+pub trait Value: Sized {
+    /// What the file may give: completes "expected ...".
+    fn expected() -> String;
+
+    /// Reads the value; `None` once the mistake is in the report.
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self>;
+
+    /// As YAML, for the reference; empty for none.
+    fn show(&self) -> String;
+}
+
+/// Reads a value that stands in one scalar.
+pub(super) fn read_scalar<T: Value>(
+    node: &Node,
+    path: &str,
+    report: &mut Report,
+    read: impl FnOnce(&Kind) -> Option<T>,
+) -> Option<T> {
+    let value = read(&node.kind);
+    if value.is_none() {
+        report.expected(&T::expected(), node, path);
+    }
+    value
+}
+
+/// A value that the file gives as text of some form.
+macro_rules! text_value {
+    ($type:ty, $expected:expr, $read:expr, $show:expr) => {
+        impl Value for $type {
+            fn expected() -> String {
+                $expected.to_owned()
+            }
+
+            fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+                let read: fn(&str) -> Option<Self> = $read;
+                read_scalar(node, path, report, |kind| match kind {
+                    Kind::Text(text) => read(text),
+                    _ => None,
+                })
+            }
+
+            fn show(&self) -> String {
+                let show: fn(&Self) -> String = $show;
+                show(self)
+            }
+        }
+    };
+}
+
+impl Value for String {
+    fn expected() -> String {
+        "text".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        match &node.kind {
+            Kind::Text(text) => return Some(text.clone()),
+            Kind::Number(_) | Kind::Bool(_) => {
+                report.wrong(
+                    node.at,
+                    path,
+                    format!("expected text, found {node}; put it in quotes"),
+                );
+            }
+            _ => report.expected("text", node, path),
+        }
+        None
+    }
+
+    fn show(&self) -> String {
+        if self.is_empty() {
+            "\"\"".to_owned()
+        } else {
+            self.clone()
+        }
     }
 }
 
-impl Deref for BaseUrl {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
+impl Value for bool {
+    fn expected() -> String {
+        "true or false".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        read_scalar(node, path, report, |kind| match kind {
+            Kind::Bool(value) => Some(*value),
+            _ => None,
+        })
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 
-/// A program and its arguments; never empty. The file may give the program alone, as text.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Command(pub Vec<String>);
+/// A whole number in a range that its type can hold.
+macro_rules! number_value {
+    ($type:ty, $range:expr) => {
+        impl Value for $type {
+            fn expected() -> String {
+                format!("a whole number from {} to {}", $range.start(), $range.end())
+            }
 
-impl Deref for Command {
-    type Target = [String];
-    fn deref(&self) -> &[String] {
-        &self.0
+            fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+                read_scalar(node, path, report, |kind| match kind {
+                    Kind::Number(number) => {
+                        number.parse().ok().filter(|number| $range.contains(number))
+                    }
+                    _ => None,
+                })
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    };
+}
+
+number_value!(u16, 0..=u16::MAX);
+number_value!(usize, 0..=1_000_000usize);
+
+/// Reads a number of `unit` seconds each, from 0 to `max`.
+fn span(kind: &Kind, unit: f64, max: f64) -> Option<Duration> {
+    let Kind::Number(number) = kind else {
+        return None;
+    };
+    let number: f64 = number.parse().ok()?;
+    (0.0..=max)
+        .contains(&number)
+        .then(|| Duration::from_secs_f64(number * unit))
+}
+
+/// Seconds, as JupyterHub counts its timeouts.
+impl Value for Duration {
+    fn expected() -> String {
+        "a number of seconds from 0 to 86400".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        read_scalar(node, path, report, |kind| span(kind, 1.0, 86_400.0))
+    }
+
+    fn show(&self) -> String {
+        self.as_secs_f64().to_string()
     }
 }
 
-/// Address of the database; it may hold a password, which `Debug` leaves out.
-#[derive(Clone, PartialEq)]
-pub struct DbUrl(pub String);
+/// A time that the file gives in days.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Days(pub Duration);
 
-impl fmt::Debug for DbUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.split(':').next().unwrap_or_default())?;
-        f.write_str(":...")
+impl Days {
+    pub const fn new(days: u64) -> Self {
+        Self(Duration::from_secs(days * 86_400))
     }
 }
 
-/// Environment variables; the values may be secrets, so `Debug` shows only the names.
-#[derive(Clone, Default, PartialEq)]
-pub struct Environment(pub BTreeMap<String, String>);
+impl Value for Days {
+    fn expected() -> String {
+        "a number of days from 0 to 3650".to_owned()
+    }
 
-impl Deref for Environment {
-    type Target = BTreeMap<String, String>;
-    fn deref(&self) -> &Self::Target {
-        &self.0
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        read_scalar(node, path, report, |kind| {
+            span(kind, 86_400.0, 3650.0).map(Days)
+        })
+    }
+
+    fn show(&self) -> String {
+        (self.0.as_secs_f64() / 86_400.0).to_string()
     }
 }
 
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+/// A key that may be left out; `null` says the same.
+impl<T: Value> Value for Option<T> {
+    fn expected() -> String {
+        T::expected()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        match node.kind {
+            Kind::Null => Some(None),
+            _ => T::read(node, path, report).map(Some),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map(T::show).unwrap_or_default()
     }
 }
 
-/// What runs the users' servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpawnerClass {
-    LocalProcess,
+impl<T: Value> Value for Vec<T> {
+    fn expected() -> String {
+        format!("a list, each item {}", T::expected())
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        let Kind::List(items) = &node.kind else {
+            report.expected(&Self::expected(), node, path);
+            return None;
+        };
+        // All items are read before the first mistake ends it, so that all mistakes show.
+        let items = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| T::read(item, &format!("{path}[{index}]"), report));
+        items.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn show(&self) -> String {
+        format!(
+            "[{}]",
+            self.iter().map(T::show).collect::<Vec<_>>().join(", ")
+        )
+    }
 }
 
-/// What checks the users' passwords.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthenticatorClass {
-    Native,
-}
-
-/// One field of the spawn form; its value arrives in `user_options` under `name`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OptionsField {
-    pub name: String,
-    pub label: String,
-    pub help: String,
-    pub default: String,
-    pub kind: FieldKind,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum FieldKind {
-    Text,
-    /// One of these values.
-    Choice(Vec<String>),
-}
+pub(super) use text_value;

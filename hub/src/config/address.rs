@@ -1,0 +1,156 @@
+//! Addresses in the configuration: URLs, paths of URLs, IP addresses and the database.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use url::Url;
+
+use super::report::Report;
+use super::value::{Value, read_scalar, text_value};
+use super::yaml::{Kind, Node};
+
+text_value!(
+    IpAddr,
+    "an IP address, such as 127.0.0.1 or 0.0.0.0",
+    |text| text.parse().ok(),
+    ToString::to_string
+);
+text_value!(
+    Url,
+    "a URL, such as http://127.0.0.1:8000",
+    |text| http_url(text),
+    ToString::to_string
+);
+text_value!(
+    BaseUrl,
+    "a path, such as /hub-one/",
+    BaseUrl::parse,
+    |path| path.0.clone()
+);
+text_value!(
+    UrlPath,
+    "a path that begins with one /, such as /lab",
+    |text| text.parse().ok(),
+    |path| path.0.clone()
+);
+
+/// An absolute `http` or `https` URL without a user's part.
+fn http_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    let bare = url.query().is_none() && url.fragment().is_none();
+    (matches!(url.scheme(), "http" | "https") && plain && bare).then_some(url)
+}
+
+/// Path of all the Hub's and the servers' pages; begins and ends with `/`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// A path of plain segments; the slashes at its ends may be missing, as in JupyterHub.
+    pub fn parse(text: &str) -> Option<Self> {
+        let path = text.trim_matches('/');
+        let plain = |segment: &str| {
+            let name = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+            !segment.is_empty() && segment != "." && segment != ".." && segment.chars().all(name)
+        };
+        if path.is_empty() {
+            return Some(Self::default());
+        }
+        path.split('/')
+            .all(plain)
+            .then(|| Self(format!("/{path}/")))
+    }
+}
+
+impl Default for BaseUrl {
+    fn default() -> Self {
+        Self("/".to_owned())
+    }
+}
+
+impl Deref for BaseUrl {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A path on this Hub's host to send a browser to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UrlPath(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a path on this host")]
+pub struct NotUrlPath;
+
+impl FromStr for UrlPath {
+    type Err = NotUrlPath;
+
+    /// `//host` and `/\host` name other hosts to a browser (CVE-2026-33709).
+    fn from_str(text: &str) -> Result<Self, NotUrlPath> {
+        let other_host = text.starts_with("//") || text.contains('\\');
+        let plain = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
+        if text.starts_with('/') && !other_host && plain {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotUrlPath)
+        }
+    }
+}
+
+impl Deref for UrlPath {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Address of the database as sqlx takes it; it may hold a password, which `Debug` leaves out.
+#[derive(Clone, PartialEq)]
+pub struct DbUrl(pub String);
+
+impl DbUrl {
+    /// SQLAlchemy's form: three slashes before a relative path, four before an absolute one.
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(path) = text.strip_prefix("sqlite:///") {
+            return (!path.is_empty()).then(|| Self(format!("sqlite://{path}")));
+        }
+        let postgres = text.starts_with("postgresql://") || text.starts_with("postgres://");
+        (postgres && Url::parse(text).is_ok_and(|url| url.has_host()))
+            .then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for DbUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:...", self.0.split(':').next().unwrap_or_default())
+    }
+}
+
+impl Value for DbUrl {
+    fn expected() -> String {
+        "a database URL, sqlite:///file or postgresql://host/database".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        let url = match &node.kind {
+            Kind::Text(text) => Self::parse(text),
+            _ => None,
+        };
+        if url.is_none() {
+            report.wrong(
+                node.at,
+                path,
+                format!("expected {}, found {}", Self::expected(), node.kind()),
+            );
+        }
+        url
+    }
+
+    fn show(&self) -> String {
+        format!("{self:?}")
+    }
+}

@@ -1,0 +1,116 @@
+//! Checks that need more than one key, and the few that a type does not say.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::report::Report;
+use super::{BaseUrl, Config};
+
+pub(super) fn check(config: &mut Config, report: &mut Report) {
+    bind_url(config, report);
+    hub_connect_url(config, report);
+    users(config, report);
+    timeouts(config, report);
+}
+
+/// `bind_url` says the same as `ip`, `port` and `base_url` together, so it stands alone; here it fills them in.
+fn bind_url(config: &mut Config, report: &mut Report) {
+    const PATH: &str = "JupyterHub.bind_url";
+    let Some(url) = config.jupyter_hub.bind_url.take() else {
+        return;
+    };
+    for part in ["ip", "port", "base_url"] {
+        let path = format!("JupyterHub.{part}");
+        if report.given(&path).is_some() {
+            report.contradiction(&path, "`bind_url` says this too; keep one of them");
+        }
+    }
+    if url.scheme() != "http" {
+        report.contradiction(
+            PATH,
+            "the Hub speaks plain http; put a proxy with the certificate before it",
+        );
+    }
+    let address = listen_address(&url);
+    let path = BaseUrl::parse(url.path());
+    if address.is_none() {
+        report.contradiction(
+            PATH,
+            "expected `localhost` or an IP address as host, such as 127.0.0.1 or 0.0.0.0",
+        );
+    }
+    if path.is_none() {
+        report.contradiction(
+            PATH,
+            "expected a path of letters, digits, `-`, `_`, `.` and `~`",
+        );
+    }
+    if let (Some(ip), Some(base_url)) = (address, path) {
+        let hub = &mut config.jupyter_hub;
+        (hub.ip, hub.base_url) = (ip, base_url);
+        hub.port = url.port().unwrap_or(80);
+    }
+}
+
+fn listen_address(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(ip) => Some(ip.into()),
+        Host::Ipv6(ip) => Some(ip.into()),
+        Host::Domain("localhost") => Some(Ipv4Addr::LOCALHOST.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+/// JupyterHub joins `base_url` to this address, so a path in it would stand twice.
+fn hub_connect_url(config: &Config, report: &mut Report) {
+    if config
+        .jupyter_hub
+        .hub_connect_url
+        .as_ref()
+        .is_some_and(|url| url.path() != "/")
+    {
+        report.contradiction(
+            "JupyterHub.hub_connect_url",
+            "expected only scheme, host and port; the path is `base_url`",
+        );
+    }
+}
+
+fn users(config: &Config, report: &mut Report) {
+    let authenticator = &config.authenticator;
+    let lists = [
+        ("Authenticator.admin_users", &authenticator.admin_users),
+        ("Authenticator.allowed_users", &authenticator.allowed_users),
+    ];
+    for (path, users) in lists {
+        for user in users.iter() {
+            if authenticator.blocked_users.contains(user) {
+                report.contradiction(path, format!("{user:?} is among `blocked_users` too"));
+            }
+            let pattern = authenticator.username_pattern.as_ref();
+            if pattern.is_some_and(|pattern| !pattern.matches(user)) {
+                report.contradiction(path, format!("{user:?} does not match `username_pattern`"));
+            }
+        }
+    }
+}
+
+fn timeouts(config: &Config, report: &mut Report) {
+    let spawner = &config.spawner;
+    let spans = [
+        (
+            "JupyterHub.cookie_max_age_days",
+            config.jupyter_hub.cookie_max_age_days.0,
+        ),
+        ("Spawner.start_timeout", spawner.start_timeout),
+        ("Spawner.http_timeout", spawner.http_timeout),
+        ("Spawner.poll_interval", spawner.poll_interval),
+    ];
+    for (path, span) in spans {
+        if span == Duration::ZERO {
+            report.contradiction(path, "must be above 0");
+        }
+    }
+}

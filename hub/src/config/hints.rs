@@ -1,0 +1,65 @@
+//! What somebody may have meant by a key or a section that does not exist.
+
+use super::Config;
+
+/// A section of JupyterHub that the Hub knows of and does not have.
+const KUBE_SPAWNER: &str = "this build has no Kubernetes spawner; leave the section out and run servers by LocalProcessSpawner";
+
+/// A key that its section does not have.
+pub(super) fn unknown_key(section: &str, key: &str) -> String {
+    let sections = Config::keys();
+    if let Some(home) = home_of(key) {
+        return format!("unknown key; `{key}` belongs under `{home}:`");
+    }
+    let names = sections
+        .iter()
+        .filter(|known| known.name == section)
+        .flat_map(|known| &known.keys)
+        .map(|key| key.name);
+    not_among(key, section, &names.collect::<Vec<_>>())
+}
+
+/// A section that does not exist.
+pub(super) fn unknown_section(name: &str) -> String {
+    if name == "KubeSpawner" {
+        return KUBE_SPAWNER.to_owned();
+    }
+    if let Some(home) = home_of(name) {
+        return format!("unknown section; `{name}` is a key and belongs under `{home}:`");
+    }
+    // As a line of jupyterhub_config.py says it.
+    if let Some((section, key)) = name.trim_start_matches("c.").split_once('.') {
+        return format!("unknown section; write `{section}:` and below it, indented, `{key}:`");
+    }
+    let sections = Config::keys();
+    let names: Vec<_> = sections.iter().map(|section| section.name).collect();
+    match nearest(name, &names) {
+        Some(near) => format!("unknown section; did you mean `{near}`?"),
+        None => format!("unknown section; there are {}", names.join(", ")),
+    }
+}
+
+/// A key that `owner`, which has the keys `names`, does not have.
+pub(super) fn not_among(key: &str, owner: &str, names: &[&str]) -> String {
+    match nearest(key, names) {
+        Some(near) => format!("unknown key; did you mean `{near}`?"),
+        None => format!("unknown key; {owner} has {}", names.join(", ")),
+    }
+}
+
+/// The section that has exactly this key.
+fn home_of(key: &str) -> Option<&'static str> {
+    Config::keys()
+        .iter()
+        .find(|section| section.keys.iter().any(|known| known.name == key))
+        .map(|section| section.name)
+}
+
+/// The name that differs least, if it differs little.
+fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+    let plain = |word: &str| word.to_lowercase().replace(['-', '_'], "");
+    let word = plain(&word.chars().take(64).collect::<String>());
+    let distance = |name: &str| strsim::damerau_levenshtein(&word, &plain(name));
+    let near = names.iter().map(|name| (distance(name), *name)).min()?;
+    (near.0 <= near.1.len().div_ceil(4)).then_some(near.1)
+}

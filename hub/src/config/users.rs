@@ -1,0 +1,101 @@
+//! User names in the configuration, and the pattern that they must match.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+
+use regex::Regex;
+
+use super::report::Report;
+use super::value::Value;
+use super::yaml::Node;
+use crate::auth::username;
+
+/// Names of users, lower-case as JupyterHub normalizes them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Users(pub BTreeSet<String>);
+
+impl Deref for Users {
+    type Target = BTreeSet<String>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Value for Users {
+    fn expected() -> String {
+        "a list of user names".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        Vec::<UserName>::read(node, path, report)
+            .map(|names| Self(names.into_iter().map(|name| name.0).collect()))
+    }
+
+    fn show(&self) -> String {
+        self.iter().cloned().collect::<Vec<_>>().show()
+    }
+}
+
+struct UserName(String);
+
+impl Value for UserName {
+    fn expected() -> String {
+        "a user name".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        let name = String::read(node, path, report)?;
+        match username::normalize(&name) {
+            Ok(name) => Some(Self(name)),
+            Err(error) => {
+                report.wrong(node.at, path, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A regular expression that a whole user name must match.
+#[derive(Debug, Clone)]
+pub struct UsernamePattern(Regex);
+
+impl UsernamePattern {
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
+impl PartialEq for UsernamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Value for UsernamePattern {
+    fn expected() -> String {
+        "a regular expression, such as '[a-z]+'".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        let pattern = String::read(node, path, report)?;
+        // JupyterHub's `re.match` leaves the end open, which lets in more than people expect.
+        match Regex::new(&format!("^(?:{pattern})$")) {
+            Ok(regex) => Some(Self(regex)),
+            Err(error) => {
+                // The last line says what is wrong; those above draw where in the pattern, which stands in the file.
+                let error = error.to_string();
+                let reason = error.lines().next_back().unwrap_or_default();
+                report.wrong(node.at, path, format!("expected {}; {reason}", Self::expected()));
+                None
+            }
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_str().to_owned()
+    }
+}

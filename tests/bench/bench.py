@@ -37,7 +37,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hub", required=True, help="carrel-hub")
     parser.add_argument("--kernel", required=True, help="carrel-kernel")
-    parser.add_argument("--proxy", required=True, help="the proxy alone: PORT TARGET")
+    parser.add_argument("--proxy", required=True, help="the example proxy_bench")
     parser.add_argument("--jupyterhub", required=True)
     parser.add_argument("--chp", help="configurable-http-proxy")
     parser.add_argument("--rounds", type=int, default=5)
@@ -153,7 +153,7 @@ def proxies(options):
         stack.enter_context(nginx(folder, "backend", backend, 'return 200 "hello\\n";'))
         target = f"http://127.0.0.1:{backend}"
         ports = {"carrel": free_port(), "nginx as reverse proxy": free_port()}
-        stack.enter_context(running([options.proxy, str(ports["carrel"]), target], folder, None))
+        stack.enter_context(running([options.proxy, f"127.0.0.1:{ports['carrel']}", "/", target], folder, None))
         forward = f"proxy_pass {target}; proxy_http_version 1.1; proxy_set_header Connection '';"
         # Without a named upstream nginx opens a connection for each request.
         upstream = f"upstream backend {{ server 127.0.0.1:{backend}; keepalive 64; }}"

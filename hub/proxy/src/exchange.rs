@@ -3,13 +3,14 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
+use tokio::task::unconstrained;
 
 use crate::pool::{Connection, Driver};
 use crate::routes::Route;
@@ -31,10 +32,13 @@ pub(crate) async fn send(
 ) -> Result<(Response<Incoming>, Option<Connection>), Failed> {
     let Connection { mut sender, driver } = connection;
     let mut driver = Some(driver);
-    let mut answer = pin!(sender.try_send_request(request));
+    let mut answer = pin!(unconstrained(sender.try_send_request(request)));
     let answer = poll_fn(|cx| {
         drive(&mut driver, cx);
-        answer.as_mut().poll(cx)
+        // Only the driver, just polled, makes the answer: to be woken by it would poll the task once more for nothing.
+        answer
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
     })
     .await;
     match answer {
@@ -64,6 +68,8 @@ pub struct AnswerBody {
     route: Arc<Route>,
     /// Whether its bytes count as activity.
     active: bool,
+    /// Met while there may be bytes that have not left for the client.
+    error: Option<hyper::Error>,
 }
 
 impl AnswerBody {
@@ -78,6 +84,7 @@ impl AnswerBody {
             connection,
             route,
             active,
+            error: None,
         }
     }
 
@@ -104,10 +111,19 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
         if frame.is_pending() {
             self.drive(cx);
             frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        if let Poll::Ready(Some(Err(error))) = frame {
+            // At an error the server end drops what it has not written yet: let it write what came before.
+            self.error = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if self.active && frame.is_ready() {
             self.route.touch();

@@ -120,12 +120,18 @@ impl Place {
 impl Drop for Place {
     /// A failed test leaves nothing running either.
     fn drop(&mut self) {
-        for state in &self.started {
-            let pid = state.0["pid"].to_string();
-            let _ = std::process::Command::new("kill")
-                .args(["-9", "--", &format!("-{pid}")])
-                .output();
-        }
+        let spawner = self.restarted_spawner();
+        let started = std::mem::take(&mut self.started);
+        let stop_all = move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                for state in &started {
+                    drop(spawner.stop(state).await)
+                }
+            });
+        };
+        // A thread of its own: the one of the test may be within a runtime.
+        drop(std::thread::spawn(stop_all).join());
     }
 }
 

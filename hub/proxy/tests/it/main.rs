@@ -1,0 +1,10 @@
+//! Tests of the proxy over real connections.
+#![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
+
+mod failures;
+mod harness;
+mod headers;
+mod routes;
+mod serving;
+mod streaming;
+mod websocket;

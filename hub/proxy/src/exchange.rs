@@ -12,7 +12,7 @@ use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use tokio::task::unconstrained;
 
-use crate::pool::{Connection, Driver};
+use crate::pool::Connection;
 use crate::routes::Route;
 
 /// The body of the client's request; a request that is sent again has none.
@@ -25,24 +25,23 @@ pub(crate) struct Failed {
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
 
-/// Sends `request` and waits for the head of the answer.
+/// Sends `request` and waits for the head of the answer. Gives the connection back unless it has come to its end.
 pub(crate) async fn send(
-    connection: Connection,
+    mut connection: Box<Connection>,
     request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Option<Connection>), Failed> {
-    let Connection { mut sender, driver } = connection;
-    let mut driver = Some(driver);
-    let mut answer = pin!(unconstrained(sender.try_send_request(request)));
+) -> Result<(Response<Incoming>, Option<Box<Connection>>), Failed> {
+    let mut answer = pin!(unconstrained(connection.sender.try_send_request(request)));
+    let mut connection = Some(connection);
     let answer = poll_fn(|cx| {
-        drive(&mut driver, cx);
-        // Only the driver, just polled, makes the answer: to be woken by it would poll the task once more for nothing.
+        drive(&mut connection, cx);
+        // Only the connection, just polled, makes the answer: to be woken by it would poll the task once more for
+        // nothing.
         answer
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
-    })
-    .await;
-    match answer {
-        Ok(response) => Ok((response, driver.map(|driver| Connection { sender, driver }))),
+    });
+    match answer.await {
+        Ok(response) => Ok((response, connection)),
         Err(mut failed) => Err(Failed {
             unsent: failed.take_message(),
             error: failed.into_error(),
@@ -51,12 +50,12 @@ pub(crate) async fn send(
 }
 
 /// Lets the connection work; drops it when it has come to its end, so that nobody waits for it.
-fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
-    if driver
+fn drive(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>) {
+    if connection
         .as_mut()
-        .is_some_and(|driver| Pin::new(driver).poll(cx).is_ready())
+        .is_some_and(|connection| Pin::new(&mut connection.driver).poll(cx).is_ready())
     {
-        *driver = None;
+        *connection = None;
     }
 }
 
@@ -64,7 +63,7 @@ fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
 /// dropped before, it closes the connection, so that the target notices.
 pub struct AnswerBody {
     incoming: Incoming,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     route: Arc<Route>,
     /// Whether its bytes count as activity.
     active: bool,
@@ -75,7 +74,7 @@ pub struct AnswerBody {
 impl AnswerBody {
     pub(crate) fn new(
         incoming: Incoming,
-        connection: Option<Connection>,
+        connection: Option<Box<Connection>>,
         route: Arc<Route>,
         active: bool,
     ) -> Self {
@@ -85,14 +84,6 @@ impl AnswerBody {
             route,
             active,
             error: None,
-        }
-    }
-
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && Pin::new(&mut connection.driver).poll(cx).is_ready()
-        {
-            self.connection = None;
         }
     }
 
@@ -116,7 +107,7 @@ impl Body for AnswerBody {
         }
         let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
         if frame.is_pending() {
-            self.drive(cx);
+            drive(&mut self.connection, cx);
             frame = Pin::new(&mut self.incoming).poll_frame(cx);
         }
         if let Poll::Ready(Some(Err(error))) = frame {

@@ -29,7 +29,7 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Idle {
     /// The latest used is at the end and goes out first, so that surplus ones age.
-    connections: Vec<(Instant, Connection)>,
+    connections: Vec<(Instant, Box<Connection>)>,
     swept: bool,
 }
 
@@ -37,10 +37,8 @@ struct Idle {
 /// saves two wake-ups per request, and a client that goes away takes the exchange with the target along.
 pub(crate) struct Connection {
     pub(crate) sender: http1::SendRequest<RequestBody>,
-    pub(crate) driver: Driver,
+    pub(crate) driver: http1::Connection<TokioIo<TcpStream>, RequestBody>,
 }
-
-pub(crate) type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
 
 impl Pool {
     /// `None` if `target` is not `http://host[:port]`.
@@ -64,7 +62,7 @@ impl Pool {
     }
 
     /// The idle connection used last, if one still stands.
-    pub(crate) fn take(&self) -> Option<Connection> {
+    pub(crate) fn take(&self) -> Option<Box<Connection>> {
         loop {
             let (_, mut connection) = lock(&self.idle).connections.pop()?;
             if connection.is_idle() {
@@ -73,7 +71,7 @@ impl Pool {
         }
     }
 
-    pub(crate) async fn connect(&self) -> io::Result<Connection> {
+    pub(crate) async fn connect(&self) -> io::Result<Box<Connection>> {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address));
         let stream = connecting
             .await
@@ -82,11 +80,11 @@ impl Pool {
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        Ok(Connection { sender, driver })
+        Ok(Box::new(Connection { sender, driver }))
     }
 
     /// Keeps a connection for the next request, unless it is closed or still busy.
-    pub(crate) fn put(&self, mut connection: Connection) {
+    pub(crate) fn put(&self, mut connection: Box<Connection>) {
         if !connection.is_idle() {
             return;
         }

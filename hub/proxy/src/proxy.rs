@@ -192,7 +192,7 @@ async fn exchange_upgrade(
         .map_err(|error| chain(&error))
 }
 
-async fn connect(route: &Route) -> Result<Connection, String> {
+async fn connect(route: &Route) -> Result<Box<Connection>, String> {
     let attempt = route.pool.connect().await;
     attempt.map_err(|error| format!("could not connect to {}: {error}", route.pool.address()))
 }
@@ -200,7 +200,7 @@ async fn connect(route: &Route) -> Result<Connection, String> {
 fn answer(
     route: &Arc<Route>,
     response: Response<Incoming>,
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
 ) -> Response<AnswerBody> {
     let active = response.status().as_u16() < 300;
     if active {

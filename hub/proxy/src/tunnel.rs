@@ -18,11 +18,11 @@ use crate::routes::Route;
 /// opens once its answer has reached the client.
 pub(crate) async fn open(
     route: &Arc<Route>,
-    connection: Connection,
+    connection: Box<Connection>,
     request: Request<RequestBody>,
     client: OnUpgrade,
 ) -> hyper::Result<Response<AnswerBody>> {
-    let Connection { mut sender, driver } = connection;
+    let Connection { mut sender, driver } = *connection;
     tokio::spawn(driver.with_upgrades());
     let mut response = sender.send_request(request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -17,7 +17,7 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use carrel_spawner::local::LocalConfig;
@@ -90,21 +90,6 @@ impl Config {
             }
         }
     }
-
-    /// What the spawner of local processes is told.
-    pub fn local_process(&self, state_dir: PathBuf) -> LocalConfig {
-        LocalConfig {
-            state_dir,
-            cmd: self.spawner.cmd.0.clone(),
-            args: self.spawner.args.clone(),
-            notebook_dir: self.spawner.notebook_dir.clone(),
-            environment: self.spawner.environment.0.clone(),
-            env_keep: self.spawner.env_keep.clone(),
-            term_timeout: self.local_process_spawner.term_timeout,
-            kill_timeout: self.local_process_spawner.kill_timeout,
-            ..LocalConfig::default()
-        }
-    }
 }
 
 fn read_file(path: &Path) -> std::io::Result<String> {
@@ -156,7 +141,7 @@ section! {
 section! {
     /// Who may log in.
     Authenticator {
-        /// Users who are administrators; the first start creates them.
+        /// Users who are administrators; the first start creates them with the empty password.
         admin_users: Users = Users(BTreeSet::from(["admin".to_owned()]));
         /// Users who may log in, beside the administrators.
         allowed_users: Users = Users::default();
@@ -164,7 +149,7 @@ section! {
         allow_all: bool = false;
         /// Users who may not log in, whatever the other keys say.
         blocked_users: Users = Users::default();
-        /// Regular expression that the whole of every user name must match.
+        /// Regular expression that the whole name of a user who logs in must match.
         username_pattern: Option<UsernamePattern> = None;
     }
 }

@@ -252,3 +252,6 @@ pub struct OauthPage {
     /// Each scope with its meaning.
     pub scopes: Vec<(String, String)>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,10 +86,14 @@ impl Value for UsernamePattern {
         match Regex::new(&format!("^(?:{pattern})$")) {
             Ok(regex) => Some(Self(regex)),
             Err(error) => {
-                // The last line says what is wrong; those above draw where in the pattern, which stands in the file.
+                // What comes before draws the pattern, which stands in the file.
                 let error = error.to_string();
-                let reason = error.lines().next_back().unwrap_or_default();
-                report.wrong(node.at, path, format!("expected {}; {reason}", Self::expected()));
+                let reason = error.rsplit("error: ").next().unwrap_or_default();
+                report.wrong(
+                    node.at,
+                    path,
+                    format!("expected {}; {reason}", Self::expected()),
+                );
                 None
             }
         }

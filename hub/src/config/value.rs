@@ -126,7 +126,7 @@ macro_rules! number_value {
 }
 
 number_value!(u16, 0..=u16::MAX);
-number_value!(usize, 0..=1_000_000usize);
+number_value!(usize, 0..=1000usize);
 
 /// Reads a number of `unit` seconds each, from 0 to `max`.
 fn span(kind: &Kind, unit: f64, max: f64) -> Option<Duration> {

@@ -11,8 +11,9 @@ const MAX_DEPTH: usize = 16;
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|error| SyntaxError::new(*error.marker(), error.info()))?;
+        let (event, span) = event.map_err(|error| {
+            SyntaxError::new(*error.marker(), format!("not valid YAML: {}", error.info()))
+        })?;
         tree.add(event, span.start)?;
     }
     Ok(tree.root.unwrap_or(Node {

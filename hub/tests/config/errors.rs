@@ -1,0 +1,133 @@
+//! Reports of mistakes, word by word: they are all that an administrator sees of them.
+
+use std::path::Path;
+
+use carrel_hub::config::{Config, ConfigErrors};
+
+fn report(text: &str) -> String {
+    Config::parse("carrel.yaml", text).unwrap_err().to_string()
+}
+
+/// The only mistake of `text`, without the line that counts.
+#[track_caller]
+fn check(text: &str, mistake: &str) {
+    let report = report(text);
+    let lines: Vec<_> = report.lines().skip(1).collect();
+    assert_eq!(lines, [format!("carrel.yaml:{mistake}")]);
+}
+
+/// `UPDATE=1 cargo test -p carrel-hub --test config` writes the report anew.
+#[test]
+fn all_mistakes_of_a_file_are_reported_together() {
+    let report = report(include_str!("fixtures/mistakes.yaml")) + "\n";
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/config/fixtures/mistakes.txt"
+    );
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &report).unwrap();
+    }
+    assert_eq!(report, std::fs::read_to_string(path).unwrap());
+}
+
+#[test]
+fn a_single_mistake_is_counted_as_one() {
+    assert!(report("Spawner: 5").starts_with("1 mistake in the configuration:\n"));
+}
+
+#[test]
+fn yaml_that_does_not_parse_is_named_with_its_place() {
+    check(
+        "Spawner:\n  cmd: [jupyterhub-singleuser\n  args: []\n",
+        "3:7: not valid YAML: illegal placement of ':' indicator",
+    );
+    check(
+        "Spawner:\n\tcmd: x\n",
+        "2:2: not valid YAML: tabs disallowed within this context (block indentation)",
+    );
+}
+
+#[test]
+fn yaml_beyond_a_configuration_is_refused() {
+    check(
+        "Spawner: &all {}\nKubeSpawner: *all\n",
+        "2:14: aliases (*name) are not supported; write the value out",
+    );
+    check(
+        "Spawner: !python/name:os.system {}\n",
+        "1:10: the tag !python/name:os.system means nothing here; leave it out",
+    );
+    check(
+        "Spawner: {}\n---\nSpawner: {}\n",
+        "2:1: a second document begins here; the file must hold one",
+    );
+    check(&"[".repeat(17), "1:17: nested deeper than 16 levels");
+}
+
+#[test]
+fn a_section_holds_keys() {
+    check(
+        "- Spawner",
+        "1:1: expected sections, such as `JupyterHub:`, found a list",
+    );
+    check(
+        "Spawner: hello",
+        "1:10: Spawner: expected keys, each with its value, found the text \"hello\"",
+    );
+}
+
+#[test]
+fn a_name_that_is_near_no_other_gets_the_list() {
+    check(
+        "LocalProcessSpawner:\n  colour: green",
+        "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout",
+    );
+    check(
+        "Proxy: {}",
+        "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, Spawner, \
+         LocalProcessSpawner",
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let load =
+        |path: &Path| Config::load(Some(path)).map_err(|error: ConfigErrors| error.to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("no-such.yaml");
+    let error = load(&missing).unwrap_err();
+    let expected = format!(
+        "{}: the file could not be read: No such file",
+        missing.display()
+    );
+    assert!(error.contains(&expected), "{error}");
+
+    let error = load(folder.path()).unwrap_err();
+    assert!(error.contains("Is a directory"), "{error}");
+
+    let binary = folder.path().join("binary.yaml");
+    std::fs::write(&binary, b"Spawner:\n  cmd: \xff\n").unwrap();
+    let error = load(&binary).unwrap_err();
+    assert!(error.contains("valid UTF-8"), "{error}");
+
+    std::fs::write(&binary, "#".repeat((1 << 20) + 1)).unwrap();
+    let error = load(&binary).unwrap_err();
+    assert!(error.contains("larger than 1 MiB"), "{error}");
+}
+
+/// Each value stands where a value of another kind is expected, or beside another mistake.
+#[test]
+fn secrets_are_not_repeated() {
+    let report = report(
+        "JupyterHub:\n  db_url: mysql://hub:hunter2@db/hub\n  hub_connect_url: http://me:hunter2@hub:8000\n\
+         Spawner:\n  environment: TOKEN=hunter2\n  options_form: hunter2\nAuthenticator:\n  admin_users: 5\n",
+    );
+    assert!(!report.contains("hunter2"), "{report}");
+
+    let config = Config::parse(
+        "carrel.yaml",
+        "JupyterHub:\n  db_url: postgresql://hub:hunter2@db/hub\nSpawner:\n  environment: {TOKEN: hunter2}\n",
+    );
+    let shown = format!("{:?}", config.unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}

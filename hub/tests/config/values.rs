@@ -1,0 +1,133 @@
+//! What a correct file says arrives in the `Config`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use carrel_hub::config::{Config, SpawnerClass};
+
+fn config(text: &str) -> Config {
+    Config::parse("carrel.yaml", text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn without_a_file_and_with_an_empty_one_all_is_default() {
+    let defaults = Config::load(None).unwrap();
+    for text in [
+        "",
+        "# nothing\n",
+        "JupyterHub:\nSpawner:\n  # cmd: x\n",
+        "---\n{}\n",
+    ] {
+        assert_eq!(config(text), defaults, "{text:?}");
+    }
+    assert!(defaults.jupyter_hub.ip.is_loopback());
+    assert!(defaults.authenticator.admin_users.contains("admin"));
+}
+
+#[test]
+fn bind_url_fills_in_address_port_and_path() {
+    let hub = config("JupyterHub:\n  bind_url: http://[::]:9000/science\n").jupyter_hub;
+    assert_eq!(
+        (hub.ip, hub.port, &*hub.base_url),
+        (IpAddr::from([0u16; 8]), 9000, "/science/")
+    );
+    let hub = config("JupyterHub:\n  bind_url: http://localhost\n").jupyter_hub;
+    assert_eq!(
+        (hub.ip, hub.port, &*hub.base_url),
+        (IpAddr::from([127, 0, 0, 1]), 80, "/")
+    );
+}
+
+#[test]
+fn a_base_url_gets_its_slashes() {
+    for given in ["science/one", "/science/one", "/science/one/"] {
+        let hub = config(&format!("JupyterHub:\n  base_url: {given}\n")).jupyter_hub;
+        assert_eq!(&*hub.base_url, "/science/one/");
+    }
+}
+
+#[test]
+fn the_database_url_is_read_as_sqlalchemy_reads_it() {
+    let url = |text: &str| {
+        config(&format!("JupyterHub:\n  db_url: {text}\n"))
+            .jupyter_hub
+            .db_url
+            .unwrap()
+            .0
+    };
+    assert_eq!(
+        url("sqlite:///jupyterhub.sqlite"),
+        "sqlite://jupyterhub.sqlite"
+    );
+    assert_eq!(url("sqlite:////srv/hub.sqlite"), "sqlite:///srv/hub.sqlite");
+    assert_eq!(url("postgresql://hub@db/hub"), "postgresql://hub@db/hub");
+}
+
+#[test]
+fn a_command_is_a_program_or_a_list() {
+    let cmd = |text: &str| config(&format!("Spawner:\n  cmd: {text}\n")).spawner.cmd.0;
+    assert_eq!(cmd("/opt/my server"), ["/opt/my server"]);
+    assert_eq!(cmd("[sh, -c, 'exit 3']"), ["sh", "-c", "exit 3"]);
+}
+
+#[test]
+fn times_are_seconds_and_days() {
+    let config = config(
+        "JupyterHub:\n  cookie_max_age_days: 0.5\nSpawner:\n  http_timeout: 1.5\n  poll_interval: 10\n",
+    );
+    assert_eq!(
+        config.jupyter_hub.cookie_max_age_days.0,
+        Duration::from_secs(43_200)
+    );
+    assert_eq!(config.spawner.http_timeout, Duration::from_millis(1500));
+    assert_eq!(config.spawner.poll_interval, Duration::from_secs(10));
+}
+
+#[test]
+fn user_names_are_lower_case_as_at_the_login() {
+    let authenticator =
+        config("Authenticator:\n  allowed_users: [Alice, 'bob@example.org']\n").authenticator;
+    assert!(
+        authenticator.allowed_users.contains("alice")
+            && authenticator.allowed_users.contains("bob@example.org")
+    );
+}
+
+#[test]
+fn a_username_pattern_holds_for_the_whole_name() {
+    let text = "Authenticator:\n  admin_users: []\n  username_pattern: '[a-z]+|x1'\n";
+    let pattern = config(text).authenticator.username_pattern.unwrap();
+    assert!(pattern.matches("alice") && pattern.matches("x1"));
+    assert!(
+        !pattern.matches("alice1") && !pattern.matches("1alice") && !pattern.matches("alice\n")
+    );
+}
+
+#[test]
+fn a_class_has_its_short_and_its_long_name() {
+    for name in ["localprocess", "jupyterhub.spawner.LocalProcessSpawner"] {
+        let hub = config(&format!("JupyterHub:\n  spawner_class: {name}\n")).jupyter_hub;
+        assert_eq!(hub.spawner_class, SpawnerClass::LocalProcess);
+    }
+}
+
+#[test]
+fn a_field_with_choices_begins_with_the_first() {
+    let form = config(
+        "Spawner:\n  options_form:\n    - {name: size, label: Size, choices: [small, large]}\n    - name: note\n",
+    );
+    let [size, note] = &form.spawner.options_form[..] else {
+        panic!("two fields")
+    };
+    assert_eq!((size.title(), size.default.as_str()), ("Size", "small"));
+    assert_eq!((note.title(), note.default.as_str()), ("note", ""));
+}
+
+#[test]
+fn yaml_1_2_reads_numbers_and_words_as_text_only_in_quotes() {
+    let environment = config("Spawner:\n  environment: {A: '1', B: no, C: \"true\", D: 1.2.3}\n")
+        .spawner
+        .environment;
+    let values: Vec<_> = environment.values().map(String::as_str).collect();
+    assert_eq!(values, ["1", "no", "true", "1.2.3"]);
+}

@@ -8,6 +8,7 @@ pub mod config;
 pub mod db;
 pub mod error;
 mod middleware;
+pub mod oauth;
 pub mod pages;
 mod peer;
 mod router;

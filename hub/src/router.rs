@@ -37,7 +37,10 @@ pub fn router(app: App) -> Router {
         .route("/error/{code}", get(errors::by_code))
         .route("/health", get(errors::health))
         .route("/logo", get(errors::logo))
+        .route("/static/{*name}", get(errors::asset))
         .route("/security/csp-report", post(errors::csp_report))
+        // idle-culler asks with a slash at the end.
+        .route("/api/", get(api::root::version))
         .nest("/api", api())
         .fallback(errors::not_found)
         .method_not_allowed_fallback(errors::method_not_allowed);
@@ -92,6 +95,9 @@ fn api() -> Router<App> {
             "/users/{user}/tokens/{id}",
             get(api::tokens::get).delete(api::tokens::revoke),
         )
-        .route("/oauth2/authorize", get(api::oauth::authorize))
+        .route(
+            "/oauth2/authorize",
+            get(api::oauth::authorize).post(api::oauth::confirmed),
+        )
         .route("/oauth2/token", post(api::oauth::token))
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A scope and the scopes that it contains (jupyterhub/scopes.py, `scope_definitions`).
-const CONTAINS: &[(&str, &[&str])] = &[
+/// A scope, its meaning, and the scopes that it contains (jupyterhub/scopes.py, `scope_definitions`).
+const SCOPES: &[(&str, &str, &[&str])] = &[
     (
         "admin:users",
+        "Read, change, create and delete users",
         &[
             "admin:auth_state",
             "users",
@@ -14,35 +15,53 @@ const CONTAINS: &[(&str, &[&str])] = &[
             "delete:users",
         ],
     ),
-    ("admin:auth_state", &[]),
-    ("users", &["read:users", "list:users", "users:activity"]),
-    ("delete:users", &[]),
-    ("list:users", &["read:users:name"]),
+    ("admin:auth_state", "Read users' authentication state", &[]),
+    (
+        "users",
+        "Read and change users",
+        &["read:users", "list:users", "users:activity"],
+    ),
+    ("delete:users", "Delete users", &[]),
+    ("list:users", "List users", &["read:users:name"]),
     (
         "read:users",
+        "Read users",
         &[
             "read:users:name",
             "read:users:groups",
             "read:users:activity",
         ],
     ),
-    ("read:users:name", &[]),
-    ("read:users:groups", &[]),
-    ("read:users:activity", &[]),
-    ("read:roles:users", &[]),
-    ("users:activity", &["read:users:activity"]),
-    ("admin:servers", &["admin:server_state", "servers"]),
-    ("admin:server_state", &[]),
+    ("read:users:name", "Read names of users", &[]),
+    ("read:users:groups", "Read users' groups", &[]),
+    (
+        "read:users:activity",
+        "Read when users were last active",
+        &[],
+    ),
+    ("read:roles:users", "Read users' roles", &[]),
+    (
+        "users:activity",
+        "Report users' activity",
+        &["read:users:activity"],
+    ),
+    (
+        "admin:servers",
+        "Start, stop and delete servers, and read their state",
+        &["admin:server_state", "servers"],
+    ),
+    ("admin:server_state", "Read the state of servers", &[]),
     (
         "servers",
+        "Start and stop servers",
         &["read:servers", "start:servers", "delete:servers"],
     ),
-    ("read:servers", &["read:users:name"]),
-    ("start:servers", &[]),
-    ("delete:servers", &[]),
-    ("tokens", &["read:tokens"]),
-    ("read:tokens", &[]),
-    ("access:servers", &[]),
+    ("read:servers", "Read servers", &["read:users:name"]),
+    ("start:servers", "Start servers", &[]),
+    ("delete:servers", "Stop and delete servers", &[]),
+    ("tokens", "Make, read and revoke tokens", &["read:tokens"]),
+    ("read:tokens", "Read tokens", &[]),
+    ("access:servers", "Use servers", &[]),
 ];
 
 /// What role `user` gives: `self` of JupyterHub, as far as the Hub serves it.
@@ -135,7 +154,7 @@ impl Scopes {
     }
 
     fn add(&mut self, name: &str, filter: &Filter) {
-        let Some((name, contained)) = CONTAINS.iter().find(|(known, _)| *known == name) else {
+        let Some((name, _, contained)) = SCOPES.iter().find(|(known, ..)| *known == name) else {
             return;
         };
         self.0.insert(Scope {
@@ -226,6 +245,19 @@ pub fn identify_scopes(user: &str) -> Vec<String> {
     ]
 }
 
+/// A scope in words: "Use servers (alice/gpu)".
+pub fn describe(scope: &str) -> String {
+    let name = scope.split('!').next().unwrap_or_default();
+    let meaning = SCOPES
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .map_or(name, |(_, meaning, _)| meaning);
+    match scope.split_once('=') {
+        Some((_, object)) => format!("{meaning} ({object})"),
+        None => meaning.to_owned(),
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.filter {
@@ -245,7 +277,7 @@ fn parse_one(text: &str) -> Option<(&'static str, Filter)> {
             _ => return None,
         },
     };
-    let (name, _) = CONTAINS.iter().find(|(known, _)| *known == name)?;
+    let (name, ..) = SCOPES.iter().find(|(known, ..)| *known == name)?;
     Some((name, filter))
 }
 
@@ -286,10 +318,10 @@ mod tests {
 
     #[test]
     fn every_contained_scope_is_in_the_table() {
-        for (name, contained) in CONTAINS {
+        for (name, _, contained) in SCOPES {
             for inner in *contained {
                 assert!(
-                    CONTAINS.iter().any(|(known, _)| known == inner),
+                    SCOPES.iter().any(|(known, ..)| known == inner),
                     "{inner} in {name}"
                 );
             }

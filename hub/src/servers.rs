@@ -58,10 +58,14 @@ pub async fn start(
     name: &str,
     options: UserOptions,
 ) -> Result<Begun, StartError> {
-    let full_name = format!("{}:{name}", user.name);
     for _ in 0..2 {
         if let Some(begun) = begin(app, user, name, &options).await? {
-            info!(user.name = %user.name, server.name = name, start_id = begun.start_id, "Starting server {full_name}");
+            let server = begun.server.full_name();
+            info!(
+                server,
+                start_id = begun.start_id,
+                "Starting server {server}"
+            );
             starting::spawn(app, begun);
             return Ok(Begun::Started);
         }
@@ -70,15 +74,15 @@ pub async fn start(
         };
         match server.state {
             State::Pending => return Ok(Begun::Joined),
-            State::Stopping => return Err(StartError::Stopping(full_name)),
+            State::Stopping => return Err(StartError::Stopping(server.full_name())),
             // A server that died is noticed here and started anew.
             State::Ready if watch::alive(app, &server).await => {
-                return Err(StartError::AlreadyRunning(full_name));
+                return Err(StartError::AlreadyRunning(server.full_name()));
             }
             State::Ready | State::Stopped => {}
         }
     }
-    Err(StartError::Stopping(full_name))
+    Err(StartError::Stopping(format!("{}/{name}", user.name)))
 }
 
 /// A start that is written down and now belongs to this process.
@@ -222,7 +226,7 @@ pub fn split_failure(failure: &str) -> (&str, &str) {
 
 /// Changes that are of no use to undo one by one: they go to the log.
 fn log_db_error(server: &Server, attempted: &str, error: &db::DbError) {
-    tracing::error!(user.name = %server.user, server.name = %server.name, %error, "Could not {attempted}");
+    tracing::error!(server = %server.full_name(), %error, "Could not {attempted}");
 }
 
 #[cfg(test)]

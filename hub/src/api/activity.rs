@@ -11,6 +11,8 @@ use crate::error::AppError;
 use crate::scopes::Target;
 use crate::time;
 
+type Object = serde_json::Map<String, Value>;
+
 /// Clocks may differ this much.
 const MOST_AHEAD_MS: i64 = 59 * 60 * 1000;
 
@@ -45,9 +47,7 @@ pub async fn post(
     Ok(())
 }
 
-fn servers_of(
-    body: &serde_json::Map<String, Value>,
-) -> Result<Vec<(&str, &serde_json::Map<String, Value>)>, AppError> {
+fn servers_of(body: &Object) -> Result<Vec<(&str, &Object)>, AppError> {
     let Some(servers) = body.get("servers") else {
         return Ok(Vec::new());
     };

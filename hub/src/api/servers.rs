@@ -134,8 +134,8 @@ pub async fn progress(
     let server = named.existing(&app).await?;
     if server.state == RunState::Stopped && server.failure.is_none() {
         return Err(AppError::bad_request(format!(
-            "{}:{} is not starting...",
-            server.user, server.name
+            "{} is not starting...",
+            server.full_name()
         )));
     }
     let headers = [

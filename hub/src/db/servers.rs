@@ -55,6 +55,17 @@ pub struct Server {
     pub failure: Option<String>,
 }
 
+impl Server {
+    /// `alice`, or `alice/gpu` for a named server.
+    pub fn full_name(&self) -> String {
+        if self.name.is_empty() {
+            self.user.clone()
+        } else {
+            format!("{}/{}", self.user, self.name)
+        }
+    }
+}
+
 impl FromRow<'_, AnyRow> for Server {
     fn from_row(row: &AnyRow) -> Result<Self> {
         let state: String = row.try_get("state")?;

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use super::argument;
 use crate::app::App;
@@ -48,6 +48,18 @@ pub async fn health() -> Response {
 /// GET /hub/logo: named by JupyterLab and Notebook.
 pub async fn logo(State(app): State<App>) -> Response {
     see_other(&crate::assets::url(&app.urls.hub, "logo.svg"))
+}
+
+/// GET /hub/static/:name
+pub async fn asset(
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    match crate::assets::serve(&name, query.as_deref(), &headers) {
+        Some(response) => Ok(response),
+        None => Err(not_found().await),
+    }
 }
 
 /// POST /hub/security/csp-report: what a browser refused to load. Logged short: anybody can send anything here.

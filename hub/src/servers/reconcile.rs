@@ -52,7 +52,7 @@ async fn adopt(app: &App, server: Server) -> bool {
         Ok(started) => started,
         Err(reason) => {
             let (first, _) = super::split_failure(&reason);
-            info!(user.name = %server.user, server.name = %server.name, reason = first, "Server {}:{} ended while no Hub ran", server.user, server.name);
+            info!(server = %server.full_name(), reason = first, "Server {} ended while no Hub ran", server.full_name());
             if let Err(error) = app
                 .db
                 .set_stopping(server.id, &server.start_id, server.state, Some(&reason))
@@ -64,7 +64,7 @@ async fn adopt(app: &App, server: Server) -> bool {
             return false;
         }
     };
-    info!(user.name = %server.user, server.name = %server.name, url = %started.url, "Server {}:{} is adopted", server.user, server.name);
+    info!(server = %server.full_name(), url = %started.url, "Server {} is adopted", server.full_name());
     let app = app.clone();
     match server.state {
         State::Pending => {
@@ -121,7 +121,7 @@ async fn check(app: &App, server: &Server, started: &Started) {
     let Err(failed) = answer else { return };
     let reason = crate::error::chain(&failed);
     let (first, _) = super::split_failure(&reason);
-    warn!(user.name = %server.user, server.name = %server.name, reason = first, "An adopted server does not answer and is stopped");
+    warn!(server = %server.full_name(), reason = first, "An adopted server does not answer and is stopped");
     match app
         .db
         .set_stopping(server.id, &server.start_id, State::Ready, Some(&reason))

@@ -75,7 +75,7 @@ pub(super) async fn follow(app: &App, server: &Server, started: Started, busy: B
     };
     match outcome {
         Ok(()) => {
-            info!(user.name = %server.user, server.name = %server.name, url = %started.url, "Server {}:{} is ready", server.user, server.name);
+            info!(server = %server.full_name(), url = %started.url, "Server {} is ready", server.full_name());
             app.wake.all();
         }
         Err(failed) => fail(app, server, failed, busy).await,
@@ -168,9 +168,9 @@ async fn fail(app: &App, server: &Server, failed: Failed, busy: BusyGuard) {
     let reason = describe(app, server, &failed).await;
     let (first, _) = super::split_failure(&reason);
     if matches!(failed, Failed::Cancelled) {
-        info!(user.name = %server.user, server.name = %server.name, "The start of {}:{} was cancelled", server.user, server.name);
+        info!(server = %server.full_name(), "The start of {} was cancelled", server.full_name());
     } else {
-        warn!(user.name = %server.user, server.name = %server.name, reason = first, "Server {}:{} failed to start", server.user, server.name);
+        warn!(server = %server.full_name(), reason = first, "Server {} failed to start", server.full_name());
     }
     if let Err(error) = app
         .db

@@ -130,15 +130,15 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
         Ok(Ok(())) => {}
         Ok(Err(cause)) => {
             let cause = crate::error::chain(&cause);
-            return error!(user.name = %server.user, server.name = %server.name, cause, "Could not stop a server; trying again later");
+            return error!(server = %server.full_name(), cause, "Could not stop a server; trying again later");
         }
         Err(_) => {
-            return error!(user.name = %server.user, server.name = %server.name, "Stopping a server takes too long; trying again later");
+            return error!(server = %server.full_name(), "Stopping a server takes too long; trying again later");
         }
     }
     match app.db.set_stopped(id, start_id).await {
         Ok(_) => {
-            info!(user.name = %server.user, server.name = %server.name, "Server {}:{} has stopped", server.user, server.name)
+            info!(server = %server.full_name(), "Server {} has stopped", server.full_name())
         }
         Err(error) => log_db_error(&server, "write down that a server has stopped", &error),
     }

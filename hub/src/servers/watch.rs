@@ -96,7 +96,7 @@ pub(super) async fn alive(app: &App, server: &Server) -> bool {
         None => return true,
     };
     let (first, _) = split_failure(&reason);
-    warn!(user.name = %server.user, server.name = %server.name, reason = first, "Server {}:{} has died", server.user, server.name);
+    warn!(server = %server.full_name(), reason = first, "Server {} has died", server.full_name());
     match app
         .db
         .set_stopping(server.id, &server.start_id, State::Ready, Some(&reason))
@@ -127,7 +127,7 @@ pub(super) async fn reason_of_death(app: &App, server: &Server) -> Option<String
         Ok(Err(cause @ carrel_spawner::Error::State(_))) => Some(cause.to_string()),
         Ok(Err(cause)) => {
             let cause = crate::error::chain(&cause);
-            error!(user.name = %server.user, server.name = %server.name, cause, "Could not look whether a server runs");
+            error!(server = %server.full_name(), cause, "Could not look whether a server runs");
             None
         }
         Err(_) => None,

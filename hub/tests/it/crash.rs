@@ -1,0 +1,127 @@
+//! A Hub that is killed at the worst moment, and the one that comes after it.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Behaviour, FakeSpawner, TestHub, wait_for};
+
+#[tokio::test]
+async fn a_ready_server_is_served_again_and_the_login_holds() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    browser
+        .submit("/hub/spawn", "/hub/spawn", &[])
+        .await
+        .expect(303);
+    wait_for("the server", || async {
+        (browser.get("/user/admin/lab").await.status == 200).then_some(())
+    })
+    .await;
+    let token = hub.spawner.variable("JUPYTERHUB_API_TOKEN");
+
+    let hub = hub.crash_and_restart().await;
+
+    browser.get("/user/admin/lab").await.expect(200);
+    browser.get("/hub/home").await.expect(200);
+    let activity = json!({ "servers": { "": { "last_activity": "2026-01-01T00:00:00Z" } } });
+    browser
+        .api(
+            Method::POST,
+            "/users/admin/activity",
+            &token,
+            Some(activity),
+        )
+        .await
+        .expect(200);
+    assert_eq!(hub.spawner.requests().len(), 1, "nothing was started anew");
+}
+
+#[tokio::test]
+async fn a_start_that_was_under_way_goes_on() {
+    let patient = |config: &mut carrel_hub::config::Config| {
+        config.spawner.http_timeout = Duration::from_secs(600)
+    };
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
+    let browser = hub.admin().await;
+    browser
+        .submit("/hub/spawn", "/hub/spawn", &[])
+        .await
+        .expect(303);
+    wait_for("the process", || async {
+        (hub.spawner.running() == 1).then_some(())
+    })
+    .await;
+
+    let hub = hub.crash_and_restart().await;
+
+    let page = browser.get("/hub/spawn-pending/admin").await.expect(200);
+    assert!(
+        page.body.contains("Your server is starting"),
+        "{}",
+        page.body
+    );
+    assert_eq!(hub.spawner.running(), 1);
+    browser
+        .submit("/hub/home", "/hub/stop/admin", &[])
+        .await
+        .expect(303);
+    wait_for("the end of the process", || async {
+        (hub.spawner.running() == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_without_a_process_is_told_as_failed() {
+    let hub = TestHub::with(Behaviour::Hangs).await;
+    let browser = hub.admin().await;
+    browser
+        .submit("/hub/spawn", "/hub/spawn", &[])
+        .await
+        .expect(303);
+    wait_for("the start", || async {
+        (!hub.spawner.requests().is_empty()).then_some(())
+    })
+    .await;
+
+    let hub = hub.crash_and_restart().await;
+
+    let page = browser.get("/hub/spawn-pending/admin").await.expect(200);
+    assert!(
+        page.body
+            .contains("The Hub ended while the server was starting"),
+        "{}",
+        page.body
+    );
+    hub.spawner.behave(Behaviour::Answers);
+    browser
+        .submit("/hub/spawn", "/hub/spawn", &[])
+        .await
+        .expect(303);
+    wait_for("the server", || async {
+        (browser.get("/user/admin/lab").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_ended_meanwhile_is_told_as_not_running() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    browser
+        .submit("/hub/spawn", "/hub/spawn", &[])
+        .await
+        .expect(303);
+    wait_for("the server", || async {
+        (browser.get("/user/admin/lab").await.status == 200).then_some(())
+    })
+    .await;
+    hub.spawner.kill_all();
+
+    let _hub = hub.crash_and_restart().await;
+
+    let page = browser.get("/hub/user/admin/lab").await.expect(424);
+    assert!(page.body.contains("exited with status 3"), "{}", page.body);
+}

@@ -1,0 +1,165 @@
+//! A Hub in this process, on a port of its own, and a browser without scripts that talks to it in verbs.
+
+pub mod browser;
+pub mod fake_spawner;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrel_hub::app::App;
+use carrel_hub::config::Config;
+use carrel_hub::run::Hub;
+use carrel_spawner::Spawner;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+pub use browser::{Browser, Reply};
+pub use fake_spawner::{Behaviour, FakeSpawner};
+
+/// The longest that anything in these tests may take.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// A running Hub with its own async runtime, so that it can be killed with all that it does.
+pub struct TestHub {
+    pub app: App,
+    pub origin: String,
+    pub spawner: Arc<FakeSpawner>,
+    pub state: Arc<TempDir>,
+    config: Config,
+    runtime: Option<Runtime>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+impl TestHub {
+    pub async fn start() -> Self {
+        Self::with(Behaviour::Answers).await
+    }
+
+    /// A Hub whose servers behave like this.
+    pub async fn with(behaviour: Behaviour) -> Self {
+        Self::configured(FakeSpawner::new(behaviour), |_| {}).await
+    }
+
+    pub async fn configured(
+        spawner: Arc<FakeSpawner>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config::default();
+        config.jupyter_hub.port = 0;
+        config.spawner.http_timeout = Duration::from_secs(2);
+        config.spawner.start_timeout = Duration::from_secs(2);
+        config.spawner.poll_interval = Duration::from_millis(100);
+        configure(&mut config);
+        let state = Arc::new(tempfile::tempdir().unwrap());
+        Self::launch(config, state, spawner).await
+    }
+
+    /// Ends the Hub as `kill -9` does, and starts another on the same state and port.
+    pub async fn crash_and_restart(mut self) -> Self {
+        self.runtime.take().unwrap().shutdown_background();
+        let port = self.origin.rsplit(':').next().unwrap().parse().unwrap();
+        let mut config = self.config.clone();
+        config.jupyter_hub.port = port;
+        Self::launch(config, self.state.clone(), self.spawner.clone()).await
+    }
+
+    /// Ends the Hub as SIGTERM does.
+    pub async fn end(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        tokio::time::timeout(LIMIT, self.ended.take().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.origin)
+    }
+
+    /// A browser in which `admin` is logged in.
+    pub async fn admin(&self) -> Browser {
+        let browser = self.browser();
+        browser.login("admin", "").await.expect(303);
+        browser
+    }
+
+    async fn launch(config: Config, state: Arc<TempDir>, spawner: Arc<FakeSpawner>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let (over, ended) = oneshot::channel();
+        let (opened, opening) = oneshot::channel();
+        runtime.spawn({
+            let (config, state, spawner) = (config.clone(), state.clone(), spawner.clone());
+            async move {
+                let hub = open(config, state.path(), spawner).await;
+                let _ = opened.send((hub.app.clone(), hub.address));
+                hub.serve(async {
+                    let _ = stopped.await;
+                })
+                .await
+                .unwrap();
+                let _ = over.send(());
+            }
+        });
+        let (app, address) = tokio::time::timeout(LIMIT, opening).await.unwrap().unwrap();
+        Self {
+            app,
+            origin: format!("http://{address}"),
+            spawner,
+            state,
+            config,
+            runtime: Some(runtime),
+            stop: Some(stop),
+            ended: Some(ended),
+        }
+    }
+}
+
+impl Drop for TestHub {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The port of a Hub that was killed a moment ago may still be taken.
+async fn open(config: Config, state: &Path, spawner: Arc<dyn Spawner>) -> Hub {
+    let opening = async {
+        loop {
+            match Hub::open_with(config.clone(), state, spawner.clone()).await {
+                Ok(hub) => return hub,
+                Err(carrel_hub::run::StartError::PortInUse(_)) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, opening).await.unwrap()
+}
+
+/// Waits until `condition` gives a value.
+pub async fn wait_for<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    let waiting = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}

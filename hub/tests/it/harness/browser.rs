@@ -1,0 +1,169 @@
+//! A browser without scripts: keeps cookies, follows no redirect unless told to.
+
+use std::sync::Arc;
+
+use reqwest::cookie::{CookieStore, Jar};
+use reqwest::header::{COOKIE, HeaderMap, SET_COOKIE};
+use reqwest::{Client, Method, RequestBuilder, Url};
+use serde_json::Value;
+
+use super::LIMIT;
+
+pub struct Browser {
+    client: Client,
+    jar: Arc<Jar>,
+    origin: String,
+}
+
+/// An answer that was read whole.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Browser {
+    pub fn new(origin: &str) -> Self {
+        let jar = Arc::new(Jar::default());
+        let client = Client::builder()
+            .cookie_provider(jar.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(LIMIT)
+            .build()
+            .unwrap();
+        Self {
+            client,
+            jar,
+            origin: origin.to_owned(),
+        }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.origin))
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        Reply::of(self.request(Method::GET, path)).await
+    }
+
+    /// Fetches the form at `page`, fills it in and sends it to `action`.
+    pub async fn submit(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> Reply {
+        let xsrf = self.get(page).await.hidden("_xsrf");
+        let mut fields = fields.to_vec();
+        fields.push(("_xsrf", &xsrf));
+        self.post(action, &fields).await
+    }
+
+    pub async fn post(&self, action: &str, fields: &[(&str, &str)]) -> Reply {
+        Reply::of(self.request(Method::POST, action).form(fields)).await
+    }
+
+    pub async fn login(&self, user: &str, password: &str) -> Reply {
+        self.submit(
+            "/hub/login",
+            "/hub/login",
+            &[("username", user), ("password", password)],
+        )
+        .await
+    }
+
+    /// A call of the API with a token instead of cookies.
+    pub async fn api(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Reply {
+        let client = Client::builder().timeout(LIMIT).build().unwrap();
+        let request = client.request(method, format!("{}/hub/api{path}", self.origin));
+        let request = request.header("authorization", format!("token {token}"));
+        Reply::of(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    /// Value of a cookie as it is sent to `path`.
+    pub fn cookie(&self, path: &str, name: &str) -> Option<String> {
+        let url: Url = format!("{}{path}", self.origin).parse().unwrap();
+        let header = self.jar.cookies(&url)?;
+        let header = header.to_str().unwrap();
+        header.split("; ").find_map(|pair| {
+            pair.split_once('=')
+                .filter(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned())
+        })
+    }
+
+    /// Sends `cookie` instead of those of this browser.
+    pub async fn get_with_cookie(&self, path: &str, cookie: &str) -> Reply {
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(LIMIT)
+            .build()
+            .unwrap();
+        Reply::of(
+            client
+                .get(format!("{}{path}", self.origin))
+                .header(COOKIE, cookie),
+        )
+        .await
+    }
+}
+
+impl Reply {
+    pub async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self {
+            status,
+            headers,
+            body: response.text().await.unwrap(),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.body);
+        self
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub fn location(&self) -> &str {
+        self.header("location")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    /// The `Set-Cookie` line of `name`.
+    pub fn set_cookie(&self, name: &str) -> &str {
+        let mut lines = self
+            .headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|value| value.to_str().unwrap());
+        lines
+            .find(|line| line.starts_with(&format!("{name}=")))
+            .unwrap_or_default()
+    }
+
+    /// Value of the hidden field `name`.
+    #[track_caller]
+    pub fn hidden(&self, name: &str) -> String {
+        let input = self
+            .body
+            .split("<input")
+            .find(|input| input.contains(&format!("name=\"{name}\"")));
+        let value = input.and_then(|input| input.split_once("value=\""));
+        let value = value.and_then(|(_, rest)| rest.split_once('"'));
+        value
+            .unwrap_or_else(|| panic!("no field {name} in {}: {}", self.status, self.body))
+            .0
+            .to_owned()
+    }
+}

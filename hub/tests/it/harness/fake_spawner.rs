@@ -1,0 +1,175 @@
+//! `FakeSpawner`: servers that are listeners in the test's own process, and that outlive a Hub which is killed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::any;
+use carrel_spawner::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
+
+/// What servers do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// They answer as a single-user server does.
+    Answers,
+    /// They answer, but without the version header.
+    Stranger,
+    /// They run and never listen.
+    Silent,
+    /// They end after they were started.
+    Dies,
+    /// The spawner says why it cannot start them.
+    Refuses,
+    /// The spawner never returns.
+    Hangs,
+}
+
+pub struct FakeSpawner {
+    behaviour: Mutex<Behaviour>,
+    /// Servers live on the test's runtime, not on that of the Hub.
+    runtime: Handle,
+    running: Mutex<HashMap<String, Running>>,
+    requests: Mutex<Vec<StartRequest>>,
+}
+
+struct Running {
+    port: u16,
+    task: AbortHandle,
+}
+
+impl FakeSpawner {
+    pub fn new(behaviour: Behaviour) -> Arc<Self> {
+        Arc::new(Self {
+            behaviour: Mutex::new(behaviour),
+            runtime: Handle::current(),
+            running: Mutex::default(),
+            requests: Mutex::default(),
+        })
+    }
+
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// The server dies by itself.
+    pub fn kill_all(&self) {
+        for (_, running) in self.running.lock().unwrap().drain() {
+            running.task.abort();
+        }
+    }
+
+    pub fn running(&self) -> usize {
+        self.running.lock().unwrap().len()
+    }
+
+    /// What the Hub has asked for so far.
+    pub fn requests(&self) -> Vec<StartRequest> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// A variable of the environment of the latest server.
+    pub fn variable(&self, name: &str) -> String {
+        self.requests().last().unwrap().environment[name].clone()
+    }
+
+    async fn serve(&self, start_id: &str, behaviour: Behaviour) -> u16 {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = move || async move {
+            let version =
+                (behaviour == Behaviour::Answers).then_some([("x-jupyterhub-version", "6.1.1")]);
+            (version, "answer of the server")
+        };
+        let task = self.runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            if behaviour == Behaviour::Silent {
+                drop(listener);
+                std::future::pending::<()>().await;
+            } else {
+                let _ = axum::serve(listener, Router::new().fallback(any(answer))).await;
+            }
+        });
+        let running = Running {
+            port,
+            task: task.abort_handle(),
+        };
+        self.running
+            .lock()
+            .unwrap()
+            .insert(start_id.to_owned(), running);
+        port
+    }
+}
+
+fn started(start_id: &str, port: u16) -> Started {
+    let url = format!("http://127.0.0.1:{port}").parse().unwrap();
+    Started {
+        url,
+        state: SpawnerState(json!({ "start_id": start_id, "port": port })),
+    }
+}
+
+fn id(state: &SpawnerState) -> &str {
+    state.0["start_id"].as_str().unwrap()
+}
+
+#[async_trait]
+impl Spawner for FakeSpawner {
+    async fn start(
+        &self,
+        request: &StartRequest,
+        events: UnboundedSender<StartEvent>,
+    ) -> Result<Started, Error> {
+        self.requests.lock().unwrap().push(request.clone());
+        let behaviour = *self.behaviour.lock().unwrap();
+        let _ = events.send(StartEvent::Progress {
+            progress: 40,
+            message: String::from("Fake progress"),
+        });
+        match behaviour {
+            Behaviour::Refuses => return Err(Error::Start(String::from("there is no room left"))),
+            Behaviour::Hangs => std::future::pending().await,
+            _ => {}
+        }
+        let port = self.serve(&request.start_id, behaviour).await;
+        let started = started(&request.start_id, port);
+        let _ = events.send(StartEvent::State(started.state.clone()));
+        if behaviour == Behaviour::Dies {
+            self.kill_all();
+        }
+        Ok(started)
+    }
+
+    async fn adopt(&self, request_start_id: &str) -> Result<Option<Started>, Error> {
+        let running = self.running.lock().unwrap();
+        Ok(running
+            .get(request_start_id)
+            .map(|running| started(request_start_id, running.port)))
+    }
+
+    async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {
+        Ok(match self.running.lock().unwrap().contains_key(id(state)) {
+            true => Poll::Running,
+            false => Poll::Stopped {
+                reason: String::from("exited with status 3\nlast line of the log"),
+            },
+        })
+    }
+
+    async fn stop(&self, state: &SpawnerState) -> Result<(), Error> {
+        if let Some(running) = self.running.lock().unwrap().remove(id(state)) {
+            running.task.abort();
+        }
+        Ok(())
+    }
+
+    async fn log_tail(&self, _: &SpawnerState, _: usize) -> String {
+        String::from("last line of the log")
+    }
+}

@@ -1,0 +1,11 @@
+//! Tests of the Hub over HTTP, one file per topic.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod api;
+mod crash;
+mod harness;
+mod local;
+mod login;
+mod oauth;
+mod pages;
+mod servers;

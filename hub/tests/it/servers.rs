@@ -1,0 +1,303 @@
+//! The life of a server: start, progress, failure, cancel, death, stop.
+
+use std::time::Duration;
+
+use reqwest::Method;
+
+use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
+
+async fn spawn(browser: &Browser) -> Reply {
+    browser.submit("/hub/spawn", "/hub/spawn", &[]).await
+}
+
+/// The page of a start once it holds `text`.
+async fn pending_with(browser: &Browser, text: &str) -> Reply {
+    wait_for(text, || async {
+        let page = browser.get("/hub/spawn-pending/admin").await;
+        page.body.contains(text).then_some(page)
+    })
+    .await
+}
+
+async fn ready(browser: &Browser) {
+    wait_for("the server", || async {
+        (browser.get("/hub/spawn-pending/admin").await.location() == "/user/admin/").then_some(())
+    })
+    .await;
+}
+
+async fn progress(browser: &Browser) -> Reply {
+    let xsrf = browser.cookie("/hub/", "_xsrf").unwrap();
+    browser
+        .get(&format!(
+            "/hub/api/users/admin/server/progress?_xsrf={xsrf}"
+        ))
+        .await
+}
+
+#[tokio::test]
+async fn a_start_leads_to_the_server_through_the_proxy() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    assert_eq!(
+        spawn(&browser).await.expect(303).location(),
+        "/hub/spawn-pending/admin"
+    );
+    ready(&browser).await;
+    assert_eq!(
+        browser.get("/user/admin/lab").await.expect(200).body,
+        "answer of the server"
+    );
+    assert_eq!(
+        browser.get("/hub/").await.expect(303).location(),
+        "/user/admin/"
+    );
+    assert_eq!(
+        browser
+            .get("/hub/user/admin/lab?x=1")
+            .await
+            .expect(303)
+            .location(),
+        "/user/admin/lab?x=1&redirects=1"
+    );
+    assert!(
+        browser
+            .get("/hub/home")
+            .await
+            .body
+            .contains("Stop My Server")
+    );
+}
+
+#[tokio::test]
+async fn progress_ends_with_ready() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    spawn(&browser).await.expect(303);
+    let events = progress(&browser).await.expect(200);
+    assert_eq!(events.header("content-type"), "text/event-stream");
+    assert_eq!(events.header("cache-control"), "no-cache");
+    let events: Vec<serde_json::Value> = events
+        .body
+        .split("\n\n")
+        .filter_map(|event| event.strip_prefix("data: "))
+        .map(|json| serde_json::from_str(json).unwrap())
+        .collect();
+    assert!(
+        events
+            .iter()
+            .any(|event| event["message"] == "Fake progress" && event["progress"] == 40),
+        "{events:?}"
+    );
+    let last = events.last().unwrap();
+    assert_eq!(
+        (&last["progress"], &last["ready"], &last["url"]),
+        (&100.into(), &true.into(), &"/user/admin/".into())
+    );
+    assert_eq!(
+        events
+            .iter()
+            .filter(|event| event["progress"] == 100)
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn next_is_where_a_start_ends() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    let page = browser
+        .get("/user/admin/lab/tree/a.ipynb")
+        .await
+        .expect(302);
+    assert_eq!(page.location(), "/hub/user/admin/lab/tree/a.ipynb");
+    let page = browser.get(page.location()).await.expect(424);
+    assert!(
+        page.body.contains("/hub/spawn/admin?next="),
+        "{}",
+        page.body
+    );
+    let form = "/hub/spawn/admin?next=%2Fuser%2Fadmin%2Flab%2Ftree%2Fa.ipynb";
+    let pending = browser
+        .submit(form, form, &[])
+        .await
+        .expect(303)
+        .location()
+        .to_owned();
+    wait_for("the notebook's page", || async {
+        (browser.get(&pending).await.location() == "/user/admin/lab/tree/a.ipynb").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_start_joins_the_first() {
+    let hub = TestHub::with(Behaviour::Hangs).await;
+    let browser = hub.admin().await;
+    let xsrf = browser.get("/hub/spawn").await.hidden("_xsrf");
+    let fields = [("_xsrf", xsrf.as_str())];
+    let (first, second) = tokio::join!(
+        browser.post("/hub/spawn", &fields),
+        browser.post("/hub/spawn", &fields)
+    );
+    assert_eq!(first.expect(303).location(), second.expect(303).location());
+    wait_for("the start", || async {
+        (!hub.spawner.requests().is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(
+        browser.get("/hub/spawn").await.expect(303).location(),
+        "/hub/spawn-pending/admin"
+    );
+    assert_eq!(hub.spawner.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn failures_say_why_and_leave_nothing_running() {
+    let table = [
+        (Behaviour::Refuses, "there is no room left"),
+        (Behaviour::Hangs, "did not start within 2 seconds"),
+        (Behaviour::Dies, "exited with status 3"),
+        (Behaviour::Silent, "did not answer"),
+        (Behaviour::Stranger, "X-JupyterHub-Version"),
+    ];
+    for (behaviour, reason) in table {
+        let hub = TestHub::with(behaviour).await;
+        let browser = hub.admin().await;
+        spawn(&browser).await.expect(303);
+        let events = progress(&browser).await.expect(200).body;
+        let last = events.trim_end().rsplit("data: ").next().unwrap();
+        assert!(
+            last.contains("\"failed\":true") && last.contains(reason),
+            "{behaviour:?}: {events}"
+        );
+        let page = pending_with(&browser, reason).await.expect(200);
+        let log = matches!(
+            behaviour,
+            Behaviour::Dies | Behaviour::Silent | Behaviour::Stranger
+        );
+        assert_eq!(
+            page.body.contains("last line of the log"),
+            log,
+            "{behaviour:?}"
+        );
+        assert_eq!(hub.spawner.running(), 0, "{behaviour:?}");
+        browser.get("/user/admin/api/status").await.expect(424);
+        // The next start is a new one.
+        hub.spawner.behave(Behaviour::Answers);
+        spawn(&browser).await.expect(303);
+        ready(&browser).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pending_start_can_be_cancelled() {
+    for behaviour in [Behaviour::Hangs, Behaviour::Silent] {
+        let long = |config: &mut carrel_hub::config::Config| {
+            config.spawner.start_timeout = Duration::from_secs(600);
+            config.spawner.http_timeout = Duration::from_secs(600);
+        };
+        let hub = TestHub::configured(FakeSpawner::new(behaviour), long).await;
+        let browser = hub.admin().await;
+        spawn(&browser).await.expect(303);
+        pending_with(&browser, "progress").await;
+        browser
+            .submit("/hub/home", "/hub/stop/admin", &[])
+            .await
+            .expect(303);
+        pending_with(&browser, "cancelled").await;
+        assert_eq!(hub.spawner.running(), 0, "{behaviour:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_noticed_and_its_route_goes() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    spawn(&browser).await.expect(303);
+    ready(&browser).await;
+    hub.spawner.kill_all();
+    let page = wait_for("the death to be noticed", || async {
+        let page = browser.get("/hub/user/admin/lab").await;
+        (page.status == 424).then_some(page)
+    })
+    .await;
+    assert!(page.body.contains("exited with status 3"), "{}", page.body);
+    assert!(hub.app.routes.list().is_empty());
+    spawn(&browser).await.expect(303);
+    ready(&browser).await;
+}
+
+#[tokio::test]
+async fn programs_learn_in_json_that_a_server_does_not_run() {
+    let hub = TestHub::start().await;
+    let browser = hub.browser();
+    for path in [
+        "/user/admin/api/contents",
+        "/user/admin/gpu/api/kernels",
+        "/hub/user/admin/api/contents",
+    ] {
+        assert_eq!(
+            browser.get(path).await.expect(424).json()["status"],
+            424,
+            "{path}"
+        );
+    }
+    browser.post("/user/admin/anything", &[]).await.expect(424);
+    let websocket = browser
+        .request(Method::GET, "/user/admin/lab")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    Reply::of(websocket).await.expect(424);
+}
+
+#[tokio::test]
+async fn a_stale_spawn_form_starts_nothing() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    let page = browser
+        .post("/hub/spawn", &[("_xsrf", "old")])
+        .await
+        .expect(403);
+    assert!(page.body.contains("too old"), "{}", page.body);
+    let xsrf = page.hidden("_xsrf");
+    assert!(hub.spawner.requests().is_empty());
+    browser
+        .post("/hub/spawn", &[("_xsrf", &xsrf)])
+        .await
+        .expect(303);
+}
+
+#[tokio::test]
+async fn stopping_twice_is_no_error() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    spawn(&browser).await.expect(303);
+    ready(&browser).await;
+    let stop = || browser.submit("/hub/home", "/hub/stop/admin", &[]);
+    let (first, second) = tokio::join!(stop(), stop());
+    assert_eq!((first.status, second.status), (303, 303));
+    assert_eq!(hub.spawner.running(), 0);
+}
+
+#[tokio::test]
+async fn the_end_of_the_hub_is_the_end_of_its_servers() {
+    let mut hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    spawn(&browser).await.expect(303);
+    ready(&browser).await;
+    hub.end().await;
+    assert_eq!(hub.spawner.running(), 0);
+}
+
+#[tokio::test]
+async fn servers_go_on_without_a_hub_if_they_are_to() {
+    let keep = |config: &mut carrel_hub::config::Config| config.jupyter_hub.cleanup_servers = false;
+    let mut hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), keep).await;
+    let browser = hub.admin().await;
+    spawn(&browser).await.expect(303);
+    ready(&browser).await;
+    hub.end().await;
+    assert_eq!(hub.spawner.running(), 1);
+}

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::rust_engine::prelude::VARIABLE;
+
 const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-32x32.png", include_bytes!("../assets/logo-32x32.png")),
     ("logo-64x64.png", include_bytes!("../assets/logo-64x64.png")),
@@ -35,15 +37,20 @@ pub enum InstallError {
     OwnPath(io::Error),
 }
 
-/// Writes the kernelspec `rust` and returns its folder.
-pub fn install(location: &Location) -> Result<PathBuf, InstallError> {
+/// Writes the kernelspec `rust` and returns its folder. `prelude` is the folder of prepared crates, if the kernel
+/// is not to look for it.
+pub fn install(location: &Location, prelude: Option<&Path>) -> Result<PathBuf, InstallError> {
     let program = env::current_exe().map_err(InstallError::OwnPath)?;
     let folder = jupyter_data(location)?.join("kernels").join("rust");
     fs::create_dir_all(&folder).map_err(|source| InstallError::Write {
         path: folder.clone(),
         source,
     })?;
-    write(&folder, "kernel.json", kernel_json(&program).as_bytes())?;
+    write(
+        &folder,
+        "kernel.json",
+        kernel_json(&program, prelude).as_bytes(),
+    )?;
     for (name, bytes) in LOGOS {
         write(&folder, name, bytes)?;
     }
@@ -74,14 +81,17 @@ fn jupyter_data(location: &Location) -> Result<PathBuf, InstallError> {
     }
 }
 
-fn kernel_json(program: &Path) -> String {
-    let spec = json!({
+fn kernel_json(program: &Path, prelude: Option<&Path>) -> String {
+    let mut spec = json!({
         "argv": [program.to_string_lossy(), "--connection-file", "{connection_file}"],
         "display_name": "Rust",
         "language": "rust",
         "interrupt_mode": "message",
         "metadata": { "debugger": false },
     });
+    if let Some(folder) = prelude {
+        spec["env"] = json!({ VARIABLE: folder.to_string_lossy() });
+    }
     format!("{spec:#}\n")
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use carrel_kernel::connection::ConnectionFile;
-use carrel_kernel::engine::Engine;
 use carrel_kernel::history::History;
 use carrel_kernel::kernel::Server;
 use carrel_kernel::kernelspec::{self, Location};
-use carrel_kernel::unavailable::UnavailableEngine;
+use carrel_kernel::rust_engine::RustEngine;
+use carrel_kernel::rust_engine::prepare::{Prepared, prepare};
 use clap::{Args, Parser, Subcommand};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -39,13 +39,22 @@ struct Arguments {
 enum Command {
     /// Tell Jupyter about this kernel, under the name `rust`.
     Install(InstallArguments),
-    /// Build the crates that every cell sees, if they are not built yet.
-    Prepare,
+    /// Copy the crates that every cell sees from where cargo built them, if that was not done yet.
+    Prepare(PrepareArguments),
+}
+
+#[derive(Args)]
+struct InstallArguments {
+    #[command(flatten)]
+    location: LocationArguments,
+    /// Folder that `prepare` filled; without it the kernel looks in the user's data folder.
+    #[arg(long, value_name = "DIR")]
+    prelude: Option<PathBuf>,
 }
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-struct InstallArguments {
+struct LocationArguments {
     /// For this user only.
     #[arg(long)]
     user: bool,
@@ -55,6 +64,16 @@ struct InstallArguments {
     /// In the active Python environment.
     #[arg(long)]
     sys_prefix: bool,
+}
+
+#[derive(Args)]
+struct PrepareArguments {
+    /// Folder of a release build: `target/release`.
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Where to put them, for `$CARREL_PRELUDE_DIR`; by default the user's data folder.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -67,11 +86,13 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match (arguments.command, arguments.connection_file) {
         (Some(Command::Install(install)), _) => {
-            let folder = kernelspec::install(&install.location())?;
+            let prelude = install.prelude.map(std::path::absolute).transpose();
+            let prelude = prelude.context("cannot find the folder of --prelude")?;
+            let folder = kernelspec::install(&install.location.location(), prelude.as_deref())?;
             println!("Installed the kernelspec rust in {}", folder.display());
             Ok(())
         }
-        (Some(Command::Prepare), _) => prepare(),
+        (Some(Command::Prepare(arguments)), _) => prepare_crates(&arguments),
         (None, Some(file)) => {
             let connection = ConnectionFile::read(&file)?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -89,7 +110,12 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(connection: &ConnectionFile) -> anyhow::Result<()> {
-    let server = Server::bind(connection, engine(), History::of_user()).await?;
+    let server = Server::bind(
+        connection,
+        Arc::new(RustEngine::default()),
+        History::of_user(),
+    )
+    .await?;
     let (interrupt, interrupts) = mpsc::channel(1);
     let mut sigint = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::spawn(async move {
@@ -109,14 +135,17 @@ async fn serve(connection: &ConnectionFile) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn engine() -> Arc<dyn Engine> {
-    Arc::new(UnavailableEngine {
-        reason: "no engine is built in".to_owned(),
-    })
-}
-
-fn prepare() -> anyhow::Result<()> {
-    anyhow::bail!("no engine is built in")
+fn prepare_crates(arguments: &PrepareArguments) -> anyhow::Result<()> {
+    match prepare(&arguments.from, arguments.to.as_deref())? {
+        Prepared::Made(folder) => println!("Prepared the crates for cells in {}", folder.display()),
+        Prepared::UpToDate(folder) => {
+            println!(
+                "The crates for cells in {} are up to date",
+                folder.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Completes when the process in `$JPY_PARENT_PID`, which Jupyter sets, has ended.
@@ -138,10 +167,10 @@ async fn parent_gone() {
     }
 }
 
-impl InstallArguments {
-    fn location(self) -> Location {
-        match (self.prefix, self.sys_prefix) {
-            (Some(prefix), _) => Location::Prefix(prefix),
+impl LocationArguments {
+    fn location(&self) -> Location {
+        match (&self.prefix, self.sys_prefix) {
+            (Some(prefix), _) => Location::Prefix(prefix.clone()),
             (None, true) => Location::SysPrefix,
             (None, false) => Location::User,
         }

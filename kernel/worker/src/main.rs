@@ -1,2 +1,124 @@
-//! The process that loads and runs compiled cells.
-fn main() {}
+//! The process that loads and runs compiled cells. Its socket to the kernel is its stdin, so that it needs no other
+//! agreement with its parent; the cells' own stdin is at its end from the start.
+
+mod channel;
+mod library;
+
+use std::ffi::CString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use carrel_protocol::{Ending, Panic, Place, Report, Request};
+use carrel_runtime::{Ended, Scope};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+
+use crate::channel::Channel;
+
+/// Text without a line end is shown within this time; std itself writes full lines only.
+const FLUSH_EVERY: Duration = Duration::from_millis(15);
+
+static RUNNING: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // The kernel is gone, or is not a kernel.
+        Err(error) => {
+            eprintln!("carrel-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    let channel: &'static Channel = Box::leak(Box::new(Channel::take_stdin()?));
+    carrel_prelude::register_renderers();
+    carrel_runtime::set_sink(|output| channel.send_output(output));
+    carrel_runtime::install_hook();
+    let flusher = std::thread::Builder::new()
+        .name("flush".to_owned())
+        .spawn(flush_partial_lines)?;
+    let mut scope = Scope::default();
+    let mut report = Report::Ready;
+    while let Some(request) = channel.exchange(&report)? {
+        let Request::Run {
+            library,
+            entry,
+            drop_variables,
+        } = request
+        else {
+            return Err(io::Error::other("a cell was expected"));
+        };
+        RUNNING.store(true, Ordering::Relaxed);
+        flusher.thread().unpark();
+        scope.drop_variables(&drop_variables);
+        let ending = run_cell(&mut scope, &library, entry.as_deref());
+        RUNNING.store(false, Ordering::Relaxed);
+        // A closed stdout loses text, not the cell.
+        let _ = io::stdout().flush();
+        let variables = scope.names();
+        report = Report::Ended { ending, variables };
+    }
+    Ok(())
+}
+
+fn run_cell(scope: &mut Scope, library: &str, entry: Option<&str>) -> Ending {
+    let loaded = CString::new(library)
+        .map_err(|error| error.to_string())
+        .and_then(|path| library::open(&path));
+    let library = match loaded {
+        Ok(library) => library,
+        Err(error) => return Ending::NotLoaded(error),
+    };
+    let Some(entry) = entry else {
+        return Ending::Ok;
+    };
+    let entry = CString::new(entry)
+        .map_err(|error| error.to_string())
+        .and_then(|name| library.entry(&name));
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => return Ending::NotLoaded(error),
+    };
+    // Variables that a cell replaces are dropped outside of its own guard.
+    match carrel_runtime::guard(|| entry(scope)) {
+        Ok(Ended::Ok) => Ending::Ok,
+        Ok(Ended::Failed(error)) => Ending::Failed {
+            chain: error.chain(),
+            place: place(error.place().clone()),
+        },
+        Ok(Ended::Panicked(panic)) | Err(panic) => Ending::Panicked(report(panic)),
+    }
+}
+
+/// A panic in the protocol's words.
+fn report(panic: carrel_runtime::Panic) -> Panic {
+    Panic {
+        message: panic.message,
+        place: place(panic.place),
+    }
+}
+
+fn place(place: carrel_runtime::Place) -> Place {
+    Place {
+        file: place.file,
+        line: place.line,
+        column: place.column,
+    }
+}
+
+fn flush_partial_lines() {
+    loop {
+        if RUNNING.load(Ordering::Relaxed) {
+            // As above: lost text is no reason to end.
+            let _ = io::stdout().flush();
+            std::thread::sleep(FLUSH_EVERY);
+        } else {
+            std::thread::park();
+        }
+    }
+}

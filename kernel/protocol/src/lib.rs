@@ -1,0 +1,105 @@
+//! Messages between the kernel and its worker: frames of JSON, each after its length as four little-endian bytes.
+//!
+//! They travel on a socket of their own, so nothing that a cell prints can be taken for a message.
+
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A frame that claims more than this is an error of the sender, and memory is not spent on it.
+pub const MAX_FRAME: usize = 1 << 30;
+
+/// From the kernel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    /// Load a compiled cell, drop variables, and call `entry` if the cell has statements.
+    Run {
+        library: String,
+        entry: Option<String>,
+        drop_variables: Vec<String>,
+    },
+    /// The kernel took the last output; the cell goes on.
+    Taken,
+}
+
+/// From the worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Report {
+    /// Libraries are loaded; cells can run.
+    Ready,
+    /// The worker waits for [`Request::Taken`].
+    Output(Output),
+    /// The cell ended; `variables` are all that live now.
+    Ended {
+        ending: Ending,
+        variables: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Output {
+    /// Representations by MIME type; JSON types carry their JSON text.
+    Display(Vec<(String, String)>),
+    Result(Vec<(String, String)>),
+    ClearOutput {
+        wait: bool,
+    },
+    ThreadPanic(Panic),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Ending {
+    Ok,
+    /// `?` at top level: the error and its causes.
+    Failed {
+        chain: Vec<String>,
+        place: Place,
+    },
+    Panicked(Panic),
+    /// The compiled cell could not be loaded.
+    NotLoaded(String),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Panic {
+    pub message: String,
+    pub place: Place,
+}
+
+/// A place in the generated source, which the kernel maps back to the cell; line and column from 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Place {
+    pub file: String,
+    pub line: u32,
+    pub column: u32,
+}
+
+/// A message as a frame.
+pub fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, message)?;
+    let length = frame.len() - 4;
+    if length > MAX_FRAME {
+        return Err(io::Error::other(format!(
+            "an output of {length} bytes is too large; the limit is {MAX_FRAME}"
+        )));
+    }
+    // The limit is below 4 GiB.
+    frame[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    Ok(frame)
+}
+
+/// The length in a frame's head.
+pub fn length(head: [u8; 4]) -> io::Result<usize> {
+    let length = u32::from_le_bytes(head) as usize;
+    if length > MAX_FRAME {
+        return Err(io::Error::other(format!("a frame of {length} bytes")));
+    }
+    Ok(length)
+}
+
+/// The message in a frame's body.
+pub fn decode<M: DeserializeOwned>(body: &[u8]) -> io::Result<M> {
+    Ok(serde_json::from_slice(body)?)
+}

@@ -1,0 +1,93 @@
+//! How values are shown: [`Rich`] first, else a registered renderer, else `Debug`, else nothing.
+//!
+//! The generated code calls `(&&&Show(&value)).bundle()` with [`AsRich`], [`AsDebug`] and [`AsNothing`] in scope:
+//! method lookup tries the fewest references first and so takes the best trait that the type has.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::{PoisonError, RwLock};
+
+use crate::output::{MimeBundle, Output, send};
+
+/// A type that shows itself in several representations.
+pub trait Rich {
+    fn rich(&self) -> MimeBundle;
+}
+
+/// Shows a value in the middle of a cell.
+pub fn display<T: Debug + ?Sized>(value: &T) {
+    send(Output::Display(render(value)));
+}
+
+/// Shows `data` as it is, such as `display_mime("text/html", "<b>bold</b>")`.
+pub fn display_mime(mime: impl Into<String>, data: impl Into<String>) {
+    send(Output::Display(MimeBundle::default().with(mime, data)));
+}
+
+/// Clears the cell's output; with `wait`, not before the next output comes.
+pub fn clear_output(wait: bool) {
+    send(Output::ClearOutput { wait });
+}
+
+/// A value about to be shown.
+pub struct Show<'a, T: ?Sized>(pub &'a T);
+
+pub trait AsRich {
+    fn bundle(&self) -> Option<MimeBundle>;
+}
+
+impl<T: Rich + ?Sized> AsRich for &&Show<'_, T> {
+    fn bundle(&self) -> Option<MimeBundle> {
+        Some(self.0.rich())
+    }
+}
+
+pub trait AsDebug {
+    fn bundle(&self) -> Option<MimeBundle>;
+}
+
+impl<T: Debug + ?Sized> AsDebug for &Show<'_, T> {
+    fn bundle(&self) -> Option<MimeBundle> {
+        // A cell that ends with `()` has no value to show.
+        (std::any::type_name::<T>() != "()").then(|| render(self.0))
+    }
+}
+
+pub trait AsNothing {
+    fn bundle(&self) -> Option<MimeBundle>;
+}
+
+impl<T: ?Sized> AsNothing for Show<'_, T> {
+    fn bundle(&self) -> Option<MimeBundle> {
+        None
+    }
+}
+
+type Renderer = Box<dyn Fn(*const ()) -> MimeBundle + Send + Sync>;
+
+static RENDERERS: RwLock<Option<HashMap<TypeId, Renderer>>> = RwLock::new(None);
+
+/// Lets a type of another crate, for which [`Rich`] cannot be implemented, be shown by `renderer`.
+pub fn register<T: 'static>(renderer: impl Fn(&T) -> MimeBundle + Send + Sync + 'static) {
+    #[allow(unsafe_code)]
+    // SAFETY: `render` looks renderers up by the type of the value that `value` points to, which lives until then.
+    let renderer: Renderer = Box::new(move |value| renderer(unsafe { &*value.cast::<T>() }));
+    RENDERERS
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert_default()
+        .insert(TypeId::of::<T>(), renderer);
+}
+
+fn render<T: Debug + ?Sized>(value: &T) -> MimeBundle {
+    // A type that borrows has no `TypeId` of its own; `typeid` erases its lifetimes. A registered type has none.
+    let renderers = RENDERERS.read().unwrap_or_else(PoisonError::into_inner);
+    match renderers
+        .as_ref()
+        .and_then(|all| all.get(&typeid::of::<T>()))
+    {
+        Some(renderer) => renderer(std::ptr::from_ref(value).cast()),
+        None => MimeBundle::plain(format!("{value:?}")),
+    }
+}

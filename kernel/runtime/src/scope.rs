@@ -1,0 +1,83 @@
+//! The variables that live from cell to cell.
+
+use std::any::Any;
+use std::collections::HashMap;
+
+use crate::failure::CellError;
+use crate::output::{MimeBundle, Output, send};
+use crate::panics::{Panic, guard};
+
+/// How the statements of a cell ended.
+#[derive(Debug)]
+pub enum Ended {
+    Ok,
+    /// `?` at top level.
+    Failed(CellError),
+    Panicked(Panic),
+}
+
+/// Variables by name. Generated code takes those that a cell mentions, and gives back those it did not move.
+#[derive(Default)]
+pub struct Scope {
+    variables: HashMap<String, Box<dyn Any>>,
+}
+
+impl Scope {
+    /// Runs the statements of a cell.
+    pub fn run(&mut self, body: impl FnOnce(&mut Self) -> Result<(), CellError>) -> Ended {
+        match guard(|| body(self)) {
+            Ok(Ok(())) => Ended::Ok,
+            Ok(Err(error)) => Ended::Failed(error),
+            Err(panic) => Ended::Panicked(panic),
+        }
+    }
+
+    /// Moves a variable out of the store.
+    ///
+    /// # Panics
+    /// When there is no such variable of this type: the kernel asks only for variables that the store reported.
+    #[track_caller]
+    pub fn take<T: 'static>(&mut self, name: &str) -> T {
+        let value = self.variables.remove(name).map(<Box<dyn Any>>::downcast);
+        match value {
+            Some(Ok(value)) => *value,
+            _ => panic!("the variable `{name}` is not what the kernel takes it for"),
+        }
+    }
+
+    /// Stores a variable that the cell declared. From the type of what is returned the kernel learns `T`: of all
+    /// types, a pointer's stands in the compiler's output whole and without the module of its own.
+    pub fn keep<T: 'static>(&mut self, name: &str, value: T) -> *const T {
+        let value = Box::new(value);
+        let address = &raw const *value;
+        self.variables.insert(name.to_owned(), value);
+        address
+    }
+
+    /// Gives back a variable that was taken, unless the cell declared a new one of its name.
+    pub fn restore<T: 'static>(&mut self, name: &str, value: T) {
+        if !self.variables.contains_key(name) {
+            self.variables.insert(name.to_owned(), Box::new(value));
+        }
+    }
+
+    /// Forgets variables; one whose destructor panics is forgotten too.
+    pub fn drop_variables(&mut self, names: &[String]) {
+        for name in names {
+            let value = self.variables.remove(name);
+            let _ = guard(|| drop(value));
+        }
+    }
+
+    /// Names of all variables.
+    pub fn names(&self) -> Vec<String> {
+        self.variables.keys().cloned().collect()
+    }
+
+    /// Shows the value of the last expression.
+    pub fn result(&self, bundle: Option<MimeBundle>) {
+        if let Some(bundle) = bundle {
+            send(Output::Result(bundle));
+        }
+    }
+}

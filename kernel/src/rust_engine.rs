@@ -1,0 +1,98 @@
+//! Evaluation of Rust: each cell is compiled on its own and loaded into a worker process that holds the variables.
+
+mod compile;
+mod diagnostics;
+mod failure;
+mod generate;
+mod notebook;
+mod parse;
+pub(crate) mod prelude;
+pub mod prepare;
+mod repair;
+mod session;
+mod source;
+mod types;
+mod worker;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, mpsc, watch};
+
+use self::session::Session;
+use crate::engine::{Cell, Engine, Failure, MimeBundle, Outcome, Output};
+
+/// The engine; its parts start with [`Engine::warm_up`] or with the first cell.
+#[derive(Debug)]
+pub struct RustEngine {
+    session: Mutex<Session>,
+    /// Counts interrupts; a cell heeds those that come while it runs.
+    interrupts: watch::Sender<u64>,
+}
+
+impl Default for RustEngine {
+    fn default() -> Self {
+        Self {
+            session: Mutex::new(Session::default()),
+            interrupts: watch::Sender::new(0),
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for RustEngine {
+    async fn warm_up(&self) {
+        let mut session = self.session.lock().await;
+        if let Err(failure) = session.warm_up().await {
+            // The first cell tries again, and shows what is still wrong.
+            tracing::warn!("Cells cannot run: {}", failure.evalue);
+        }
+    }
+
+    async fn execute(&self, cell: &Cell, outputs: mpsc::UnboundedSender<Output>) -> Outcome {
+        let title = format!("Cell [{}]", cell.number);
+        match self.run(&title, &cell.code, &outputs).await {
+            Ok(()) => Outcome::Ok,
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure> {
+        let (sender, mut outputs) = mpsc::unbounded_channel();
+        self.run("expression", expression, &sender).await?;
+        drop(sender);
+        let mut result = MimeBundle::default();
+        while let Some(output) = outputs.recv().await {
+            if let Output::Result { bundle } = output {
+                result = bundle;
+            }
+        }
+        Ok(result)
+    }
+
+    fn interrupt(&self) {
+        self.interrupts.send_modify(|count| *count += 1);
+    }
+
+    async fn shutdown(&self) {
+        self.interrupt();
+        self.session.lock().await.end().await;
+    }
+}
+
+impl RustEngine {
+    async fn run(
+        &self,
+        title: &str,
+        code: &str,
+        outputs: &mpsc::UnboundedSender<Output>,
+    ) -> Result<(), Failure> {
+        let mut interrupts = self.interrupts.subscribe();
+        let mut session = self.session.lock().await;
+        let interrupted = tokio::select! {
+            ended = session.run(title, code, outputs) => return ended,
+            changed = interrupts.changed() => changed,
+        };
+        // The sender of interrupts lives as long as `self`.
+        debug_assert!(interrupted.is_ok());
+        Err(session.interrupted().await)
+    }
+}

@@ -1,0 +1,207 @@
+//! One call of the compiler and one of the linker per cell; never cargo, never rustup's proxy.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::diagnostics::Diagnostic;
+use super::prelude::{DEPENDENCIES, LIBRARY, Prelude};
+
+/// Compiler, linker and the folder where cells are compiled.
+#[derive(Debug)]
+pub struct Toolchain {
+    pub prelude: Prelude,
+    linker: Vec<OsString>,
+    folder: PathBuf,
+}
+
+/// A cell to compile: `<name>.rs` in the toolchain's folder.
+pub struct Job<'a> {
+    pub name: &'a str,
+    pub source: &'a str,
+    /// Crates of earlier cells that it may name.
+    pub crates: &'a [String],
+    /// It defines items that later cells use.
+    pub has_items: bool,
+    /// It declares variables, whose types are read from the compiler's MIR.
+    pub has_bindings: bool,
+}
+
+/// A compiled cell.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    pub library: PathBuf,
+    /// Text of the MIR, if asked for.
+    pub mir: String,
+    pub warnings: Vec<Diagnostic>,
+}
+
+#[derive(Debug)]
+pub enum CompileError {
+    /// The cell is at fault.
+    Diagnostics(Vec<Diagnostic>),
+    /// The compiler or the linker could not do its work.
+    Tool(String),
+}
+
+impl Toolchain {
+    pub fn new(prelude: Prelude, folder: PathBuf) -> Result<Self, String> {
+        Ok(Self {
+            linker: find_linker()?,
+            prelude,
+            folder,
+        })
+    }
+
+    /// Compiles and links. Dropping the future kills the tools.
+    pub async fn compile(&self, job: &Job<'_>) -> Result<Compiled, CompileError> {
+        let warnings = self.rustc(job).await?;
+        let library = self.folder.join(format!("{}.so", job.name));
+        self.link(&self.folder.join(format!("{}.o", job.name)), &library)
+            .await?;
+        let mir = match job.has_bindings {
+            true => {
+                let path = self.folder.join(format!("{}.mir", job.name));
+                tokio::fs::read_to_string(&path)
+                    .await
+                    .map_err(tool_error("read", &path))?
+            }
+            false => String::new(),
+        };
+        Ok(Compiled {
+            library,
+            mir,
+            warnings,
+        })
+    }
+
+    async fn rustc(&self, job: &Job<'_>) -> Result<Vec<Diagnostic>, CompileError> {
+        let file = format!("{}.rs", job.name);
+        let path = self.folder.join(&file);
+        tokio::fs::write(&path, job.source)
+            .await
+            .map_err(tool_error("write", &path))?;
+        let rustc = &self.prelude.rustc;
+        let output = Command::new(rustc)
+            .arg(&file)
+            .args(self.arguments(job))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(tool_error("run", rustc))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let (diagnostics, rest) = Diagnostic::parse_all(&stderr);
+        if output.status.success() {
+            return Ok(diagnostics);
+        }
+        let errors: Vec<_> = diagnostics
+            .into_iter()
+            .filter(Diagnostic::is_error)
+            .collect();
+        if errors.is_empty() {
+            let status = output.status;
+            return Err(CompileError::Tool(format!(
+                "the compiler failed ({status}): {rest}"
+            )));
+        }
+        Err(CompileError::Diagnostics(errors))
+    }
+
+    fn arguments(&self, job: &Job<'_>) -> Vec<OsString> {
+        let emit = match (job.has_items, job.has_bindings) {
+            (false, false) => "obj",
+            (false, true) => "obj,mir",
+            (true, false) => "obj,metadata",
+            (true, true) => "obj,metadata,mir",
+        };
+        let folder = &self.prelude.folder;
+        let mut arguments: Vec<OsString> = [
+            "--crate-name",
+            job.name,
+            "--crate-type=lib",
+            "--edition=2024",
+            "--error-format=json",
+            "-Copt-level=0",
+            "-Ccodegen-units=1",
+            "-Cdebuginfo=0",
+            // A notebook's names come and go; what is unused in one cell is used in the next.
+            "-Aunused",
+            "-Wunused_must_use",
+            "--emit",
+            emit,
+            "-L",
+        ]
+        .map(OsString::from)
+        .to_vec();
+        arguments.push(joined("dependency=", folder));
+        arguments.push("-L".into());
+        arguments.push(joined("dependency=", &folder.join(DEPENDENCIES)));
+        arguments.push("-Ldependency=.".into());
+        arguments.push("--extern".into());
+        arguments.push(joined("carrel_prelude=", &folder.join(LIBRARY)));
+        for name in job.crates {
+            arguments.push("--extern".into());
+            arguments.push(format!("{name}=lib{name}.rmeta").into());
+        }
+        arguments
+    }
+
+    /// Symbols of the runtime and of earlier cells stay undefined here; they are found when the cell is loaded.
+    async fn link(&self, object: &Path, library: &Path) -> Result<(), CompileError> {
+        let [program, arguments @ ..] = self.linker.as_slice() else {
+            return Err(CompileError::Tool("no linker".to_owned()));
+        };
+        let output = Command::new(program)
+            .args(arguments)
+            .args(["-shared", "-o"])
+            .arg(library)
+            .arg(object)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(tool_error("run", Path::new(program)))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        Err(CompileError::Tool(format!(
+            "the linker failed ({}): {stderr}",
+            output.status
+        )))
+    }
+}
+
+/// The quickest linker there is. Without `--eh-frame-hdr` a panic could not unwind.
+fn find_linker() -> Result<Vec<OsString>, String> {
+    let choices: [&[&str]; 4] = [
+        &["ld.bfd", "--eh-frame-hdr"],
+        &["ld", "--eh-frame-hdr"],
+        &["mold", "-m", "elf_x86_64", "--eh-frame-hdr"],
+        &["cc"],
+    ];
+    let path = env::var_os("PATH").unwrap_or_default();
+    choices
+        .into_iter()
+        .find(|choice| env::split_paths(&path).any(|folder| folder.join(choice[0]).is_file()))
+        .map(|choice| choice.iter().map(OsString::from).collect())
+        .ok_or_else(|| {
+            "no linker is on PATH: `apt install binutils` or `dnf install binutils`".to_owned()
+        })
+}
+
+fn tool_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CompileError {
+    let path = path.to_owned();
+    move |error| CompileError::Tool(format!("cannot {what} {}: {error}", path.display()))
+}
+
+fn joined(prefix: &str, path: &Path) -> OsString {
+    let mut text = OsString::from(prefix);
+    text.push(path);
+    text
+}

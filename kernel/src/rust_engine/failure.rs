@@ -1,0 +1,185 @@
+//! Failures of cells as a notebook shows them.
+
+use std::collections::HashMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use carrel_protocol::{Panic, Place};
+use nix::sys::signal::Signal;
+
+use super::diagnostics::{CellSource, Diagnostic};
+use crate::engine::Failure;
+
+/// The compiler refused the cell. `why_gone` knows what became of variables.
+pub fn compile_error(
+    cell: &CellSource,
+    diagnostics: &[Diagnostic],
+    why_gone: impl Fn(&str) -> Option<String>,
+) -> Failure {
+    let first = diagnostics.first();
+    let evalue = first.map_or_else(String::new, |diagnostic| {
+        let place = cell.place(diagnostic).unwrap_or_else(|| cell.title.clone());
+        format!("{} ({place})", diagnostic.message)
+    });
+    let traceback = diagnostics
+        .iter()
+        .map(|diagnostic| cell.render(diagnostic, &notes(diagnostic, &why_gone)))
+        .collect();
+    Failure {
+        ename: "compile error".to_owned(),
+        evalue,
+        traceback,
+    }
+}
+
+/// What a notebook adds to an error of the language.
+fn notes(diagnostic: &Diagnostic, why_gone: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let note = match diagnostic.code() {
+        "E0425" => {
+            let name = quoted(&diagnostic.message);
+            name.and_then(|name| Some(format!("there was a variable `{name}`, but {}", why_gone(name)?)))
+        }
+        "E0116" | "E0117" | "E0390" => Some(
+            "a cell is a crate of its own: put the `impl` into the cell that defines the type, and run that cell again"
+                .to_owned(),
+        ),
+        "E0728" => Some("`.await` at the top level of a cell is not supported yet".to_owned()),
+        "E0594" | "E0596" => Some("declare a variable that changes with `let mut`".to_owned()),
+        _ => None,
+    };
+    note.into_iter().collect()
+}
+
+fn quoted(message: &str) -> Option<&str> {
+    message.split('`').nth(1)
+}
+
+/// Only this parser, not the compiler, refused the cell.
+pub fn syntax_error(title: &str, reason: &str) -> Failure {
+    simple("compile error", &format!("{reason}, in {title}"))
+}
+
+/// The kernel's own tools are in trouble.
+pub fn tool(reason: &str) -> Failure {
+    simple("kernel not ready", reason)
+}
+
+/// `?` at top level.
+pub fn error(chain: &[String], place: &Place, sources: &HashMap<String, CellSource>) -> Failure {
+    let evalue = chain.first().cloned().unwrap_or_default();
+    let mut traceback = vec![at(&evalue, "Error", place, sources)];
+    traceback.extend(
+        chain
+            .iter()
+            .skip(1)
+            .map(|cause| format!("caused by: {cause}")),
+    );
+    Failure {
+        ename: "Error".to_owned(),
+        evalue,
+        traceback,
+    }
+}
+
+pub fn panic(panic: &Panic, sources: &HashMap<String, CellSource>) -> Failure {
+    let place = told(&panic.place, sources);
+    let evalue = match place.is_empty() {
+        true => panic.message.clone(),
+        false => format!("{} ({place})", panic.message),
+    };
+    Failure {
+        ename: "panic".to_owned(),
+        evalue,
+        traceback: vec![at(&panic.message, "panic", &panic.place, sources)],
+    }
+}
+
+/// A panic of a thread that a cell started, as text for stderr.
+pub fn thread_panic(panic: &Panic, sources: &HashMap<String, CellSource>) -> String {
+    format!(
+        "{}\n",
+        at(&panic.message, "panic in a thread", &panic.place, sources)
+    )
+}
+
+/// The worker's process ended by itself.
+pub fn died(status: ExitStatus, lost: &[String]) -> Failure {
+    let how = match (status.signal(), status.code()) {
+        (Some(signal), _) => {
+            let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
+            let cause = match name {
+                "SIGKILL" => ", perhaps because memory ran out",
+                "SIGABRT" => ", as after a panic in a destructor or a stack overflow",
+                "SIGSEGV" | "SIGBUS" => ", an access to memory that is not there",
+                _ => "",
+            };
+            format!("it was ended by {name} (signal {signal}){cause}")
+        }
+        (None, Some(code)) => format!("it exited with code {code}"),
+        (None, None) => "it ended".to_owned(),
+    };
+    simple("worker died", &format!("{how}; {}", loss(lost)))
+}
+
+pub fn interrupted(lost: Option<&[String]>) -> Failure {
+    let evalue = match lost {
+        None => "the cell had not begun; all variables are kept".to_owned(),
+        Some(lost) => format!("the worker was ended; {}", loss(lost)),
+    };
+    simple("Interrupted", &evalue)
+}
+
+fn loss(lost: &[String]) -> String {
+    if lost.is_empty() {
+        return "no variables were lost".to_owned();
+    }
+    format!("lost variables: {}", lost.join(", "))
+}
+
+fn simple(ename: &str, evalue: &str) -> Failure {
+    Failure {
+        traceback: vec![format!(
+            "\u{1b}[1m\u{1b}[91m{ename}\u{1b}[0m\u{1b}[1m: {evalue}\u{1b}[0m"
+        )],
+        ename: ename.to_owned(),
+        evalue: evalue.to_owned(),
+    }
+}
+
+/// The message over the line of the cell where it happened.
+fn at(
+    message: &str,
+    kind: &'static str,
+    place: &Place,
+    sources: &HashMap<String, CellSource>,
+) -> String {
+    let cell = sources.get(&place.file);
+    let mut group = Group::with_title(Level::ERROR.with_name(kind).primary_title(message));
+    let byte = cell.and_then(|cell| {
+        cell.source
+            .in_cell(cell.source.byte_at(place.line, place.column)?)
+    });
+    match (cell, byte) {
+        (Some(cell), Some(byte)) => {
+            let snippet = Snippet::source(cell.code.as_str())
+                .path(cell.title.as_str())
+                .annotation(AnnotationKind::Primary.span(byte..byte + 1));
+            group = group.element(snippet);
+        }
+        _ if place.file.is_empty() => {}
+        _ => group = group.element(Level::NOTE.message(told(place, sources))),
+    }
+    Renderer::styled().render(&[group])
+}
+
+/// `Cell [n]:line:column`, or the place in a library.
+fn told(place: &Place, sources: &HashMap<String, CellSource>) -> String {
+    let cell = sources.get(&place.file);
+    let mapped = cell.and_then(|cell| Some((cell, cell.line_column(place.line, place.column)?)));
+    match mapped {
+        Some((cell, (line, column))) => format!("{}:{line}:{column}", cell.title),
+        None if place.file.is_empty() => String::new(),
+        None => format!("{}:{}:{}", place.file, place.line, place.column),
+    }
+}

@@ -1,0 +1,100 @@
+//! The source that a cell is compiled as: its items at top level, its statements in a closure in one function.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+
+use super::parse::Parsed;
+use super::source::{Mark, Source};
+use super::types::KEPT;
+
+const RUNTIME: &str = "::carrel_prelude::runtime";
+
+/// What the notebook adds to a cell.
+pub struct Surroundings<'a> {
+    /// Unique name of the cell's crate and of its function.
+    pub name: &'a str,
+    /// Path of the module that holds all earlier items.
+    pub earlier: &'a str,
+    /// Variables that it mentions.
+    pub variables: BTreeMap<&'a str, &'a Variable>,
+    /// Lines that an earlier attempt showed to be wrong, such as giving back a variable that was moved.
+    pub without: &'a HashSet<Mark>,
+}
+
+/// A variable of an earlier cell.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// Its type as later cells name it.
+    pub r#type: String,
+    pub mutable: bool,
+}
+
+/// Writes the source.
+pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Source {
+    let mut source = Source::default();
+    // A glob import gives way to names defined here: the newest definition wins in this and all later cells.
+    source.line(&format!("pub use {}::*;", around.earlier));
+    for item in &parsed.items {
+        let mut start = item.range.start;
+        for (at, text) in &item.insertions {
+            source.piece(code, start..*at);
+            source.insert(text);
+            start = *at;
+        }
+        source.piece(code, start..item.range.end);
+        source.line("");
+    }
+    if !parsed.has_statements() {
+        return source;
+    }
+    source.line(&format!(
+        "#[unsafe(no_mangle)] pub fn {}(__scope: &mut {RUNTIME}::Scope) -> {RUNTIME}::Ended {{",
+        around.name
+    ));
+    for (name, variable) in &around.variables {
+        let mutable = if variable.mutable { "mut " } else { "" };
+        let r#type = &variable.r#type;
+        let line = format!("let {mutable}{name}: {type} = __scope.take::<{type}>(\"{name}\");");
+        source.marked_line(Mark::Take((*name).to_owned()), &line);
+    }
+    // The closure borrows what the statements only use, so that it is still there after a panic.
+    source.line("let __ended = __scope.run(|__scope| {");
+    statements(&mut source, code, parsed);
+    for (number, binding) in parsed.bindings.iter().enumerate() {
+        let name = &binding.name;
+        let mark = Mark::Keep(name.clone());
+        if !around.without.contains(&mark) {
+            source.marked_line(
+                mark,
+                &format!("let {KEPT}{number} = __scope.keep(\"{name}\", {name});"),
+            );
+        }
+    }
+    source.line("::core::result::Result::Ok(()) });");
+    for name in around.variables.keys() {
+        let mark = Mark::Restore((*name).to_owned());
+        if !around.without.contains(&mark) {
+            source.marked_line(mark, &format!("__scope.restore(\"{name}\", {name});"));
+        }
+    }
+    source.line("__ended }");
+    source
+}
+
+fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
+    for range in &parsed.statements {
+        source.piece(code, range.clone());
+        // Such as `for .. {}` before the next statement; the parser knew where it ended.
+        source.line("");
+    }
+    if let Some(value) = &parsed.value {
+        // A `match` keeps temporaries of the expression alive while it is shown, and `ref` moves nothing.
+        source.line("match (");
+        source.piece(code, value.clone());
+        source.line(") { ref __value => {");
+        source.line(&format!(
+            "use {RUNTIME}::{{AsRich as _, AsDebug as _, AsNothing as _}}; \
+             __scope.result((&&&{RUNTIME}::Show(__value)).bundle()); }} }}"
+        ));
+    }
+}

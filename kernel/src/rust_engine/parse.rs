@@ -1,0 +1,166 @@
+//! Splits a cell into items and statements, and finds what the generated source needs to know of them.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::parse::Parser;
+use syn::spanned::Spanned;
+use syn::visit::Visit;
+use syn::{Expr, Item, MacroDelimiter, Pat, PatIdent, Stmt};
+
+mod public;
+
+/// The parts of a cell, as byte ranges of its code.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    pub items: Vec<ItemPart>,
+    pub statements: Vec<Range<usize>>,
+    /// A last expression without `;`, whose value is shown. It is not among the statements.
+    pub value: Option<Range<usize>>,
+    /// Variables that statements at top level declare, each name once.
+    pub bindings: Vec<Binding>,
+    /// Identifiers in statements, also those within format strings.
+    pub words: HashSet<String>,
+}
+
+#[derive(Debug)]
+pub struct ItemPart {
+    pub range: Range<usize>,
+    /// Text to insert at bytes of the cell, in order, so that later cells see the item.
+    pub insertions: Vec<(usize, &'static str)>,
+    /// The type or module that it defines.
+    pub defines: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub name: String,
+    pub mutable: bool,
+}
+
+/// Parses a cell. The error is only for what the compiler accepts and this parser does not.
+pub fn parse(code: &str) -> Result<Parsed, String> {
+    let describe = |error: &dyn std::fmt::Display, span: proc_macro2::Span| {
+        format!("{error} (line {})", span.start().line)
+    };
+    let tokens: TokenStream = code
+        .parse()
+        .map_err(|error: proc_macro2::LexError| describe(&error, error.span()))?;
+    let statements = syn::Block::parse_within
+        .parse2(tokens)
+        .map_err(|error| describe(&error, error.span()))?;
+    let mut parsed = Parsed::default();
+    let last = statements.len().saturating_sub(1);
+    for (index, statement) in statements.into_iter().enumerate() {
+        parsed.add(statement, index == last);
+    }
+    Ok(parsed)
+}
+
+impl Parsed {
+    pub fn has_statements(&self) -> bool {
+        !self.statements.is_empty() || self.value.is_some()
+    }
+
+    fn add(&mut self, statement: Stmt, last: bool) {
+        let range = statement.span().byte_range();
+        if let Stmt::Item(item) = statement {
+            self.items.push(ItemPart {
+                range,
+                insertions: public::insertions(&item),
+                defines: defines(&item),
+            });
+            return;
+        }
+        collect_words(
+            quote::ToTokens::to_token_stream(&statement),
+            &mut self.words,
+        );
+        if let Stmt::Local(local) = &statement {
+            self.bind(&local.pat);
+        }
+        if last && has_value(&statement) {
+            self.value = Some(range);
+        } else {
+            self.statements.push(range);
+        }
+    }
+
+    fn bind(&mut self, pattern: &Pat) {
+        let mut names = Names::default();
+        names.visit_pat(pattern);
+        for binding in names.0 {
+            self.bindings.retain(|other| other.name != binding.name);
+            self.bindings.push(binding);
+        }
+    }
+}
+
+fn has_value(statement: &Stmt) -> bool {
+    match statement {
+        Stmt::Expr(expression, None) => !matches!(
+            expression,
+            Expr::Assign(_) | Expr::While(_) | Expr::ForLoop(_) | Expr::Loop(_)
+        ),
+        // `thread_local! { .. }` and the like expand to statements.
+        Stmt::Macro(call) => {
+            call.semi_token.is_none() && !matches!(call.mac.delimiter, MacroDelimiter::Brace(_))
+        }
+        _ => false,
+    }
+}
+
+fn defines(item: &Item) -> Option<String> {
+    let name = match item {
+        Item::Struct(item) => &item.ident,
+        Item::Enum(item) => &item.ident,
+        Item::Union(item) => &item.ident,
+        Item::Mod(item) => &item.ident,
+        _ => return None,
+    };
+    Some(name.to_string())
+}
+
+/// The names that a pattern binds.
+#[derive(Default)]
+struct Names(Vec<Binding>);
+
+impl Visit<'_> for Names {
+    fn visit_pat_ident(&mut self, pattern: &PatIdent) {
+        let name = pattern.ident.to_string();
+        // `None` and `MAX` look like bindings to a parser; variables are lower case.
+        let constant = name.starts_with(char::is_uppercase) && pattern.mutability.is_none();
+        if !constant {
+            self.0.push(Binding {
+                name,
+                mutable: pattern.mutability.is_some(),
+            });
+        }
+        syn::visit::visit_pat_ident(self, pattern);
+    }
+
+    // Patterns hold expressions (`0..=N`), and those bind nothing.
+    fn visit_expr(&mut self, _: &Expr) {}
+}
+
+fn collect_words(tokens: TokenStream, words: &mut HashSet<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => collect_words(group.stream(), words),
+            TokenTree::Ident(ident) => {
+                words.insert(ident.to_string());
+            }
+            TokenTree::Literal(literal) => collect_captures(&literal.to_string(), words),
+            TokenTree::Punct(_) => {}
+        }
+    }
+}
+
+/// Names captured by a format string: `"{name:?}"`, `"{:width$}"`. One too many does no harm.
+fn collect_captures(literal: &str, words: &mut HashSet<String>) {
+    if literal.contains('{') {
+        let names = literal.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        words.extend(names.filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+}

@@ -1,0 +1,86 @@
+//! Where `pub` is to be inserted, so that later cells, which are crates of their own, see everything of an item.
+
+use syn::spanned::Spanned;
+use syn::{Fields, ForeignItem, ImplItem, Item, Visibility};
+
+/// Bytes of the cell and what to insert there, in order.
+pub fn insertions(item: &Item) -> Vec<(usize, &'static str)> {
+    let mut found = Vec::new();
+    match item {
+        Item::Const(item) => publish(&mut found, &item.vis, &item.const_token),
+        Item::Enum(item) => publish(&mut found, &item.vis, &item.enum_token),
+        Item::ExternCrate(item) => publish(&mut found, &item.vis, &item.extern_token),
+        Item::Fn(item) => publish(&mut found, &item.vis, &item.sig),
+        Item::Mod(item) => match &item.unsafety {
+            Some(token) => publish(&mut found, &item.vis, token),
+            None => publish(&mut found, &item.vis, &item.mod_token),
+        },
+        Item::Static(item) => publish(&mut found, &item.vis, &item.static_token),
+        Item::Struct(item) => {
+            publish(&mut found, &item.vis, &item.struct_token);
+            publish_fields(&mut found, &item.fields);
+        }
+        Item::Trait(item) => match &item.unsafety {
+            Some(token) => publish(&mut found, &item.vis, token),
+            None => publish(&mut found, &item.vis, &item.trait_token),
+        },
+        Item::Type(item) => publish(&mut found, &item.vis, &item.type_token),
+        Item::Union(item) => {
+            publish(&mut found, &item.vis, &item.union_token);
+            for field in &item.fields.named {
+                publish(&mut found, &field.vis, &field.ident);
+            }
+        }
+        Item::Use(item) => publish(&mut found, &item.vis, &item.use_token),
+        Item::Macro(item) if item.mac.path.is_ident("macro_rules") && !is_exported(item) => {
+            found.push((item.span().byte_range().start, "#[macro_export] "));
+        }
+        Item::Impl(item) if item.trait_.is_none() => {
+            item.items
+                .iter()
+                .for_each(|item| publish_method(&mut found, item));
+        }
+        Item::ForeignMod(item) => {
+            for item in &item.items {
+                match item {
+                    ForeignItem::Fn(item) => publish(&mut found, &item.vis, &item.sig),
+                    ForeignItem::Static(item) => publish(&mut found, &item.vis, &item.static_token),
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+fn publish_fields(found: &mut Vec<(usize, &'static str)>, fields: &Fields) {
+    for field in fields {
+        match &field.ident {
+            Some(name) => publish(found, &field.vis, name),
+            None => publish(found, &field.vis, &field.ty),
+        }
+    }
+}
+
+fn publish_method(found: &mut Vec<(usize, &'static str)>, item: &ImplItem) {
+    match item {
+        ImplItem::Const(item) => publish(found, &item.vis, &item.const_token),
+        ImplItem::Fn(item) => publish(found, &item.vis, &item.sig),
+        _ => {}
+    }
+}
+
+/// Puts `pub` before `first`, the token after the place of the visibility.
+fn publish(found: &mut Vec<(usize, &'static str)>, visibility: &Visibility, first: &impl Spanned) {
+    // `pub(crate)` is meant for the notebook, but a cell is a crate of its own; it stays as written.
+    if matches!(visibility, Visibility::Inherited) {
+        found.push((first.span().byte_range().start, "pub "));
+    }
+}
+
+fn is_exported(item: &syn::ItemMacro) -> bool {
+    item.attrs
+        .iter()
+        .any(|attribute| attribute.path().is_ident("macro_export"))
+}

@@ -1,0 +1,266 @@
+//! One notebook's compiler, worker and state, and the life of a cell between them.
+
+use carrel_protocol::{Ending, Output as Sent, Request};
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::compile::Toolchain;
+use super::failure;
+use super::notebook::{Notebook, Runnable};
+use super::parse::{Parsed, parse};
+use super::prelude::Prelude;
+use super::worker::{Event, Worker};
+use crate::engine::{Failure, MimeBundle, Output, StreamName};
+
+type Outputs = mpsc::UnboundedSender<Output>;
+
+/// syn recurses on nesting; with its limit this stack is always enough.
+const PARSER_STACK: usize = 256 << 20;
+
+#[derive(Debug, Default)]
+pub struct Session {
+    tools: Option<Tools>,
+    worker: Option<Worker>,
+    notebook: Notebook,
+    /// A cell is in the worker.
+    running: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Tools {
+    toolchain: Toolchain,
+    _folder: TempDir,
+}
+
+impl Session {
+    /// Starts the worker, and compiles a cell to have the compiler and its crates in memory.
+    pub async fn warm_up(&mut self) -> Result<(), Failure> {
+        self.start().await?;
+        let (outputs, _) = mpsc::unbounded_channel();
+        let mut notebook = std::mem::take(&mut self.notebook);
+        let warmed = self.run("warm-up", "1 + 1", &outputs).await;
+        // Nothing of it stays in the notebook but the number, which names crates.
+        std::mem::swap(&mut self.notebook, &mut notebook);
+        self.notebook.continue_from(&notebook);
+        warmed
+    }
+
+    /// Runs a cell to its end.
+    pub async fn run(&mut self, title: &str, code: &str, outputs: &Outputs) -> Result<(), Failure> {
+        self.start().await?;
+        let parsed = parse_apart(title, code)?;
+        let Some(tools) = &self.tools else {
+            return Err(failure::tool("the compiler is not there"));
+        };
+        let cell = self
+            .notebook
+            .compile(&tools.toolchain, title, code, &parsed)
+            .await?;
+        for warning in &cell.warnings {
+            print(outputs, StreamName::Stderr, format!("{warning}\n"));
+        }
+        for (name, r#type) in &cell.outdated {
+            let text =
+                format!("`{name}` was dropped: its type `{type}` is defined again in this cell\n");
+            print(outputs, StreamName::Stderr, text);
+        }
+        self.run_compiled(cell, outputs).await
+    }
+
+    /// After the future of [`Session::run`] was dropped: ends what it left running.
+    pub async fn interrupted(&mut self) -> Failure {
+        if !self.running {
+            return failure::interrupted(None);
+        }
+        self.kill_worker().await;
+        let lost = self
+            .notebook
+            .lost_all("it was lost when a cell was interrupted");
+        failure::interrupted(Some(&lost))
+    }
+
+    /// Ends the worker; later cells are refused.
+    pub async fn end(&mut self) {
+        self.ended = true;
+        self.kill_worker().await;
+        self.tools = None;
+    }
+
+    async fn start(&mut self) -> Result<(), Failure> {
+        if self.ended {
+            return Err(failure::tool("the kernel is shutting down"));
+        }
+        if self.tools.is_none() {
+            self.tools = Some(
+                find_tools()
+                    .await
+                    .map_err(|reason| failure::tool(&reason))?,
+            );
+        }
+        if self.worker.is_none() {
+            self.start_worker()
+                .await
+                .map_err(|reason| failure::tool(&reason))?;
+        }
+        Ok(())
+    }
+
+    async fn start_worker(&mut self) -> Result<(), String> {
+        let Some(tools) = &self.tools else {
+            return Ok(());
+        };
+        let mut worker = Worker::start(&tools.toolchain.prelude).await?;
+        for library in self.notebook.libraries() {
+            let request = Request::Run {
+                library: library.to_string_lossy().into_owned(),
+                entry: None,
+                drop_variables: Vec::new(),
+            };
+            worker
+                .send(&request)
+                .await
+                .map_err(|error| error.to_string())?;
+            while !matches!(worker.next().await, Event::Ended { .. } | Event::Died(_)) {}
+        }
+        self.worker = Some(worker);
+        Ok(())
+    }
+
+    async fn kill_worker(&mut self) {
+        self.running = false;
+        if let Some(mut worker) = self.worker.take() {
+            worker.kill().await;
+        }
+    }
+
+    async fn run_compiled(&mut self, cell: Runnable, outputs: &Outputs) -> Result<(), Failure> {
+        let Some(worker) = &mut self.worker else {
+            return Err(failure::tool("the worker is not there"));
+        };
+        let request = Request::Run {
+            library: cell.library.to_string_lossy().into_owned(),
+            entry: cell.entry.clone(),
+            drop_variables: cell.outdated.keys().cloned().collect(),
+        };
+        self.running = true;
+        // If the worker is gone, the next event says so.
+        let _ = worker.send(&request).await;
+        loop {
+            match worker.next().await {
+                Event::Printed(name, text) => {
+                    print(outputs, name, text);
+                    // Lets the publisher keep pace with a cell that prints without end.
+                    tokio::task::yield_now().await;
+                }
+                Event::Output(Sent::ThreadPanic(panic)) => {
+                    let text = failure::thread_panic(&panic, &self.notebook.sources);
+                    print(outputs, StreamName::Stderr, text);
+                    worker.taken().await;
+                }
+                Event::Output(output) => {
+                    send(outputs, output);
+                    worker.taken().await;
+                }
+                Event::Ended { ending, variables } => {
+                    self.running = false;
+                    return self.finish(cell, ending, &variables);
+                }
+                Event::Died(status) => {
+                    self.kill_worker().await;
+                    let lost = self.notebook.lost_all("it was lost when the worker died");
+                    return Err(failure::died(status, &lost));
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, cell: Runnable, ending: Ending, alive: &[String]) -> Result<(), Failure> {
+        if let Ending::NotLoaded(reason) = ending {
+            return Err(failure::tool(&format!(
+                "the compiled cell could not be loaded: {reason}"
+            )));
+        }
+        self.notebook.ran(cell, matches!(ending, Ending::Ok), alive);
+        let sources = &self.notebook.sources;
+        match ending {
+            Ending::Failed { chain, place } => Err(failure::error(&chain, &place, sources)),
+            Ending::Panicked(panic) => Err(failure::panic(&panic, sources)),
+            Ending::Ok | Ending::NotLoaded(_) => Ok(()),
+        }
+    }
+}
+
+async fn find_tools() -> Result<Tools, String> {
+    let prelude = tokio::task::spawn_blocking(Prelude::find)
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    let folder = tempfile::Builder::new()
+        .prefix("carrel-kernel-")
+        .tempdir()
+        .map_err(|error| format!("cannot make a folder for compiled cells: {error}"))?;
+    let toolchain = Toolchain::new(prelude, folder.path().to_owned())?;
+    Ok(Tools {
+        toolchain,
+        _folder: folder,
+    })
+}
+
+/// Parses on a thread of its own: with a large stack, and because proc-macro2 keeps every text that it parsed for
+/// as long as its thread lives.
+fn parse_apart(title: &str, code: &str) -> Result<Parsed, Failure> {
+    let code = code.to_owned();
+    let parsed = std::thread::Builder::new()
+        .name("parse".to_owned())
+        .stack_size(PARSER_STACK)
+        .spawn(move || parse(&code))
+        .map(std::thread::JoinHandle::join);
+    match parsed {
+        Ok(Ok(parsed)) => parsed.map_err(|reason| failure::syntax_error(title, &reason)),
+        _ => Err(failure::tool("the parser's thread ended")),
+    }
+}
+
+fn print(outputs: &Outputs, name: StreamName, text: String) {
+    // The asker of an expression does not read what it prints.
+    let _ = outputs.send(Output::Stream { name, text });
+}
+
+fn send(outputs: &Outputs, output: Sent) {
+    let output = match output {
+        Sent::Display(bundle) => Output::Display {
+            bundle: mime_bundle(bundle),
+            display_id: None,
+            update: false,
+        },
+        Sent::Result(bundle) => Output::Result {
+            bundle: mime_bundle(bundle),
+        },
+        Sent::ClearOutput { wait } => Output::ClearOutput { wait },
+        Sent::ThreadPanic(_) => return,
+    };
+    let _ = outputs.send(output);
+}
+
+/// JSON goes into the message as JSON, everything else as text.
+fn mime_bundle(data: Vec<(String, String)>) -> MimeBundle {
+    let value = |mime: &str, data: String| {
+        let json = mime == "application/json" || mime.ends_with("+json");
+        match json.then(|| serde_json::from_str(&data)) {
+            Some(Ok(value)) => value,
+            _ => Value::String(data),
+        }
+    };
+    MimeBundle {
+        data: data
+            .into_iter()
+            .map(|(mime, data)| {
+                let value = value(&mime, data);
+                (mime, value)
+            })
+            .collect(),
+        metadata: Map::new(),
+    }
+}

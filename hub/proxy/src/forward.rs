@@ -1,7 +1,8 @@
 //! What changes in a request and in an answer on their way through: hop-by-hop and forwarding headers. Pure.
 
 use http::header::{
-    CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, EXPECT, Entry, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Uri, Version, request, response};
 
@@ -11,6 +12,21 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What goes whether the Connection field lists it or not (RFC 9110 7.6.1; the last two are of RFC 9110 11.7).
+static HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+];
+/// Options of nearly every message, which name no field or a known one.
+const COMMON_OPTIONS: [&str; 4] = ["keep-alive", "close", "upgrade", "Upgrade"];
 
 /// The protocol that a request asks to change to, or that an answer changes to (RFC 9110 7.8).
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -58,28 +74,18 @@ pub(crate) fn rewrite_answer(head: &mut response::Parts, upgrade: Option<HeaderV
 
 /// "Intermediaries MUST parse a received Connection header field before a message is forwarded and, for each
 /// connection-option in this field, remove any header or trailer field(s) from the message with the same name as
-/// the connection-option, and then remove the Connection header field itself" (RFC 9110 7.6.1); the names after
-/// it are those that the section wants removed even when the field does not list them.
+/// the connection-option, and then remove the Connection header field itself" (RFC 9110 7.6.1). A client cannot
+/// have the host removed, by which targets choose whom to trust.
 fn strip_connection_headers(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let listed: Vec<HeaderName> = connection_options(headers)
-            .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
-            .filter(|name| name != HOST)
-            .collect();
-        for name in listed {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
-    for name in [TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in [
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "proxy-authorization",
-    ] {
+    let listed = connection_options(headers).filter(|option| !COMMON_OPTIONS.contains(option));
+    let listed = listed
+        .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
+        .filter(|name| name != HOST);
+    let known = headers
+        .keys()
+        .filter(|name| HOP_BY_HOP.contains(name))
+        .cloned();
+    for name in listed.chain(known).collect::<Vec<_>>() {
         headers.remove(name);
     }
 }
@@ -116,19 +122,19 @@ fn add_forwarded(headers: &mut HeaderMap, peer: &Peer) {
 
 /// Appends to a list field, in one line: not every server joins several.
 fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    let earlier: Vec<&[u8]> = headers
-        .get_all(&name)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let joined = match earlier.is_empty() {
-        true => Some(value),
-        false => {
-            HeaderValue::from_bytes(&[&earlier.join(&b','), value.as_bytes()].join(&b',')).ok()
+    match headers.entry(name) {
+        Entry::Vacant(entry) => drop(entry.insert(value)),
+        Entry::Occupied(mut entry) => {
+            let all: Vec<&[u8]> = entry
+                .iter()
+                .chain([&value])
+                .map(HeaderValue::as_bytes)
+                .collect();
+            // Each part is a value already, so the whole is one.
+            if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b',')) {
+                entry.insert(joined);
+            }
         }
-    };
-    if let Some(joined) = joined {
-        headers.insert(name, joined);
     }
 }
 

@@ -85,7 +85,8 @@ impl Pool {
 
     /// Keeps a connection for the next request, unless it is closed or still busy.
     pub(crate) fn put(&self, mut connection: Box<Connection>) {
-        if !connection.is_idle() {
+        // Mostly it became ready when its answer ended; whether it is closed is seen when it is taken.
+        if !connection.sender.is_ready() && !connection.is_idle() {
             return;
         }
         let mut idle = lock(&self.idle);

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod memory;
 mod middleware;
 pub mod oauth;
 pub mod pages;

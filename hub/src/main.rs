@@ -50,6 +50,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_logging();
+    carrel_hub::memory::return_large_blocks();
     let mut config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(errors) => {

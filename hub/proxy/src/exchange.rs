@@ -32,13 +32,12 @@ pub(crate) async fn send(
 ) -> Result<(Response<Incoming>, Option<Box<Connection>>), Failed> {
     let mut answer = pin!(unconstrained(connection.sender.try_send_request(request)));
     let mut connection = Some(connection);
+    let mut sent = false;
     let answer = poll_fn(|cx| {
-        drive(&mut connection, cx);
-        // Only the connection, just polled, makes the answer: to be woken by it would poll the task once more for
-        // nothing.
-        answer
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
+        let look_first = std::mem::replace(&mut sent, true);
+        drive_until(&mut connection, look_first, cx, || {
+            answer.as_mut().poll(&mut idle_context())
+        })
     });
     match answer.await {
         Ok(response) => Ok((response, connection)),
@@ -49,7 +48,29 @@ pub(crate) async fn send(
     }
 }
 
-/// Lets the connection work; drops it when it has come to its end, so that nobody waits for it.
+/// Lets the connection work until `poll` has something.
+///
+/// All wake-ups but those of the socket come from the connection itself, which is polled here and nowhere else:
+/// whoever waits for it needs none. The connection in turn is woken when what it made is taken. To be spared
+/// that, it is polled without a waker first (`look_first`), and with one only if there is nothing to take.
+fn drive_until<T>(
+    connection: &mut Option<Box<Connection>>,
+    look_first: bool,
+    cx: &mut Context<'_>,
+    mut poll: impl FnMut() -> Poll<T>,
+) -> Poll<T> {
+    if look_first {
+        drive(connection, &mut idle_context());
+        let found = poll();
+        if found.is_ready() {
+            return found;
+        }
+    }
+    drive(connection, cx);
+    poll()
+}
+
+/// Drops a connection that has come to its end, so that nobody waits for it.
 fn drive(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>) {
     if connection
         .as_mut()
@@ -57,6 +78,10 @@ fn drive(connection: &mut Option<Box<Connection>>, cx: &mut Context<'_>) {
     {
         *connection = None;
     }
+}
+
+fn idle_context() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// The body of an answer. It drives its connection while it is read and gives it back to the pool at its end;
@@ -87,6 +112,26 @@ impl AnswerBody {
         }
     }
 
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self {
+            incoming,
+            connection,
+            ..
+        } = self;
+        if connection.is_none() {
+            // A task of its own drives the connection, or it has ended and left its last bytes here.
+            return Pin::new(incoming).poll_frame(cx);
+        }
+        let mut poll = || Pin::new(&mut *incoming).poll_frame(&mut idle_context());
+        match poll() {
+            Poll::Pending => drive_until(connection, true, cx, poll),
+            frame => frame,
+        }
+    }
+
     fn release(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.route.pool.put(connection);
@@ -105,11 +150,7 @@ impl Body for AnswerBody {
         if let Some(error) = self.error.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if frame.is_pending() {
-            drive(&mut self.connection, cx);
-            frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        }
+        let frame = self.poll_incoming(cx);
         if let Poll::Ready(Some(Err(error))) = frame {
             // At an error the server end drops what it has not written yet: let it write what came before.
             self.error = Some(error);

@@ -97,9 +97,9 @@ CREATE INDEX api_tokens_client ON api_tokens (client_id);
 CREATE INDEX api_tokens_server ON api_tokens (server_id);
 CREATE INDEX api_tokens_session ON api_tokens (session_id);
 
--- Failed logins per address, and per address and user name.
-CREATE TABLE login_failures (
+-- Tries to log in, per address and user name; failed ones also per address.
+CREATE TABLE login_tries (
     key TEXT PRIMARY KEY,
-    failures BIGINT NOT NULL,
-    last_failure BIGINT NOT NULL
+    tries BIGINT NOT NULL,
+    last_try BIGINT NOT NULL
 );

@@ -85,6 +85,11 @@ impl Urls {
         Self { base, hub, api }
     }
 
+    /// Where people go on when nothing else is asked for.
+    pub fn home(&self) -> String {
+        format!("{}home", self.hub)
+    }
+
     /// `<base>user/<escaped>/[<server>/]`: base URL of a server.
     pub fn server(&self, user: &str, server: &str) -> String {
         format!("{}user/{}/", self.base, Self::path(user, server))

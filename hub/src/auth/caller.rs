@@ -85,21 +85,18 @@ impl FromRequestParts<App> for Login {
     }
 }
 
-/// To the login page, and back to what was asked for if that was a page.
+/// To the login page, and back to what was asked for if that was a page; a form is not sent again.
 fn to_login(app: &App, parts: &Parts) -> AppError {
-    let uri = parts
-        .extensions
-        .get::<OriginalUri>()
-        .map_or(&parts.uri, |original| &original.0);
+    let login = format!("{}login", app.urls.hub);
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return AppError::see_other(login);
+    }
+    let original = parts.extensions.get::<OriginalUri>();
+    let uri = original.map_or(&parts.uri, |original| &original.0);
     let asked = uri.path_and_query().map_or("", |path| path.as_str());
-    let next = match parts.method {
-        Method::GET | Method::HEAD => asked,
-        _ => uri.path(),
-    };
-    let query: String = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("next", next)
-        .finish();
-    AppError::see_other(format!("{}login?{query}", app.urls.hub))
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    let query = query.append_pair("next", asked).finish();
+    AppError::see_other(format!("{login}?{query}"))
 }
 
 /// Whoever calls the API.

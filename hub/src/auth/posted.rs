@@ -1,5 +1,7 @@
 //! Forms that a browser sends: bounded, parsed, and checked against other sites before anybody reads a field.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use futures_util::StreamExt as _;
@@ -14,6 +16,9 @@ use crate::error::AppError;
 pub const MAX_FORM: usize = 64 * 1024;
 /// How much more is read and dropped, so that the sender reads the answer instead of a reset connection.
 const MAX_DROPPED: usize = 4 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const LONGEST_READ: Duration = Duration::from_secs(30);
 
 /// What a person reads above a form that was stale.
 pub const STALE: &str = "This form was too old, or came from another window after a new login. Nothing was done: \
@@ -96,6 +101,16 @@ pub async fn parse(body: Body) -> Result<Fields, AppError> {
 
 /// Reads a body of at most `limit` bytes.
 pub async fn read(body: Body, limit: usize) -> Result<Vec<u8>, AppError> {
+    let reading = tokio::time::timeout(LONGEST_READ, read_all(body, limit)).await;
+    reading.unwrap_or_else(|_| {
+        Err(AppError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The request came too slowly.",
+        ))
+    })
+}
+
+async fn read_all(body: Body, limit: usize) -> Result<Vec<u8>, AppError> {
     let mut bytes = Vec::new();
     let mut dropped = 0;
     let mut frames = body.into_data_stream();

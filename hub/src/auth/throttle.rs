@@ -6,41 +6,47 @@ use std::net::IpAddr;
 use super::secret;
 use crate::db::{self, Db};
 
-/// Failures that cost nothing: of one name from one address, and of one address with any names.
+/// Tries that cost nothing: of one name from one address, and failed ones of one address with any names.
 const FREE_PER_NAME: i64 = 5;
 const FREE_PER_ADDRESS: i64 = 30;
-const LONGEST_WAIT_MS: i64 = 60_000;
+/// Afterwards there is one try in this time.
+const PAUSE_MS: i64 = 10_000;
 
-/// Seconds to wait before the next try; `None` where it may be made now.
-pub async fn wait(db: &Db, address: IpAddr, name: &str) -> db::Result<Option<u64>> {
-    let mut longest = 0;
-    for (key, free) in keys(address, name) {
-        let (failures, last) = db.login_failures(&key).await?;
-        if failures >= free {
-            let wait = LONGEST_WAIT_MS.min(1000 << (failures - free).min(10));
-            longest = longest.max(last + wait - db::now());
-        }
+/// Counts a try before its password is looked at, so that many at once count as well. Refused tries return the
+/// seconds to wait.
+pub async fn admit(db: &Db, address: IpAddr, name: &str) -> db::Result<Option<u64>> {
+    let (failures, last) = db.login_tries(&address_key(address)).await?;
+    if failures >= FREE_PER_ADDRESS && last + PAUSE_MS > db::now() {
+        return Ok(Some(seconds_until(last + PAUSE_MS)));
     }
-    Ok((longest > 0).then(|| longest.cast_unsigned().div_ceil(1000)))
+    let key = name_key(address, name);
+    if db.count_login_try(&key, FREE_PER_NAME, PAUSE_MS).await? {
+        return Ok(None);
+    }
+    let (_, last) = db.login_tries(&key).await?;
+    Ok(Some(seconds_until(last + PAUSE_MS)))
 }
 
-pub async fn failed(db: &Db, address: IpAddr, name: &str) -> db::Result<()> {
-    for (key, _) in keys(address, name) {
-        db.login_failed(&key).await?;
-    }
+pub async fn failed(db: &Db, address: IpAddr) -> db::Result<()> {
+    db.count_login_try(&address_key(address), FREE_PER_ADDRESS, 0)
+        .await?;
     Ok(())
 }
 
 /// A right password clears its own count; that of the address stays, because a guesser may own an account too.
 pub async fn succeeded(db: &Db, address: IpAddr, name: &str) -> db::Result<()> {
-    let [(key, _), _] = keys(address, name);
-    db.login_succeeded(&key).await
+    db.forget_login_tries(&name_key(address, name)).await
 }
 
-fn keys(address: IpAddr, name: &str) -> [(String, i64); 2] {
-    // Hashed, so that a name of any length is a short key.
-    [
-        (secret::hash(&format!("{address} {name}")), FREE_PER_NAME),
-        (format!("address {address}"), FREE_PER_ADDRESS),
-    ]
+fn address_key(address: IpAddr) -> String {
+    format!("address {address}")
+}
+
+/// Hashed, so that a name of any length is a short key.
+fn name_key(address: IpAddr, name: &str) -> String {
+    secret::hash(&format!("{address} {name}"))
+}
+
+fn seconds_until(time: i64) -> u64 {
+    (time - db::now()).max(1).cast_unsigned().div_ceil(1000)
 }

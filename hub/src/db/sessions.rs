@@ -54,7 +54,7 @@ impl Db {
         Ok(())
     }
 
-    /// Removes what time has ended: sessions, codes, tokens and old login failures.
+    /// Removes what time has ended: sessions, codes, tokens and old tries to log in.
     pub async fn purge_expired(&self) -> Result<()> {
         let now = now();
         for statement in [
@@ -64,6 +64,6 @@ impl Db {
         ] {
             sqlx::query(statement).bind(now).execute(&self.pool).await?;
         }
-        self.forget_old_failures().await
+        self.forget_old_login_tries().await
     }
 }

@@ -63,5 +63,5 @@ pub async fn after_login(app: &App, user: &User) -> Result<String, AppError> {
     if hub.redirect_to_server && running {
         return Ok(app.urls.server(&user.name, ""));
     }
-    Ok(format!("{}home", app.urls.hub))
+    Ok(app.urls.home())
 }

@@ -29,9 +29,7 @@ pub async fn form(
 ) -> Result<Response, AppError> {
     let next = next_path(query.as_deref(), &headers);
     if Login::find(&app, &headers).await?.is_some() {
-        return Ok(see_other(
-            &next.unwrap_or_else(|| format!("{}home", app.urls.hub)),
-        ));
+        return Ok(see_other(&next.unwrap_or_else(|| app.urls.home())));
     }
     let form = Form {
         next: next.unwrap_or_default(),
@@ -64,6 +62,10 @@ pub async fn log_in(
     };
     let fields = match posted {
         Ok(fields) => fields,
+        // A tab that was left open: meanwhile another one logged in.
+        Err(_) if Login::find(&app, &headers).await?.is_some() => {
+            return Ok(see_other(&next.unwrap_or_else(|| app.urls.home())));
+        }
         Err(stale) => {
             return again(
                 StatusCode::FORBIDDEN,
@@ -126,7 +128,7 @@ async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, A
             ));
         }
     };
-    if let Some(seconds) = throttle::wait(&app.db, client.address, &name).await? {
+    if let Some(seconds) = throttle::admit(&app.db, client.address, &name).await? {
         warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login: too many tries");
         let message = format!("Too many failed logins. Try again in {seconds} seconds.");
         return Ok(Checked::Refused(StatusCode::TOO_MANY_REQUESTS, message));
@@ -145,7 +147,7 @@ async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, A
         None
     };
     let Some(user) = user else {
-        throttle::failed(&app.db, client.address, &name).await?;
+        throttle::failed(&app.db, client.address).await?;
         warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login");
         return Ok(Checked::Refused(
             StatusCode::FORBIDDEN,

@@ -83,7 +83,7 @@ async fn check(
     if user.password_is_empty {
         return Ok(Ok(()));
     }
-    if let Some(seconds) = throttle::wait(&app.db, client.address, &user.name).await? {
+    if let Some(seconds) = throttle::admit(&app.db, client.address, &user.name).await? {
         return refuse(
             StatusCode::TOO_MANY_REQUESTS,
             format!("Too many tries. Try again in {seconds} seconds."),
@@ -95,13 +95,14 @@ async fn check(
         .take(MAX_PASSWORD)
         .collect();
     if !password::verify(old, app.db.password_hash(&user.name).await?).await? {
-        throttle::failed(&app.db, client.address, &user.name).await?;
+        throttle::failed(&app.db, client.address).await?;
         warn!(user.name = %user.name, client.address = %client.address, "Failed change of password");
         return refuse(
             StatusCode::FORBIDDEN,
             "The present password is wrong.".to_owned(),
         );
     }
+    throttle::succeeded(&app.db, client.address, &user.name).await?;
     Ok(Ok(()))
 }
 

@@ -50,8 +50,7 @@ pub async fn form(
                 .server
                 .as_ref()
                 .and_then(|server| server.failure.as_deref());
-            let error = failure
-                .map(|failure| format!("The last start failed: {}", split_failure(failure).0));
+            let error = failure.map(|failure| format!("Last time: {}", split_failure(failure).0));
             let fields = fields(&app, &owned.options());
             Ok(show(
                 &app,
@@ -203,7 +202,7 @@ pub async fn stop(
         let permit = login.permit("delete:servers", owned.target())?;
         servers::stop(&app, permit, server, Duration::from_secs(5)).await?;
     }
-    Ok(see_other(&format!("{}home", app.urls.hub)))
+    Ok(see_other(&app.urls.home()))
 }
 
 /// `EventSource` sends no header, so the token rides in the query (as in JupyterHub's own pages).

@@ -2,7 +2,7 @@
 
 use axum::extract::{OriginalUri, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -195,10 +195,5 @@ fn is_api(app: &App, path: &str, headers: &HeaderMap) -> bool {
 /// 424 makes JupyterLab say that its server does not run (`_fail_api_request` of JupyterHub).
 fn not_running_json() -> Response {
     let body = json!({ "status": 424, "message": "The server is not running. Start it on the Hub's home page." });
-    let mut response = (StatusCode::FAILED_DEPENDENCY, axum::Json(body)).into_response();
-    response.headers_mut().insert(
-        "x-jupyterhub-version",
-        HeaderValue::from_static(crate::app::JUPYTERHUB_VERSION),
-    );
-    response
+    (StatusCode::FAILED_DEPENDENCY, axum::Json(body)).into_response()
 }

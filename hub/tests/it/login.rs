@@ -2,7 +2,9 @@
 
 use sqlx::Row as _;
 
-use crate::harness::{Reply, TestHub};
+use reqwest::Method;
+
+use crate::harness::{Behaviour, FakeSpawner, Reply, TestHub};
 
 #[tokio::test]
 async fn the_empty_password_lets_the_first_administrator_in() {
@@ -221,6 +223,79 @@ async fn guessing_is_slowed_down_for_who_guesses() {
         .login("someone-else", "guess")
         .await
         .expect(403);
+}
+
+#[tokio::test]
+async fn guesses_that_come_all_at_once_are_counted_too() {
+    let hub = TestHub::start().await;
+    let browser = hub.browser();
+    let xsrf = browser.get("/hub/login").await.hidden("_xsrf");
+    let fields = [
+        ("username", "admin"),
+        ("password", "guess"),
+        ("_xsrf", xsrf.as_str()),
+    ];
+    let guesses = (0..20).map(|_| browser.post("/hub/login", &fields));
+    let replies = futures_util::future::join_all(guesses).await;
+    let looked_at = replies.iter().filter(|reply| reply.status == 403).count();
+    assert_eq!(looked_at, 5);
+    assert!(
+        replies
+            .iter()
+            .all(|reply| reply.status == 403 || reply.status == 429)
+    );
+}
+
+#[tokio::test]
+async fn a_login_tab_that_was_left_open_goes_home() {
+    let hub = TestHub::start().await;
+    let browser = hub.browser();
+    let old = browser.get("/hub/login").await.hidden("_xsrf");
+    browser.login("admin", "").await.expect(303);
+    let fields = [
+        ("username", "admin"),
+        ("password", ""),
+        ("_xsrf", old.as_str()),
+    ];
+    assert_eq!(
+        browser
+            .post("/hub/login", &fields)
+            .await
+            .expect(303)
+            .location(),
+        "/hub/home"
+    );
+}
+
+#[tokio::test]
+async fn cookies_are_secure_behind_a_trusted_https_proxy_only() {
+    let spawner = FakeSpawner::new(Behaviour::Answers);
+    let loopback = [127, 0, 0, 1].into();
+    let hub = TestHub::configured(spawner.clone(), |config| {
+        config.jupyter_hub.trusted_downstream_ips = vec![loopback];
+    })
+    .await;
+    let distrustful = TestHub::configured(spawner, |_| {}).await;
+    for (hub, secure) in [(&hub, true), (&distrustful, false)] {
+        let request = hub
+            .browser()
+            .request(Method::GET, "/hub/login")
+            .header("x-forwarded-proto", "https");
+        let reply = Reply::of(request).await.expect(200);
+        assert_eq!(
+            reply
+                .set_cookie("jupyterhub-hub-form")
+                .ends_with("; Secure"),
+            secure
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_form_sent_after_the_login_ended_leads_to_the_login_page() {
+    let hub = TestHub::start().await;
+    let reply = hub.browser().post("/hub/stop/admin", &[]).await.expect(302);
+    assert_eq!(reply.location(), "/hub/login");
 }
 
 #[tokio::test]

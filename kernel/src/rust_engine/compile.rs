@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -43,6 +44,8 @@ pub struct Compiled {
 pub enum CompileError {
     /// The cell is at fault.
     Diagnostics(Vec<Diagnostic>),
+    /// The compiler crashed.
+    Crash(String),
     /// The compiler or the linker could not do its work.
     Tool(String),
 }
@@ -103,8 +106,13 @@ impl Toolchain {
             .into_iter()
             .filter(Diagnostic::is_error)
             .collect();
+        let status = output.status;
+        if let (true, Some(signal)) = (errors.is_empty(), status.signal()) {
+            return Err(CompileError::Crash(format!(
+                "the compiler was ended by signal {signal}, as by code that is nested too deeply for it"
+            )));
+        }
         if errors.is_empty() {
-            let status = output.status;
             return Err(CompileError::Tool(format!(
                 "the compiler failed ({status}): {rest}"
             )));

@@ -64,6 +64,11 @@ impl Diagnostic {
         self.level.starts_with("error")
     }
 
+    /// Notes such as "`#[warn(..)]` on by default": cells have no say in that.
+    fn is_about_lint_level(&self) -> bool {
+        self.message.contains("on by default") || self.message.contains("on the command line")
+    }
+
     pub fn code(&self) -> &str {
         self.code.as_ref().map_or("", |code| &code.code)
     }
@@ -140,7 +145,8 @@ impl CellSource {
             group = group.element(snippet);
         }
         let mut groups = Vec::new();
-        for child in &diagnostic.children {
+        let children = diagnostic.children.iter();
+        for child in children.filter(|child| !child.is_about_lint_level()) {
             if let Some(patches) = self.patches(child) {
                 let title = level(&child.level).secondary_title(child.message.as_str());
                 groups.push(Group::with_title(title).element(patches));

@@ -81,6 +81,21 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     source
 }
 
+/// The source for a cell whose parts are not known, to have the compiler tell what is wrong with it.
+pub fn unparsed(code: &str, balanced: bool) -> Source {
+    let mut source = Source::default();
+    // Around brackets that are not in order, ours would be taken for theirs.
+    if balanced {
+        source.line("fn cell() {");
+    }
+    source.piece(code, 0..code.len());
+    if balanced {
+        source.line("");
+        source.line("}");
+    }
+    source
+}
+
 fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
     for range in &parsed.statements {
         source.piece(code, range.clone());

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::compile::{CompileError, Compiled, Job, Toolchain};
 use super::diagnostics::{CellSource, Diagnostic};
 use super::failure;
-use super::generate::{Surroundings, Variable, generate};
-use super::parse::Parsed;
+use super::generate::{Surroundings, Variable, generate, unparsed};
+use super::parse::{Parsed, SyntaxError};
 use super::repair::repair;
 use super::source::Mark;
 use super::types::{kept_types, mentions};
@@ -82,6 +82,9 @@ impl Notebook {
                     return Ok(runnable);
                 }
                 Err(CompileError::Tool(reason)) => return Err(failure::tool(&reason)),
+                Err(CompileError::Crash(reason)) => {
+                    return Err(failure::syntax_error(title, &reason));
+                }
                 Err(CompileError::Diagnostics(diagnostics)) => diagnostics,
             };
             let repairs = repair(&diagnostics, &cell);
@@ -93,6 +96,37 @@ impl Notebook {
         Err(failure::tool(
             "the cell does not compile with any way to keep its variables",
         ))
+    }
+
+    /// The compiler's words on a cell that the parser refused.
+    pub async fn explain(
+        &mut self,
+        toolchain: &Toolchain,
+        title: &str,
+        code: &str,
+        error: &SyntaxError,
+    ) -> Failure {
+        self.compiled += 1;
+        let name = format!("cell_{}", self.compiled);
+        let cell = CellSource {
+            title: title.to_owned(),
+            file: format!("{name}.rs"),
+            code: code.to_owned(),
+            source: unparsed(code, error.balanced),
+        };
+        let job = Job {
+            name: &name,
+            source: cell.source.text(),
+            crates: &[],
+            has_items: false,
+            has_bindings: false,
+        };
+        match toolchain.compile(&job).await {
+            Err(CompileError::Diagnostics(diagnostics)) => {
+                failure::compile_error(&cell, &diagnostics, |_| None)
+            }
+            _ => failure::syntax_error(title, &error.message),
+        }
     }
 
     /// Takes note of what a cell that was loaded did; `alive` are the variables that the worker holds now.

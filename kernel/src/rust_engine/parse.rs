@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{LexError, TokenStream, TokenTree};
 use syn::parse::Parser;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
@@ -39,17 +39,35 @@ pub struct Binding {
     pub mutable: bool,
 }
 
-/// Parses a cell. The error is only for what the compiler accepts and this parser does not.
-pub fn parse(code: &str) -> Result<Parsed, String> {
-    let describe = |error: &dyn std::fmt::Display, span: proc_macro2::Span| {
-        format!("{error} (line {})", span.start().line)
-    };
-    let tokens: TokenStream = code
-        .parse()
-        .map_err(|error: proc_macro2::LexError| describe(&error, error.span()))?;
+/// What this parser says of a cell that is no Rust. The compiler says it better and is asked.
+#[derive(Debug)]
+pub struct SyntaxError {
+    pub message: String,
+    /// Brackets and quotes are in order.
+    pub balanced: bool,
+}
+
+/// Nesting beyond this is no program, and parsers recurse on it.
+const MOST_NESTED: usize = 1000;
+
+/// Parses a cell.
+pub fn parse(code: &str) -> Result<Parsed, SyntaxError> {
+    if nesting(code) > MOST_NESTED {
+        return Err(SyntaxError {
+            message: format!("the code is nested more than {MOST_NESTED} levels deep"),
+            balanced: true,
+        });
+    }
+    let tokens: TokenStream = code.parse().map_err(|error: LexError| SyntaxError {
+        message: format!("{error} in line {}", error.span().start().line),
+        balanced: false,
+    })?;
     let statements = syn::Block::parse_within
         .parse2(tokens)
-        .map_err(|error| describe(&error, error.span()))?;
+        .map_err(|error| SyntaxError {
+            message: format!("{error} in line {}", error.span().start().line),
+            balanced: true,
+        })?;
     let mut parsed = Parsed::default();
     let last = statements.len().saturating_sub(1);
     for (index, statement) in statements.into_iter().enumerate() {
@@ -95,6 +113,25 @@ impl Parsed {
             self.bindings.push(binding);
         }
     }
+}
+
+/// How deep brackets and prefix operators nest at most; text in strings counts too.
+fn nesting(code: &str) -> usize {
+    let (mut deepest, mut depth, mut prefixes) = (0, 0usize, 0);
+    for byte in code.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        prefixes = match byte {
+            b'!' | b'-' | b'*' | b'&' => prefixes + 1,
+            b' ' | b'\n' => prefixes,
+            _ => 0,
+        };
+        deepest = deepest.max(depth + prefixes);
+    }
+    deepest
 }
 
 fn has_value(statement: &Stmt) -> bool {

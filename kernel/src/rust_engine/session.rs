@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::compile::Toolchain;
 use super::failure;
 use super::notebook::{Notebook, Runnable};
-use super::parse::{Parsed, parse};
+use super::parse::{Parsed, SyntaxError, parse};
 use super::prelude::Prelude;
 use super::worker::{Event, Worker};
 use crate::engine::{Failure, MimeBundle, Output, StreamName};
@@ -50,14 +50,21 @@ impl Session {
     /// Runs a cell to its end.
     pub async fn run(&mut self, title: &str, code: &str, outputs: &Outputs) -> Result<(), Failure> {
         self.start().await?;
-        let parsed = parse_apart(title, code)?;
+        let parsed = parse_apart(code)?;
         let Some(tools) = &self.tools else {
             return Err(failure::tool("the compiler is not there"));
         };
-        let cell = self
-            .notebook
-            .compile(&tools.toolchain, title, code, &parsed)
-            .await?;
+        let toolchain = &tools.toolchain;
+        let cell = match parsed {
+            Ok(parsed) => {
+                self.notebook
+                    .compile(toolchain, title, code, &parsed)
+                    .await?
+            }
+            Err(error) => {
+                return Err(self.notebook.explain(toolchain, title, code, &error).await);
+            }
+        };
         for warning in &cell.warnings {
             print(outputs, StreamName::Stderr, format!("{warning}\n"));
         }
@@ -210,7 +217,7 @@ async fn find_tools() -> Result<Tools, String> {
 
 /// Parses on a thread of its own: with a large stack, and because proc-macro2 keeps every text that it parsed for
 /// as long as its thread lives.
-fn parse_apart(title: &str, code: &str) -> Result<Parsed, Failure> {
+fn parse_apart(code: &str) -> Result<Result<Parsed, SyntaxError>, Failure> {
     let code = code.to_owned();
     let parsed = std::thread::Builder::new()
         .name("parse".to_owned())
@@ -218,7 +225,7 @@ fn parse_apart(title: &str, code: &str) -> Result<Parsed, Failure> {
         .spawn(move || parse(&code))
         .map(std::thread::JoinHandle::join);
     match parsed {
-        Ok(Ok(parsed)) => parsed.map_err(|reason| failure::syntax_error(title, &reason)),
+        Ok(Ok(parsed)) => Ok(parsed),
         _ => Err(failure::tool("the parser's thread ended")),
     }
 }

@@ -1,133 +1,6 @@
-//! Real cells, compiled and run. Needs the prepared crates in `$CARREL_PRELUDE_DIR`; `make test` sets it.
+//! Variables and values of real cells.
 
-use std::time::Duration;
-
-use carrel_kernel::engine::{Cell, Engine, Failure, Outcome, Output, StreamName};
-use carrel_kernel::rust_engine::RustEngine;
-use tokio::sync::mpsc;
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A notebook with verbs.
-pub struct Notebook {
-    pub engine: RustEngine,
-    number: u32,
-}
-
-/// What a cell gave.
-#[derive(Debug)]
-pub struct Ran {
-    pub failure: Option<Failure>,
-    pub outputs: Vec<Output>,
-}
-
-impl Notebook {
-    pub fn open() -> Self {
-        assert!(
-            std::env::var_os("CARREL_PRELUDE_DIR").is_some(),
-            "$CARREL_PRELUDE_DIR is not set; `make test` prepares the crates for cells and sets it, or run \
-             `cargo build --release -p carrel-kernel -p carrel-worker` and \
-             `target/release/carrel-kernel prepare --from target/release --to target/prelude`"
-        );
-        Self {
-            engine: RustEngine::default(),
-            number: 0,
-        }
-    }
-
-    pub async fn run(&mut self, code: &str) -> Ran {
-        self.number += 1;
-        let cell = Cell {
-            number: self.number,
-            code: code.to_owned(),
-            allow_stdin: false,
-        };
-        let (sender, mut received) = mpsc::unbounded_channel();
-        let outcome = tokio::time::timeout(LIMIT, self.engine.execute(&cell, sender)).await;
-        let mut outputs = Vec::new();
-        while let Ok(output) = received.try_recv() {
-            outputs.push(output);
-        }
-        let failure = match outcome.unwrap_or_else(|_| panic!("the cell did not end: {code}")) {
-            Outcome::Ok => None,
-            Outcome::Failed(failure) => Some(failure),
-        };
-        Ran { failure, outputs }
-    }
-
-    /// Runs a cell that must succeed.
-    pub async fn ok(&mut self, code: &str) -> Ran {
-        let ran = self.run(code).await;
-        if let Some(failure) = &ran.failure {
-            panic!(
-                "{code}\nfailed: {}\n{}",
-                failure.evalue,
-                failure.traceback.join("\n")
-            );
-        }
-        ran
-    }
-
-    /// Runs an expression that must succeed; gives its value as text.
-    pub async fn value(&mut self, code: &str) -> String {
-        self.ok(code).await.value(code)
-    }
-
-    /// Runs a cell that must fail as `ename`.
-    pub async fn fails(&mut self, ename: &str, code: &str) -> Failure {
-        let ran = self.run(code).await;
-        let failure = ran
-            .failure
-            .unwrap_or_else(|| panic!("{code}\nran, with {:?}", ran.outputs));
-        assert_eq!(
-            failure.ename,
-            ename,
-            "{}\n{}",
-            failure.evalue,
-            failure.traceback.join("\n")
-        );
-        failure
-    }
-}
-
-impl Ran {
-    pub fn value(&self, code: &str) -> String {
-        self.data("text/plain")
-            .unwrap_or_else(|| panic!("{code}\nshowed no value: {:?}", self.outputs))
-    }
-
-    /// The result in one representation.
-    pub fn data(&self, mime: &str) -> Option<String> {
-        self.outputs.iter().find_map(|output| match output {
-            Output::Result { bundle } => bundle.data.get(mime)?.as_str().map(str::to_owned),
-            _ => None,
-        })
-    }
-
-    pub fn printed(&self, stream: StreamName) -> String {
-        let texts = self.outputs.iter().filter_map(|output| match output {
-            Output::Stream { name, text } if *name == stream => Some(text.as_str()),
-            _ => None,
-        });
-        texts.collect()
-    }
-
-    pub fn stdout(&self) -> String {
-        self.printed(StreamName::Stdout)
-    }
-}
-
-/// Text without ANSI colours.
-pub fn plain(failure: &Failure) -> String {
-    let text = failure.traceback.join("\n");
-    let mut plain = String::new();
-    let mut rest = text.as_str();
-    while let Some((before, after)) = rest.split_once("\u{1b}[") {
-        plain.push_str(before);
-        rest = after.split_once('m').map_or("", |(_, rest)| rest);
-    }
-    plain + rest
-}
+use crate::notebook::{Notebook, plain};
 
 #[tokio::test]
 async fn the_hello_world_needs_no_use() {
@@ -173,4 +46,91 @@ async fn variables_live_on_and_change() {
         "{}",
         plain(&failure)
     );
+}
+
+#[tokio::test]
+async fn a_new_let_shadows_the_old_variable_also_with_another_type() {
+    let mut notebook = Notebook::open();
+    notebook.ok("let x = 1;").await;
+    notebook.ok("let x = format!(\"{x}!\");").await;
+    assert_eq!(notebook.value("x").await, "\"1!\"");
+    notebook.ok("let x = vec![x]; let x = x.len();").await;
+    assert_eq!(notebook.value("x").await, "1");
+}
+
+#[tokio::test]
+async fn a_moved_variable_is_gone_and_the_error_says_so() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("let name = String::from(\"a\"); let other = 1;")
+        .await;
+    notebook.ok("let list = vec![name];").await;
+    let failure = notebook.fails("compile error", "other;\nname.len()").await;
+    assert_eq!(
+        failure.evalue,
+        "cannot find value `name` in this scope (Cell [3]:2:1)"
+    );
+    let text = plain(&failure);
+    assert!(
+        text.contains("there was a variable `name`, but it was moved in Cell [2]"),
+        "{text}"
+    );
+    assert_eq!(notebook.value("(list, other)").await, "([\"a\"], 1)");
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_says_why_and_leaves_the_rest() {
+    let mut notebook = Notebook::open();
+    notebook.ok("let owned = vec![3, 4]; let twice = |x: i32| 2 * x; let sum: i32 = owned.iter().map(|x| twice(*x)).sum();").await;
+    assert_eq!(notebook.value("sum").await, "14");
+    let text = plain(&notebook.fails("compile error", "twice(1)").await);
+    assert!(text.contains("its type has no name"), "{text}");
+    notebook
+        .ok("let first = &owned[0]; println!(\"{first}\");")
+        .await;
+    let text = plain(&notebook.fails("compile error", "first").await);
+    assert!(text.contains("it borrows from another variable"), "{text}");
+    notebook.ok("let a = String::new(); let b = &a; let moved = a.clone(); drop(moved); let maybe: u8; if sum > 100 { maybe = 1; }").await;
+    assert_eq!(notebook.value("(a, owned)").await, "(\"\", [3, 4])");
+    let text = plain(&notebook.fails("compile error", "moved").await);
+    assert!(text.contains("it was moved in Cell [6]"), "{text}");
+}
+
+#[tokio::test]
+async fn types_of_many_kinds_live_on() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("use std::collections::{BTreeMap, HashMap};
+             let map: HashMap<String, Vec<(u8, char)>> = HashMap::from([(\"k\".into(), vec![(1, 'c')])]);
+             let boxed: Box<dyn Fn(i32) -> i32> = Box::new(|x| x + 1);
+             let array = [[0u128; 2]; 3];
+             let shared = std::sync::Arc::new(std::sync::Mutex::new(BTreeMap::<&str, Option<f64>>::new()));
+             let pointer: fn(&str) -> usize = str::len;
+             let range = 1..=3;
+             let text = \"static\";
+             let nothing = ();")
+        .await;
+    assert_eq!(notebook.value("map[\"k\"][0].1").await, "'c'");
+    assert_eq!(
+        notebook
+            .value("boxed(1) + range.clone().sum::<i32>()")
+            .await,
+        "8"
+    );
+    assert_eq!(
+        notebook
+            .value("array.len() as u128 / (array[0][0] + 2)")
+            .await,
+        "1"
+    );
+    notebook
+        .ok("shared.lock().unwrap().insert(text, None);")
+        .await;
+    assert_eq!(
+        notebook
+            .value("shared.lock().unwrap().len() + pointer(text)")
+            .await,
+        "7"
+    );
+    assert_eq!(notebook.ok("nothing").await.data("text/plain"), None);
 }

@@ -1,9 +1,12 @@
-//! The kernel's wire, seen from a frontend. Evaluation is scripted here; real cells are run by the
-//! conformance tests over the installed kernel.
+//! The kernel's wire, seen from a frontend over a scripted engine; and real cells, run by the engine alone.
 #![allow(clippy::unwrap_used)]
 mod cells;
 mod execute;
+mod failures;
 mod frontend;
+mod items;
+mod notebook;
+mod outputs;
 mod requests;
 mod scripted;
 mod wire;

@@ -85,15 +85,13 @@ impl Person {
             reply.status(),
             reply.text().await?
         );
-        let path = format!("/user/{user}/api/status");
+        // A page, not the server's API: only pages go to the Hub and back for the server's cookie.
+        let path = format!("/user/{user}/lab");
         wait_for("the server to answer", Duration::from_secs(90), || async {
-            self.get(&path)
-                .await
-                .ok()
-                .filter(|reply| reply.status() == StatusCode::OK)
+            let reply = self.get(&path).await.ok()?;
+            (reply.status() == StatusCode::OK && reply.url().path() == path).then_some(())
         })
-        .await?;
-        Ok(())
+        .await
     }
 
     /// The page of `path` once it holds `text`.

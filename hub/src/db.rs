@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, SqlSafeStr, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, SqlSafeStr, Transaction};
 
 pub type DbError = sqlx::Error;
 pub type Result<T, E = DbError> = std::result::Result<T, E>;
@@ -37,8 +37,8 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
-    #[error("could not open the database")]
-    Connect(#[from] sqlx::Error),
+    #[error("could not open the database (JupyterHub.db_url, or hub.sqlite in the state folder)")]
+    Connect(#[source] sqlx::Error),
     #[error("could not bring the database to this version's tables")]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
@@ -55,22 +55,14 @@ impl Db {
         if sqlite {
             create_private(url)?;
         }
+        migrate(url, sqlite).await?;
         let pool = AnyPoolOptions::new()
             .max_connections(if sqlite { 3 } else { 10 })
             .acquire_timeout(Duration::from_secs(10))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if sqlite {
-                        sqlx::raw_sql(SQLITE_PRAGMAS)
-                            .execute(&mut *connection)
-                            .await?;
-                    }
-                    Ok(())
-                })
-            })
+            .after_connect(move |connection, _| Box::pin(prepare(connection, sqlite)))
             .connect(url)
-            .await?;
-        migrator().run(&pool).await?;
+            .await
+            .map_err(OpenError::Connect)?;
         Ok(Self { pool, sqlite })
     }
 
@@ -89,6 +81,25 @@ impl Db {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Over a connection of its own: a pool would try for long what fails at once.
+async fn migrate(url: &str, sqlite: bool) -> Result<(), OpenError> {
+    let mut connection = AnyConnection::connect(url)
+        .await
+        .map_err(OpenError::Connect)?;
+    prepare(&mut connection, sqlite)
+        .await
+        .map_err(OpenError::Connect)?;
+    migrator().run(&mut connection).await?;
+    connection.close().await.map_err(OpenError::Connect)
+}
+
+async fn prepare(connection: &mut AnyConnection, sqlite: bool) -> Result<()> {
+    if sqlite {
+        sqlx::raw_sql(SQLITE_PRAGMAS).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// `NORMAL` loses no commit when the Hub is killed, only when the machine loses power. The page cache is small

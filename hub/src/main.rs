@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use carrel_hub::config::Config;
+use carrel_hub::error::chain;
 use carrel_hub::run::Hub;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
     ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("carrel-hub: {error:#}");
+            eprintln!("carrel-hub: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -29,7 +29,7 @@ const CLEANUP: Duration = Duration::from_secs(20);
 pub enum StartError {
     #[error("could not create the state folder {0}")]
     State(PathBuf, #[source] std::io::Error),
-    #[error("could not open the database")]
+    #[error(transparent)]
     Open(#[from] OpenError),
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),

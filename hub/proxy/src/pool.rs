@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use url::{Host, Url};
 
 use crate::exchange::RequestBody;
+use crate::serve::tune;
 
 /// A target that takes longer to accept counts as down: pods that are gone drop packets silently.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,7 +77,7 @@ impl Pool {
         let stream = connecting
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;

@@ -133,6 +133,10 @@ async fn forward<B>(
         None => exchange(&route, request).await,
     };
     let cause = match answer {
+        // Nobody would carry the bytes that follow.
+        Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrading => {
+            "it changed the protocol unasked".to_owned()
+        }
         Ok(answer) => return Ok(accept_answer(answer)),
         Err(cause) => cause,
     };

@@ -21,7 +21,7 @@ use tower::{Service, ServiceExt};
 
 /// Bytes of a request's head, as large as tornado's default.
 const MAX_HEAD: usize = 64 * 1024;
-/// How soon a client is found to have vanished without a word (a laptop closed, a cable drawn).
+/// How soon a peer is found to have vanished without a word: a laptop closed, a node of the cluster lost.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -161,14 +161,19 @@ async fn serve_connection<S, B>(
 }
 
 fn prepare(stream: &TcpStream, address: SocketAddr) -> Option<Peer> {
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_TIME)
-        .with_interval(KEEPALIVE_TIME / 4);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive).ok()?;
-    stream.set_nodelay(true).ok()?;
+    tune(stream).ok()?;
     let forwarded_for = HeaderValue::from_str(&address.ip().to_canonical().to_string()).ok()?;
     Some(Peer {
         address,
         forwarded_for,
     })
+}
+
+/// For both ends of the proxy: small messages leave at once, and a vanished peer is noticed.
+pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_TIME)
+        .with_interval(KEEPALIVE_TIME / 4);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+    stream.set_nodelay(true)
 }

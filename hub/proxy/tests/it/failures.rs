@@ -62,6 +62,25 @@ async fn an_answer_that_is_not_http_gives_503() {
 }
 
 #[tokio::test]
+async fn a_change_of_protocol_that_nobody_asked_for_gives_503() {
+    let backend = scripted(|_, mut connection| async move {
+        connection.head_of_request().await;
+        let switched =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
+        connection.send(switched).await;
+        connection.rest().await;
+    });
+    assert_eq!(
+        TestProxy::to(backend.await)
+            .await
+            .get("/user/a/")
+            .await
+            .status,
+        503
+    );
+}
+
+#[tokio::test]
 async fn a_target_that_dies_in_the_middle_breaks_the_answer_off() {
     for head in [
         "Content-Length: 100\r\n\r\nhalf",

@@ -131,3 +131,16 @@ fn secrets_are_not_repeated() {
     let shown = format!("{:?}", config.unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+/// A file may be cut off or mistyped anywhere: that is a report, never a panic.
+#[test]
+fn any_damage_to_a_file_is_reported() {
+    let file = include_str!("fixtures/mistakes.yaml");
+    for at in 0..file.len() {
+        let (before, after) = (&file[..at], &file[at + 1..]);
+        let _ = Config::parse("cut", before);
+        for character in ["\t", ":", "[", "\"", "|\n", "é"] {
+            let _ = Config::parse("damaged", &format!("{before}{character}{after}"));
+        }
+    }
+}

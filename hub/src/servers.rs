@@ -158,6 +158,10 @@ pub fn client_id(user: &str, server: &str) -> String {
     }
 }
 
+/// What [`is_server_name`] asks for, in words.
+pub const SERVER_NAME_RULE: &str = "The name of a server has up to 30 small letters, digits and single hyphens, \
+     and begins with a letter.";
+
 /// Whether a new named server may have this name (jupyterhub/slugs.py, 6.0).
 pub fn is_server_name(name: &str) -> bool {
     let words_are_plain = name.split('-').all(|word| {

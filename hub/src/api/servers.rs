@@ -69,9 +69,7 @@ pub async fn start(
     let known =
         named.server.is_empty() || app.db.server(&user.name, &named.server).await?.is_some();
     if !known && !servers::is_server_name(&named.server) {
-        return Err(AppError::bad_request(
-            "The name of a server has up to 30 small letters, digits and single hyphens, and begins with a letter.",
-        ));
+        return Err(AppError::bad_request(servers::SERVER_NAME_RULE));
     }
     match servers::start(
         &app,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row};
+use sqlx::{Any, FromRow, Row, Transaction};
 
 use super::tokens::{NewToken, insert_token};
 use super::{Db, Result, new_id, now};
@@ -180,17 +180,7 @@ impl Db {
             .bind(id)
             .execute(&mut *tx)
             .await?;
-        let upsert = "INSERT INTO oauth_clients (client_id, server_id, secret_hash, redirect_uri, allowed_scopes) \
-                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO UPDATE \
-                      SET server_id = $2, secret_hash = $3, redirect_uri = $4, allowed_scopes = $5";
-        sqlx::query(upsert)
-            .bind(start.client_id.to_owned())
-            .bind(id)
-            .bind(start.token_hash.to_owned())
-            .bind(start.redirect_uri.to_owned())
-            .bind(super::oauth::json(start.allowed_scopes))
-            .execute(&mut *tx)
-            .await?;
+        upsert_client(&mut tx, id, &start).await?;
         let token = NewToken {
             token_hash: start.token_hash,
             user_id: start.user_id,
@@ -294,4 +284,23 @@ impl Db {
         .await?;
         Ok(())
     }
+}
+
+async fn upsert_client(
+    tx: &mut Transaction<'static, Any>,
+    id: i64,
+    start: &NewStart<'_>,
+) -> Result<()> {
+    let upsert = "INSERT INTO oauth_clients (client_id, server_id, secret_hash, redirect_uri, allowed_scopes) \
+                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO UPDATE \
+                  SET server_id = $2, secret_hash = $3, redirect_uri = $4, allowed_scopes = $5";
+    sqlx::query(upsert)
+        .bind(start.client_id.to_owned())
+        .bind(id)
+        .bind(start.token_hash.to_owned())
+        .bind(start.redirect_uri.to_owned())
+        .bind(super::oauth::json(start.allowed_scopes))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }

@@ -192,53 +192,27 @@ async fn enter(
         .0
         .as_secs()
         .cast_signed();
+    let expires = db::now() + seconds * 1000;
     app.db
-        .add_session(
-            &secret::hash(&token),
-            &session_id,
-            user.id,
-            db::now() + seconds * 1000,
-        )
+        .add_session(&secret::hash(&token), &session_id, user.id, expires)
         .await?;
     app.db.user_was_active(user.id, db::now()).await?;
     info!(user.name = %user.name, client.address = %client.address, "User {} logged in", user.name);
     let home = super::home::after_login(app, &user).await?;
     let mut response = see_other(next.unwrap_or(&home));
-    let life = Life::Seconds(seconds);
-    append(
-        &mut response,
-        cookies::set(cookies::LOGIN, &token, &app.urls.hub, life, client.https),
-    );
-    append(
-        &mut response,
-        cookies::set(
-            cookies::SESSION_ID,
-            &session_id,
-            &app.urls.base,
-            life,
-            client.https,
-        ),
-    );
-    append(
-        &mut response,
-        cookies::set(
-            cookies::XSRF,
-            &xsrf::token(&token),
-            &app.urls.hub,
-            life,
-            client.https,
-        ),
-    );
-    append(
-        &mut response,
-        cookies::set(
-            cookies::FORM_ID,
-            "",
-            &app.urls.hub,
-            Life::Ended,
-            client.https,
-        ),
-    );
+    let (hub, life) = (&app.urls.hub, Life::Seconds(seconds));
+    let set = [
+        (cookies::LOGIN, token.as_str(), hub, life),
+        (cookies::SESSION_ID, &session_id, &app.urls.base, life),
+        (cookies::XSRF, &xsrf::token(&token), hub, life),
+        (cookies::FORM_ID, "", hub, Life::Ended),
+    ];
+    for (name, value, path, life) in set {
+        append(
+            &mut response,
+            cookies::set(name, value, path, life, client.https),
+        );
+    }
     Ok(response)
 }
 

@@ -48,46 +48,24 @@ pub async fn change(
     Ok(show(&app, &login, StatusCode::OK, None, true))
 }
 
+type Refused = (StatusCode, String);
+
 async fn check(
     app: &App,
     login: &Login,
     client: &Client,
     fields: &Fields,
-) -> Result<Result<(), (StatusCode, String)>, AppError> {
+) -> Result<Result<(), Refused>, AppError> {
+    if let Err(message) = check_new(fields, minimum_length(app)) {
+        return Ok(Err((StatusCode::BAD_REQUEST, message)));
+    }
     let user = login.user();
-    let refuse = |status, message: String| Ok(Err((status, message)));
-    let new = fields.get("new_password");
-    if new != fields.get("new_password_confirmation") {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "The two new passwords differ.".to_owned(),
-        );
-    }
-    let minimum = app
-        .config
-        .native_authenticator
-        .minimum_password_length
-        .max(1);
-    if new.chars().count() < minimum {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            format!("The new password needs at least {minimum} characters."),
-        );
-    }
-    if new.len() > MAX_PASSWORD {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "The new password is too long.".to_owned(),
-        );
-    }
     if user.password_is_empty {
         return Ok(Ok(()));
     }
     if let Some(seconds) = throttle::admit(&app.db, client.address, &user.name).await? {
-        return refuse(
-            StatusCode::TOO_MANY_REQUESTS,
-            format!("Too many tries. Try again in {seconds} seconds."),
-        );
+        let message = format!("Too many tries. Try again in {seconds} seconds.");
+        return Ok(Err((StatusCode::TOO_MANY_REQUESTS, message)));
     }
     let old: String = fields
         .get("old_password")
@@ -97,13 +75,37 @@ async fn check(
     if !password::verify(old, app.db.password_hash(&user.name).await?).await? {
         throttle::failed(&app.db, client.address).await?;
         warn!(user.name = %user.name, client.address = %client.address, "Failed change of password");
-        return refuse(
+        return Ok(Err((
             StatusCode::FORBIDDEN,
             "The present password is wrong.".to_owned(),
-        );
+        )));
     }
     throttle::succeeded(&app.db, client.address, &user.name).await?;
     Ok(Ok(()))
+}
+
+/// An empty password is never set, whatever the configuration says.
+fn minimum_length(app: &App) -> usize {
+    app.config
+        .native_authenticator
+        .minimum_password_length
+        .max(1)
+}
+
+fn check_new(fields: &Fields, minimum: usize) -> Result<(), String> {
+    let new = fields.get("new_password");
+    if new != fields.get("new_password_confirmation") {
+        return Err("The two new passwords differ.".to_owned());
+    }
+    if new.chars().count() < minimum {
+        return Err(format!(
+            "The new password needs at least {minimum} characters."
+        ));
+    }
+    if new.len() > MAX_PASSWORD {
+        return Err("The new password is too long.".to_owned());
+    }
+    Ok(())
 }
 
 fn show(
@@ -116,11 +118,7 @@ fn show(
     let page = ChangePasswordPage {
         page: login.page(app),
         empty_password: login.user().password_is_empty,
-        minimum_length: app
-            .config
-            .native_authenticator
-            .minimum_password_length
-            .max(1),
+        minimum_length: minimum_length(app),
         error,
         changed,
     };

@@ -19,6 +19,9 @@ use crate::scopes::Target;
 use crate::servers::{self, StartError, UserOptions, split_failure};
 use crate::templates::{self, FormField, SpawnPage, SpawnPendingPage, Start, StopPendingPage};
 
+/// How long the page of a stop waits for its end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Whose server a path names: `/spawn`, `/spawn/:user`, `/spawn/:user/:server`.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Named {
@@ -34,33 +37,19 @@ pub async fn form(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    let owned = Owned::find(&app, &login, named, "start:servers").await?;
     let next = next_path(query.as_deref(), &headers);
-    match owned.state() {
-        RunState::Ready => Ok(see_other(&next.unwrap_or_else(|| owned.url(&app)))),
-        RunState::Pending => Ok(see_other(&owned.pending_url(&app, next.as_deref()))),
-        RunState::Stopping => Ok(templates::respond(
-            StatusCode::OK,
-            &StopPendingPage {
-                page: login.page(&app),
-            },
-        )),
+    let visit = Visit::of(app, login, named, "start:servers", next).await?;
+    match visit.state() {
+        RunState::Ready => Ok(visit.to_server()),
+        RunState::Pending => Ok(visit.to_pending()),
+        RunState::Stopping => Ok(visit.stop_pending()),
         RunState::Stopped => {
-            let failure = owned
-                .server
-                .as_ref()
-                .and_then(|server| server.failure.as_deref());
+            let last = visit.server.as_ref();
+            let failure = last.and_then(|server| server.failure.as_deref());
             let error = failure.map(|failure| format!("Last time: {}", split_failure(failure).0));
-            let fields = fields(&app, &owned.options());
-            Ok(show(
-                &app,
-                &login,
-                &owned,
-                next.as_deref(),
-                StatusCode::OK,
-                fields,
-                error,
-            ))
+            let chosen = last.map(|server| server.user_options.clone());
+            let fields = fields(&visit.app, &chosen.unwrap_or_default());
+            Ok(visit.form(StatusCode::OK, fields, error))
         }
     }
 }
@@ -73,55 +62,26 @@ pub async fn start(
     headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, AppError> {
-    let login = posted.login;
-    let owned = Owned::find(&app, &login, named, "start:servers").await?;
     let next = next_path(query.as_deref(), &headers);
-    let again = |status, options: &UserOptions, error: String| {
-        Ok(show(
-            &app,
-            &login,
-            &owned,
-            next.as_deref(),
-            status,
-            fields(&app, options),
-            Some(error),
-        ))
-    };
+    let visit = Visit::of(app, posted.login, named, "start:servers", next).await?;
+    let app = &visit.app;
     let posted = match posted.fields {
         Ok(fields) => fields,
         Err(stale) => {
-            return again(
-                StatusCode::FORBIDDEN,
-                &options(&app, &stale),
-                STALE.to_owned(),
-            );
+            let fields = fields(app, &options(app, &stale));
+            return Ok(visit.form(StatusCode::FORBIDDEN, fields, Some(STALE.to_owned())));
         }
     };
-    let options = options(&app, &posted);
-    let checked = self::fields(&app, &options);
-    if checked.iter().any(|field| field.error.is_some()) {
-        return Ok(show(
-            &app,
-            &login,
-            &owned,
-            next.as_deref(),
-            StatusCode::BAD_REQUEST,
-            checked,
-            None,
-        ));
+    let options = options(app, &posted);
+    let fields = fields(app, &options);
+    if fields.iter().any(|field| field.error.is_some()) {
+        return Ok(visit.form(StatusCode::BAD_REQUEST, fields, None));
     }
-    let permit = login.permit("start:servers", owned.target())?;
-    match servers::start(&app, permit, &owned.user, &owned.name, options).await {
-        Ok(_) => Ok(see_other(&owned.pending_url(&app, next.as_deref()))),
-        Err(StartError::AlreadyRunning(_)) => {
-            Ok(see_other(&next.unwrap_or_else(|| owned.url(&app))))
-        }
-        Err(StartError::Stopping(_)) => Ok(templates::respond(
-            StatusCode::OK,
-            &StopPendingPage {
-                page: login.page(&app),
-            },
-        )),
+    let permit = visit.login.permit("start:servers", visit.target())?;
+    match servers::start(app, permit, &visit.owner, &visit.name, options).await {
+        Ok(_) => Ok(visit.to_pending()),
+        Err(StartError::AlreadyRunning(_)) => Ok(visit.to_server()),
+        Err(StartError::Stopping(_)) => Ok(visit.stop_pending()),
         Err(StartError::Db(error)) => Err(error.into()),
     }
 }
@@ -134,40 +94,35 @@ pub async fn pending(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    let owned = Owned::find(&app, &login, named, "read:servers").await?;
     let next = next_path(query.as_deref(), &headers);
-    let spawn_url = with_next(
-        &app.urls.page("spawn", &owned.user.name, &owned.name),
-        next.as_deref(),
-    );
-    let Some(server) = &owned.server else {
-        return Ok(see_other(&spawn_url));
+    let visit = Visit::of(app, login, named, "read:servers", next).await?;
+    let Some(server) = &visit.server else {
+        return Ok(see_other(&visit.spawn_url()));
     };
-    let start = match server.state {
-        RunState::Ready => return Ok(see_other(&next.unwrap_or_else(|| owned.url(&app)))),
-        RunState::Stopping if server.failure.is_none() => {
-            return Ok(templates::respond(
-                StatusCode::OK,
-                &StopPendingPage {
-                    page: login.page(&app),
-                },
-            ));
-        }
+    let start = match (server.state, &server.failure) {
+        (RunState::Ready, _) => return Ok(visit.to_server()),
+        (RunState::Stopping, None) => return Ok(visit.stop_pending()),
+        (RunState::Stopped, None) => return Ok(see_other(&visit.spawn_url())),
         // A start that failed is told as such only when nothing of it runs any more.
-        RunState::Pending | RunState::Stopping => {
-            let last = app.db.progress_after(&server.start_id, 0).await?.pop();
-            let (progress, message) = last.map_or((0, String::from("Server requested")), |row| {
-                (row.progress, row.message)
-            });
-            Start::Pending {
-                progress: u8::try_from(progress).unwrap_or(0),
-                message,
-            }
+        (RunState::Pending | RunState::Stopping, _) => {
+            let last = visit
+                .app
+                .db
+                .progress_after(&server.start_id, 0)
+                .await?
+                .pop();
+            last.map_or_else(
+                || Start::Pending {
+                    progress: 0,
+                    message: "Server requested".to_owned(),
+                },
+                |row| Start::Pending {
+                    progress: u8::try_from(row.progress).unwrap_or(0),
+                    message: row.message,
+                },
+            )
         }
-        RunState::Stopped => {
-            let Some(failure) = &server.failure else {
-                return Ok(see_other(&spawn_url));
-            };
+        (RunState::Stopped, Some(failure)) => {
             let (reason, log) = split_failure(failure);
             Start::Failed {
                 reason: reason.to_owned(),
@@ -175,18 +130,7 @@ pub async fn pending(
             }
         }
     };
-    let page = SpawnPendingPage {
-        page: login.page(&app),
-        start,
-        progress_url: with_xsrf(
-            &app.urls.progress(&owned.user.name, &owned.name),
-            &login.xsrf,
-        ),
-        server_url: next.unwrap_or_else(|| owned.url(&app)),
-        stop_url: app.urls.page("stop", &owned.user.name, &owned.name),
-        spawn_url,
-    };
-    Ok(templates::respond(StatusCode::OK, &page))
+    Ok(visit.pending(start))
 }
 
 /// POST /hub/stop/:user[/:server]: stops a server or cancels its start.
@@ -195,14 +139,13 @@ pub async fn stop(
     Path(named): Path<Named>,
     posted: Posted,
 ) -> Result<Response, AppError> {
-    let login = posted.login;
-    let owned = Owned::find(&app, &login, named, "delete:servers").await?;
+    let visit = Visit::of(app, posted.login, named, "delete:servers", None).await?;
     // A stale form goes back to the home page, whose button is fresh.
-    if let (Ok(_), Some(server)) = (&posted.fields, &owned.server) {
-        let permit = login.permit("delete:servers", owned.target())?;
-        servers::stop(&app, permit, server, Duration::from_secs(5)).await?;
+    if let (Ok(_), Some(server)) = (&posted.fields, &visit.server) {
+        let permit = visit.login.permit("delete:servers", visit.target())?;
+        servers::stop(&visit.app, permit, server, PATIENCE).await?;
     }
-    Ok(see_other(&app.urls.home()))
+    Ok(see_other(&visit.app.urls.home()))
 }
 
 /// `EventSource` sends no header, so the token rides in the query (as in JupyterHub's own pages).
@@ -210,25 +153,29 @@ fn with_xsrf(url: &str, xsrf: &str) -> String {
     format!("{url}?_xsrf={xsrf}")
 }
 
-/// A server that the visitor may act on; it need not have been started yet.
-struct Owned {
-    user: User,
+/// A visitor and the server that they may act on; it need not have been started yet.
+struct Visit {
+    app: App,
+    login: Login,
+    owner: User,
     name: String,
     server: Option<Server>,
+    next: Option<String>,
     /// The path of the request had no user name: forms go back to the short address.
     short: bool,
 }
 
-impl Owned {
-    async fn find(
-        app: &App,
-        login: &Login,
+impl Visit {
+    async fn of(
+        app: App,
+        login: Login,
         named: Named,
         scope: &'static str,
+        next: Option<String>,
     ) -> Result<Self, AppError> {
         let short = named.user.is_none();
         let name = named.server.unwrap_or_default();
-        let user = match named.user {
+        let owner = match named.user {
             None => login.user().clone(),
             Some(user) => {
                 let user = username::normalize(&user).map_err(|_| no_such_user())?;
@@ -242,15 +189,17 @@ impl Owned {
                 app.db.user(&user).await?.ok_or_else(no_such_user)?
             }
         };
-        let server = app.db.server(&user.name, &name).await?;
+        let server = app.db.server(&owner.name, &name).await?;
         if server.is_none() && !name.is_empty() && !servers::is_server_name(&name) {
-            let message = "The name of a server has up to 30 small letters, digits and single hyphens, and begins with a letter.";
-            return Err(AppError::bad_request(message));
+            return Err(AppError::bad_request(servers::SERVER_NAME_RULE));
         }
         Ok(Self {
-            user,
+            app,
+            login,
+            owner,
             name,
             server,
+            next,
             short,
         })
     }
@@ -263,56 +212,76 @@ impl Owned {
 
     fn target(&self) -> Target<'_> {
         Target::Server {
-            user: &self.user.name,
+            user: &self.owner.name,
             server: &self.name,
         }
     }
 
-    fn url(&self, app: &App) -> String {
-        app.urls.server(&self.user.name, &self.name)
+    /// `<hub><page>/<owner>[/<server>]?next=`
+    fn url(&self, page: &str) -> String {
+        let url = self.app.urls.page(page, &self.owner.name, &self.name);
+        with_next(&url, self.next.as_deref())
     }
 
-    fn pending_url(&self, app: &App, next: Option<&str>) -> String {
-        with_next(
-            &app.urls.page("spawn-pending", &self.user.name, &self.name),
-            next,
-        )
+    fn spawn_url(&self) -> String {
+        self.url("spawn")
     }
 
-    /// What was chosen for the last start.
-    fn options(&self) -> UserOptions {
-        self.server
-            .as_ref()
-            .map(|server| server.user_options.clone())
-            .unwrap_or_default()
+    fn server_url(&self) -> String {
+        let server = || self.app.urls.server(&self.owner.name, &self.name);
+        self.next.clone().unwrap_or_else(server)
+    }
+
+    fn to_server(&self) -> Response {
+        see_other(&self.server_url())
+    }
+
+    fn to_pending(&self) -> Response {
+        see_other(&self.url("spawn-pending"))
+    }
+
+    fn stop_pending(&self) -> Response {
+        let page = StopPendingPage {
+            page: self.login.page(&self.app),
+        };
+        templates::respond(StatusCode::OK, &page)
+    }
+
+    fn form(&self, status: StatusCode, fields: Vec<FormField>, error: Option<String>) -> Response {
+        let short = || with_next(&format!("{}spawn", self.app.urls.hub), self.next.as_deref());
+        let spawn_url = if self.short {
+            short()
+        } else {
+            self.spawn_url()
+        };
+        let page = SpawnPage {
+            page: self.login.page(&self.app),
+            spawn_url,
+            fields,
+            error,
+        };
+        templates::respond(status, &page)
+    }
+
+    fn pending(&self, start: Start) -> Response {
+        let urls = &self.app.urls;
+        let page = SpawnPendingPage {
+            page: self.login.page(&self.app),
+            start,
+            progress_url: with_xsrf(
+                &urls.progress(&self.owner.name, &self.name),
+                &self.login.xsrf,
+            ),
+            server_url: self.server_url(),
+            stop_url: urls.page("stop", &self.owner.name, &self.name),
+            spawn_url: self.spawn_url(),
+        };
+        templates::respond(StatusCode::OK, &page)
     }
 }
 
 fn no_such_user() -> AppError {
     AppError::not_found("No such user.")
-}
-
-fn show(
-    app: &App,
-    login: &Login,
-    owned: &Owned,
-    next: Option<&str>,
-    status: StatusCode,
-    fields: Vec<FormField>,
-    error: Option<String>,
-) -> Response {
-    let url = if owned.short {
-        format!("{}spawn", app.urls.hub)
-    } else {
-        app.urls.page("spawn", &owned.user.name, &owned.name)
-    };
-    let page = SpawnPage {
-        page: login.page(app),
-        spawn_url: with_next(&url, next),
-        fields,
-        error,
-    };
-    templates::respond(status, &page)
 }
 
 /// The fields of `Spawner.options_form` that were sent.

@@ -66,41 +66,52 @@ pub async fn user(
         )));
     };
     let (owner, server) = find(&app, &login, hub_less).await?;
-    match server
+    let next = with_query(&uri, &asked);
+    let state = server
         .as_ref()
-        .map_or(RunState::Stopped, |server| server.state)
-    {
+        .map_or(RunState::Stopped, |server| server.state);
+    let name = server.as_ref().map_or("", |server| server.name.as_str());
+    match state {
         RunState::Ready => back_to_server(&uri, &asked),
         RunState::Pending => {
-            let name = server.map(|server| server.name).unwrap_or_default();
-            Ok(see_other(&with_next(
-                &app.urls.page("spawn-pending", &owner, &name),
-                Some(&with_query(&uri, &asked)),
-            )))
+            let pending = app.urls.page("spawn-pending", &owner, name);
+            Ok(see_other(&with_next(&pending, Some(&next))))
         }
         RunState::Stopped | RunState::Stopping => {
-            let name = server.as_ref().map_or("", |server| server.name.as_str());
-            let may_start = login.scopes().holds(
-                "start:servers",
-                Target::Server {
-                    user: &owner,
-                    server: name,
-                },
-            );
-            let spawn_url = with_next(
-                &app.urls.page("spawn", &owner, name),
-                Some(&with_query(&uri, &asked)),
-            );
-            let failure = server.as_ref().and_then(|server| server.failure.as_deref());
-            let page = NotRunningPage {
-                page: login.page(&app),
-                owner,
-                spawn_url: may_start.then_some(spawn_url),
-                failure: failure.map(|failure| split_failure(failure).0.to_owned()),
-            };
-            Ok(templates::respond(StatusCode::FAILED_DEPENDENCY, &page))
+            let failure = server.as_ref().and_then(|server| server.failure.clone());
+            Ok(not_running(
+                &app,
+                &login,
+                &owner,
+                name,
+                failure.as_deref(),
+                &next,
+            ))
         }
     }
+}
+
+fn not_running(
+    app: &App,
+    login: &Login,
+    owner: &str,
+    name: &str,
+    failure: Option<&str>,
+    next: &str,
+) -> Response {
+    let target = Target::Server {
+        user: owner,
+        server: name,
+    };
+    let may_start = login.scopes().holds("start:servers", target);
+    let spawn_url = with_next(&app.urls.page("spawn", owner, name), Some(next));
+    let page = NotRunningPage {
+        page: login.page(app),
+        owner: owner.to_owned(),
+        spawn_url: may_start.then_some(spawn_url),
+        failure: failure.map(|failure| split_failure(failure).0.to_owned()),
+    };
+    templates::respond(StatusCode::FAILED_DEPENDENCY, &page)
 }
 
 /// GET /hub/user-redirect/...: the same page on the visitor's own server.

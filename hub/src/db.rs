@@ -55,7 +55,9 @@ impl Db {
         if sqlite {
             create_private(url)?;
         }
-        migrate(url, sqlite).await?;
+        try_connection(url, sqlite)
+            .await
+            .map_err(OpenError::Connect)?;
         let pool = AnyPoolOptions::new()
             .max_connections(if sqlite { 3 } else { 10 })
             .acquire_timeout(Duration::from_secs(10))
@@ -63,6 +65,7 @@ impl Db {
             .connect(url)
             .await
             .map_err(OpenError::Connect)?;
+        migrator().run(&pool).await?;
         Ok(Self { pool, sqlite })
     }
 
@@ -83,16 +86,11 @@ impl Db {
     }
 }
 
-/// Over a connection of its own: a pool would try for long what fails at once.
-async fn migrate(url: &str, sqlite: bool) -> Result<(), OpenError> {
-    let mut connection = AnyConnection::connect(url)
-        .await
-        .map_err(OpenError::Connect)?;
-    prepare(&mut connection, sqlite)
-        .await
-        .map_err(OpenError::Connect)?;
-    migrator().run(&mut connection).await?;
-    connection.close().await.map_err(OpenError::Connect)
+/// A pool would try for long what fails at once.
+async fn try_connection(url: &str, sqlite: bool) -> Result<()> {
+    let mut connection = AnyConnection::connect(url).await?;
+    prepare(&mut connection, sqlite).await?;
+    connection.close().await
 }
 
 async fn prepare(connection: &mut AnyConnection, sqlite: bool) -> Result<()> {

@@ -205,10 +205,11 @@ impl Db {
         Ok(())
     }
 
-    /// Pending -> Ready; false where the start was cancelled meanwhile.
+    /// Pending -> Ready; false where the start was cancelled meanwhile. The server may have reported activity already.
     pub async fn set_ready(&self, id: i64, start_id: &str, url: &str) -> Result<bool> {
         let done = sqlx::query(
-            "UPDATE servers SET state = 'ready', url = $1, last_activity = $2 \
+            "UPDATE servers SET state = 'ready', url = $1, last_activity = \
+             CASE WHEN last_activity > $2 THEN last_activity ELSE $2 END \
              WHERE id = $3 AND start_id = $4 AND state = 'pending'",
         )
         .bind(url.to_owned())

@@ -82,12 +82,14 @@ pub fn register<T: 'static>(renderer: impl Fn(&T) -> MimeBundle + Send + Sync + 
 
 fn render<T: Debug + ?Sized>(value: &T) -> MimeBundle {
     // A type that borrows has no `TypeId` of its own; `typeid` erases its lifetimes. A registered type has none.
+    render_as(typeid::of::<T>(), std::ptr::from_ref(value).cast(), &value)
+}
+
+/// Apart from `render`, which is compiled again in each cell. `value` points to a value of type `id`.
+fn render_as(id: TypeId, value: *const (), debug: &dyn Debug) -> MimeBundle {
     let renderers = RENDERERS.read().unwrap_or_else(PoisonError::into_inner);
-    match renderers
-        .as_ref()
-        .and_then(|all| all.get(&typeid::of::<T>()))
-    {
-        Some(renderer) => renderer(std::ptr::from_ref(value).cast()),
-        None => MimeBundle::plain(format!("{value:?}")),
+    match renderers.as_ref().and_then(|all| all.get(&id)) {
+        Some(renderer) => renderer(value),
+        None => MimeBundle::plain(format!("{debug:?}")),
     }
 }

@@ -23,8 +23,17 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Runs the statements of a cell.
+    /// Runs the statements of a cell. Generic functions are compiled again in each cell, so this and those below do
+    /// no more than they must before they call one that is not.
     pub fn run(&mut self, body: impl FnOnce(&mut Self) -> Result<(), CellError>) -> Ended {
+        let mut body = Some(body);
+        self.run_once(&mut |scope| match body.take() {
+            Some(body) => body(scope),
+            None => Ok(()),
+        })
+    }
+
+    fn run_once(&mut self, body: &mut dyn FnMut(&mut Self) -> Result<(), CellError>) -> Ended {
         match guard(|| body(self)) {
             Ok(Ok(())) => Ended::Ok,
             Ok(Err(error)) => Ended::Failed(error),
@@ -38,10 +47,9 @@ impl Scope {
     /// When there is no such variable of this type: the kernel asks only for variables that the store reported.
     #[track_caller]
     pub fn take<T: 'static>(&mut self, name: &str) -> T {
-        let value = self.variables.remove(name).map(<Box<dyn Any>>::downcast);
-        match value {
-            Some(Ok(value)) => *value,
-            _ => panic!("the variable `{name}` is not what the kernel takes it for"),
+        match self.remove(name).downcast() {
+            Ok(value) => *value,
+            Err(_) => unlike_kernel(name),
         }
     }
 
@@ -50,15 +58,30 @@ impl Scope {
     pub fn keep<T: 'static>(&mut self, name: &str, value: T) -> *const T {
         let value = Box::new(value);
         let address = &raw const *value;
-        self.variables.insert(name.to_owned(), value);
+        self.insert(name, value);
         address
     }
 
     /// Gives back a variable that was taken, unless the cell declared a new one of its name.
     pub fn restore<T: 'static>(&mut self, name: &str, value: T) {
-        if !self.variables.contains_key(name) {
-            self.variables.insert(name.to_owned(), Box::new(value));
+        if !self.contains(name) {
+            self.insert(name, Box::new(value));
         }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
+    fn insert(&mut self, name: &str, value: Box<dyn Any>) {
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    #[track_caller]
+    fn remove(&mut self, name: &str) -> Box<dyn Any> {
+        self.variables
+            .remove(name)
+            .unwrap_or_else(|| unlike_kernel(name))
     }
 
     /// Forgets variables; one whose destructor panics is forgotten too.
@@ -80,4 +103,9 @@ impl Scope {
             send(Output::Result(bundle));
         }
     }
+}
+
+#[track_caller]
+fn unlike_kernel(name: &str) -> ! {
+    panic!("the variable `{name}` is not what the kernel takes it for")
 }

@@ -68,7 +68,9 @@ fn api() -> Router<App> {
         .route("/users/{user}/activity", post(api::activity::post))
         .route(
             "/users/{user}/server",
-            post(api::servers::start).delete(api::servers::stop),
+            get(api::servers::get)
+                .post(api::servers::start)
+                .delete(api::servers::stop),
         )
         .route("/users/{user}/server/progress", get(api::servers::progress))
         .route(

@@ -209,6 +209,8 @@ async fn answer_unavailable(
     app: App,
     unavailable: Unavailable,
 ) -> http::Response<axum::body::Body> {
+    // A server that has died is written down now, so that the next request is told so.
+    tokio::spawn(servers::look_at(app.clone(), unavailable.prefix));
     let mut headers = HeaderMap::new();
     if let Some(accept) = unavailable.accept {
         headers.insert(header::ACCEPT, accept);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tracing::info;
 
 pub use stopping::{Stop, stop, stop_all};
-pub use watch::watch;
+pub use watch::{look_at, watch};
 
 use crate::app::App;
 use crate::auth::secret;

@@ -133,6 +133,14 @@ impl Db {
             .await
     }
 
+    /// The server whose base URL is `prefix`.
+    pub async fn server_at(&self, prefix: &str) -> Result<Option<Server>> {
+        sqlx::query_as(select!("WHERE servers.prefix = $1"))
+            .bind(prefix.to_owned())
+            .fetch_optional(&self.pool)
+            .await
+    }
+
     pub async fn servers_of(&self, user_id: i64) -> Result<Vec<Server>> {
         sqlx::query_as(select!("WHERE user_id = $1 ORDER BY servers.name"))
             .bind(user_id)

@@ -58,6 +58,17 @@ async fn look(app: &App) {
     }
 }
 
+/// Looks at once at the server of a route that did not answer, instead of at the next round.
+pub async fn look_at(app: App, prefix: String) {
+    match app.db.server_at(&prefix).await {
+        Ok(Some(server)) if server.state == State::Ready => {
+            alive(&app, &server).await;
+        }
+        Ok(_) => {}
+        Err(error) => error!(%error, "Could not look at a server that does not answer"),
+    }
+}
+
 /// A start whose Hub is gone, and that would long be over if one went on with it.
 async fn end_lost_start(app: &App, server: &Server) {
     let spawner = &app.config.spawner;

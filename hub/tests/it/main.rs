@@ -7,5 +7,6 @@ mod harness;
 mod local;
 mod login;
 mod oauth;
+mod others;
 mod pages;
 mod servers;

@@ -230,6 +230,69 @@ async fn a_server_that_dies_is_noticed_and_its_route_goes() {
 }
 
 #[tokio::test]
+async fn a_dead_server_is_noticed_by_the_request_that_it_does_not_answer() {
+    let rarely = |config: &mut carrel_hub::config::Config| {
+        config.spawner.poll_interval = Duration::from_secs(600);
+    };
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), rarely).await;
+    let browser = hub.admin().await;
+    spawn(&browser).await.expect(303);
+    ready(&browser).await;
+    hub.spawner.kill_all();
+    let page = browser.get("/user/admin/lab").await.expect(503);
+    assert!(
+        page.body.contains("does not answer") && page.body.contains("<html"),
+        "{}",
+        page.body
+    );
+    wait_for("the death to be noticed", || async {
+        (browser.get("/hub/user/admin/lab").await.status == 424).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_lies_under_the_base_url() {
+    let base = |config: &mut carrel_hub::config::Config| {
+        config.jupyter_hub.base_url = carrel_hub::config::BaseUrl::parse("/jupyter/").unwrap();
+    };
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), base).await;
+    let browser = hub.browser();
+    assert_eq!(
+        browser.get("/jupyter/").await.expect(302).location(),
+        "/jupyter/hub/"
+    );
+    assert_eq!(
+        browser.get("/elsewhere").await.expect(303).location(),
+        "/jupyter/hub/"
+    );
+    let fields = [("username", "admin"), ("password", "")];
+    let login = browser
+        .submit("/jupyter/hub/login", "/jupyter/hub/login", &fields)
+        .await
+        .expect(303);
+    assert_eq!(login.location(), "/jupyter/hub/home");
+    assert!(
+        login
+            .set_cookie("jupyterhub-hub-login")
+            .contains("; Path=/jupyter/hub/;")
+    );
+    browser
+        .submit("/jupyter/hub/spawn", "/jupyter/hub/spawn", &[])
+        .await
+        .expect(303);
+    wait_for("the server", || async {
+        (browser.get("/jupyter/user/admin/lab").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(hub.spawner.variable("JUPYTERHUB_BASE_URL"), "/jupyter/");
+    assert_eq!(
+        hub.spawner.variable("JUPYTERHUB_SERVICE_PREFIX"),
+        "/jupyter/user/admin/"
+    );
+}
+
+#[tokio::test]
 async fn programs_learn_in_json_that_a_server_does_not_run() {
     let hub = TestHub::start().await;
     let browser = hub.browser();

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderValue, header};
-use tracing::{debug, error};
+use tracing::debug;
 
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::username::for_log;
@@ -56,17 +56,14 @@ pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Re
     response
 }
 
-/// One line per request, without its query: that may hold codes and tokens.
+/// One line per request for who looks closely (`RUST_LOG=debug`), without its query: that may hold codes and
+/// tokens. What fails is logged where it fails.
 pub async fn log(State(_): State<App>, client: Client, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
     let path = for_log(request.uri().path());
     let response = next.run(request).await;
     let (status, duration_ms) = (response.status().as_u16(), begun.elapsed().as_millis());
-    if response.status().is_server_error() {
-        error!(%method, path, status, duration_ms, client.address = %client.address, "Request failed");
-    } else {
-        debug!(%method, path, status, duration_ms, client.address = %client.address, "Request");
-    }
+    debug!(%method, path, status, duration_ms, client.address = %client.address, "Request");
     response
 }

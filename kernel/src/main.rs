@@ -1,6 +1,7 @@
 //! The program `carrel-kernel`: runs the kernel for a connection file, or installs its kernelspec.
 
 use std::future::pending;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,7 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let arguments = Arguments::parse();
     match (arguments.command, arguments.connection_file) {

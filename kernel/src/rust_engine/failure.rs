@@ -60,6 +60,15 @@ pub fn syntax_error(title: &str, reason: &str) -> Failure {
     simple("compile error", &format!("{reason}, in {title}"))
 }
 
+/// `:dep` and the like.
+pub fn unsupported_command(title: &str, code: &str) -> Failure {
+    let command = code.split_whitespace().next().unwrap_or_default();
+    simple(
+        "compile error",
+        &format!("the command {command} is not supported yet, in {title}"),
+    )
+}
+
 /// The kernel's own tools are in trouble.
 pub fn tool(reason: &str) -> Failure {
     simple("kernel not ready", reason)

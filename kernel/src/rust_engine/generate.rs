@@ -36,10 +36,10 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     source.line(&format!("pub use {}::*;", around.earlier));
     for item in &parsed.items {
         let mut start = item.range.start;
-        for (at, text) in &item.insertions {
-            source.piece(code, start..*at);
+        for (place, text) in &item.edits {
+            source.piece(code, start..place.start);
             source.insert(text);
-            start = *at;
+            start = place.end;
         }
         source.piece(code, start..item.range.end);
         source.line("");

@@ -32,6 +32,34 @@ pub struct Notebook {
 struct ItemCrate {
     name: String,
     library: PathBuf,
+    items: Items,
+}
+
+/// What tells whether a cell that is run again defines anything new.
+#[derive(Debug)]
+struct Items {
+    texts: Vec<String>,
+    words: HashSet<String>,
+    /// None if a `use path::*` is among them.
+    names: Option<HashSet<String>>,
+}
+
+impl Items {
+    fn of(code: &str, parsed: &Parsed) -> Self {
+        let items = &parsed.items;
+        Self {
+            texts: items
+                .iter()
+                .map(|item| code[item.range.clone()].to_owned())
+                .collect(),
+            words: items.iter().flat_map(|item| item.words.clone()).collect(),
+            names: items
+                .iter()
+                .map(|item| item.names.clone())
+                .collect::<Option<Vec<_>>>()
+                .map(|names| names.into_iter().flatten().collect()),
+        }
+    }
 }
 
 /// A cell that is ready to run.
@@ -47,7 +75,8 @@ pub struct Runnable {
     /// Variables that it declares or moves and that will not be there for the next cell, and why.
     loses: HashMap<String, String>,
     name: String,
-    has_items: bool,
+    /// None if it defines nothing new.
+    items: Option<Items>,
     /// Rendered, for stderr.
     pub warnings: Vec<String>,
 }
@@ -59,8 +88,12 @@ impl Notebook {
         toolchain: &Toolchain,
         title: &str,
         code: &str,
-        parsed: &Parsed,
+        mut parsed: Parsed,
     ) -> Result<Runnable, Failure> {
+        if self.defines_again(&Items::of(code, &parsed)) {
+            parsed.items.clear();
+        }
+        let parsed = &parsed;
         self.compiled += 1;
         let name = format!("cell_{}", self.compiled);
         let outdated = self.outdated(parsed);
@@ -153,10 +186,11 @@ impl Notebook {
         }
         self.gone
             .retain(|name, _| !self.variables.contains_key(name));
-        if cell.has_items {
+        if let Some(items) = cell.items {
             self.crates.push(ItemCrate {
                 name: cell.name,
                 library: cell.library,
+                items,
             });
         }
     }
@@ -178,6 +212,21 @@ impl Notebook {
     /// Libraries of items, which a new worker must load before the next cell.
     pub fn libraries(&self) -> impl Iterator<Item = &PathBuf> {
         self.crates.iter().map(|item_crate| &item_crate.library)
+    }
+
+    /// Whether these items, word for word, are those that later cells see already: a cell that is run again then
+    /// leaves the values of its types as they are.
+    fn defines_again(&self, items: &Items) -> bool {
+        for earlier in self.crates.iter().rev() {
+            if earlier.items.texts == items.texts {
+                return true;
+            }
+            match &earlier.items.names {
+                Some(names) if names.is_disjoint(&items.words) => {}
+                _ => return false,
+            }
+        }
+        false
     }
 
     fn crate_names(&self) -> Vec<String> {
@@ -283,7 +332,7 @@ impl Notebook {
             declares,
             loses,
             name,
-            has_items: !parsed.items.is_empty(),
+            items: (!parsed.items.is_empty()).then(|| Items::of(&cell.code, parsed)),
             warnings: compiled
                 .warnings
                 .iter()

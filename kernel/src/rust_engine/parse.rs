@@ -4,12 +4,16 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use proc_macro2::{LexError, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::parse::Parser;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
-use syn::{Expr, Item, MacroDelimiter, Pat, PatIdent, Stmt};
+use syn::{Expr, MacroDelimiter, Pat, PatIdent, Stmt};
 
+mod names;
 mod public;
+
+pub use public::Edits;
 
 /// The parts of a cell, as byte ranges of its code.
 #[derive(Debug, Default)]
@@ -27,10 +31,14 @@ pub struct Parsed {
 #[derive(Debug)]
 pub struct ItemPart {
     pub range: Range<usize>,
-    /// Text to insert at bytes of the cell, in order, so that later cells see the item.
-    pub insertions: Vec<(usize, &'static str)>,
+    /// What makes it visible for later cells.
+    pub edits: Edits,
     /// The type or module that it defines.
     pub defines: Option<String>,
+    /// All names that it defines, if they can be known.
+    pub names: Option<Vec<String>>,
+    /// Identifiers in it.
+    pub words: HashSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,17 +92,18 @@ impl Parsed {
     fn add(&mut self, statement: Stmt, last: bool) {
         let range = statement.span().byte_range();
         if let Stmt::Item(item) = statement {
+            let mut words = HashSet::new();
+            collect_words(item.to_token_stream(), &mut words);
             self.items.push(ItemPart {
                 range,
-                insertions: public::insertions(&item),
-                defines: defines(&item),
+                edits: public::edits(&item),
+                defines: names::defined_type(&item),
+                names: names::names(&item),
+                words,
             });
             return;
         }
-        collect_words(
-            quote::ToTokens::to_token_stream(&statement),
-            &mut self.words,
-        );
+        collect_words(statement.to_token_stream(), &mut self.words);
         if let Stmt::Local(local) = &statement {
             self.bind(&local.pat);
         }
@@ -146,17 +155,6 @@ fn has_value(statement: &Stmt) -> bool {
         }
         _ => false,
     }
-}
-
-fn defines(item: &Item) -> Option<String> {
-    let name = match item {
-        Item::Struct(item) => &item.ident,
-        Item::Enum(item) => &item.ident,
-        Item::Union(item) => &item.ident,
-        Item::Mod(item) => &item.ident,
-        _ => return None,
-    };
-    Some(name.to_string())
 }
 
 /// The names that a pattern binds.

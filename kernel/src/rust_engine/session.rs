@@ -50,6 +50,10 @@ impl Session {
     /// Runs a cell to its end.
     pub async fn run(&mut self, title: &str, code: &str, outputs: &Outputs) -> Result<(), Failure> {
         self.start().await?;
+        let start = code.trim_start();
+        if start.starts_with(':') && !start.starts_with("::") {
+            return Err(failure::unsupported_command(title, start));
+        }
         let parsed = parse_apart(code)?;
         let Some(tools) = &self.tools else {
             return Err(failure::tool("the compiler is not there"));
@@ -58,7 +62,7 @@ impl Session {
         let cell = match parsed {
             Ok(parsed) => {
                 self.notebook
-                    .compile(toolchain, title, code, &parsed)
+                    .compile(toolchain, title, code, parsed)
                     .await?
             }
             Err(error) => {

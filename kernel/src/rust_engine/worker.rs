@@ -61,7 +61,10 @@ impl Worker {
                 Ok((UnixStream::from_std(ours)?, theirs))
             })
             .map_err(|error| failed("socket", &error))?;
+        // Errors of libraries carry a backtrace through the runtime otherwise, if a person has $RUST_BACKTRACE set.
+        let backtrace = std::env::var_os("RUST_LIB_BACKTRACE").unwrap_or_else(|| "0".into());
         let mut child = Command::new(&program)
+            .env("RUST_LIB_BACKTRACE", backtrace)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

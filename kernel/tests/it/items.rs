@@ -117,3 +117,17 @@ async fn an_impl_away_from_its_type_is_explained() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn a_cell_of_items_that_is_run_again_leaves_their_values_alone() {
+    let mut notebook = Notebook::open();
+    let definition = "struct P { pub(crate) a: u8 }\npub(crate) fn make() -> P { P { a: 3 } }";
+    notebook.ok(definition).await;
+    notebook.ok("let p = make();").await;
+    notebook.ok(definition).await;
+    assert_eq!(notebook.value("p.a + make().a").await, "6");
+    notebook.ok("struct P;").await;
+    notebook.ok(definition).await;
+    assert_eq!(notebook.value("make().a").await, "3");
+    notebook.fails("compile error", "p.a").await;
+}

@@ -1,10 +1,14 @@
-//! Where `pub` is to be inserted, so that later cells, which are crates of their own, see everything of an item.
+//! Where `pub` is to be put, so that later cells, which are crates of their own, see everything of an item.
+
+use std::ops::Range;
 
 use syn::spanned::Spanned;
 use syn::{Fields, ForeignItem, ImplItem, Item, Visibility};
 
-/// Bytes of the cell and what to insert there, in order.
-pub fn insertions(item: &Item) -> Vec<(usize, &'static str)> {
+/// Bytes of the cell and what stands there instead, in order.
+pub type Edits = Vec<(Range<usize>, &'static str)>;
+
+pub fn edits(item: &Item) -> Edits {
     let mut found = Vec::new();
     match item {
         Item::Const(item) => publish(&mut found, &item.vis, &item.const_token),
@@ -33,7 +37,8 @@ pub fn insertions(item: &Item) -> Vec<(usize, &'static str)> {
         }
         Item::Use(item) => publish(&mut found, &item.vis, &item.use_token),
         Item::Macro(item) if item.mac.path.is_ident("macro_rules") && !is_exported(item) => {
-            found.push((item.span().byte_range().start, "#[macro_export] "));
+            let start = item.span().byte_range().start;
+            found.push((start..start, "#[macro_export] "));
         }
         Item::Impl(item) if item.trait_.is_none() => {
             item.items
@@ -54,7 +59,7 @@ pub fn insertions(item: &Item) -> Vec<(usize, &'static str)> {
     found
 }
 
-fn publish_fields(found: &mut Vec<(usize, &'static str)>, fields: &Fields) {
+fn publish_fields(found: &mut Edits, fields: &Fields) {
     for field in fields {
         match &field.ident {
             Some(name) => publish(found, &field.vis, name),
@@ -63,7 +68,7 @@ fn publish_fields(found: &mut Vec<(usize, &'static str)>, fields: &Fields) {
     }
 }
 
-fn publish_method(found: &mut Vec<(usize, &'static str)>, item: &ImplItem) {
+fn publish_method(found: &mut Edits, item: &ImplItem) {
     match item {
         ImplItem::Const(item) => publish(found, &item.vis, &item.const_token),
         ImplItem::Fn(item) => publish(found, &item.vis, &item.sig),
@@ -71,11 +76,14 @@ fn publish_method(found: &mut Vec<(usize, &'static str)>, item: &ImplItem) {
     }
 }
 
-/// Puts `pub` before `first`, the token after the place of the visibility.
-fn publish(found: &mut Vec<(usize, &'static str)>, visibility: &Visibility, first: &impl Spanned) {
-    // `pub(crate)` is meant for the notebook, but a cell is a crate of its own; it stays as written.
-    if matches!(visibility, Visibility::Inherited) {
-        found.push((first.span().byte_range().start, "pub "));
+/// Puts `pub` before `first`, the token after the place of the visibility, or over a narrower one: `pub(crate)`
+/// means the notebook.
+fn publish(found: &mut Edits, visibility: &Visibility, first: &impl Spanned) {
+    let start = first.span().byte_range().start;
+    match visibility {
+        Visibility::Public(_) => {}
+        Visibility::Inherited => found.push((start..start, "pub ")),
+        Visibility::Restricted(narrow) => found.push((narrow.span().byte_range(), "pub")),
     }
 }
 

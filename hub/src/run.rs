@@ -154,8 +154,8 @@ fn spawner(config: &Config, state: &Path) -> Arc<dyn Spawner> {
     match config.jupyter_hub.spawner_class {
         SpawnerClass::LocalProcess => Arc::new(LocalProcessSpawner::new(LocalConfig {
             state_dir: state.to_owned(),
+            args: with_leave_for_root(&spawner.cmd.0, spawner.args),
             cmd: spawner.cmd.0,
-            args: spawner.args,
             notebook_dir: spawner.notebook_dir,
             environment: spawner.environment.0,
             env_keep: spawner.env_keep,
@@ -164,6 +164,20 @@ fn spawner(config: &Config, state: &Path) -> Arc<dyn Spawner> {
             ..LocalConfig::default()
         })),
     }
+}
+
+/// A server that runs as root ends at once unless it is told that this is meant.
+fn with_leave_for_root(cmd: &[String], mut args: Vec<String>) -> Vec<String> {
+    const LEAVE: &str = "--allow-root";
+    let program = cmd.first().map(Path::new).and_then(Path::file_name);
+    let singleuser = program.is_some_and(|name| name == "jupyterhub-singleuser");
+    if singleuser && nix::unistd::geteuid().is_root() && !args.iter().any(|arg| arg == LEAVE) {
+        warn!(
+            "The Hub runs as root and so do all servers: run it as another user where others log in"
+        );
+        args.push(LEAVE.to_owned());
+    }
+    args
 }
 
 /// At the very first start the administrators get the empty password, which lets them in once to set their own.

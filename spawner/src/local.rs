@@ -32,7 +32,7 @@ const REASON_LINES: usize = 20;
 /// `LocalProcessSpawner`.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
-    /// Holds `users/<user>/`, the working folders, and `logs/`.
+    /// Holds `users/<user>/`, the working folders, `logs/`, and `skel/`, whose files each new user gets.
     pub state_dir: PathBuf,
     /// The program and its first arguments.
     pub cmd: Vec<String>,

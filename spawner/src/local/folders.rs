@@ -16,10 +16,12 @@ const MAX_TAIL: u64 = 64 * 1024;
 /// Bytes of a file name made of one name; file systems allow 255 for the whole.
 const MAX_NAME: usize = 100;
 
-/// `<state>/users/<user>/` and `<state>/logs/<user>[~<server>].log`.
+/// `<state>/users/<user>/`, `<state>/logs/<user>[~<server>].log` and `<state>/skel/`.
 pub(super) struct Folders {
     users: PathBuf,
     logs: PathBuf,
+    /// What a new user's folder starts with, as `/etc/skel` of useradd(8).
+    skel: PathBuf,
 }
 
 impl Folders {
@@ -29,14 +31,32 @@ impl Folders {
         Self {
             users: state_dir.join("users"),
             logs: state_dir.join("logs"),
+            skel: state_dir.join("skel"),
         }
     }
 
-    /// The working folder of a user, made if need be.
+    /// The working folder of a user; a new one starts with what `skel` holds.
     pub(super) fn home(&self, user: &str) -> Result<PathBuf, Error> {
         let home = self.users.join(file_name(user));
-        make_folder(&home)?;
-        Ok(home)
+        if home.is_dir() {
+            return Ok(home);
+        }
+        // Renamed when it is whole, so that a start that was cut off leaves no half-filled folder behind.
+        let mut unfinished = home.clone().into_os_string();
+        unfinished.push("%new");
+        make_folder(Path::new(&unfinished))?;
+        let mut made = Ok(());
+        if self.skel.is_dir() {
+            made = copy_files(&self.skel, Path::new(&unfinished));
+        }
+        match made.and_then(|()| fs::rename(&unfinished, &home)) {
+            // Two servers of one user may start for the first time at once.
+            Err(error) if !home.is_dir() => {
+                let attempted = format!("fill the folder {}", home.display());
+                Err(Error::io(&attempted)(error))
+            }
+            _ => Ok(home),
+        }
     }
 
     pub(super) fn log(&self, user: &str, server: &str) -> PathBuf {
@@ -86,6 +106,23 @@ fn read_end(log: &Path) -> io::Result<Vec<u8>> {
 fn make_folder(folder: &Path) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(Error::io(&format!("make the folder {}", folder.display())))
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&target)?;
+            copy_files(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A file name that no other name shares and that stays in its folder: other characters than letters, digits and

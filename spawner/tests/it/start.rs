@@ -59,6 +59,22 @@ async fn a_server_has_a_folder_a_session_and_an_empty_input_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_new_user_gets_the_files_of_skel_once() {
+    let mut place = Place::script("sleep 60");
+    let skel = place.state_dir().join("skel/more");
+    fs::create_dir_all(&skel).unwrap();
+    fs::write(skel.join("notebook"), "hello").unwrap();
+    let first = place.start().await;
+    let notebook = place.home().join("more/notebook");
+    assert_eq!(fs::read_to_string(&notebook).unwrap(), "hello");
+
+    place.spawner.stop(&first.state).await.unwrap();
+    fs::remove_file(&notebook).unwrap();
+    place.start().await;
+    assert!(!notebook.exists(), "what the user removed stays removed");
+}
+
+#[tokio::test]
 async fn the_log_keeps_both_outputs_and_only_its_owner_reads_it() {
     let mut place =
         Place::script("echo first; echo second >&2; echo third; echo done > done; sleep 60");

@@ -223,9 +223,11 @@ fn spawner_state(server: &Server) -> Option<carrel_spawner::SpawnerState> {
         .map(carrel_spawner::SpawnerState)
 }
 
-/// A failure as it is stored: its reason on the first line, the log's last lines below.
+/// A failure as it is stored: its reason on the first line, the log's last lines below. Where they are shown apart,
+/// the reason need not announce them.
 pub fn split_failure(failure: &str) -> (&str, &str) {
-    failure.split_once('\n').unwrap_or((failure, ""))
+    let (reason, log) = failure.split_once('\n').unwrap_or((failure, ""));
+    (reason.trim_end_matches("; the end of its log:"), log)
 }
 
 /// Changes that are of no use to undo one by one: they go to the log.
@@ -241,6 +243,16 @@ mod tests {
     fn client_ids_are_those_of_jupyterhub() {
         assert_eq!(client_id("admin", ""), "jupyterhub-user-admin");
         assert_eq!(client_id("a@b.c", "gpu"), "jupyterhub-user-a%40b.c-gpu");
+    }
+
+    #[test]
+    fn a_failure_is_told_apart_from_the_log() {
+        let failure = "exited with status 3; the end of its log:\nno space\nleft";
+        assert_eq!(
+            split_failure(failure),
+            ("exited with status 3", "no space\nleft")
+        );
+        assert_eq!(split_failure("cancelled"), ("cancelled", ""));
     }
 
     #[test]

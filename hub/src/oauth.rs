@@ -43,22 +43,48 @@ impl Authorization {
     pub async fn read(app: &App, query: &str) -> Result<Self, Denied> {
         let get = |name: &str| {
             let mut arguments = url::form_urlencoded::parse(query.as_bytes());
-            arguments.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+            arguments
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
         };
-        let unknown = Denied::Here("No running server has this client_id; it may have stopped meanwhile.");
-        let Some(client) = app.db.oauth_client(&get("client_id").unwrap_or_default()).await? else { return Err(unknown) };
-        let Some(server) = app.db.server_by_id(client.server_id).await? else { return Err(unknown) };
+        let unknown =
+            Denied::Here("No running server has this client_id; it may have stopped meanwhile.");
+        let Some(client) = app
+            .db
+            .oauth_client(&get("client_id").unwrap_or_default())
+            .await?
+        else {
+            return Err(unknown);
+        };
+        let Some(server) = app.db.server_by_id(client.server_id).await? else {
+            return Err(unknown);
+        };
         if get("redirect_uri").as_deref() != Some(&client.redirect_uri) {
-            return Err(Denied::Here("redirect_uri is not the one that this server has registered."));
+            return Err(Denied::Here(
+                "redirect_uri is not the one that this server has registered.",
+            ));
         }
-        let mut authorization = Self { client, server, state: get("state"), challenge: None };
+        let mut authorization = Self {
+            client,
+            server,
+            state: get("state"),
+            challenge: None,
+        };
         if get("response_type").as_deref() != Some("code") {
-            return Err(Denied::There(authorization.answer(&[("error", "unsupported_response_type")])));
+            return Err(Denied::There(
+                authorization.answer(&[("error", "unsupported_response_type")]),
+            ));
         }
-        match challenge(get("code_challenge"), get("code_challenge_method").as_deref()) {
+        match challenge(
+            get("code_challenge"),
+            get("code_challenge_method").as_deref(),
+        ) {
             Ok(challenge) => authorization.challenge = challenge,
             Err(description) => {
-                let error = [("error", "invalid_request"), ("error_description", description)];
+                let error = [
+                    ("error", "invalid_request"),
+                    ("error_description", description),
+                ];
                 return Err(Denied::There(authorization.answer(&error)));
             }
         }
@@ -67,15 +93,22 @@ impl Authorization {
 
     /// Whether this visitor may enter the server at all.
     pub fn is_allowed(&self, login: &Login) -> bool {
-        let target = Target::Server { user: &self.server.user, server: &self.server.name };
+        let target = Target::Server {
+            user: &self.server.user,
+            server: &self.server.name,
+        };
         login.scopes().holds("access:servers", target)
     }
 
     /// What the server gets of this visitor: knowing who it is, and letting it in.
     pub fn scopes(&self, login: &Login) -> Vec<String> {
         let mut scopes = identify_scopes(&login.user().name);
-        scopes.push(format!("access:servers!server={}/{}", self.server.user, self.server.name));
-        let wanted = Scopes::parse(scopes.iter().map(String::as_str), &Scopes::default()).unwrap_or_default();
+        scopes.push(format!(
+            "access:servers!server={}/{}",
+            self.server.user, self.server.name
+        ));
+        let wanted = Scopes::parse(scopes.iter().map(String::as_str), &Scopes::default())
+            .unwrap_or_default();
         wanted.intersect(&login.scopes()).to_list()
     }
 
@@ -112,7 +145,9 @@ impl Authorization {
 
     fn answer(&self, pairs: &[(&str, &str)]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(pairs).extend_pairs(self.state.as_deref().map(|state| ("state", state)));
+        query
+            .extend_pairs(pairs)
+            .extend_pairs(self.state.as_deref().map(|state| ("state", state)));
         format!("{}?{}", self.client.redirect_uri, query.finish())
     }
 }
@@ -152,7 +187,11 @@ pub enum Refused {
 
 /// Gives a token for a code.
 pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused> {
-    let client = app.db.oauth_client(form.client_id).await?.ok_or(Refused::Client)?;
+    let client = app
+        .db
+        .oauth_client(form.client_id)
+        .await?
+        .ok_or(Refused::Client)?;
     let short = form.client_secret.len() <= secret::MAX_TOKEN_LENGTH;
     if !short || !secret::equal(&secret::hash(form.client_secret), &client.secret_hash) {
         return Err(Refused::Client);
@@ -161,14 +200,24 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
         return Err(Refused::GrantType);
     }
     // Taken before it is checked: a code that somebody tried in vain is spent.
-    let code = app.db.take_code(&secret::hash(form.code)).await?.ok_or(Refused::Code)?;
+    let code = app
+        .db
+        .take_code(&secret::hash(form.code))
+        .await?
+        .ok_or(Refused::Code)?;
     if code.client_id != client.client_id || code.redirect_uri != form.redirect_uri {
         return Err(Refused::Code);
     }
     if !verifier_fits(code.code_challenge.as_deref(), form.code_verifier) {
         return Err(Refused::Verifier);
     }
-    let seconds = app.config.jupyter_hub.cookie_max_age_days.0.as_secs().cast_signed();
+    let seconds = app
+        .config
+        .jupyter_hub
+        .cookie_max_age_days
+        .0
+        .as_secs()
+        .cast_signed();
     let token = secret::generate();
     let new = NewToken {
         token_hash: &secret::hash(&token),
@@ -183,14 +232,23 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
     };
     app.db.add_token(new).await?;
     tracing::info!(client.id = %client.client_id, "OAuth token given");
-    Ok(Granted { token, seconds, scopes: code.scopes })
+    Ok(Granted {
+        token,
+        seconds,
+        scopes: code.scopes,
+    })
 }
 
 /// Only S256: without a method the RFC means `plain`, which protects nothing here.
-fn challenge(challenge: Option<String>, method: Option<&str>) -> Result<Option<String>, &'static str> {
+fn challenge(
+    challenge: Option<String>,
+    method: Option<&str>,
+) -> Result<Option<String>, &'static str> {
     match (challenge, method) {
         (None, None) => Ok(None),
-        (Some(challenge), Some("S256")) if challenge.len() == CHALLENGE_LENGTH => Ok(Some(challenge)),
+        (Some(challenge), Some("S256")) if challenge.len() == CHALLENGE_LENGTH => {
+            Ok(Some(challenge))
+        }
         (_, Some("S256")) => Err("code_challenge is not a base64url SHA-256"),
         _ => Err("code_challenge_method must be S256"),
     }
@@ -200,6 +258,9 @@ fn challenge(challenge: Option<String>, method: Option<&str>) -> Result<Option<S
 fn verifier_fits(challenge: Option<&str>, verifier: &str) -> bool {
     match challenge {
         None => verifier.is_empty(),
-        Some(challenge) => (43..=128).contains(&verifier.len()) && secret::equal(&secret::s256(verifier), challenge),
+        Some(challenge) => {
+            (43..=128).contains(&verifier.len())
+                && secret::equal(&secret::s256(verifier), challenge)
+        }
     }
 }

@@ -172,18 +172,19 @@ pub async fn render(State(app): State<App>, request: Request, next: Next) -> Res
     response
 }
 
-/// Whether a request comes from a program: below `/hub/api/`, or asking for JSON and not for HTML.
+/// Whether a request comes from a program: to the API, or asking for JSON and not for HTML.
 pub fn wants_json(app: &App, path: &str, headers: &HeaderMap) -> bool {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let api = path
-        .strip_prefix(&app.urls.hub)
-        .is_some_and(|rest| rest == "api" || rest.starts_with("api/"));
-    // A person's browser comes to this one.
-    let authorize = path.ends_with("/oauth2/authorize");
-    (api && !authorize) || (accept.contains("json") && !accept.contains("text/html"))
+    is_api(app, path) || (accept.contains("json") && !accept.contains("text/html"))
+}
+
+/// Whether a path is of the API, but for the one of its addresses that people visit.
+pub fn is_api(app: &App, path: &str) -> bool {
+    let rest = path.strip_prefix(&app.urls.hub).unwrap_or_default();
+    (rest == "api" || rest.starts_with("api/")) && rest != "api/oauth2/authorize"
 }
 
 fn title(status: StatusCode) -> &'static str {

@@ -10,16 +10,13 @@ use tracing::debug;
 
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::username::for_log;
+use crate::error::is_api;
 use crate::peer::Client;
 use crate::templates::CONTENT_SECURITY_POLICY;
 
 /// The version that stock clients compare, and what browsers may do with an answer.
 pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Response {
-    let api = request
-        .uri()
-        .path()
-        .strip_prefix(&app.urls.hub)
-        .is_some_and(|path| path == "api" || path.starts_with("api/"));
+    let api = is_api(&app, request.uri().path());
     let mut response = next.run(request).await;
     let report = |policy: &str| {
         HeaderValue::try_from(format!(

@@ -93,8 +93,9 @@ pub trait Engine: Send + Sync {
     /// Starts what can start before the first cell; errors are kept and shown with the first cell.
     async fn warm_up(&self);
 
-    /// Runs one cell to its end. All of its outputs were sent when this returns.
-    async fn execute(&self, cell: &Cell, outputs: mpsc::UnboundedSender<Output>) -> Outcome;
+    /// Runs one cell to its end. All of its outputs were sent when this returns. A cell that prints faster than
+    /// the frontend reads waits for it.
+    async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome;
 
     /// Evaluates one expression for `user_expressions`: a MIME bundle, or the failure.
     async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure>;

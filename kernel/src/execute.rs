@@ -10,6 +10,9 @@ use crate::shell::Shell;
 use crate::wire::content::ExecuteRequest;
 use crate::wire::message::Message;
 
+/// Outputs that wait for the publisher before the cell waits too.
+const OUTPUTS: usize = 16;
+
 impl Shell {
     /// Runs a cell; gives the reply's content and whether requests queued behind it are to be aborted.
     pub async fn execute(&mut self, message: &Message, request: &ExecuteRequest) -> (Value, bool) {
@@ -69,7 +72,7 @@ impl Shell {
         cell: &Cell,
         silent: bool,
     ) -> (Outcome, Option<String>) {
-        let (sender, outputs) = mpsc::unbounded_channel();
+        let (sender, outputs) = mpsc::channel(OUTPUTS);
         let engine = self.kernel.engine.clone();
         let mut publisher = CellOutputs {
             kernel: &self.kernel,
@@ -126,7 +129,7 @@ struct CellOutputs<'a> {
 }
 
 impl CellOutputs<'_> {
-    async fn publish_all(&mut self, mut outputs: mpsc::UnboundedReceiver<Output>) {
+    async fn publish_all(&mut self, mut outputs: mpsc::Receiver<Output>) {
         while let Some(output) = outputs.recv().await {
             self.publish(output).await;
         }

@@ -47,7 +47,7 @@ impl Engine for RustEngine {
         }
     }
 
-    async fn execute(&self, cell: &Cell, outputs: mpsc::UnboundedSender<Output>) -> Outcome {
+    async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
         let title = format!("Cell [{}]", cell.number);
         match self.run(&title, &cell.code, &outputs).await {
             Ok(()) => Outcome::Ok,
@@ -56,16 +56,22 @@ impl Engine for RustEngine {
     }
 
     async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure> {
-        let (sender, mut outputs) = mpsc::unbounded_channel();
-        self.run("expression", expression, &sender).await?;
-        drop(sender);
-        let mut result = MimeBundle::default();
-        while let Some(output) = outputs.recv().await {
-            if let Output::Result { bundle } = output {
-                result = bundle;
+        let (sender, mut outputs) = mpsc::channel(1);
+        let run = async {
+            let sender = sender;
+            self.run("expression", expression, &sender).await
+        };
+        let result = async {
+            let mut result = MimeBundle::default();
+            while let Some(output) = outputs.recv().await {
+                if let Output::Result { bundle } = output {
+                    result = bundle;
+                }
             }
-        }
-        Ok(result)
+            result
+        };
+        let (ended, result) = tokio::join!(run, result);
+        ended.map(|()| result)
     }
 
     fn interrupt(&self) {
@@ -83,7 +89,7 @@ impl RustEngine {
         &self,
         title: &str,
         code: &str,
-        outputs: &mpsc::UnboundedSender<Output>,
+        outputs: &mpsc::Sender<Output>,
     ) -> Result<(), Failure> {
         let mut interrupts = self.interrupts.subscribe();
         let mut session = self.session.lock().await;

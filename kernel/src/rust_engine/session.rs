@@ -13,7 +13,7 @@ use super::prelude::Prelude;
 use super::worker::{Event, Worker};
 use crate::engine::{Failure, MimeBundle, Output, StreamName};
 
-type Outputs = mpsc::UnboundedSender<Output>;
+type Outputs = mpsc::Sender<Output>;
 
 /// syn recurses on nesting; with its limit this stack is always enough.
 const PARSER_STACK: usize = 256 << 20;
@@ -38,7 +38,7 @@ impl Session {
     /// Starts the worker, and compiles a cell to have the compiler and its crates in memory.
     pub async fn warm_up(&mut self) -> Result<(), Failure> {
         self.start().await?;
-        let (outputs, _) = mpsc::unbounded_channel();
+        let (outputs, _) = mpsc::channel(1);
         let mut notebook = std::mem::take(&mut self.notebook);
         let warmed = self.run("warm-up", "1 + 1", &outputs).await;
         // Nothing of it stays in the notebook but the number, which names crates.
@@ -70,12 +70,12 @@ impl Session {
             }
         };
         for warning in &cell.warnings {
-            print(outputs, StreamName::Stderr, format!("{warning}\n"));
+            print(outputs, StreamName::Stderr, format!("{warning}\n")).await;
         }
         for (name, r#type) in &cell.outdated {
             let text =
                 format!("`{name}` was dropped: its type `{type}` is defined again in this cell\n");
-            print(outputs, StreamName::Stderr, text);
+            print(outputs, StreamName::Stderr, text).await;
         }
         self.run_compiled(cell, outputs).await
     }
@@ -161,17 +161,15 @@ impl Session {
         loop {
             match worker.next().await {
                 Event::Printed(name, text) => {
-                    print(outputs, name, text);
-                    // Lets the publisher keep pace with a cell that prints without end.
-                    tokio::task::yield_now().await;
+                    print(outputs, name, text).await;
                 }
                 Event::Output(Sent::ThreadPanic(panic)) => {
                     let text = failure::thread_panic(&panic, &self.notebook.sources);
-                    print(outputs, StreamName::Stderr, text);
+                    print(outputs, StreamName::Stderr, text).await;
                     worker.taken().await;
                 }
                 Event::Output(output) => {
-                    send(outputs, output);
+                    send(outputs, output).await;
                     worker.taken().await;
                 }
                 Event::Ended { ending, variables } => {
@@ -234,12 +232,12 @@ fn parse_apart(code: &str) -> Result<Result<Parsed, SyntaxError>, Failure> {
     }
 }
 
-fn print(outputs: &Outputs, name: StreamName, text: String) {
-    // The asker of an expression does not read what it prints.
-    let _ = outputs.send(Output::Stream { name, text });
+async fn print(outputs: &Outputs, name: StreamName, text: String) {
+    // Nobody listens to the warm-up.
+    let _ = outputs.send(Output::Stream { name, text }).await;
 }
 
-fn send(outputs: &Outputs, output: Sent) {
+async fn send(outputs: &Outputs, output: Sent) {
     let output = match output {
         Sent::Display(bundle) => Output::Display {
             bundle: mime_bundle(bundle),
@@ -252,7 +250,7 @@ fn send(outputs: &Outputs, output: Sent) {
         Sent::ClearOutput { wait } => Output::ClearOutput { wait },
         Sent::ThreadPanic(_) => return,
     };
-    let _ = outputs.send(output);
+    let _ = outputs.send(output).await;
 }
 
 /// JSON goes into the message as JSON, everything else as text.

@@ -174,7 +174,7 @@ async fn an_interrupt_ends_an_endless_cell() {
         code: "println!(\"begun\"); loop {}".to_owned(),
         allow_stdin: false,
     };
-    let (sender, mut outputs) = mpsc::unbounded_channel();
+    let (sender, mut outputs) = mpsc::channel(1);
     let running = tokio::spawn({
         let engine = engine.clone();
         async move { engine.execute(&cell, sender).await }

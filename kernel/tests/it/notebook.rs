@@ -42,12 +42,15 @@ impl Notebook {
             code: code.to_owned(),
             allow_stdin: false,
         };
-        let (sender, mut received) = mpsc::unbounded_channel();
-        let outcome = tokio::time::timeout(LIMIT, self.engine.execute(&cell, sender)).await;
+        let (sender, mut received) = mpsc::channel(1);
         let mut outputs = Vec::new();
-        while let Ok(output) = received.try_recv() {
-            outputs.push(output);
-        }
+        let collect = async {
+            while let Some(output) = received.recv().await {
+                outputs.push(output);
+            }
+        };
+        let run = async { tokio::join!(self.engine.execute(&cell, sender), collect).0 };
+        let outcome = tokio::time::timeout(LIMIT, run).await;
         let failure = match outcome.unwrap_or_else(|_| panic!("the cell did not end: {code}")) {
             Outcome::Ok => None,
             Outcome::Failed(failure) => Some(failure),

@@ -20,18 +20,19 @@ pub struct ScriptedEngine {
 impl Engine for ScriptedEngine {
     async fn warm_up(&self) {}
 
-    async fn execute(&self, cell: &Cell, outputs: mpsc::UnboundedSender<Output>) -> Outcome {
+    async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
         let (verb, rest) = cell.code.split_once(' ').unwrap_or((&cell.code, ""));
         match verb {
             "print" => {
                 for line in 0..rest.parse().unwrap() {
-                    outputs.send(print(format!("line {line}\n"))).unwrap();
+                    outputs.send(print(format!("line {line}\n"))).await.unwrap();
                 }
             }
             "value" => outputs
                 .send(Output::Result {
                     bundle: plain(rest),
                 })
+                .await
                 .unwrap(),
             "display" => {
                 let display_id = Some("d1".to_owned());
@@ -42,13 +43,17 @@ impl Engine for ScriptedEngine {
                         display_id,
                         update: false,
                     })
+                    .await
                     .unwrap();
-                outputs.send(Output::ClearOutput { wait: true }).unwrap();
+                outputs
+                    .send(Output::ClearOutput { wait: true })
+                    .await
+                    .unwrap();
             }
             "input" => return self.input(rest, &outputs).await,
-            "comm" => outputs.send(comm()).unwrap(),
+            "comm" => outputs.send(comm()).await.unwrap(),
             "wait" => {
-                outputs.send(print("waiting\n".to_owned())).unwrap();
+                outputs.send(print("waiting\n".to_owned())).await.unwrap();
                 self.interrupted.notified().await;
                 return failed("Interrupted");
             }
@@ -80,7 +85,7 @@ impl Engine for ScriptedEngine {
 }
 
 impl ScriptedEngine {
-    async fn input(&self, prompt: &str, outputs: &mpsc::UnboundedSender<Output>) -> Outcome {
+    async fn input(&self, prompt: &str, outputs: &mpsc::Sender<Output>) -> Outcome {
         let (reply, line) = oneshot::channel();
         outputs
             .send(Output::Input {
@@ -88,10 +93,11 @@ impl ScriptedEngine {
                 password: false,
                 reply,
             })
+            .await
             .unwrap();
         match line.await {
             Ok(line) => {
-                outputs.send(print(format!("got {line}\n"))).unwrap();
+                outputs.send(print(format!("got {line}\n"))).await.unwrap();
                 Outcome::Ok
             }
             Err(_) => failed("no input"),

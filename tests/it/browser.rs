@@ -57,19 +57,14 @@ async fn log_in(browser: &Browser, address: &str) -> anyhow::Result<()> {
 
 async fn start_server(browser: &Browser) -> anyhow::Result<()> {
     browser.click("#start").await?;
-    browser.at("/hub/spawn").await?;
-    browser.screenshot("3-spawn").await?;
-    if browser.driver.current_url().await?.path() == "/hub/spawn" {
-        browser.click("#spawn_form button[type=submit]").await?;
-    }
     browser.at("/hub/spawn-pending/admin").await?;
-    browser.screenshot("4-spawn-pending").await?;
+    browser.screenshot("3-spawn-pending").await?;
     browser.at("/user/admin/lab").await?;
     browser.find(".jp-Launcher").await.map(drop)
 }
 
 async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
-    browser.screenshot("5-jupyterlab").await?;
+    browser.screenshot("4-jupyterlab").await?;
     browser
         .click(".jp-LauncherCard[data-category=Notebook][title^=Rust]")
         .await?;
@@ -101,20 +96,20 @@ async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
             .all(|number| numbers.contains(number)),
         "{table:?}"
     );
-    browser.screenshot("6-hello-tensor").await
+    browser.screenshot("5-hello-tensor").await
 }
 
 async fn stop_and_log_out(browser: &Browser, address: &str) -> anyhow::Result<()> {
     browser.goto(&format!("{address}hub/home")).await?;
     // JupyterLab may ask whether to leave a notebook that is not saved.
     let _ = browser.driver.accept_alert().await;
-    browser.screenshot("7-home-running").await?;
+    browser.screenshot("6-home-running").await?;
     browser.click("#stop").await?;
     browser.find("#start").await?;
-    browser.screenshot("8-home-stopped").await?;
+    browser.screenshot("7-home-stopped").await?;
     browser.click("#logout").await?;
     browser.find_text("main", "logged out").await?;
-    browser.screenshot("9-logged-out").await?;
+    browser.screenshot("8-logged-out").await?;
     browser.goto(&format!("{address}hub/home")).await?;
     browser.at("/hub/login").await
 }

@@ -16,6 +16,8 @@ use super::prelude::{DEPENDENCIES, LIBRARY, Prelude};
 pub struct Toolchain {
     pub prelude: Prelude,
     linker: Vec<OsString>,
+    /// Arguments that make the prepared crates known.
+    externs: Vec<OsString>,
     folder: PathBuf,
 }
 
@@ -54,6 +56,7 @@ impl Toolchain {
     pub fn new(prelude: Prelude, folder: PathBuf) -> Result<Self, String> {
         Ok(Self {
             linker: find_linker()?,
+            externs: externs(&prelude)?,
             prelude,
             folder,
         })
@@ -127,7 +130,6 @@ impl Toolchain {
             (true, false) => "obj,metadata",
             (true, true) => "obj,metadata,mir",
         };
-        let folder = &self.prelude.folder;
         let mut arguments: Vec<OsString> = [
             "--crate-name",
             job.name,
@@ -146,12 +148,8 @@ impl Toolchain {
         ]
         .map(OsString::from)
         .to_vec();
-        arguments.push(joined("dependency=", folder));
-        arguments.push("-L".into());
-        arguments.push(joined("dependency=", &folder.join(DEPENDENCIES)));
-        arguments.push("-Ldependency=.".into());
-        arguments.push("--extern".into());
-        arguments.push(joined("carrel_prelude=", &folder.join(LIBRARY)));
+        arguments.push("dependency=.".into());
+        arguments.extend_from_slice(&self.externs);
         for name in job.crates {
             arguments.push("--extern".into());
             arguments.push(format!("{name}=lib{name}.rmeta").into());
@@ -183,6 +181,25 @@ impl Toolchain {
             output.status
         )))
     }
+}
+
+fn externs(prelude: &Prelude) -> Result<Vec<OsString>, String> {
+    let folder = &prelude.folder;
+    let mut arguments = vec![
+        "-L".into(),
+        joined("dependency=", folder),
+        "-L".into(),
+        joined("dependency=", &folder.join(DEPENDENCIES)),
+        "--extern".into(),
+        joined("carrel_prelude=", &folder.join(LIBRARY)),
+    ];
+    let named = prelude.named_crates();
+    let named = named.map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    for (name, file) in named {
+        arguments.push("--extern".into());
+        arguments.push(joined(&format!("{name}="), &file));
+    }
+    Ok(arguments)
 }
 
 /// The quickest linker there is. Without `--eh-frame-hdr` a panic could not unwind.

@@ -104,9 +104,14 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
     }
     if let Some(value) = &parsed.value {
         // A `match` keeps temporaries of the expression alive while it is shown, and `ref` moves nothing.
-        source.line("match (");
+        // To the compiler the parentheses are part of it.
+        source.insert("match ");
+        source.point(value.start);
+        source.line("(");
         source.piece(code, value.clone());
-        source.line(") { ref __value => {");
+        source.insert("\n)");
+        source.point(value.end);
+        source.line(" { ref __value => {");
         source.line(&format!(
             "use {RUNTIME}::{{AsRich as _, AsDebug as _, AsNothing as _}}; \
              __scope.result((&&&{RUNTIME}::Show(__value)).bundle()); }} }}"

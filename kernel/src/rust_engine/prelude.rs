@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +17,9 @@ pub const WORKER: &str = "carrel-worker";
 pub const LIBRARY: &str = "libcarrel_prelude.so";
 /// Crates that the compiler looks up because the library's crates use them.
 pub const DEPENDENCIES: &str = "deps";
+
+/// Crates that a cell can name by path anywhere, as `::candle_core`.
+pub const NAMED: [&str; 3] = ["candle_core", "candle_nn", "carrel_training"];
 
 /// A prepared folder with the compiler that fits it.
 #[derive(Debug, Clone)]
@@ -64,10 +68,7 @@ pub enum PreludeError {
 #[derive(Debug, thiserror::Error)]
 pub enum RustcError {
     #[error("cannot run {}: {source}. Install Rust with rustup (https://rustup.rs)", program.display())]
-    Start {
-        program: PathBuf,
-        source: std::io::Error,
-    },
+    Start { program: PathBuf, source: io::Error },
     #[error("{} {argument} failed: {stderr}", program.display())]
     Failed {
         program: PathBuf,
@@ -99,6 +100,24 @@ impl Prelude {
             });
         }
         Ok(Self { folder, rustc })
+    }
+}
+
+impl Prelude {
+    /// Files of the crates that a cell can name.
+    pub fn named_crates(&self) -> io::Result<Vec<(&'static str, PathBuf)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.folder.join(DEPENDENCIES))? {
+            let path = entry?.path();
+            let file = path.file_stem().unwrap_or_default().to_string_lossy();
+            // `libcandle_core-<hash>`
+            let name = file
+                .strip_prefix("lib")
+                .and_then(|file| file.split('-').next());
+            let named = NAMED.into_iter().find(|named| name == Some(named));
+            found.extend(named.map(|named| (named, path.clone())));
+        }
+        Ok(found)
     }
 }
 

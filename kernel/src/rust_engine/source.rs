@@ -67,6 +67,15 @@ impl Source {
         });
     }
 
+    /// Lets the place between two characters, here, stand for a byte of the cell.
+    pub fn point(&mut self, cell: usize) {
+        let here = self.text.len();
+        self.pieces.push(Piece {
+            generated: here..here,
+            cell,
+        });
+    }
+
     /// The byte of the cell that stands at a byte of the generated source; none in our own lines.
     pub fn in_cell(&self, generated: usize) -> Option<usize> {
         let piece = self

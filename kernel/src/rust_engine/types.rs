@@ -8,6 +8,8 @@ use quote::ToTokens;
 use syn::visit_mut::{VisitMut, visit_path_mut};
 use syn::{Path, PathSegment, Type};
 
+use super::prelude::NAMED;
+
 /// The generated source gives each kept variable a local of this name and its number, of type `*const T`.
 pub const KEPT: &str = "__kept_";
 
@@ -91,7 +93,9 @@ impl VisitMut for Qualify<'_> {
 }
 
 fn is_crate(name: &str) -> bool {
-    ["std", "core", "alloc", "carrel_prelude"].contains(&name) || name.starts_with("cell_")
+    ["std", "core", "alloc", "carrel_prelude"].contains(&name)
+        || NAMED.contains(&name)
+        || name.starts_with("cell_")
 }
 
 /// Whether a type names `name` of a cell's crate, as it does after `name` was defined again.

@@ -35,6 +35,12 @@ async fn a_panic_in_a_function_is_told_at_the_cell_that_defines_it() {
         failure.evalue,
         "index out of bounds: the len is 1 but the index is 2 (Cell [1]:2:5)"
     );
+    let failure = notebook.fails("panic", "std::panic::panic_any(1)").await;
+    assert!(
+        failure.evalue.ends_with("(Cell [3]:1:1)"),
+        "{}",
+        failure.evalue
+    );
     let ran = notebook
         .ok("std::thread::spawn(|| third(&[])).join().is_err()")
         .await;

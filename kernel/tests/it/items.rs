@@ -16,7 +16,7 @@ async fn items_are_seen_by_later_cells_without_pub() {
              const LIMIT: usize = 3;
              static NAME: &str = \"n\";
              type Pair = (Point, Point);
-             mod deep { pub fn down() -> u8 { 7 } }
+             mod deep { use candle_core::Tensor; pub fn down() -> u8 { 7 } pub fn rank(t: &Tensor) -> usize { t.rank() } }
              impl Point { fn new(x: i64) -> Self { Self { x, y: -x } } const ORIGIN: Self = Self { x: 0, y: 0 }; }
              fn square(x: i64) -> i64 { x * x }")
         .await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use carrel_tests::browser::Browser;
-use carrel_tests::hub::{ended, free_port, processes_with};
+use carrel_tests::hub::{Hub, ended, free_port, processes_with};
 use carrel_tests::installation::{Installation, output, repository};
 use carrel_tests::wait_for;
 use nix::sys::signal::{Signal, killpg};
@@ -71,13 +71,7 @@ async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
     browser
         .click(".jp-Notebook .jp-CodeCell .cm-content")
         .await?;
-    // JupyterLab indents and closes brackets as one types; a paste keeps the text as it is.
-    let paste = "document.execCommand('insertText', false, arguments[0])";
-    browser.driver.execute(paste, vec![HELLO.into()]).await?;
-    let typed = browser
-        .find(".jp-Notebook .jp-CodeCell .cm-content")
-        .await?;
-    typed.send_keys(Key::Shift + Key::Enter).await?;
+    run_cell(browser, HELLO).await?;
     browser
         .find_text(".jp-OutputArea-output", "Hello Tensor!")
         .await?;
@@ -99,6 +93,15 @@ async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
     browser.screenshot("5-hello-tensor").await
 }
 
+/// Runs `code` in the cell that is being edited.
+async fn run_cell(browser: &Browser, code: &str) -> anyhow::Result<()> {
+    // JupyterLab indents and closes brackets as one types; a paste keeps the text as it is.
+    let paste = "document.execCommand('insertText', false, arguments[0])";
+    browser.driver.execute(paste, vec![code.into()]).await?;
+    let cell = browser.driver.active_element().await?;
+    Ok(cell.send_keys(Key::Shift + Key::Enter).await?)
+}
+
 async fn stop_and_log_out(browser: &Browser, address: &str) -> anyhow::Result<()> {
     browser.goto(&format!("{address}hub/home")).await?;
     // JupyterLab may ask whether to leave a notebook that is not saved.
@@ -112,6 +115,52 @@ async fn stop_and_log_out(browser: &Browser, address: &str) -> anyhow::Result<()
     browser.screenshot("8-logged-out").await?;
     browser.goto(&format!("{address}hub/home")).await?;
     browser.at("/hub/login").await
+}
+
+#[tokio::test]
+async fn an_open_notebook_outlives_a_killed_hub() -> anyhow::Result<()> {
+    let state = tempfile::tempdir()?;
+    let mut hub = Hub::start(&Installation::find()?, state.path(), "").await?;
+    let address = hub.url("/");
+    let browser = Browser::start("killed-hub").await?;
+    let walked = async {
+        log_in(&browser, &address).await?;
+        start_server(&browser).await?;
+        run_hello_world(&browser).await?;
+        hub.crash_and_restart().await?;
+        run_cell(&browser, "format!(\"x is still {:?}\", x.dims())").await?;
+        let output = ".jp-OutputArea-output";
+        browser.find_text(output, "x is still [2, 3]").await?;
+        browser.screenshot("6-after-the-kill").await
+    }
+    .await;
+    if walked.is_err() {
+        let _ = browser.screenshot("failure").await;
+    }
+    browser.quit().await?;
+    walked.with_context(|| hub.log())
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_start_is_explained_and_tried_again() -> anyhow::Result<()> {
+    let state = tempfile::tempdir()?;
+    let cmd = r#"[sh, -c, "echo the disk is full >&2; sleep 1; exit 3"]"#;
+    let configuration = format!("Spawner:\n  cmd: {cmd}\n");
+    let hub = Hub::start(&Installation::find()?, state.path(), &configuration).await?;
+    let browser = Browser::start("failed-start").await?;
+    let walked = async {
+        log_in(&browser, &hub.url("/")).await?;
+        browser.click("#start").await?;
+        browser.find_text("main", "exited with status 3").await?;
+        browser.find_text("main", "the disk is full").await?;
+        browser.screenshot("3-failed").await?;
+        browser.goto(&hub.url("/user/admin/lab")).await?;
+        browser.find_text("main", "not running").await?;
+        browser.screenshot("4-not-running").await
+    }
+    .await;
+    browser.quit().await?;
+    walked.with_context(|| hub.log())
 }
 
 /// `make run` as a person types it, on a state without users.

@@ -225,7 +225,8 @@ fn tool_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) ->
     move |error| CompileError::Tool(format!("cannot {what} {}: {error}", path.display()))
 }
 
-fn joined(prefix: &str, path: &Path) -> OsString {
+/// An argument that ends with a path, which need not be text.
+pub fn joined(prefix: &str, path: &Path) -> OsString {
     let mut text = OsString::from(prefix);
     text.push(path);
     text

@@ -81,6 +81,16 @@ pub struct Runnable {
     pub warnings: Vec<String>,
 }
 
+impl Runnable {
+    /// Variables that are no more once it runs, with the type that it defines again.
+    pub fn drops(&self) -> impl Iterator<Item = (&String, &String)> {
+        let declared = |name: &String| self.declares.contains_key(name);
+        self.outdated
+            .iter()
+            .filter(move |(name, _)| !declared(name))
+    }
+}
+
 impl Notebook {
     /// Compiles a cell; nothing of the notebook changes until it has run.
     pub async fn compile(

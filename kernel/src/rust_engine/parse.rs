@@ -145,10 +145,7 @@ fn nesting(code: &str) -> usize {
 
 fn has_value(statement: &Stmt) -> bool {
     match statement {
-        Stmt::Expr(expression, None) => !matches!(
-            expression,
-            Expr::Assign(_) | Expr::While(_) | Expr::ForLoop(_) | Expr::Loop(_)
-        ),
+        Stmt::Expr(_, semicolon) => semicolon.is_none(),
         // `thread_local! { .. }` and the like expand to statements.
         Stmt::Macro(call) => {
             call.semi_token.is_none() && !matches!(call.mac.delimiter, MacroDelimiter::Brace(_))

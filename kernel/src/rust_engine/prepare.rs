@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::UNIX_EPOCH;
 
+use super::compile::joined;
 use super::prelude::{
     DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RustcError, SourceFile, WORKER, rustc_in, sysroot,
     user_folder, version,
@@ -100,52 +101,50 @@ fn crates_of_library(
     dependencies: &Path,
     sysroot: &Path,
 ) -> Result<BTreeSet<PathBuf>, PrepareError> {
-    let rustc = rustc_in(sysroot);
-    let scratch = tempfile::tempdir().map_err(write_error(&std::env::temp_dir()))?;
-    let source = scratch.path().join("all.rs");
-    fs::write(&source, "pub use carrel_prelude::prelude;").map_err(write_error(&source))?;
-    let output = Command::new(&rustc)
-        .args([
-            "--crate-type=lib",
-            "--edition=2024",
-            "--emit=metadata",
-            "--error-format=short",
-            "--out-dir",
-        ])
-        .arg(scratch.path())
-        .arg("--extern")
-        .arg(joined("carrel_prelude=", &folder.join(LIBRARY)))
-        .args([
-            "-L".into(),
-            joined("dependency=", folder),
-            "-L".into(),
-            joined("dependency=", dependencies),
-        ])
-        .arg(&source)
-        .env("RUSTC_LOG", "rustc_metadata::creader=info")
-        .env("RUSTC_LOG_COLOR", "never")
-        .output()
-        .map_err(|source| RustcError::Start {
-            program: rustc,
-            source,
-        })?;
+    let output = compile_against(folder, dependencies, sysroot)?;
     let log = String::from_utf8_lossy(&output.stderr);
     let files: BTreeSet<PathBuf> = loaded_files(&log)
         .filter(|file| !file.starts_with(sysroot))
         .filter(|file| !file.ends_with(LIBRARY) && !file.ends_with(RUNTIME))
         .collect();
     if output.status.success() && !files.is_empty() {
-        Ok(files)
-    } else {
-        Err(PrepareError::NotAccepted {
-            from: folder.to_owned(),
-            output: log
-                .lines()
-                .filter(|line| line.contains("error"))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        })
+        return Ok(files);
     }
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("error")).collect();
+    Err(PrepareError::NotAccepted {
+        from: folder.to_owned(),
+        output: errors.join("\n"),
+    })
+}
+
+/// Compiles a crate that uses the library, with the compiler's log of the crates that it loads.
+fn compile_against(
+    folder: &Path,
+    dependencies: &Path,
+    sysroot: &Path,
+) -> Result<Output, PrepareError> {
+    let rustc = rustc_in(sysroot);
+    let scratch = tempfile::tempdir().map_err(write_error(&std::env::temp_dir()))?;
+    let source = scratch.path().join("all.rs");
+    fs::write(&source, "pub use carrel_prelude::prelude;").map_err(write_error(&source))?;
+    let output = Command::new(&rustc)
+        .args(["--crate-type=lib", "--edition=2024", "--emit=metadata"])
+        .args(["--error-format=short", "--out-dir"])
+        .arg(scratch.path())
+        .arg("--extern")
+        .arg(joined("carrel_prelude=", &folder.join(LIBRARY)))
+        .arg("-L")
+        .arg(joined("dependency=", folder))
+        .arg("-L")
+        .arg(joined("dependency=", dependencies))
+        .arg(&source)
+        .env("RUSTC_LOG", "rustc_metadata::creader=info")
+        .env("RUSTC_LOG_COLOR", "never")
+        .output();
+    Ok(output.map_err(|source| RustcError::Start {
+        program: rustc,
+        source,
+    })?)
 }
 
 /// The lines `rmeta: PATH`, `rlib: PATH` and `dylib: PATH` in the list of loaded crates at the end of the log.
@@ -189,12 +188,6 @@ fn copy(file: &Path, folder: &Path) -> Result<(), PrepareError> {
     let to = folder.join(file.file_name().unwrap_or_default());
     fs::copy(file, &to).map_err(write_error(&to))?;
     Ok(())
-}
-
-fn joined(prefix: &str, path: &Path) -> std::ffi::OsString {
-    let mut text = std::ffi::OsString::from(prefix);
-    text.push(path);
-    text
 }
 
 fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PrepareError {

@@ -72,7 +72,7 @@ impl Session {
         for warning in &cell.warnings {
             print(outputs, StreamName::Stderr, format!("{warning}\n")).await;
         }
-        for (name, r#type) in &cell.outdated {
+        for (name, r#type) in cell.drops() {
             let text =
                 format!("`{name}` was dropped: its type `{type}` is defined again in this cell\n");
             print(outputs, StreamName::Stderr, text).await;

@@ -210,3 +210,40 @@ async fn an_interrupt_ends_an_endless_cell() {
             .contains("shutting down")
     );
 }
+
+#[tokio::test]
+async fn an_interrupt_ends_a_compilation_and_loses_nothing() {
+    let mut notebook = Notebook::open();
+    notebook.ok("let x = 1;").await;
+    let engine = Arc::new(notebook.engine);
+    let endless = "#[allow(long_running_const_eval)] const NEVER: u8 = loop {};";
+    let cell = Cell {
+        number: 2,
+        code: endless.to_owned(),
+        allow_stdin: false,
+    };
+    let running = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.execute(&cell, mpsc::channel(1).0).await }
+    });
+    let interrupting = async {
+        // Those before the cell has begun do not count.
+        loop {
+            engine.interrupt();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(Duration::from_secs(20), running) => outcome.unwrap().unwrap(),
+        () = interrupting => unreachable!(),
+    };
+    let Outcome::Failed(failure) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(failure.ename, "Interrupted");
+    assert_eq!(
+        failure.evalue,
+        "the cell had not begun; all variables are kept"
+    );
+    assert_eq!(engine.evaluate("x").await.unwrap().data["text/plain"], "1");
+}

@@ -90,6 +90,7 @@ async fn values_show_themselves_as_well_as_they_can() {
         notebook.value("if true { \"yes\" } else { \"no\" }").await,
         "\"yes\""
     );
+    assert_eq!(notebook.value("loop { break 5 }").await, "5");
     assert_eq!(
         notebook.value("u128::MAX / 3").await,
         (u128::MAX / 3).to_string()

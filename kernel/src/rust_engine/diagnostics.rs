@@ -69,6 +69,18 @@ impl Diagnostic {
         self.message.contains("on by default") || self.message.contains("on the command line")
     }
 
+    /// Suggested `use` declarations. Their place is the top of the generated file; in a notebook any will do.
+    fn imports(&self) -> Option<String> {
+        let imports: Vec<_> = self
+            .spans
+            .iter()
+            .filter_map(|span| Some(span.suggested_replacement.as_deref()?.trim()))
+            .filter(|text| text.starts_with("use "))
+            .map(|text| format!("`{text}`"))
+            .collect();
+        (!imports.is_empty()).then(|| imports.join(", "))
+    }
+
     pub fn code(&self) -> &str {
         self.code.as_ref().map_or("", |code| &code.code)
     }
@@ -140,29 +152,27 @@ impl CellSource {
         if let Some(code) = &diagnostic.code {
             title = title.id(code.code.as_str());
         }
-        let mut group = Group::with_title(title);
-        if let Some(snippet) = self.snippet(diagnostic) {
-            group = group.element(snippet);
-        }
-        let mut groups = Vec::new();
+        let mut group = Group::with_title(title).elements(self.snippet(diagnostic));
+        let mut suggestions = Vec::new();
         let children = diagnostic.children.iter();
         for child in children.filter(|child| !child.is_about_lint_level()) {
-            if let Some(patches) = self.patches(child) {
-                let title = level(&child.level).secondary_title(child.message.as_str());
-                groups.push(Group::with_title(title).element(patches));
+            let level = level(&child.level);
+            let patches = self.patches(child);
+            if !patches.is_empty() {
+                let title = level.secondary_title(child.message.as_str());
+                suggestions.push(Group::with_title(title).elements(patches));
+            } else if let Some(imports) = child.imports() {
+                group = group.element(level.message(format!("{}: {imports}", child.message)));
             } else if let Some(snippet) = self.snippet(child) {
-                group = group
-                    .element(level(&child.level).message(child.message.as_str()))
-                    .element(snippet);
+                group = group.element(level.message(child.message.as_str()));
+                group = group.element(snippet);
             } else if child.spans.is_empty() {
-                group = group.element(level(&child.level).message(child.message.as_str()));
+                group = group.element(level.message(child.message.as_str()));
             }
         }
-        for note in notes {
-            group = group.element(Level::HELP.message(note.as_str()));
-        }
-        groups.insert(0, group);
-        Renderer::styled().render(&groups)
+        let notes = notes.iter().map(|note| Level::HELP.message(note.as_str()));
+        suggestions.insert(0, group.elements(notes));
+        Renderer::styled().render(&suggestions)
     }
 
     fn snippet<'a>(
@@ -187,19 +197,35 @@ impl CellSource {
         })
     }
 
-    /// A suggestion; none if a part of it is outside of the cell.
-    fn patches<'a>(&'a self, diagnostic: &'a Diagnostic) -> Option<Snippet<'a, Patch<'a>>> {
+    /// Suggestions; none if a part of one is outside of the cell.
+    fn patches<'a>(&'a self, diagnostic: &'a Diagnostic) -> Vec<Snippet<'a, Patch<'a>>> {
+        let mut ranges = Vec::new();
         let mut patches = Vec::new();
         for span in &diagnostic.spans {
-            let replacement = span.suggested_replacement.as_deref()?;
-            let range = span.in_cell(&self.file, &self.source)?;
+            let replacement = span.suggested_replacement.as_deref();
+            let range = span.in_cell(&self.file, &self.source);
+            let (Some(replacement), Some(range)) = (replacement, range) else {
+                return Vec::new();
+            };
+            ranges.push(range.clone());
             patches.push(Patch::new(range, replacement));
         }
-        (!patches.is_empty()).then(|| {
+        let snippet = |patches: Vec<Patch<'a>>| {
             Snippet::source(self.code.as_str())
                 .path(self.title.as_str())
                 .patches(patches)
-        })
+        };
+        // Several texts for one place are alternatives, which the compiler does not tell apart from parts.
+        if (1..ranges.len()).any(|index| ranges[..index].contains(&ranges[index])) {
+            return patches
+                .into_iter()
+                .map(|patch| snippet(vec![patch]))
+                .collect();
+        }
+        if patches.is_empty() {
+            return Vec::new();
+        }
+        vec![snippet(patches)]
     }
 }
 

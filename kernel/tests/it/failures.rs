@@ -112,6 +112,17 @@ async fn a_compile_error_stands_at_the_cells_own_lines() {
 }
 
 #[tokio::test]
+async fn an_import_is_suggested_without_a_place() {
+    let mut notebook = Notebook::open();
+    let failure = notebook
+        .fails("compile error", "let map = HashMap::<u8, u8>::new();")
+        .await;
+    let text = plain(&failure);
+    assert!(text.contains("`use std::collections::HashMap;`"), "{text}");
+    assert!(text.contains("--> Cell [1]:1:11"), "{text}");
+}
+
+#[tokio::test]
 async fn a_syntax_error_stands_at_its_place() {
     let mut notebook = Notebook::open();
     for (code, place) in [

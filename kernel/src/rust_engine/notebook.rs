@@ -214,11 +214,6 @@ impl Notebook {
         names
     }
 
-    /// Goes on with the number of another notebook of the same worker: names of crates stay unique.
-    pub fn continue_from(&mut self, other: &Self) {
-        self.compiled = other.compiled;
-    }
-
     /// Libraries of items, which a new worker must load before the next cell.
     pub fn libraries(&self) -> impl Iterator<Item = &PathBuf> {
         self.crates.iter().map(|item_crate| &item_crate.library)

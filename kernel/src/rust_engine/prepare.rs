@@ -82,7 +82,7 @@ fn fill(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareEr
     for name in [WORKER, LIBRARY, RUNTIME] {
         copy(&from.join(name), folder)?;
     }
-    copy(&standard_library(&manifest.sysroot)?, folder)?;
+    copy(&standard_library(manifest)?, folder)?;
     for crate_file in crates_of_library(from, &from.join("deps"), &manifest.sysroot)? {
         copy(&crate_file, &dependencies)?;
     }
@@ -159,8 +159,11 @@ fn loaded_files(log: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 /// The worker finds the standard library beside itself, without the compiler's folder on its search path.
-fn standard_library(sysroot: &Path) -> Result<PathBuf, PrepareError> {
-    let folder = sysroot.join("lib/rustlib/x86_64-unknown-linux-gnu/lib");
+fn standard_library(manifest: &Manifest) -> Result<PathBuf, PrepareError> {
+    let mut version = manifest.rustc.lines();
+    let host = version.find_map(|line| line.strip_prefix("host: "));
+    let rustlib = manifest.sysroot.join("lib").join("rustlib");
+    let folder = rustlib.join(host.unwrap_or_default()).join("lib");
     let entries = fs::read_dir(&folder).map_err(write_error(&folder))?;
     let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     files

@@ -19,7 +19,7 @@ async fn stdout_and_stderr_are_apart_and_complete() {
 }
 
 #[tokio::test]
-async fn ten_thousand_lines_come_whole_and_in_few_pieces() {
+async fn ten_thousand_lines_come_whole() {
     let mut notebook = Notebook::open();
     let ran = notebook
         .ok("for i in 0..10000 { println!(\"line {i}\"); }")

@@ -64,8 +64,11 @@ impl Scope {
 
     /// Gives back a variable that was taken, unless the cell declared a new one of its name.
     pub fn restore<T: 'static>(&mut self, name: &str, value: T) {
-        if !self.contains(name) {
-            self.insert(name, Box::new(value));
+        let value = Box::new(value);
+        if self.contains(name) {
+            drop_value(name, value);
+        } else {
+            self.insert(name, value);
         }
     }
 
@@ -74,7 +77,9 @@ impl Scope {
     }
 
     fn insert(&mut self, name: &str, value: Box<dyn Any>) {
-        self.variables.insert(name.to_owned(), value);
+        if let Some(old) = self.variables.insert(name.to_owned(), value) {
+            drop_value(name, old);
+        }
     }
 
     #[track_caller]
@@ -84,11 +89,12 @@ impl Scope {
             .unwrap_or_else(|| unlike_kernel(name))
     }
 
-    /// Forgets variables; one whose destructor panics is forgotten too.
+    /// Drops variables.
     pub fn drop_variables(&mut self, names: &[String]) {
         for name in names {
-            let value = self.variables.remove(name);
-            let _ = guard(|| drop(value));
+            if let Some(value) = self.variables.remove(name) {
+                drop_value(name, value);
+            }
         }
     }
 
@@ -102,6 +108,16 @@ impl Scope {
         if let Some(bundle) = bundle {
             send(Output::Result(bundle));
         }
+    }
+}
+
+/// A destructor that panics must not end the bookkeeping of the others halfway.
+fn drop_value(name: &str, value: Box<dyn Any>) {
+    if let Err(panic) = guard(|| drop(value)) {
+        eprintln!(
+            "the destructor of `{name}`'s old value panicked: {}",
+            panic.message
+        );
     }
 }
 

@@ -41,7 +41,7 @@ fn notes(diagnostic: &Diagnostic, why_gone: impl Fn(&str) -> Option<String>) -> 
             name.and_then(|name| Some(format!("there was a variable `{name}`, but {}", why_gone(name)?)))
         }
         "E0116" | "E0117" | "E0390" => Some(
-            "a cell is a crate of its own: put the `impl` into the cell that defines the type, and run that cell again"
+            "a cell is a crate of its own: put the `impl` into the cell that defines the type or the trait, and run that cell again"
                 .to_owned(),
         ),
         "E0728" => Some("`.await` at the top level of a cell is not supported yet".to_owned()),

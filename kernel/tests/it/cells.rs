@@ -1,5 +1,7 @@
 //! Variables and values of real cells.
 
+use carrel_kernel::engine::StreamName;
+
 use crate::notebook::{Notebook, plain};
 
 #[tokio::test]
@@ -94,6 +96,20 @@ async fn what_cannot_be_kept_says_why_and_leaves_the_rest() {
     assert_eq!(notebook.value("(a, owned)").await, "(\"\", [3, 4])");
     let text = plain(&notebook.fails("compile error", "moved").await);
     assert!(text.contains("it was moved in Cell [6]"), "{text}");
+}
+
+#[tokio::test]
+async fn a_destructor_that_panics_loses_nothing_else() {
+    let mut notebook = Notebook::open();
+    notebook.ok("struct Bomb; impl Drop for Bomb { fn drop(&mut self) { panic!(\"in drop\") } }\nlet bomb = Bomb; let other = (Bomb, 1);").await;
+    let ran = notebook.ok("let bomb = 2; let other = other.1;").await;
+    let stderr = ran.printed(StreamName::Stderr);
+    assert!(
+        stderr.contains("`bomb`'s old value panicked: in drop"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("`other`'s old value panicked"), "{stderr}");
+    assert_eq!(notebook.value("(bomb, other)").await, "(2, 1)");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Responder<B> = Arc<dyn Fn(Unavailable) -> BoxFuture<'static, Response<B>> + Send + Sync>;
 
 /// A tower service that forwards each request with a route and gives the others to `F`, such as an axum router.
-/// Run it with [`serve`](crate::serve), which tells it who the client is.
+/// Run it with [`serve()`](crate::serve()), which tells it who the client is.
 pub struct Proxy<F, B> {
     routes: Routes,
     fallback: F,

@@ -150,11 +150,12 @@ pub fn option_error(field: &OptionsField, value: &str) -> Option<String> {
     (!known).then(|| String::from("This is none of the choices."))
 }
 
-/// `jupyterhub-user-<name>[-<server>]` (jupyterhub/user.py): also the name of the server's cookie.
+/// `jupyterhub-user-<name>[+<server>]`: also the name of the server's cookie. JupyterHub joins the two with a hyphen
+/// (jupyterhub/user.py), so that server `b` of `a` takes over the client of user `a-b`; quoted names hold no plus.
 pub fn client_id(user: &str, server: &str) -> String {
     match server {
         "" => format!("jupyterhub-user-{}", quote(user)),
-        server => format!("jupyterhub-user-{}-{}", quote(user), quote(server)),
+        server => format!("jupyterhub-user-{}+{}", quote(user), quote(server)),
     }
 }
 
@@ -240,17 +241,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_ids_are_those_of_jupyterhub() {
+    fn client_ids_of_default_servers_are_those_of_jupyterhub() {
         assert_eq!(client_id("admin", ""), "jupyterhub-user-admin");
-        assert_eq!(client_id("a@b.c", "gpu"), "jupyterhub-user-a%40b.c-gpu");
+        assert_eq!(client_id("a@b.c", "gpu"), "jupyterhub-user-a%40b.c+gpu");
+    }
+
+    #[test]
+    fn no_two_servers_share_a_client() {
+        let servers = [
+            ("a-b", ""),
+            ("a", "b"),
+            ("a-b", "c"),
+            ("a", "b-c"),
+            ("a+b", ""),
+        ];
+        let ids: HashSet<String> = servers.map(|(user, name)| client_id(user, name)).into();
+        assert_eq!(ids.len(), servers.len(), "{ids:?}");
     }
 
     #[test]
     fn a_failure_is_told_apart_from_the_log() {
-        let failure = "exited with status 3; the end of its log:\nno space\nleft";
+        let failure = "The server exited with status 3; the end of its log:\nno space\nleft";
         assert_eq!(
             split_failure(failure),
-            ("exited with status 3", "no space\nleft")
+            ("The server exited with status 3", "no space\nleft")
         );
         assert_eq!(split_failure("cancelled"), ("cancelled", ""));
     }

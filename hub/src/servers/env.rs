@@ -97,7 +97,7 @@ JUPYTERHUB_ACTIVITY_URL=http://127.0.0.1:8000/hub/api/users/ali%20ce/activity
 JUPYTERHUB_API_TOKEN=secret
 JUPYTERHUB_API_URL=http://127.0.0.1:8000/hub/api
 JUPYTERHUB_BASE_URL=/
-JUPYTERHUB_CLIENT_ID=jupyterhub-user-ali%20ce-gpu
+JUPYTERHUB_CLIENT_ID=jupyterhub-user-ali%20ce+gpu
 JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED=0
 JUPYTERHUB_HOST=
 JUPYTERHUB_OAUTH_ACCESS_SCOPES=["access:servers!server=ali ce/gpu","access:servers!user=ali ce"]

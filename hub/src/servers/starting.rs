@@ -149,12 +149,14 @@ async fn record(
     }
 }
 
-/// Returns when the database says that this start is no longer wanted.
+/// Returns when the database says that this start is no longer wanted. Ready is what the start itself made of it.
 async fn cancelled(app: &App, server: &Server) {
     let mut changes = app.wake.subscribe();
     loop {
         match app.db.server_by_id(server.id).await {
-            Ok(Some(now)) if now.state == State::Pending && now.start_id == server.start_id => {}
+            Ok(Some(now))
+                if matches!(now.state, State::Pending | State::Ready)
+                    && now.start_id == server.start_id => {}
             // A database that fails for a moment cancels nothing.
             Err(error) => log_db_error(server, "look whether a start is still wanted", &error),
             Ok(_) => return,

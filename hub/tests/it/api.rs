@@ -242,7 +242,7 @@ async fn a_named_server_lives_beside_the_default_one() {
     assert_eq!(hub.spawner.requests()[0].user_options["image"], "x");
     assert_eq!(
         hub.spawner.variable("JUPYTERHUB_CLIENT_ID"),
-        "jupyterhub-user-admin-gpu"
+        "jupyterhub-user-admin+gpu"
     );
     browser.get("/user/admin/api").await.expect(424);
     call(

@@ -53,7 +53,7 @@ pub enum StartEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Poll {
     Running,
-    /// It ended; `reason` says how, for people: "exited with status 1", with the log's last lines.
+    /// It ended; `reason` says how, for people: "The server exited with status 1", with the log's last lines.
     Stopped {
         reason: String,
     },

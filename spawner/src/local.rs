@@ -181,8 +181,8 @@ impl Spawner for LocalProcessSpawner {
             return Ok(Poll::Running);
         }
         let how = match self.children.exit(&state).await {
-            Some(exit) => exit.to_string(),
-            None => "ended while the Hub did not watch it".to_owned(),
+            Some(exit) => format!("The server {exit}"),
+            None => "The server ended while the Hub did not watch it".to_owned(),
         };
         let tail = folders::tail(&state.log, REASON_LINES).await;
         let reason = if tail.is_empty() {

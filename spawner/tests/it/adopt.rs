@@ -17,7 +17,7 @@ async fn another_hub_watches_and_stops_a_server_by_its_state() {
         panic!("it runs")
     };
     assert!(
-        reason.starts_with("ended while the Hub did not watch it"),
+        reason.starts_with("The server ended while the Hub did not watch it"),
         "{reason}"
     );
 }

@@ -154,7 +154,7 @@ async fn an_end_is_told_with_status_or_signal_and_the_log() {
     fs::write(place.home().join("go"), "").unwrap();
     assert_eq!(
         place.end(&started).await,
-        "exited with status 1; the end of its log:\nbroken"
+        "The server exited with status 1; the end of its log:\nbroken"
     );
 
     let mut place = Place::script("exec sleep 60");

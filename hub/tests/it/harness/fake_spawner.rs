@@ -157,7 +157,7 @@ impl Spawner for FakeSpawner {
         Ok(match self.running.lock().unwrap().contains_key(id(state)) {
             true => Poll::Running,
             false => Poll::Stopped {
-                reason: String::from("exited with status 3\nlast line of the log"),
+                reason: String::from("The server exited with status 3\nlast line of the log"),
             },
         })
     }

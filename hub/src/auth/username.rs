@@ -12,7 +12,7 @@ pub enum Invalid {
     #[error("This user name is too long: at most {MAX_LENGTH} bytes are allowed.")]
     TooLong,
     #[error(
-        "This user name holds a character that is not allowed: a slash, a space at an end or a control character."
+        "This user name holds a character that is not allowed: a slash, a space at an end or one that cannot be seen."
     )]
     Character,
 }
@@ -27,14 +27,17 @@ pub fn normalize(name: &str) -> Result<String, Invalid> {
         return Err(Invalid::Empty);
     }
     let dots = name == "." || name == "..";
-    if dots
-        || name.trim() != name
-        || name.contains(['/', '\\'])
-        || name.chars().any(char::is_control)
-    {
+    if dots || name.trim() != name || name.contains(['/', '\\']) || has_invisible(&name) {
         return Err(Invalid::Character);
     }
     Ok(name)
+}
+
+/// Control characters, line ends, and those that turn or hide what stands beside them: with these a name looks like
+/// another's in lists and log lines. Rust writes just them with a backslash, and quotes.
+fn has_invisible(name: &str) -> bool {
+    let unquoted = name.replace(['\'', '"'], "");
+    unquoted.escape_debug().to_string() != unquoted
 }
 
 /// `urllib.parse.quote(name, safe='@~')`: how a name stands in `/user/<name>/` (jupyterhub/utils.py).
@@ -77,8 +80,29 @@ mod tests {
         assert_eq!(normalize("Alice"), Ok(String::from("alice")));
         assert_eq!(normalize(""), Err(Invalid::Empty));
         assert_eq!(normalize(&"a".repeat(256)), Err(Invalid::TooLong));
-        for bad in ["a/b", " a", "a\n", "..", "a\\b"] {
+        for bad in [
+            "a/b",
+            " a",
+            "a\n",
+            "..",
+            "a\\b",
+            "a\u{2028}b",
+            "a\u{202e}b",
+            "a\u{200b}",
+        ] {
             assert_eq!(normalize(bad), Err(Invalid::Character), "{bad:?}");
+        }
+        for good in [
+            "émile",
+            "e\u{301}mile",
+            "日本語",
+            "कि",
+            "o'neil",
+            "a \"b\"",
+            "a%2fb",
+            "🦀",
+        ] {
+            assert_eq!(normalize(good).as_deref(), Ok(good));
         }
     }
 

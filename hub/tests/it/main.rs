@@ -1,7 +1,8 @@
-//! Tests of the Hub over HTTP, one file per topic.
+//! Tests of the Hub, one file per topic.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod api;
+mod config;
 mod crash;
 mod harness;
 mod local;

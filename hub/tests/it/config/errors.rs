@@ -16,13 +16,13 @@ fn check(text: &str, mistake: &str) {
     assert_eq!(lines, [format!("carrel.yaml:{mistake}")]);
 }
 
-/// `UPDATE=1 cargo test -p carrel-hub --test config` writes the report anew.
+/// `UPDATE=1 cargo test -p carrel-hub --test it` writes the report anew.
 #[test]
 fn all_mistakes_of_a_file_are_reported_together() {
     let report = report(include_str!("fixtures/mistakes.yaml")) + "\n";
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/tests/config/fixtures/mistakes.txt"
+        "/tests/it/config/fixtures/mistakes.txt"
     );
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(path, &report).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use carrel_hub::config::{Config, OptionsForm, reference};
 
-/// `UPDATE=1 cargo test -p carrel-hub --test config` writes it anew.
+/// `UPDATE=1 cargo test -p carrel-hub --test it` writes it anew.
 #[test]
 fn the_reference_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIGURATION.md");

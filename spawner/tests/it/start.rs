@@ -165,7 +165,7 @@ async fn an_end_is_told_with_status_or_signal_and_the_log() {
         .unwrap();
     assert_eq!(
         place.end(&started).await,
-        "was killed by signal 9 (SIGKILL)"
+        "The server was killed by signal 9 (SIGKILL)"
     );
 }
 

@@ -141,15 +141,15 @@ section! {
 section! {
     /// Who may log in.
     Authenticator {
-        /// Users who are administrators; the first start creates them with the empty password.
+        /// Users who are administrators; the first start creates them with the empty password, later ones without any.
         admin_users: Users = Users(BTreeSet::from(["admin".to_owned()]));
-        /// Users who may log in, beside the administrators.
+        /// Users who may log in, beside the administrators; `carrel-hub set-password` gives them a password.
         allowed_users: Users = Users::default();
         /// Let in every user whose password is right.
         allow_all: bool = false;
-        /// Users who may not log in, whatever the other keys say.
+        /// Users who may not log in, whatever the other keys say; logins and tokens from before are refused as well.
         blocked_users: Users = Users::default();
-        /// Regular expression that the whole name of a user who logs in must match.
+        /// Regular expression that the whole name of a new user, and of one who logs in, must match.
         username_pattern: Option<UsernamePattern> = None;
     }
 }

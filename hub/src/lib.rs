@@ -1,5 +1,6 @@
 //! The Hub: login, pages, REST API, OAuth provider, servers of users.
 
+pub mod accounts;
 pub mod api;
 pub mod app;
 pub mod assets;

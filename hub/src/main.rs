@@ -1,5 +1,7 @@
 //! The program `carrel-hub`: arguments, logging, signals.
 
+mod ask;
+
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,12 +42,17 @@ struct Arguments {
     port: Option<u16>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Run the Hub (the default).
     Serve,
     /// Bring the database to this version's tables and end.
     Migrate,
+    /// Set a user's password, read from standard input, and end the user's logins. The Hub may run meanwhile.
+    SetPassword {
+        /// Created, if the configuration lets this user log in.
+        user: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,6 +95,14 @@ fn run(command: Command, config: Config, state: PathBuf) -> anyhow::Result<()> {
         let state = std::path::absolute(&state).context("could not resolve the state folder")?;
         match command {
             Command::Migrate => Ok(carrel_hub::run::migrate(&config, &state).await?),
+            Command::SetPassword { user } => {
+                let password = ask::password(&user)?;
+                let created =
+                    carrel_hub::run::set_password(&config, &state, &user, password).await?;
+                let done = if created { "created with" } else { "given" };
+                println!("User {user} was {done} this password.");
+                Ok(())
+            }
             Command::Serve => {
                 let shutdown = told_to_end()?;
                 Ok(Hub::open(config, &state).await?.serve(shutdown).await?)

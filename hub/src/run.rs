@@ -13,8 +13,8 @@ use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 use tracing::{error, info, warn};
 
+use crate::accounts;
 use crate::app::App;
-use crate::auth::{password, username};
 use crate::config::{Config, SpawnerClass};
 use crate::db::{Db, OpenError};
 use crate::router::router;
@@ -33,8 +33,8 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),
-    #[error("could not hash the first password")]
-    Password(#[from] password::Error),
+    #[error(transparent)]
+    Account(#[from] accounts::Error),
     #[error(
         "port {0} is in use: stop what listens there, or choose another with --port or JupyterHub.port"
     )]
@@ -76,8 +76,8 @@ impl Hub {
             .map_err(|error| StartError::Bind(([0, 0, 0, 0], 0).into(), error))?;
         let db = Db::open(&db_url(&config, state)).await?;
         let app = App::new(config, db, spawner, Routes::new(), address.port());
-        create_administrators(&app).await?;
-        warn_of_empty_passwords(&app, address).await?;
+        accounts::create_administrators(&app.config, &app.db).await?;
+        accounts::warn_of_empty_passwords(&app.config, &app.db, address).await?;
         Ok(Self {
             app,
             address,
@@ -122,6 +122,20 @@ pub async fn migrate(config: &Config, state: &Path) -> Result<(), StartError> {
     create_state(state)?;
     Db::open(&db_url(config, state)).await?.close().await;
     Ok(())
+}
+
+/// Sets the password of a user, who is created if the configuration lets such a user in; true if so. The Hub may run.
+pub async fn set_password(
+    config: &Config,
+    state: &Path,
+    user: &str,
+    password: String,
+) -> Result<bool, StartError> {
+    create_state(state)?;
+    let db = Db::open(&db_url(config, state)).await?;
+    let created = accounts::set_password(config, &db, user, password).await;
+    db.close().await;
+    Ok(created?)
 }
 
 fn create_state(state: &Path) -> Result<(), StartError> {
@@ -178,44 +192,6 @@ fn with_leave_for_root(cmd: &[String], mut args: Vec<String>) -> Vec<String> {
         args.push(LEAVE.to_owned());
     }
     args
-}
-
-/// At the very first start the administrators get the empty password, which lets them in once to set their own.
-async fn create_administrators(app: &App) -> Result<(), StartError> {
-    let first = app.db.no_users().await?;
-    for name in app.config.authenticator.admin_users.iter() {
-        if !first {
-            app.db.set_admin(name).await?;
-            continue;
-        }
-        let hash = password::hash(String::new()).await?;
-        app.db.add_user(name, true, Some(&hash), true).await?;
-        info!(user.name = %username::for_log(name), "Administrator {name} was created with the empty password");
-    }
-    Ok(())
-}
-
-async fn warn_of_empty_passwords(app: &App, address: SocketAddr) -> Result<(), StartError> {
-    for name in app.config.authenticator.admin_users.iter() {
-        let empty = app
-            .db
-            .user(name)
-            .await?
-            .is_some_and(|user| user.password_is_empty);
-        if empty && address.ip().is_loopback() {
-            warn!(
-                user.name = name,
-                "The password of administrator {name} is empty: log in and set one"
-            );
-        } else if empty {
-            error!(
-                user.name = name,
-                "The password of administrator {name} is empty and the Hub listens on {address}: whoever reaches it \
-                 can log in. Set a password now"
-            );
-        }
-    }
-    Ok(())
 }
 
 /// A route whose server does not answer: the same page that `/hub/error/503` shows.

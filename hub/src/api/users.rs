@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::{JsonBody, find_user, models};
+use crate::accounts;
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::auth::username;
@@ -86,6 +87,11 @@ pub async fn create(
     }
     let name =
         username::normalize(&name).map_err(|invalid| AppError::bad_request(invalid.to_string()))?;
+    if !accounts::fits_pattern(&app.config, &name) {
+        return Err(AppError::bad_request(format!(
+            "The user name {name:?} does not fit Authenticator.username_pattern"
+        )));
+    }
     if !app.db.add_user(&name, admin, None, false).await? {
         return Err(AppError::new(
             StatusCode::CONFLICT,

@@ -45,7 +45,8 @@ impl Login {
     /// The session of the first login cookie that has one.
     pub async fn find(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
         for cookie in cookies::all(headers, cookies::LOGIN) {
-            if let Some(session) = app.db.session(&secret::hash(cookie)).await? {
+            let session = app.db.session(&secret::hash(cookie)).await?;
+            if let Some(session) = session.filter(|session| !is_blocked(app, &session.user)) {
                 return Ok(Some(Self {
                     session,
                     xsrf: xsrf::token(cookie),
@@ -165,6 +166,7 @@ async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         .db
         .user_by_id(token.user_id)
         .await?
+        .filter(|user| !is_blocked(app, user))
         .ok_or_else(unknown)?;
     let owner = Scopes::of_user(&user.name, user.admin);
     let scopes = Scopes::parse(token.scopes.iter().map(String::as_str), &owner)?.intersect(&owner);
@@ -174,6 +176,11 @@ async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         scopes,
         token: Some(token),
     })
+}
+
+/// `Authenticator.blocked_users` shuts out those too who have a login or a token from before.
+fn is_blocked(app: &App, user: &User) -> bool {
+    app.config.authenticator.blocked_users.contains(&user.name)
 }
 
 /// Uses of a token are written down, but not more often than JupyterHub does (`activity_resolution`).

@@ -5,6 +5,9 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use tokio::sync::Semaphore;
 
+/// The longest password that is hashed, in bytes.
+pub const MAX_LENGTH: usize = 4096;
+
 /// Each hash takes 19 MiB and tens of milliseconds of a core: a burst of logins waits here instead of filling
 /// memory.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);

@@ -82,6 +82,15 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Names of those who still have the empty password of the first start.
+    pub async fn users_with_empty_password(&self) -> Result<Vec<String>> {
+        let names: Vec<(String,)> =
+            sqlx::query_as("SELECT name FROM users WHERE password_is_empty = 1 ORDER BY name")
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(names.into_iter().map(|(name,)| name).collect())
+    }
+
     pub async fn set_admin(&self, name: &str) -> Result<()> {
         sqlx::query("UPDATE users SET admin = 1 WHERE name = $1")
             .bind(name.to_owned())
@@ -90,8 +99,13 @@ impl Db {
         Ok(())
     }
 
-    /// Sets a password and ends every other login session of the user.
-    pub async fn set_password(&self, user_id: i64, hash: &str, keep_session: &str) -> Result<()> {
+    /// Sets a password and ends the user's login sessions, but for the one in which it is done.
+    pub async fn set_password(
+        &self,
+        user_id: i64,
+        hash: &str,
+        keep_session: Option<&str>,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE users SET password_hash = $1, password_is_empty = 0 WHERE id = $2")
             .bind(hash.to_owned())
@@ -100,7 +114,7 @@ impl Db {
             .await?;
         sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND session_id <> $2")
             .bind(user_id)
-            .bind(keep_session.to_owned())
+            .bind(keep_session.unwrap_or_default().to_owned())
             .execute(&mut *tx)
             .await?;
         tx.commit().await

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tracing::{info, warn};
 
 use super::{next_path, see_other};
+use crate::accounts;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::cookies::{self, Life};
@@ -16,9 +17,6 @@ use crate::db::users::User;
 use crate::error::AppError;
 use crate::peer::Client;
 use crate::templates::{self, LoginPage, LogoutPage, Page};
-
-/// The longest password that is hashed.
-pub const MAX_PASSWORD: usize = 4096;
 
 /// GET /hub/login
 pub async fn form(
@@ -133,7 +131,7 @@ async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, A
         let message = format!("Too many failed logins. Try again in {seconds} seconds.");
         return Ok(Checked::Refused(StatusCode::TOO_MANY_REQUESTS, message));
     }
-    if password.len() > MAX_PASSWORD {
+    if password.len() > password::MAX_LENGTH {
         return Ok(Checked::Refused(
             StatusCode::BAD_REQUEST,
             "This password is too long.".to_owned(),
@@ -141,7 +139,7 @@ async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, A
     }
     let stored = app.db.password_hash(&name).await?;
     let right = password::verify(password.to_owned(), stored).await?;
-    let user = if right && may_log_in(app, &name) {
+    let user = if right && accounts::may_log_in(&app.config, &name) {
         app.db.user(&name).await?
     } else {
         None
@@ -156,19 +154,6 @@ async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, A
     };
     throttle::succeeded(&app.db, client.address, &name).await?;
     Ok(Checked::Right(user))
-}
-
-/// `Authenticator.blocked_users`, `username_pattern`, `allow_all`, `allowed_users` and `admin_users`.
-fn may_log_in(app: &App, name: &str) -> bool {
-    let authenticator = &app.config.authenticator;
-    let allowed = authenticator.allow_all
-        || authenticator.allowed_users.contains(name)
-        || authenticator.admin_users.contains(name);
-    let fits = authenticator
-        .username_pattern
-        .as_ref()
-        .is_none_or(|pattern| pattern.matches(name));
-    allowed && fits && !authenticator.blocked_users.contains(name)
 }
 
 /// Begins a new session: an id that was set before the login is never taken over.

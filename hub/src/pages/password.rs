@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use tracing::{info, warn};
 
-use super::login::MAX_PASSWORD;
+use crate::accounts;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::password;
@@ -41,7 +41,7 @@ pub async fn change(
     }
     let hash = password::hash(fields.get("new_password").to_owned()).await?;
     app.db
-        .set_password(login.user().id, &hash, &login.session.session_id)
+        .set_password(login.user().id, &hash, Some(&login.session.session_id))
         .await?;
     info!(user.name = %login.user().name, "User {} changed the password", login.user().name);
     login.session.user.password_is_empty = false;
@@ -56,7 +56,12 @@ async fn check(
     client: &Client,
     fields: &Fields,
 ) -> Result<Result<(), Refused>, AppError> {
-    if let Err(message) = check_new(fields, minimum_length(app)) {
+    let new = fields.get("new_password");
+    let wrong = match new == fields.get("new_password_confirmation") {
+        true => accounts::password_error(&app.config, new),
+        false => Some("The two new passwords differ.".to_owned()),
+    };
+    if let Some(message) = wrong {
         return Ok(Err((StatusCode::BAD_REQUEST, message)));
     }
     let user = login.user();
@@ -70,7 +75,7 @@ async fn check(
     let old: String = fields
         .get("old_password")
         .chars()
-        .take(MAX_PASSWORD)
+        .take(password::MAX_LENGTH)
         .collect();
     if !password::verify(old, app.db.password_hash(&user.name).await?).await? {
         throttle::failed(&app.db, client.address).await?;
@@ -84,30 +89,6 @@ async fn check(
     Ok(Ok(()))
 }
 
-/// An empty password is never set, whatever the configuration says.
-fn minimum_length(app: &App) -> usize {
-    app.config
-        .native_authenticator
-        .minimum_password_length
-        .max(1)
-}
-
-fn check_new(fields: &Fields, minimum: usize) -> Result<(), String> {
-    let new = fields.get("new_password");
-    if new != fields.get("new_password_confirmation") {
-        return Err("The two new passwords differ.".to_owned());
-    }
-    if new.chars().count() < minimum {
-        return Err(format!(
-            "The new password needs at least {minimum} characters."
-        ));
-    }
-    if new.len() > MAX_PASSWORD {
-        return Err("The new password is too long.".to_owned());
-    }
-    Ok(())
-}
-
 fn show(
     app: &App,
     login: &Login,
@@ -118,7 +99,7 @@ fn show(
     let page = ChangePasswordPage {
         page: login.page(app),
         empty_password: login.user().password_is_empty,
-        minimum_length: minimum_length(app),
+        minimum_length: accounts::minimum_length(&app.config),
         error,
         changed,
     };

@@ -27,7 +27,8 @@ pub struct TestHub {
     pub origin: String,
     pub spawner: Arc<FakeSpawner>,
     pub state: Arc<TempDir>,
-    config: Config,
+    /// What the next start of the Hub reads.
+    pub config: Config,
     runtime: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Receiver<()>>,

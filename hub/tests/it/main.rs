@@ -1,6 +1,7 @@
 //! Tests of the Hub, one file per topic.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accounts;
 mod api;
 mod config;
 mod crash;

@@ -1,0 +1,127 @@
+//! Accounts: who may have one, the administrators of the configuration, and passwords that an administrator sets.
+
+use std::net::SocketAddr;
+
+use tracing::{error, info, warn};
+
+use crate::auth::password;
+use crate::auth::username::{self, Invalid};
+use crate::config::Config;
+use crate::db::Db;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Name(#[from] Invalid),
+    #[error(
+        "the configuration does not let {0} log in: look at Authenticator.allowed_users, allow_all, blocked_users and \
+         username_pattern"
+    )]
+    NotAllowed(String),
+    #[error("{0}")]
+    Password(String),
+    #[error("could not hash the password")]
+    Hash(#[from] password::Error),
+    #[error("could not use the database")]
+    Db(#[from] sqlx::Error),
+}
+
+/// `Authenticator.blocked_users`, `username_pattern`, `allow_all`, `allowed_users` and `admin_users`.
+pub fn may_log_in(config: &Config, name: &str) -> bool {
+    let authenticator = &config.authenticator;
+    let allowed = authenticator.allow_all
+        || authenticator.allowed_users.contains(name)
+        || authenticator.admin_users.contains(name);
+    allowed && fits_pattern(config, name) && !authenticator.blocked_users.contains(name)
+}
+
+/// `Authenticator.username_pattern`
+pub fn fits_pattern(config: &Config, name: &str) -> bool {
+    let pattern = config.authenticator.username_pattern.as_ref();
+    pattern.is_none_or(|pattern| pattern.matches(name))
+}
+
+/// What is wrong with a password that somebody wants to have. An empty one is never set, whatever the configuration
+/// says.
+pub fn password_error(config: &Config, new: &str) -> Option<String> {
+    let minimum = minimum_length(config);
+    if new.chars().count() < minimum {
+        return Some(format!(
+            "The new password needs at least {minimum} characters."
+        ));
+    }
+    (new.len() > password::MAX_LENGTH).then(|| "The new password is too long.".to_owned())
+}
+
+pub fn minimum_length(config: &Config) -> usize {
+    config.native_authenticator.minimum_password_length.max(1)
+}
+
+/// Sets a user's password and ends the user's logins; a user whom the configuration lets in is created. True if so.
+pub async fn set_password(
+    config: &Config,
+    db: &Db,
+    name: &str,
+    password: String,
+) -> Result<bool, Error> {
+    let name = username::normalize(name)?;
+    if !may_log_in(config, &name) {
+        return Err(Error::NotAllowed(name));
+    }
+    if let Some(wrong) = password_error(config, &password) {
+        return Err(Error::Password(wrong));
+    }
+    let hash = password::hash(password).await?;
+    let admin = config.authenticator.admin_users.contains(&name);
+    if db.add_user(&name, admin, Some(&hash), false).await? {
+        return Ok(true);
+    }
+    if let Some(user) = db.user(&name).await? {
+        db.set_password(user.id, &hash, None).await?;
+    }
+    Ok(false)
+}
+
+/// At the very first start the administrators get the empty password, which lets them in once to set their own. One
+/// that the configuration names later gets none: by then the Hub may be open to many.
+pub async fn create_administrators(config: &Config, db: &Db) -> Result<(), Error> {
+    let first = db.no_users().await?;
+    for name in config.authenticator.admin_users.iter() {
+        if first {
+            let hash = password::hash(String::new()).await?;
+            db.add_user(name, true, Some(&hash), true).await?;
+            info!(user.name = %name, "Administrator {name} was created with the empty password");
+        } else if db.add_user(name, true, None, false).await? {
+            warn!(
+                user.name = %name,
+                "Administrator {name} was created and has no password: set one with `carrel-hub set-password`"
+            );
+        } else {
+            db.set_admin(name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Says at each start whose password is empty, and louder where others than this machine's users reach the Hub.
+pub async fn warn_of_empty_passwords(
+    config: &Config,
+    db: &Db,
+    address: SocketAddr,
+) -> Result<(), Error> {
+    for name in db.users_with_empty_password().await? {
+        if !may_log_in(config, &name) {
+            continue;
+        }
+        if address.ip().is_loopback() {
+            warn!(user.name = %name, "The password of administrator {name} is empty: log in and set one");
+        } else {
+            error!(
+                user.name = %name,
+                "The password of administrator {name} is empty and the Hub listens on {address}: whoever reaches it \
+                 can log in. Set a password now"
+            );
+        }
+    }
+    Ok(())
+}

@@ -145,10 +145,11 @@ impl IntoResponse for AppError {
 pub async fn render(State(app): State<App>, request: Request, next: Next) -> Response {
     let json = wants_json(&app, request.uri().path(), request.headers());
     let mut response = next.run(request).await;
-    let Some(failure) = response.extensions_mut().remove::<Failure>() else {
+    let status = response.status();
+    let failure = response.extensions_mut().remove::<Failure>();
+    let Some(failure) = failure.or_else(|| rejected(&response)) else {
         return response;
     };
-    let status = response.status();
     let body = if json {
         let body = json!({ "status": status.as_u16(), "message": failure.message });
         (status, axum::Json(body)).into_response()
@@ -170,6 +171,16 @@ pub async fn render(State(app): State<App>, request: Request, next: Next) -> Res
     response.headers_mut().extend(parts.headers);
     *response.body_mut() = content;
     response
+}
+
+/// What axum itself refuses, such as a path that is not UTF-8, it answers in plain text; the Hub has no such answers.
+fn rejected(response: &Response) -> Option<Failure> {
+    let kind = response.headers().get(header::CONTENT_TYPE)?;
+    let plain = kind.as_bytes().starts_with(b"text/plain");
+    (plain && response.status().is_client_error()).then(|| Failure {
+        message: "This address does not read.".to_owned(),
+        advice: None,
+    })
 }
 
 /// Whether a request comes from a program: to the API, or asking for JSON and not for HTML.

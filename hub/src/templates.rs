@@ -167,7 +167,7 @@ pub struct NotRunningPage {
     pub owner: String,
     /// Where Start leads, `<hub>spawn/<escaped>?next=`; none where the visitor may not start it.
     pub spawn_url: Option<String>,
-    /// Why the last start failed.
+    /// Why the last start failed, or how the server ended.
     pub failure: Option<String>,
 }
 

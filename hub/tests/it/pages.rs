@@ -97,3 +97,13 @@ async fn a_second_tab_needs_no_second_login() {
         "/hub/home"
     );
 }
+
+#[tokio::test]
+async fn an_address_that_does_not_read_gets_a_page_or_json_too() {
+    let hub = TestHub::start().await;
+    let page = hub.browser().get("/hub/error/abc").await.expect(400);
+    assert!(page.body.contains("<html"), "{}", page.body);
+    let json = hub.browser().get("/hub/api/users/%ff").await.expect(400);
+    assert_eq!(json.json()["status"], 400);
+    assert_eq!(json.header("content-type"), "application/json");
+}

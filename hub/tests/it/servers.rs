@@ -223,7 +223,12 @@ async fn a_server_that_dies_is_noticed_and_its_route_goes() {
         (page.status == 424).then_some(page)
     })
     .await;
-    assert!(page.body.contains("exited with status 3"), "{}", page.body);
+    assert!(
+        page.body.contains("The server exited with status 3")
+            && !page.body.contains("did not start"),
+        "{}",
+        page.body
+    );
     assert!(hub.app.routes.list().is_empty());
     spawn(&browser).await.expect(303);
     ready(&browser).await;

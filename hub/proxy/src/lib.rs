@@ -7,6 +7,7 @@ mod proxy;
 mod routes;
 mod serve;
 mod tunnel;
+mod workers;
 
 pub use proxy::{Proxy, ProxyBody, Unavailable};
 pub use routes::{RouteError, RouteInfo, Routes};

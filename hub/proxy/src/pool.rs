@@ -1,9 +1,12 @@
 //! Connections to one target, kept for the next request when idle. Knows no request.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1;
@@ -27,12 +30,9 @@ pub(crate) struct Pool {
     idle: Arc<Mutex<Idle>>,
 }
 
-#[derive(Default)]
-struct Idle {
-    /// The latest used is at the end and goes out first, so that surplus ones age.
-    connections: Vec<(Instant, Box<Connection>)>,
-    swept: bool,
-}
+/// By the thread whose runtime looks after their sockets: used on another, each answer would wake both. The latest
+/// used is at the end and goes out first, so that surplus ones age.
+type Idle = HashMap<ThreadId, Vec<(Instant, Box<Connection>)>>;
 
 /// One HTTP/1.1 connection. No task drives it: whoever uses it polls it, within the task of the request. That
 /// saves two wake-ups per request, and a client that goes away takes the exchange with the target along.
@@ -64,8 +64,9 @@ impl Pool {
 
     /// The idle connection used last, if one still stands.
     pub(crate) fn take(&self) -> Option<Box<Connection>> {
+        let thread = thread::current().id();
         loop {
-            let (_, mut connection) = lock(&self.idle).connections.pop()?;
+            let (_, mut connection) = lock(&self.idle).get_mut(&thread)?.pop()?;
             if connection.is_idle() {
                 return Some(connection);
             }
@@ -78,7 +79,9 @@ impl Pool {
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         tune(&stream)?;
-        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+        let (sender, driver) = http1::Builder::new()
+            .writev(false)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
         Ok(Box::new(Connection { sender, driver }))
@@ -90,12 +93,16 @@ impl Pool {
         if !connection.sender.is_ready() && !connection.is_idle() {
             return;
         }
-        let mut idle = lock(&self.idle);
-        if idle.connections.len() < MAX_IDLE {
-            idle.connections.push((Instant::now(), connection));
-        }
-        if !std::mem::replace(&mut idle.swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(&self.idle)));
+        let thread = thread::current().id();
+        match lock(&self.idle).entry(thread) {
+            Entry::Occupied(mut idle) if idle.get().len() < MAX_IDLE => {
+                idle.get_mut().push((Instant::now(), connection));
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(idle) => {
+                idle.insert(vec![(Instant::now(), connection)]);
+                tokio::spawn(sweep(Arc::downgrade(&self.idle), thread));
+            }
         }
     }
 }
@@ -110,16 +117,19 @@ impl Connection {
 }
 
 /// Closes connections that are idle for long or that the target has closed: nobody else polls them.
-async fn sweep(idle: Weak<Mutex<Idle>>) {
+async fn sweep(idle: Weak<Mutex<Idle>>, thread: ThreadId) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let Some(idle) = idle.upgrade() else { return };
         let mut idle = lock(&idle);
-        idle.connections.retain_mut(|(since, connection)| {
+        let Some(connections) = idle.get_mut(&thread) else {
+            return;
+        };
+        connections.retain_mut(|(since, connection)| {
             since.elapsed() < IDLE_TIMEOUT && connection.is_idle()
         });
-        if idle.connections.is_empty() {
-            idle.swept = false;
+        if connections.is_empty() {
+            idle.remove(&thread);
             return;
         }
     }

@@ -13,6 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
 use crate::exchange::{self, AnswerBody, RequestBody};
@@ -29,6 +31,7 @@ pub struct Proxy<F, B> {
     routes: Routes,
     fallback: F,
     unavailable: Option<Responder<B>>,
+    home: Handle,
 }
 
 /// A request whose target is down or broke off before it answered.
@@ -54,11 +57,14 @@ where
     F::Future: Send,
     B: Send + 'static,
 {
+    /// Call it within the runtime that the fallback and `on_unavailable` are to run in: what they start there
+    /// outlives the request, and what they do slowly does not hold up the proxy's own threads.
     pub fn new(routes: Routes, fallback: F) -> Self {
         Self {
             routes,
             fallback,
             unavailable: None,
+            home: Handle::current(),
         }
     }
 
@@ -82,6 +88,7 @@ impl<F: Clone, B> Clone for Proxy<F, B> {
             routes: self.routes.clone(),
             fallback: self.fallback.clone(),
             unavailable: self.unavailable.clone(),
+            home: self.home.clone(),
         }
     }
 }
@@ -105,10 +112,18 @@ where
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         match self.routes.find(request.uri().path()) {
-            Some(route) => Box::pin(forward(route, self.unavailable.clone(), request)),
+            Some(route) => {
+                let respond = self.unavailable.clone();
+                Box::pin(forward(route, respond, self.home.clone(), request))
+            }
             None => {
                 let answer = self.fallback.clone().oneshot(request);
-                Box::pin(async move { Ok(answer.await?.map(ProxyBody::Fallback)) })
+                let answer = run_at(self.home.clone(), answer);
+                Box::pin(async move {
+                    let answer = answer.await.transpose()?;
+                    Ok(answer
+                        .map_or_else(|| bare_503(true), |answer| answer.map(ProxyBody::Fallback)))
+                })
             }
         }
     }
@@ -117,8 +132,12 @@ where
 async fn forward<B>(
     route: Arc<Route>,
     unavailable: Option<Responder<B>>,
+    home: Handle,
     mut request: Request<Incoming>,
-) -> Result<Response<ProxyBody<B>>, Infallible> {
+) -> Result<Response<ProxyBody<B>>, Infallible>
+where
+    B: Send + 'static,
+{
     let upgrade = forward::upgrade(request.headers());
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let method = request.method().clone();
@@ -157,9 +176,28 @@ async fn forward<B>(
         prefix: route.prefix().to_owned(),
         cause,
     };
-    let mut answer = respond(what).await.map(ProxyBody::Fallback);
+    let Some(answer) = run_at(home, respond(what)).await else {
+        return Ok(bare_503(true));
+    };
+    let mut answer = answer.map(ProxyBody::Fallback);
     *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     Ok(answer)
+}
+
+/// Runs `future` in the runtime `home`, as long as it is waited for. `None` if that runtime ends.
+async fn run_at<T: Send + 'static>(
+    home: Handle,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let mut task = JoinSet::new();
+    task.spawn_on(future, &home);
+    match task.join_next().await? {
+        Ok(output) => Some(output),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => None,
+        },
+    }
 }
 
 /// Sends over an idle connection or a new one. The target may close an idle connection just when a request is on

@@ -16,14 +16,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
+
+use crate::workers::Workers;
 
 /// Bytes of a request's head, as large as tornado's default.
 const MAX_HEAD: usize = 64 * 1024;
 /// How soon a peer is found to have vanished without a word: a laptop closed, a node of the cluster lost.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// More do not help where as many backends want to run too.
+const MAX_THREADS: usize = 8;
 
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -31,6 +34,8 @@ pub struct ServeOptions {
     pub header_read_timeout: Duration,
     /// How long requests under way may take after `shutdown`.
     pub drain: Duration,
+    /// Each connection is served by one of them from its beginning to its end.
+    pub threads: usize,
 }
 
 impl Default for ServeOptions {
@@ -38,6 +43,8 @@ impl Default for ServeOptions {
         Self {
             header_read_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(10),
+            threads: std::thread::available_parallelism()
+                .map_or(1, |cores| cores.get().min(MAX_THREADS)),
         }
     }
 }
@@ -50,7 +57,7 @@ pub struct Peer {
 }
 
 /// Serves `service` on `listener` until `shutdown`, then lets requests under way end within `options.drain`.
-/// Upgraded connections (websockets) are no requests under way: they live as long as the process.
+/// Upgraded connections (websockets) are no requests under way: they end when it returns.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -66,25 +73,32 @@ pub async fn serve<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (stop, stopped) = watch::channel(());
-    let mut connections = JoinSet::new();
+    let mut workers = match Workers::start(options.threads, options.drain) {
+        Ok(workers) => workers,
+        Err(error) => {
+            tracing::error!(%error, "Could not start the threads of the proxy, it does not serve");
+            return;
+        }
+    };
     let mut shutdown = pin!(shutdown);
     let mut pause = Duration::ZERO;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = connections.join_next(), if !connections.is_empty() => continue,
             () = &mut shutdown => break,
         };
         match accepted {
             Ok((stream, address)) => {
                 pause = Duration::ZERO;
-                connections.spawn(serve_connection(
-                    stream,
-                    address,
-                    service.clone(),
-                    options.clone(),
-                    stopped.clone(),
-                ));
+                let (service, options) = (service.clone(), options.clone());
+                let stopped = stopped.clone();
+                // It leaves this runtime for that of the thread.
+                let Ok(stream) = stream.into_std() else {
+                    continue;
+                };
+                workers.run(Box::new(move || {
+                    Box::pin(serve_connection(stream, address, service, options, stopped))
+                }));
             }
             Err(error) => {
                 pause = (pause * 2).clamp(Duration::from_millis(10), MAX_ACCEPT_PAUSE);
@@ -94,15 +108,7 @@ pub async fn serve<S, B>(
     }
     drop(listener);
     drop(stop);
-    let drained = tokio::time::timeout(options.drain, async {
-        while connections.join_next().await.is_some() {}
-    });
-    if drained.await.is_err() {
-        tracing::warn!(
-            connections = connections.len(),
-            "Requests did not end in time and are broken off"
-        );
-    }
+    workers.end().await;
 }
 
 /// A client that went away before it was accepted is its own affair. Out of file descriptors or memory, the next
@@ -119,7 +125,7 @@ async fn after_accept_error(error: &io::Error, pause: Duration) {
 }
 
 async fn serve_connection<S, B>(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     address: SocketAddr,
     service: S,
     options: ServeOptions,
@@ -133,6 +139,9 @@ async fn serve_connection<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
     let Some(peer) = prepare(&stream, address) else {
         return;
     };

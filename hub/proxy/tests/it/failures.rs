@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use carrel_proxy::ServeOptions;
+
 use crate::harness::{Client, TestProxy, nobody, scripted};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -139,7 +141,13 @@ async fn a_kept_connection_is_used_again() {
             }
         }
     });
-    let proxy = TestProxy::to(backend.await).await;
+    // Each thread keeps its own connections.
+    let proxy = TestProxy::with(ServeOptions {
+        threads: 1,
+        ..ServeOptions::default()
+    })
+    .await;
+    proxy.route("/user/a/", backend.await);
     for _ in 0..5 {
         assert_eq!(proxy.get("/user/a/").await.text(), "ok");
     }

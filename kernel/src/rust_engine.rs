@@ -17,22 +17,22 @@ mod worker;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, watch};
 
-use self::session::Session;
+use self::session::{Interrupts, Session};
 use crate::engine::{Cell, Engine, Failure, MimeBundle, Outcome, Output};
 
 /// The engine; its parts start with [`Engine::warm_up`] or with the first cell.
 #[derive(Debug)]
 pub struct RustEngine {
     session: Mutex<Session>,
-    /// Counts interrupts; a cell heeds those that come while it runs.
-    interrupts: watch::Sender<u64>,
+    /// A cell heeds those that come while it is compiled or runs.
+    interrupts: watch::Sender<Interrupts>,
 }
 
 impl Default for RustEngine {
     fn default() -> Self {
         Self {
             session: Mutex::new(Session::default()),
-            interrupts: watch::Sender::new(0),
+            interrupts: watch::Sender::default(),
         }
     }
 }
@@ -75,11 +75,13 @@ impl Engine for RustEngine {
     }
 
     fn interrupt(&self) {
-        self.interrupts.send_modify(|count| *count += 1);
+        self.interrupts
+            .send_modify(|interrupts| interrupts.count += 1);
     }
 
     async fn shutdown(&self) {
-        self.interrupt();
+        self.interrupts
+            .send_modify(|interrupts| interrupts.shutdown = true);
         self.session.lock().await.end().await;
     }
 }
@@ -93,12 +95,10 @@ impl RustEngine {
     ) -> Result<(), Failure> {
         let mut interrupts = self.interrupts.subscribe();
         let mut session = self.session.lock().await;
-        let interrupted = tokio::select! {
-            ended = session.run(title, code, outputs) => return ended,
-            changed = interrupts.changed() => changed,
+        let cell = tokio::select! {
+            compiled = session.compile(title, code, outputs) => compiled?,
+            Ok(()) = interrupts.changed() => return Err(failure::not_begun()),
         };
-        // The sender of interrupts lives as long as `self`.
-        debug_assert!(interrupted.is_ok());
-        Err(session.interrupted().await)
+        session.run(cell, outputs, &mut interrupts).await
     }
 }

@@ -57,6 +57,8 @@ pub enum Ending {
         place: Place,
     },
     Panicked(Panic),
+    /// Where it noticed.
+    Interrupted(Place),
     /// The compiled cell could not be loaded.
     NotLoaded(String),
 }

@@ -1,15 +1,18 @@
-//! What every cell links: variable store, display, panic guard. Knows no tensor and no wire format.
+//! What every cell links: variable store, display, panic guard, interrupts. Knows no tensor and no wire format.
 
 mod display;
 mod failure;
+mod interrupt;
 mod output;
 mod panics;
 mod scope;
+mod sleep;
 
 pub use display::{
     AsDebug, AsNothing, AsRich, Rich, Show, clear_output, display, display_mime, register,
 };
 pub use failure::CellError;
+pub use interrupt::{clear_interrupt, interrupt, tick};
 pub use output::{MimeBundle, Output, set_sink};
-pub use panics::{Panic, Place, guard, install_hook};
+pub use panics::{Panic, Place, Stopped, guard, install_hook};
 pub use scope::{Ended, Scope};

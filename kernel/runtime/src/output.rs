@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::OnceLock;
 
+use crate::interrupt::tick;
 use crate::panics::Panic;
 
 /// One value in several representations, by MIME type. JSON types carry their JSON text.
@@ -34,12 +35,15 @@ pub fn set_sink(sink: impl Fn(Output) + Send + Sync + 'static) {
 }
 
 /// Sends `output` after all that was printed before it.
+#[track_caller]
 pub(crate) fn send(output: Output) {
     // Flushing fails only when the kernel is gone, and then nobody reads.
     let _ = std::io::stdout().flush();
     if let Some(sink) = SINK.get() {
         sink(output);
     }
+    // Library code that shows its progress can be interrupted here.
+    tick();
 }
 
 impl MimeBundle {

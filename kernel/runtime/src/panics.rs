@@ -1,10 +1,11 @@
-//! Panics of user code as values.
+//! Panics and interrupts of user code as values.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
 
+use crate::interrupt::{Interrupted, is_interrupted};
 use crate::output::{Output, send};
 
 /// A panic and where it was.
@@ -12,6 +13,13 @@ use crate::output::{Output, send};
 pub struct Panic {
     pub message: String,
     pub place: Place,
+}
+
+/// Why a body did not come to its end.
+#[derive(Debug)]
+pub enum Stopped {
+    Panicked(Panic),
+    Interrupted(Place),
 }
 
 /// A place in the generated source, which the kernel maps back to the cell; line and column from 1.
@@ -51,15 +59,23 @@ pub fn install_hook() {
     }));
 }
 
-/// Runs `body`; a panic in it becomes the error.
-pub fn guard<R>(body: impl FnOnce() -> R) -> Result<R, Panic> {
+/// Runs `body`; a panic or an interrupt in it becomes the error.
+pub fn guard<R>(body: impl FnOnce() -> R) -> Result<R, Stopped> {
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let last = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Interrupted(place)) = payload.downcast_ref() {
+            return Stopped::Interrupted(place.clone());
+        }
         // `resume_unwind` calls no hook.
-        last.unwrap_or_else(|| Panic {
+        let panic = last.unwrap_or_else(|| Panic {
             message: message(payload.as_ref()),
             place: Place::default(),
-        })
+        });
+        // Such as `unwrap` on the result of a thread that was interrupted.
+        match is_interrupted() {
+            true => Stopped::Interrupted(panic.place),
+            false => Stopped::Panicked(panic),
+        }
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::failure::CellError;
 use crate::output::{MimeBundle, Output, send};
-use crate::panics::{Panic, guard};
+use crate::panics::{Stopped, guard};
 
 /// How the statements of a cell ended.
 #[derive(Debug)]
@@ -13,7 +13,8 @@ pub enum Ended {
     Ok,
     /// `?` at top level.
     Failed(CellError),
-    Panicked(Panic),
+    /// By a panic or an interrupt.
+    Stopped(Stopped),
 }
 
 /// Variables by name. Generated code takes those that a cell mentions, and gives back those it did not move.
@@ -37,7 +38,7 @@ impl Scope {
         match guard(|| body(self)) {
             Ok(Ok(())) => Ended::Ok,
             Ok(Err(error)) => Ended::Failed(error),
-            Err(panic) => Ended::Panicked(panic),
+            Err(stopped) => Ended::Stopped(stopped),
         }
     }
 
@@ -113,12 +114,12 @@ impl Scope {
 
 /// A destructor that panics must not end the bookkeeping of the others halfway.
 fn drop_value(name: &str, value: Box<dyn Any>) {
-    if let Err(panic) = guard(|| drop(value)) {
-        eprintln!(
-            "the destructor of `{name}`'s old value panicked: {}",
-            panic.message
-        );
-    }
+    let stopped = match guard(|| drop(value)) {
+        Ok(()) => return,
+        Err(Stopped::Panicked(panic)) => format!("panicked: {}", panic.message),
+        Err(Stopped::Interrupted(_)) => "was interrupted".to_owned(),
+    };
+    eprintln!("the destructor of `{name}`'s old value {stopped}");
 }
 
 #[track_caller]

@@ -131,11 +131,42 @@ pub fn died(status: ExitStatus, lost: &[String]) -> Failure {
     simple("worker died", &format!("{how}; {}", loss(lost)))
 }
 
-pub fn interrupted(lost: Option<&[String]>) -> Failure {
-    let evalue = match lost {
-        None => "the cell had not begun; all variables are kept".to_owned(),
-        Some(lost) => format!("the worker was ended; {}", loss(lost)),
+/// Before the cell ran.
+pub fn not_begun() -> Failure {
+    simple(
+        "Interrupted",
+        "the cell had not begun; all variables are kept",
+    )
+}
+
+/// The cell stopped by itself.
+pub fn interrupted(
+    place: &Place,
+    lost: &[String],
+    sources: &HashMap<String, CellSource>,
+) -> Failure {
+    let told = told(place, sources);
+    let at_place = match told.is_empty() {
+        true => String::new(),
+        false => format!(" at {told}"),
     };
+    let evalue = match lost {
+        [] => format!("stopped{at_place}; all variables are kept"),
+        _ => format!("stopped{at_place}; moved and lost: {}", lost.join(", ")),
+    };
+    Failure {
+        ename: "Interrupted".to_owned(),
+        traceback: vec![at(&evalue, "Interrupted", place, sources)],
+        evalue,
+    }
+}
+
+/// The cell did not stop by itself.
+pub fn killed(lost: &[String]) -> Failure {
+    let evalue = format!(
+        "the cell did not stop within 2 s, so the worker was ended; {}",
+        loss(lost)
+    );
     simple("Interrupted", &evalue)
 }
 
@@ -171,9 +202,11 @@ fn at(
     });
     match (cell, byte) {
         (Some(cell), Some(byte)) => {
+            let letter = cell.code.get(byte..).and_then(|rest| rest.chars().next());
+            let end = byte + letter.map_or(0, char::len_utf8);
             let snippet = Snippet::source(cell.code.as_str())
                 .path(cell.title.as_str())
-                .annotation(AnnotationKind::Primary.span(byte..byte + 1));
+                .annotation(AnnotationKind::Primary.span(byte..end));
             group = group.element(snippet);
         }
         _ if place.file.is_empty() => {}

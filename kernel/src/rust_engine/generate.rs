@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
-use super::parse::Parsed;
+use super::parse::{Parsed, Part, TICK};
 use super::source::{Mark, Source};
 use super::types::KEPT;
 
@@ -35,13 +35,7 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     // A glob import gives way to names defined here: the newest definition wins in this and all later cells.
     source.line(&format!("pub use {}::*;", around.earlier));
     for item in &parsed.items {
-        let mut start = item.range.start;
-        for (place, text) in &item.edits {
-            source.piece(code, start..place.start);
-            source.insert(text);
-            start = place.end;
-        }
-        source.piece(code, start..item.range.end);
+        piece(&mut source, code, &item.part);
         source.line("");
     }
     if !parsed.has_statements() {
@@ -96,25 +90,40 @@ pub fn unparsed(code: &str, balanced: bool) -> Source {
     source
 }
 
+fn piece(source: &mut Source, code: &str, part: &Part) {
+    let mut start = part.range.start;
+    for (place, text) in &part.edits {
+        source.piece(code, start..place.start);
+        source.insert(text);
+        start = place.end;
+    }
+    source.piece(code, start..part.range.end);
+}
+
 fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
-    for range in &parsed.statements {
-        source.piece(code, range.clone());
-        // Such as `for .. {}` before the next statement; the parser knew where it ended.
+    for statement in &parsed.statements {
+        piece(source, code, statement);
+        // On a line of its own: a statement may end with a comment.
         source.line("");
+        source.point(statement.range.end);
+        source.line(TICK);
     }
     if let Some(value) = &parsed.value {
         // A `match` keeps temporaries of the expression alive while it is shown, and `ref` moves nothing.
         // To the compiler the parentheses are part of it.
         source.insert("match ");
-        source.point(value.start);
+        source.point(value.range.start);
         source.line("(");
-        source.piece(code, value.clone());
+        piece(source, code, value);
         source.insert("\n)");
-        source.point(value.end);
+        source.point(value.range.end);
         source.line(" { ref __value => {");
         source.line(&format!(
             "use {RUNTIME}::{{AsRich as _, AsDebug as _, AsNothing as _}}; \
              __scope.result((&&&{RUNTIME}::Show(__value)).bundle()); }} }}"
         ));
+        // The value may have slept, and no more than that.
+        source.point(value.range.end);
+        source.line(TICK);
     }
 }

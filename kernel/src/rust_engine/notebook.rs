@@ -50,7 +50,7 @@ impl Items {
         Self {
             texts: items
                 .iter()
-                .map(|item| code[item.range.clone()].to_owned())
+                .map(|item| code[item.part.range.clone()].to_owned())
                 .collect(),
             words: items.iter().flat_map(|item| item.words.clone()).collect(),
             names: items

@@ -12,27 +12,37 @@ use syn::{Expr, MacroDelimiter, Pat, PatIdent, Stmt};
 
 mod names;
 mod public;
+mod ticks;
 
-pub use public::Edits;
+pub use ticks::TICK;
 
-/// The parts of a cell, as byte ranges of its code.
+/// Bytes of the cell and what stands there instead, in order.
+pub type Edits = Vec<(Range<usize>, &'static str)>;
+
+/// The parts of a cell.
 #[derive(Debug, Default)]
 pub struct Parsed {
     pub items: Vec<ItemPart>,
-    pub statements: Vec<Range<usize>>,
+    pub statements: Vec<Part>,
     /// A last expression without `;`, whose value is shown. It is not among the statements.
-    pub value: Option<Range<usize>>,
+    pub value: Option<Part>,
     /// Variables that statements at top level declare, each name once.
     pub bindings: Vec<Binding>,
     /// Identifiers in statements, also those within format strings.
     pub words: HashSet<String>,
 }
 
+/// A part of a cell's code, and what is changed in it.
+#[derive(Debug)]
+pub struct Part {
+    pub range: Range<usize>,
+    pub edits: Edits,
+}
+
 #[derive(Debug)]
 pub struct ItemPart {
-    pub range: Range<usize>,
-    /// What makes it visible for later cells.
-    pub edits: Edits,
+    /// The edits make it visible for later cells, and let it be interrupted.
+    pub part: Part,
     /// The type or module that it defines.
     pub defines: Option<String>,
     /// All names that it defines, if they can be known.
@@ -84,6 +94,13 @@ pub fn parse(code: &str) -> Result<Parsed, SyntaxError> {
     Ok(parsed)
 }
 
+impl Part {
+    fn new(range: Range<usize>, mut edits: Edits) -> Self {
+        edits.sort_by_key(|(place, _)| place.start);
+        Self { range, edits }
+    }
+}
+
 impl Parsed {
     pub fn has_statements(&self) -> bool {
         !self.statements.is_empty() || self.value.is_some()
@@ -94,9 +111,10 @@ impl Parsed {
         if let Stmt::Item(item) = statement {
             let mut words = HashSet::new();
             collect_words(item.to_token_stream(), &mut words);
+            let mut edits = public::edits(&item);
+            edits.extend(ticks::in_item(&item));
             self.items.push(ItemPart {
-                range,
-                edits: public::edits(&item),
+                part: Part::new(range, edits),
                 defines: names::defined_type(&item),
                 names: names::names(&item),
                 words,
@@ -107,10 +125,11 @@ impl Parsed {
         if let Stmt::Local(local) = &statement {
             self.bind(&local.pat);
         }
+        let part = Part::new(range, ticks::in_statement(&statement));
         if last && has_value(&statement) {
-            self.value = Some(range);
+            self.value = Some(part);
         } else {
-            self.statements.push(range);
+            self.statements.push(part);
         }
     }
 

@@ -1,16 +1,18 @@
 //! One notebook's compiler, worker and state, and the life of a cell between them.
 
+use std::time::Duration;
+
 use carrel_protocol::{Ending, Output as Sent, Request};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::compile::Toolchain;
 use super::failure;
 use super::notebook::{Notebook, Runnable};
 use super::parse::{Parsed, SyntaxError, parse};
 use super::prelude::Prelude;
-use super::worker::{Event, Worker};
+use super::worker::{Event, Worker, interrupt};
 use crate::engine::{Failure, MimeBundle, Output, StreamName};
 
 type Outputs = mpsc::Sender<Output>;
@@ -18,13 +20,22 @@ type Outputs = mpsc::Sender<Output>;
 /// syn recurses on nesting; with its limit this stack is always enough.
 const PARSER_STACK: usize = 256 << 20;
 
+/// How long an interrupted cell may take to stop by itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What came to a running cell from outside.
+#[derive(Debug, Default)]
+pub struct Interrupts {
+    pub count: u64,
+    /// The kernel shuts down; there is nothing to wait for.
+    pub shutdown: bool,
+}
+
 #[derive(Debug, Default)]
 pub struct Session {
     tools: Option<Tools>,
     worker: Option<Worker>,
     notebook: Notebook,
-    /// A cell is in the worker.
-    running: bool,
     ended: bool,
 }
 
@@ -39,11 +50,18 @@ impl Session {
     pub async fn warm_up(&mut self) -> Result<(), Failure> {
         self.start().await?;
         let (outputs, _) = mpsc::channel(1);
-        self.run("warm-up", "1 + 1", &outputs).await
+        let cell = self.compile("warm-up", "1 + 1", &outputs).await?;
+        self.run(cell, &outputs, &mut watch::Sender::default().subscribe())
+            .await
     }
 
-    /// Runs a cell to its end.
-    pub async fn run(&mut self, title: &str, code: &str, outputs: &Outputs) -> Result<(), Failure> {
+    /// Compiles a cell. Dropping the future ends the compiler and changes nothing.
+    pub async fn compile(
+        &mut self,
+        title: &str,
+        code: &str,
+        outputs: &Outputs,
+    ) -> Result<Runnable, Failure> {
         self.start().await?;
         let start = code.trim_start();
         if start.starts_with(':') && !start.starts_with("::") {
@@ -72,19 +90,39 @@ impl Session {
                 format!("`{name}` was dropped: its type `{type}` is defined again in this cell\n");
             print(outputs, StreamName::Stderr, text).await;
         }
-        self.run_compiled(cell, outputs).await
+        Ok(cell)
     }
 
-    /// After the future of [`Session::run`] was dropped: ends what it left running.
-    pub async fn interrupted(&mut self) -> Failure {
-        if !self.running {
-            return failure::interrupted(None);
+    /// Runs a compiled cell to its end, or ends the worker if the cell does not heed an interrupt.
+    pub async fn run(
+        &mut self,
+        cell: Runnable,
+        outputs: &Outputs,
+        interrupts: &mut watch::Receiver<Interrupts>,
+    ) -> Result<(), Failure> {
+        let group = self.worker.as_ref().and_then(Worker::group);
+        let ended = {
+            let running = self.run_to_end(cell, outputs);
+            tokio::pin!(running);
+            tokio::select! {
+                ended = &mut running => return ended,
+                Ok(()) = interrupts.changed() => {}
+            }
+            interrupt(group);
+            let grace = match interrupts.borrow().shutdown {
+                true => Duration::ZERO,
+                false => GRACE,
+            };
+            tokio::time::timeout(grace, running).await
+        };
+        match ended {
+            Ok(ended) => ended,
+            Err(_) => {
+                self.kill_worker().await;
+                let reason = "it was lost when a cell was interrupted";
+                Err(failure::killed(&self.notebook.lost_all(reason)))
+            }
         }
-        self.kill_worker().await;
-        let lost = self
-            .notebook
-            .lost_all("it was lost when a cell was interrupted");
-        failure::interrupted(Some(&lost))
     }
 
     /// Ends the worker; later cells are refused.
@@ -135,13 +173,12 @@ impl Session {
     }
 
     async fn kill_worker(&mut self) {
-        self.running = false;
         if let Some(mut worker) = self.worker.take() {
             worker.kill().await;
         }
     }
 
-    async fn run_compiled(&mut self, cell: Runnable, outputs: &Outputs) -> Result<(), Failure> {
+    async fn run_to_end(&mut self, cell: Runnable, outputs: &Outputs) -> Result<(), Failure> {
         let Some(worker) = &mut self.worker else {
             return Err(failure::tool("the worker is not there"));
         };
@@ -150,7 +187,6 @@ impl Session {
             entry: cell.entry.clone(),
             drop_variables: cell.outdated.keys().cloned().collect(),
         };
-        self.running = true;
         // If the worker is gone, the next event says so.
         let _ = worker.send(&request).await;
         loop {
@@ -168,7 +204,6 @@ impl Session {
                     worker.taken().await;
                 }
                 Event::Ended { ending, variables } => {
-                    self.running = false;
                     return self.finish(cell, ending, &variables);
                 }
                 Event::Died(status) => {
@@ -186,11 +221,15 @@ impl Session {
                 "the compiled cell could not be loaded: {reason}"
             )));
         }
+        let before: Vec<String> = self.notebook.variables.keys().cloned().collect();
         self.notebook.ran(cell, matches!(ending, Ending::Ok), alive);
+        let is_lost = |name: &String| !self.notebook.variables.contains_key(name);
+        let lost: Vec<String> = before.into_iter().filter(is_lost).collect();
         let sources = &self.notebook.sources;
         match ending {
             Ending::Failed { chain, place } => Err(failure::error(&chain, &place, sources)),
             Ending::Panicked(panic) => Err(failure::panic(&panic, sources)),
+            Ending::Interrupted(place) => Err(failure::interrupted(&place, &lost, sources)),
             Ending::Ok | Ending::NotLoaded(_) => Ok(()),
         }
     }

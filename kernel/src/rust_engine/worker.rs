@@ -145,21 +145,27 @@ impl Worker {
         }
     }
 
+    /// The group of the worker and of what cells started, for [`interrupt`]; none when the worker has ended.
+    pub fn group(&self) -> Option<Pid> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        pid.map(Pid::from_raw)
+    }
+
     /// Kills the worker and everything that cells started in its group.
     pub async fn kill(&mut self) {
-        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
+        if let Some(group) = self.group() {
             // An error means that the group is gone already.
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = killpg(group, Signal::SIGKILL);
         }
         let _ = self.child.wait().await;
     }
 
     async fn status(&mut self) -> ExitStatus {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        let group = self.group();
         // A cell that closed the socket by force is a dead worker too.
         let ended = tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await;
-        if let Some(pid) = pid {
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        if let Some(group) = group {
+            let _ = killpg(group, Signal::SIGKILL);
         }
         match ended {
             Ok(Ok(status)) => status,
@@ -199,6 +205,14 @@ impl Worker {
         self.partial.drain(..4 + length);
         // A frame that is none: a cell wrote into the socket, and nothing after it can be trusted.
         Some(report.map_or(Read::Closed, Read::Report))
+    }
+}
+
+/// Asks the running cell, and what it started, to stop.
+pub fn interrupt(group: Option<Pid>) {
+    if let Some(group) = group {
+        // An error means that the group is gone already.
+        let _ = killpg(group, Signal::SIGINT);
     }
 }
 

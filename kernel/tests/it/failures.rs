@@ -1,11 +1,5 @@
 //! Cells that fail, and what is left after them.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use carrel_kernel::engine::{Cell, Engine, Outcome};
-use tokio::sync::mpsc;
-
 use crate::notebook::{Notebook, plain};
 
 #[tokio::test]
@@ -179,82 +173,4 @@ async fn a_dead_worker_is_named_with_what_was_lost_and_items_come_back() {
     );
     let text = plain(&notebook.fails("compile error", "x").await);
     assert!(text.contains("it was lost when the worker died"), "{text}");
-}
-
-#[tokio::test]
-async fn an_interrupt_ends_an_endless_cell() {
-    let mut notebook = Notebook::open();
-    notebook.ok("fn seven() -> u8 { 7 }\nlet x = 1;").await;
-    let engine = Arc::new(notebook.engine);
-    let cell = Cell {
-        number: 2,
-        code: "println!(\"begun\"); loop {}".to_owned(),
-        allow_stdin: false,
-    };
-    let (sender, mut outputs) = mpsc::channel(1);
-    let running = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.execute(&cell, sender).await }
-    });
-    outputs.recv().await.unwrap();
-    engine.interrupt();
-    let outcome = tokio::time::timeout(Duration::from_secs(20), running)
-        .await
-        .unwrap()
-        .unwrap();
-    let Outcome::Failed(failure) = outcome else {
-        panic!("{outcome:?}")
-    };
-    assert_eq!(failure.ename, "Interrupted");
-    assert_eq!(failure.evalue, "the worker was ended; lost variables: x");
-    // An interrupt that comes when nothing runs is not kept for the next cell.
-    engine.interrupt();
-    let bundle = engine.evaluate("seven()").await.unwrap();
-    assert_eq!(bundle.data["text/plain"], "7");
-    engine.shutdown().await;
-    assert!(
-        engine
-            .evaluate("1")
-            .await
-            .unwrap_err()
-            .evalue
-            .contains("shutting down")
-    );
-}
-
-#[tokio::test]
-async fn an_interrupt_ends_a_compilation_and_loses_nothing() {
-    let mut notebook = Notebook::open();
-    notebook.ok("let x = 1;").await;
-    let engine = Arc::new(notebook.engine);
-    let endless = "#[allow(long_running_const_eval)] const NEVER: u8 = loop {};";
-    let cell = Cell {
-        number: 2,
-        code: endless.to_owned(),
-        allow_stdin: false,
-    };
-    let running = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.execute(&cell, mpsc::channel(1).0).await }
-    });
-    let interrupting = async {
-        // Those before the cell has begun do not count.
-        loop {
-            engine.interrupt();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let outcome = tokio::select! {
-        outcome = tokio::time::timeout(Duration::from_secs(20), running) => outcome.unwrap().unwrap(),
-        () = interrupting => unreachable!(),
-    };
-    let Outcome::Failed(failure) = outcome else {
-        panic!("{outcome:?}")
-    };
-    assert_eq!(failure.ename, "Interrupted");
-    assert_eq!(
-        failure.evalue,
-        "the cell had not begun; all variables are kept"
-    );
-    assert_eq!(engine.evaluate("x").await.unwrap().data["text/plain"], "1");
 }

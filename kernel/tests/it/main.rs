@@ -4,6 +4,7 @@ mod cells;
 mod execute;
 mod failures;
 mod frontend;
+mod interrupts;
 mod items;
 mod notebook;
 mod outputs;

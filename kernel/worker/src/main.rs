@@ -2,6 +2,7 @@
 //! agreement with its parent; the cells' own stdin is at its end from the start.
 
 mod channel;
+mod interrupt;
 mod library;
 
 use std::ffi::CString;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use carrel_protocol::{Ending, Panic, Place, Report, Request};
-use carrel_runtime::{Ended, Scope};
+use carrel_runtime::{Ended, Scope, Stopped};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
@@ -39,6 +40,7 @@ fn run() -> io::Result<()> {
     carrel_prelude::register_renderers();
     carrel_runtime::set_sink(|output| channel.send_output(output));
     carrel_runtime::install_hook();
+    interrupt::listen()?;
     let flusher = std::thread::Builder::new()
         .name("flush".to_owned())
         .spawn(flush_partial_lines)?;
@@ -53,6 +55,7 @@ fn run() -> io::Result<()> {
         else {
             return Err(io::Error::other("a cell was expected"));
         };
+        carrel_runtime::clear_interrupt();
         RUNNING.store(true, Ordering::Relaxed);
         flusher.thread().unpark();
         scope.drop_variables(&drop_variables);
@@ -91,7 +94,10 @@ fn run_cell(scope: &mut Scope, library: &str, entry: Option<&str>) -> Ending {
             chain: error.chain(),
             place: place(error.place().clone()),
         },
-        Ok(Ended::Panicked(panic)) | Err(panic) => Ending::Panicked(report(panic)),
+        Ok(Ended::Stopped(stopped)) | Err(stopped) => match stopped {
+            Stopped::Panicked(panic) => Ending::Panicked(report(panic)),
+            Stopped::Interrupted(at) => Ending::Interrupted(place(at)),
+        },
     }
 }
 
@@ -116,7 +122,7 @@ fn flush_partial_lines() {
         if RUNNING.load(Ordering::Relaxed) {
             // As above: lost text is no reason to end.
             let _ = io::stdout().flush();
-            std::thread::sleep(FLUSH_EVERY);
+            std::thread::park_timeout(FLUSH_EVERY);
         } else {
             std::thread::park();
         }

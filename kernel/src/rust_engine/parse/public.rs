@@ -1,12 +1,9 @@
 //! Where `pub` is to be put, so that later cells, which are crates of their own, see everything of an item.
 
-use std::ops::Range;
-
 use syn::spanned::Spanned;
 use syn::{Fields, ForeignItem, ImplItem, Item, Visibility};
 
-/// Bytes of the cell and what stands there instead, in order.
-pub type Edits = Vec<(Range<usize>, &'static str)>;
+use super::Edits;
 
 pub fn edits(item: &Item) -> Edits {
     let mut found = Vec::new();

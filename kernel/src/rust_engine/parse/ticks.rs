@@ -1,0 +1,154 @@
+//! Where user code looks whether it was interrupted: at loop heads, at the start of functions and closures, and after
+//! a sleep, which an interrupt ends early.
+
+use quote::ToTokens;
+use std::collections::HashSet;
+
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{
+    AttrStyle, Attribute, Block, Expr, ExprClosure, ExprForLoop, ExprLoop, ExprWhile, ImplItemFn,
+    Item, ItemFn, Signature, Stmt, TraitItemFn,
+};
+
+use super::{Edits, collect_words};
+
+/// The call, which is also put between the statements of a cell.
+pub const TICK: &str = "::carrel_prelude::runtime::tick();";
+const TICK_AFTER: &str = " ::carrel_prelude::runtime::tick();";
+const TICK_IN_BLOCK: &str = "{ ::carrel_prelude::runtime::tick(); ";
+
+/// Ticks in an item.
+pub fn in_item(item: &Item) -> Edits {
+    let mut ticks = Ticks::default();
+    ticks.visit_item(item);
+    ticks.0
+}
+
+/// Ticks in a statement.
+pub fn in_statement(statement: &Stmt) -> Edits {
+    let mut ticks = Ticks::default();
+    ticks.visit_stmt(statement);
+    ticks.0
+}
+
+#[derive(Default)]
+struct Ticks(Edits);
+
+impl Ticks {
+    fn insert(&mut self, byte: usize, text: &'static str) {
+        self.0.push((byte..byte, text));
+    }
+
+    /// After `{` and the inner attributes of a body.
+    fn enter(&mut self, body: &Block, attributes: &[Attribute]) {
+        let inner = attributes
+            .iter()
+            .filter(|attribute| matches!(attribute.style, AttrStyle::Inner(_)))
+            .map(|attribute| attribute.span().byte_range().end);
+        let open = body.brace_token.span.open().byte_range().end;
+        self.insert(inner.max().map_or(open, |end| end.max(open)), TICK);
+    }
+}
+
+/// Constants are evaluated by the compiler, functions of another ABI must not unwind.
+fn can_tick(signature: &Signature, attributes: &[Attribute]) -> bool {
+    let naked = |attribute: &Attribute| attribute.to_token_stream().to_string().contains("naked");
+    signature.constness.is_none() && signature.abi.is_none() && !attributes.iter().any(naked)
+}
+
+impl<'ast> Visit<'ast> for Ticks {
+    fn visit_item_fn(&mut self, item: &'ast ItemFn) {
+        if can_tick(&item.sig, &item.attrs) {
+            self.enter(&item.block, &item.attrs);
+            visit::visit_block(self, &item.block);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
+        if can_tick(&item.sig, &item.attrs) {
+            self.enter(&item.block, &item.attrs);
+            visit::visit_block(self, &item.block);
+        }
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'ast TraitItemFn) {
+        if let (true, Some(body)) = (can_tick(&item.sig, &item.attrs), &item.default) {
+            self.enter(body, &item.attrs);
+            visit::visit_block(self, body);
+        }
+    }
+
+    fn visit_expr_closure(&mut self, closure: &'ast ExprClosure) {
+        if closure.constness.is_some() {
+            return;
+        }
+        if let Expr::Block(body) = &*closure.body
+            && body.label.is_none()
+        {
+            self.enter(&body.block, &body.attrs);
+        } else {
+            let range = closure.body.span().byte_range();
+            self.insert(range.start, TICK_IN_BLOCK);
+            self.insert(range.end, " }");
+        }
+        visit::visit_expr(self, &closure.body);
+    }
+
+    fn visit_expr_loop(&mut self, expression: &'ast ExprLoop) {
+        self.enter(&expression.body, &expression.attrs);
+        visit::visit_expr_loop(self, expression);
+    }
+
+    fn visit_expr_while(&mut self, expression: &'ast ExprWhile) {
+        self.enter(&expression.body, &expression.attrs);
+        visit::visit_expr_while(self, expression);
+    }
+
+    fn visit_expr_for_loop(&mut self, expression: &'ast ExprForLoop) {
+        self.enter(&expression.body, &expression.attrs);
+        visit::visit_expr_for_loop(self, expression);
+    }
+
+    fn visit_block(&mut self, block: &'ast Block) {
+        for statement in &block.stmts {
+            if sleeps(statement) {
+                self.insert(statement.span().byte_range().end, TICK_AFTER);
+            }
+        }
+        visit::visit_block(self, block);
+    }
+
+    // What the compiler evaluates.
+    fn visit_item_const(&mut self, _: &'ast syn::ItemConst) {}
+    fn visit_item_static(&mut self, _: &'ast syn::ItemStatic) {}
+    fn visit_item_enum(&mut self, _: &'ast syn::ItemEnum) {}
+    fn visit_impl_item_const(&mut self, _: &'ast syn::ImplItemConst) {}
+    fn visit_trait_item_const(&mut self, _: &'ast syn::TraitItemConst) {}
+    fn visit_expr_const(&mut self, _: &'ast syn::ExprConst) {}
+    fn visit_expr_repeat(&mut self, expression: &'ast syn::ExprRepeat) {
+        self.visit_expr(&expression.expr);
+    }
+    fn visit_generics(&mut self, _: &'ast syn::Generics) {}
+    fn visit_type(&mut self, _: &'ast syn::Type) {}
+    fn visit_path_arguments(&mut self, _: &'ast syn::PathArguments) {}
+    fn visit_pat(&mut self, _: &'ast syn::Pat) {}
+}
+
+/// A statement that ends with `;` and calls a function `sleep`.
+fn sleeps(statement: &Stmt) -> bool {
+    if !matches!(
+        statement,
+        Stmt::Local(_) | Stmt::Expr(_, Some(_)) | Stmt::Macro(_)
+    ) {
+        return false;
+    }
+    if let Stmt::Macro(call) = statement
+        && call.semi_token.is_none()
+    {
+        return false;
+    }
+    let mut words = HashSet::new();
+    collect_words(statement.to_token_stream(), &mut words);
+    words.contains("sleep")
+}

@@ -1,0 +1,170 @@
+//! Interrupts: what they stop, and what is left after them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrel_kernel::engine::{Cell, Engine, Failure, Outcome, Output};
+use carrel_kernel::rust_engine::RustEngine;
+use tokio::sync::mpsc;
+
+use crate::notebook::Notebook;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Runs a cell that first prints, and interrupts it then.
+async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
+    let cell = Cell {
+        number: 9,
+        code: code.to_owned(),
+        allow_stdin: false,
+    };
+    let (sender, mut outputs) = mpsc::channel(1);
+    let running = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.execute(&cell, sender).await }
+    });
+    let mut printed = false;
+    while let Some(output) = outputs.recv().await {
+        match output {
+            Output::Stream { text, .. } => assert!(!text.contains("never"), "{code}: {text}"),
+            other => panic!("{code}: {other:?}"),
+        }
+        if !printed {
+            engine.interrupt();
+            printed = true;
+        }
+    }
+    let outcome = tokio::time::timeout(LIMIT, running).await;
+    match outcome.unwrap().unwrap() {
+        Outcome::Failed(failure) => {
+            assert_eq!(failure.ename, "Interrupted", "{}", failure.evalue);
+            failure
+        }
+        Outcome::Ok => panic!("{code}\nran to its end"),
+    }
+}
+
+async fn value(engine: &RustEngine, expression: &str) -> String {
+    let bundle = engine.evaluate(expression).await.unwrap();
+    bundle.data["text/plain"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_interrupt_stops_user_code_and_keeps_all_variables() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("fn spin() -> ! { println!(\"begun\");\n loop {} }
+             fn down(n: u64) -> u64 { if n == 0 { 1 } else { down(n - 1) + down(n - 1) } }
+             struct Slow; impl Drop for Slow { fn drop(&mut self) { for _ in 0..3 {} } }
+             let x = 1; let mut list = vec![1];")
+        .await;
+    let engine = Arc::new(notebook.engine);
+    for code in [
+        "list.push(2); println!(\"begun\"); loop {}",
+        "println!(\"begun\"); while x == 1 {}",
+        "println!(\"begun\"); for _ in 0.. { let _ = list.len(); }",
+        "println!(\"begun\"); let _slow = Slow; (0u64..).map(|n| n & 1).filter(|n| *n > 1).count()",
+        "println!(\"begun\"); down(60)",
+        "spin()",
+        "println!(\"begun\"); std::thread::sleep(std::time::Duration::from_secs(60)); println!(\"never\")",
+        "{ println!(\"begun\"); std::thread::sleep(std::time::Duration::from_secs(60)); println!(\"never\"); }",
+        "println!(\"begun\"); std::thread::sleep(std::time::Duration::from_secs(60))",
+        "println!(\"begun\"); std::thread::spawn(|| loop {}).join().unwrap();",
+        "println!(\"begun\"); std::process::Command::new(\"sleep\").arg(\"60\").status()?; println!(\"never\")",
+        "println!(\"begun\"); loop { let _ = std::panic::catch_unwind(|| spin()); }",
+    ] {
+        let failure = interrupt(&engine, code).await;
+        assert!(
+            failure.evalue.ends_with("all variables are kept"),
+            "{code}: {}",
+            failure.evalue
+        );
+    }
+    assert_eq!(value(&engine, "(x, &list)").await, "(1, [1, 2])");
+    let failure = interrupt(&engine, "let moved = list; println!(\"begun\"); loop {}").await;
+    let (place, lost) = failure.evalue.split_once("; ").unwrap();
+    assert!(place.starts_with("stopped at Cell [9]:1:"), "{place}");
+    assert_eq!(lost, "moved and lost: list");
+    // An interrupt that comes when nothing runs is not kept for the next cell.
+    engine.interrupt();
+    assert_eq!(value(&engine, "down(4)").await, "16");
+}
+
+#[tokio::test]
+async fn code_that_does_not_stop_is_ended_and_what_was_lost_is_named() {
+    let mut notebook = Notebook::open();
+    notebook.ok("fn seven() -> u8 { 7 }\nlet x = 1;").await;
+    let engine = Arc::new(notebook.engine);
+    let code = "println!(\"begun\"); [0u8, 1].iter().cycle().max()";
+    let failure = interrupt(&engine, code).await;
+    assert_eq!(
+        failure.evalue,
+        "the cell did not stop within 2 s, so the worker was ended; lost variables: x"
+    );
+    assert_eq!(value(&engine, "seven()").await, "7");
+    engine.shutdown().await;
+    let refused = engine.evaluate("1").await.unwrap_err();
+    assert!(
+        refused.evalue.contains("shutting down"),
+        "{}",
+        refused.evalue
+    );
+}
+
+#[tokio::test]
+async fn code_that_must_not_be_interruptible_compiles() {
+    let mut notebook = Notebook::open();
+    let code = "const fn third(n: u64) -> u64 { let mut i = 0; while i * 3 < n { i += 1; } i }
+        const TABLE: [u64; { let mut n = 0; while n < 3 { n += 1; } n }] = [const { third(9) }; 3];
+        extern \"C\" fn called_back(n: i32) -> i32 { let mut sum = 0; for i in 0..n { sum += i; } sum }
+        fn inner() -> u8 { #![allow(unused)] /* first */ 1 }
+        enum Kind { A = { let mut n = 0; while n < 4 { n += 1; } n } }
+        let nested = |a: u64| move |b: u64| a + b;
+        let block = |a: u64| -> u64 { a };
+        let unit = || ();
+        let sum = { 'outer: loop { loop { break 'outer nested(1)(2); } } };";
+    notebook.ok(code).await;
+    assert_eq!(
+        notebook
+            .value("(sum, TABLE, called_back(4), inner(), Kind::A as u8)")
+            .await,
+        "(3, [3, 3, 3], 6, 1, 4)"
+    );
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_a_compilation_and_loses_nothing() {
+    let mut notebook = Notebook::open();
+    notebook.ok("let x = 1;").await;
+    let engine = Arc::new(notebook.engine);
+    let endless = "#[allow(long_running_const_eval)] const NEVER: u8 = loop {};";
+    let cell = Cell {
+        number: 2,
+        code: endless.to_owned(),
+        allow_stdin: false,
+    };
+    let running = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.execute(&cell, mpsc::channel(1).0).await }
+    });
+    let interrupting = async {
+        // Those before the cell has begun do not count.
+        loop {
+            engine.interrupt();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = tokio::time::timeout(Duration::from_secs(20), running) => outcome.unwrap().unwrap(),
+        () = interrupting => unreachable!(),
+    };
+    let Outcome::Failed(failure) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(failure.ename, "Interrupted");
+    assert_eq!(
+        failure.evalue,
+        "the cell had not begun; all variables are kept"
+    );
+    assert_eq!(engine.evaluate("x").await.unwrap().data["text/plain"], "1");
+}

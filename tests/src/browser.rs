@@ -69,34 +69,40 @@ impl Browser {
 
     /// The first displayed element of `css`, awaited.
     pub async fn find(&self, css: &str) -> anyhow::Result<WebElement> {
-        self.driver
-            .query(By::Css(css))
-            .wait(PATIENCE, Duration::from_millis(100))
-            .and_displayed()
-            .first()
-            .await
-            .with_context(|| format!("nothing to see of {css}"))
+        let what = format!("{css} to be seen");
+        // A page that renders anew may drop an element while one looks at it: then look again.
+        wait_for(&what, PATIENCE, || async {
+            for element in self.driver.find_all(By::Css(css)).await.ok()? {
+                if element.is_displayed().await.ok()? {
+                    return Some(element);
+                }
+            }
+            None
+        })
+        .await
     }
 
-    /// The element of `css` whose text holds `text`, awaited.
-    pub async fn find_text(&self, css: &str, text: &str) -> anyhow::Result<WebElement> {
-        self.driver
-            .query(By::Css(css))
-            .with_text(thirtyfour::stringmatch::StringMatch::new(text).partial())
-            .wait(PATIENCE, Duration::from_millis(100))
-            .first()
-            .await
-            .with_context(|| format!("no {css} says {text:?}"))
+    /// Waits until an element of `css` says `text`.
+    pub async fn find_text(&self, css: &str, text: &str) -> anyhow::Result<()> {
+        let what = format!("{css} to say {text:?}");
+        wait_for(&what, PATIENCE, || async {
+            for element in self.driver.find_all(By::Css(css)).await.ok()? {
+                if element.text().await.ok()?.contains(text) {
+                    return Some(());
+                }
+            }
+            None
+        })
+        .await
     }
 
+    /// Clicks the first displayed element of `css` as soon as a click reaches it.
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
-        let element = self.find(css).await?;
-        element
-            .wait_until()
-            .wait(PATIENCE, Duration::from_millis(100))
-            .clickable()
-            .await?;
-        Ok(element.click().await?)
+        let what = format!("{css} to be clicked");
+        wait_for(&what, PATIENCE, || async {
+            self.find(css).await.ok()?.click().await.ok()
+        })
+        .await
     }
 
     /// Replaces the content of the field `css` by `text`.

@@ -1,5 +1,6 @@
 //! Evaluation of Rust: each cell is compiled on its own and loaded into a worker process that holds the variables.
 
+mod commands;
 mod compile;
 mod diagnostics;
 mod failure;
@@ -13,6 +14,8 @@ mod session;
 mod source;
 mod types;
 mod worker;
+
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -99,6 +102,12 @@ impl RustEngine {
             compiled = session.compile(title, code, outputs) => compiled?,
             Ok(()) = interrupts.changed() => return Err(failure::not_begun()),
         };
-        session.run(cell, outputs, &mut interrupts).await
+        let Some(cell) = cell else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let ended = session.run(cell, outputs, &mut interrupts).await;
+        session.tell_time("ran", begun, outputs).await;
+        ended
     }
 }

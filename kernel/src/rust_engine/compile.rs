@@ -19,6 +19,8 @@ pub struct Toolchain {
     /// Arguments that make the prepared crates known.
     externs: Vec<OsString>,
     folder: PathBuf,
+    /// 0 to 3, as rustc has it.
+    pub opt_level: u8,
 }
 
 /// A cell to compile: `<name>.rs` in the toolchain's folder.
@@ -59,6 +61,7 @@ impl Toolchain {
             externs: externs(&prelude)?,
             prelude,
             folder,
+            opt_level: 0,
         })
     }
 
@@ -136,7 +139,6 @@ impl Toolchain {
             "--crate-type=lib",
             "--edition=2024",
             "--error-format=json",
-            "-Copt-level=0",
             "-Ccodegen-units=1",
             "-Cdebuginfo=0",
             // A notebook's names come and go; what is unused in one cell is used in the next.
@@ -149,6 +151,7 @@ impl Toolchain {
         .map(OsString::from)
         .to_vec();
         arguments.push("dependency=.".into());
+        arguments.push(format!("-Copt-level={}", self.opt_level).into());
         arguments.extend_from_slice(&self.externs);
         for name in job.crates {
             arguments.push("--extern".into());

@@ -60,13 +60,9 @@ pub fn syntax_error(title: &str, reason: &str) -> Failure {
     simple("compile error", &format!("{reason}, in {title}"))
 }
 
-/// `:dep` and the like.
-pub fn unsupported_command(title: &str, code: &str) -> Failure {
-    let command = code.split_whitespace().next().unwrap_or_default();
-    simple(
-        "compile error",
-        &format!("the command {command} is not supported yet, in {title}"),
-    )
+/// A line that starts with `:`.
+pub fn command(title: &str, reason: &str) -> Failure {
+    simple("command error", &format!("{reason} ({title})"))
 }
 
 /// The kernel's own tools are in trouble.
@@ -170,7 +166,7 @@ pub fn killed(lost: &[String]) -> Failure {
     simple("Interrupted", &evalue)
 }
 
-fn loss(lost: &[String]) -> String {
+pub fn loss(lost: &[String]) -> String {
     if lost.is_empty() {
         return "no variables were lost".to_owned();
     }

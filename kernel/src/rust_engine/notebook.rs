@@ -82,6 +82,12 @@ pub struct Runnable {
 }
 
 impl Runnable {
+    /// The type of a variable that it declares, or why that has none.
+    pub fn declared(&self, name: &str) -> Result<&str, &str> {
+        let variable = self.declares.get(name).map(|variable| &*variable.r#type);
+        variable.ok_or_else(|| self.loses.get(name).map_or("", |reason| reason))
+    }
+
     /// Variables that are no more once it runs, with the type that it defines again.
     pub fn drops(&self) -> impl Iterator<Item = (&String, &String)> {
         let declared = |name: &String| self.declares.contains_key(name);
@@ -212,6 +218,14 @@ impl Notebook {
             self.gone.insert(name.clone(), reason.to_owned());
         }
         names
+    }
+
+    /// Forgets variables and items; the names of cells go on.
+    pub fn clear(&mut self) {
+        *self = Self {
+            compiled: self.compiled,
+            ..Self::default()
+        };
     }
 
     /// Libraries of items, which a new worker must load before the next cell.

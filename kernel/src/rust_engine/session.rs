@@ -1,12 +1,13 @@
 //! One notebook's compiler, worker and state, and the life of a cell between them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use carrel_protocol::{Ending, Output as Sent, Request};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
+use super::commands::{self, Command, plain_type};
 use super::compile::Toolchain;
 use super::failure;
 use super::notebook::{Notebook, Runnable};
@@ -36,6 +37,8 @@ pub struct Session {
     tools: Option<Tools>,
     worker: Option<Worker>,
     notebook: Notebook,
+    /// Times of cells are told.
+    timing: bool,
     ended: bool,
 }
 
@@ -50,23 +53,112 @@ impl Session {
     pub async fn warm_up(&mut self) -> Result<(), Failure> {
         self.start().await?;
         let (outputs, _) = mpsc::channel(1);
-        let cell = self.compile("warm-up", "1 + 1", &outputs).await?;
+        let cell = self.compile_code("warm-up", "1 + 1", &outputs).await?;
         self.run(cell, &outputs, &mut watch::Sender::default().subscribe())
             .await
     }
 
-    /// Compiles a cell. Dropping the future ends the compiler and changes nothing.
+    /// Obeys a cell's commands and compiles its code, if there is any. Dropping the future ends the compiler.
     pub async fn compile(
+        &mut self,
+        title: &str,
+        code: &str,
+        outputs: &Outputs,
+    ) -> Result<Option<Runnable>, Failure> {
+        let (commands, code) =
+            commands::split(code).map_err(|reason| failure::command(title, &reason))?;
+        for command in &commands {
+            self.obey(command, title, outputs).await?;
+        }
+        if !commands.is_empty() && code.trim().is_empty() {
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        let cell = self.compile_code(title, &code, outputs).await?;
+        self.tell_time("compiled", begun, outputs).await;
+        Ok(Some(cell))
+    }
+
+    async fn obey(
+        &mut self,
+        command: &Command,
+        title: &str,
+        outputs: &Outputs,
+    ) -> Result<(), Failure> {
+        let bundle = match command {
+            Command::Vars => commands::vars(&self.notebook),
+            Command::Help => commands::help(),
+            Command::Type(expression) => {
+                commands::text(self.r#type(expression, title, outputs).await?)
+            }
+            Command::Clear => {
+                self.kill_worker().await;
+                self.notebook.clear();
+                commands::text("all variables and items are forgotten".to_owned())
+            }
+            Command::Restart => {
+                self.kill_worker().await;
+                let lost = self.notebook.lost_all("the worker was started again");
+                commands::text(format!("a new worker; {}", failure::loss(&lost)))
+            }
+            Command::Opt(level) => {
+                self.start().await?;
+                let Some(tools) = &mut self.tools else {
+                    return Err(failure::tool("the compiler is not there"));
+                };
+                let present = &mut tools.toolchain.opt_level;
+                *present = level.unwrap_or(*present);
+                commands::text(format!("optimization: {present}"))
+            }
+            Command::Timing => {
+                self.timing = !self.timing;
+                let state = if self.timing { "on" } else { "off" };
+                commands::text(format!("timing: {state}"))
+            }
+        };
+        let output = Output::Display {
+            bundle,
+            display_id: None,
+            update: false,
+        };
+        // Nobody listens if the frontend is gone.
+        let _ = outputs.send(output).await;
+        Ok(())
+    }
+
+    /// The type of an expression, which is compiled and not run.
+    async fn r#type(
+        &mut self,
+        expression: &str,
+        title: &str,
+        outputs: &Outputs,
+    ) -> Result<String, Failure> {
+        let code = format!("let expression = {expression};");
+        let cell = self.compile_code(title, &code, outputs).await?;
+        match cell.declared("expression") {
+            Ok(r#type) => Ok(plain_type(r#type)),
+            Err(reason) => Err(failure::command(
+                title,
+                &format!("the type cannot be told: {reason}"),
+            )),
+        }
+    }
+
+    /// Tells how long something took, after `:timing`.
+    pub async fn tell_time(&self, what: &str, begun: Instant, outputs: &Outputs) {
+        if self.timing {
+            let text = format!("{what} in {} ms\n", begun.elapsed().as_millis());
+            print(outputs, StreamName::Stderr, text).await;
+        }
+    }
+
+    async fn compile_code(
         &mut self,
         title: &str,
         code: &str,
         outputs: &Outputs,
     ) -> Result<Runnable, Failure> {
         self.start().await?;
-        let start = code.trim_start();
-        if start.starts_with(':') && !start.starts_with("::") {
-            return Err(failure::unsupported_command(title, start));
-        }
         let parsed = parse_apart(code)?;
         let Some(tools) = &self.tools else {
             return Err(failure::tool("the compiler is not there"));

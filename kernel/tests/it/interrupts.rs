@@ -95,7 +95,8 @@ async fn code_that_does_not_stop_is_ended_and_what_was_lost_is_named() {
     let mut notebook = Notebook::open();
     notebook.ok("fn seven() -> u8 { 7 }\nlet x = 1;").await;
     let engine = Arc::new(notebook.engine);
-    let code = "println!(\"begun\"); [0u8, 1].iter().cycle().max()";
+    // In one expression, for between statements it would stop.
+    let code = "(println!(\"begun\"), [0u8, 1].iter().cycle().max())";
     let failure = interrupt(&engine, code).await;
     assert_eq!(
         failure.evalue,

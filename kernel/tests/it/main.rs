@@ -1,6 +1,7 @@
 //! The kernel's wire, seen from a frontend over a scripted engine; and real cells, run by the engine alone.
 #![allow(clippy::unwrap_used)]
 mod cells;
+mod commands;
 mod execute;
 mod failures;
 mod frontend;

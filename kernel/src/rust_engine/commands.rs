@@ -1,0 +1,194 @@
+//! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know.
+
+use super::notebook::Notebook;
+use crate::engine::MimeBundle;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    Vars,
+    Type(String),
+    Clear,
+    Restart,
+    /// None asks for the present level.
+    Opt(Option<u8>),
+    Timing,
+    Help,
+}
+
+const HELP: &str = "\
+:vars          list the variables with their types
+:type EXPR     tell the type of an expression without running it (also :t)
+:clear         forget all variables and items
+:restart       start a new worker: variables are gone, items stay
+:opt [0-3]     set the optimization of cells from here on, or tell it
+:timing        switch the times of compilation and run on or off
+:help          this list
+";
+
+const NAMES: [&str; 7] = ["vars", "type", "clear", "restart", "opt", "timing", "help"];
+
+/// The commands at the start of a cell and its code, in which their lines are empty.
+pub fn split(code: &str) -> Result<(Vec<Command>, String), String> {
+    let mut commands = Vec::new();
+    let mut empty = String::new();
+    let mut rest = code;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1));
+        let text = line.trim();
+        match text.strip_prefix(':') {
+            Some(command) if !command.starts_with(':') => commands.push(parse(command)?),
+            _ if text.is_empty() => {}
+            _ => break,
+        }
+        // Errors in the code are told with the lines that the person sees.
+        empty.extend(line.ends_with('\n').then_some('\n'));
+        rest = after;
+    }
+    match commands.is_empty() {
+        true => Ok((commands, code.to_owned())),
+        false => Ok((commands, empty + rest)),
+    }
+}
+
+fn parse(text: &str) -> Result<Command, String> {
+    let (name, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let argument = argument.trim();
+    let command = match name {
+        "type" | "t" if argument.is_empty() => {
+            return Err(format!(":{name} needs an expression: `:{name} 1 + 1`"));
+        }
+        "type" | "t" => return Ok(Command::Type(argument.to_owned())),
+        "opt" => return level(argument),
+        "dep" => {
+            return Err(
+                ":dep is not supported yet, it comes with a later version; candle_core, candle_nn \
+                 and carrel_training are there without it"
+                    .to_owned(),
+            );
+        }
+        "vars" => Command::Vars,
+        "clear" => Command::Clear,
+        "restart" => Command::Restart,
+        "timing" => Command::Timing,
+        "help" => Command::Help,
+        _ => {
+            let nearest = NAMES.into_iter().min_by_key(|known| distance(name, known));
+            let nearest = nearest.unwrap_or("help");
+            return Err(format!(
+                "there is no command `:{name}`; the nearest is `:{nearest}`, and `:help` lists all"
+            ));
+        }
+    };
+    match argument.is_empty() {
+        true => Ok(command),
+        false => Err(format!(":{name} takes no argument, but got `{argument}`")),
+    }
+}
+
+fn level(argument: &str) -> Result<Command, String> {
+    match argument {
+        "" => Ok(Command::Opt(None)),
+        "0" | "1" | "2" | "3" => Ok(Command::Opt(argument.parse().ok())),
+        _ => Err(format!(":opt takes 0, 1, 2 or 3, not `{argument}`")),
+    }
+}
+
+/// How many letters to insert, remove or replace to come from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (line, letter) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
+        for (column, other) in to.chars().enumerate() {
+            let replaced = diagonal + usize::from(letter != other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+pub fn help() -> MimeBundle {
+    text(HELP.to_owned())
+}
+
+/// The variables as a table.
+pub fn vars(notebook: &Notebook) -> MimeBundle {
+    if notebook.variables.is_empty() {
+        return text("no variables".to_owned());
+    }
+    let rows = || {
+        let variables = notebook.variables.iter();
+        variables.map(|(name, variable)| (name, plain_type(&variable.r#type)))
+    };
+    let width = rows().map(|(name, _)| name.chars().count()).max();
+    let width = width.unwrap_or_default();
+    let lines: Vec<_> = rows()
+        .map(|(name, r#type)| format!("{name:width$}  {type}"))
+        .collect();
+    let cells: String = rows()
+        .map(|(name, r#type)| {
+            let r#type = r#type.replace('&', "&amp;").replace('<', "&lt;");
+            format!("<tr><td>{name}</td><td>{type}</td></tr>")
+        })
+        .collect();
+    let mut bundle = text(lines.join("\n"));
+    let html = format!("<table><tr><th>Variable</th><th>Type</th></tr>{cells}</table>");
+    bundle.data.insert("text/html".to_owned(), html.into());
+    bundle
+}
+
+/// A type without the spaces between tokens and without the crates of cells.
+pub fn plain_type(tokens: &str) -> String {
+    let mut plain = String::new();
+    let mut words = tokens.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let name = word.trim_start_matches(['(', '[']);
+        if name.starts_with("cell_") && words.peek() == Some(&"::") {
+            plain.push_str(&word[..word.len() - name.len()]);
+            words.next();
+            continue;
+        }
+        plain.push_str(word);
+        let next = words.peek().copied().unwrap_or_default();
+        let two_words =
+            word.ends_with(char::is_alphanumeric) && next.starts_with(char::is_alphanumeric);
+        if two_words || matches!(word, "," | ";" | "+" | "->") || matches!(next, "+" | "->") {
+            plain.push(' ');
+        }
+    }
+    plain
+}
+
+pub fn text(text: String) -> MimeBundle {
+    let mut bundle = MimeBundle::default();
+    bundle.data.insert("text/plain".to_owned(), text.into());
+    bundle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, distance, plain_type, split};
+
+    #[test]
+    fn commands_leave_the_lines_of_the_code_in_place() {
+        let (commands, code) = split("\n:vars\n:t 1 + 1\nlet x = 1;\n:no").unwrap();
+        assert_eq!(commands, [Command::Vars, Command::Type("1 + 1".to_owned())]);
+        assert_eq!(code, "\n\n\nlet x = 1;\n:no");
+        let (commands, code) = split("\n::std::mem::drop(1)").unwrap();
+        assert!(commands.is_empty());
+        assert_eq!(code, "\n::std::mem::drop(1)");
+    }
+
+    #[test]
+    fn the_distance_counts_letters() {
+        assert_eq!(distance("var", "vars"), 1);
+        assert_eq!(distance("restrat", "restart"), 2);
+        assert_eq!(distance("", "opt"), 3);
+    }
+
+    #[test]
+    fn types_read_as_a_person_writes_them() {
+        let tokens = "std :: vec :: Vec < (cell_3 :: P , & 'static str) >";
+        assert_eq!(plain_type(tokens), "std::vec::Vec<(P, &'static str)>");
+    }
+}

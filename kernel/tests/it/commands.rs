@@ -1,0 +1,89 @@
+//! Commands, which start with `:`.
+
+use carrel_kernel::engine::{Output, StreamName};
+
+use crate::notebook::{Notebook, Ran, plain};
+
+/// What a command displayed.
+fn shown(ran: &Ran) -> Vec<&str> {
+    let texts = ran.outputs.iter().filter_map(|output| match output {
+        Output::Display { bundle, .. } => bundle.data["text/plain"].as_str(),
+        _ => None,
+    });
+    texts.collect()
+}
+
+#[tokio::test]
+async fn variables_and_types_are_told() {
+    let mut notebook = Notebook::open();
+    assert_eq!(shown(&notebook.ok(":vars").await), ["no variables"]);
+    notebook
+        .ok("struct P; let list = vec![(P, \"a\")]; let n = 1u8;")
+        .await;
+    let ran = notebook.ok(":vars\n:type (n, list)\n:t 1.0").await;
+    assert_eq!(
+        shown(&ran),
+        [
+            "list  std::vec::Vec<(P, &str)>\nn     u8",
+            "(u8, std::vec::Vec<(P, &str)>)",
+            "f64"
+        ]
+    );
+    // `:type` ran nothing.
+    assert_eq!(notebook.value("(n, list.len())").await, "(1, 1)");
+    let failure = notebook.fails("compile error", ":type missing").await;
+    assert!(failure.evalue.contains("`missing`"), "{}", failure.evalue);
+    let failure = notebook.fails("command error", ":type |a: u8| a").await;
+    assert!(failure.evalue.contains("closure"), "{}", failure.evalue);
+}
+
+#[tokio::test]
+async fn commands_precede_code_whose_errors_keep_their_lines() {
+    let mut notebook = Notebook::open();
+    let ran = notebook.ok(":opt 2\n:timing\n\n1 + 1").await;
+    assert_eq!(shown(&ran), ["optimization: 2", "timing: on"]);
+    assert_eq!(ran.value(""), "2");
+    let stderr = ran.printed(StreamName::Stderr);
+    assert!(
+        stderr.contains("compiled in") && stderr.contains("ran in"),
+        "{stderr}"
+    );
+    notebook.ok("let list = vec![1u8];").await;
+    assert_eq!(notebook.value("list.len()").await, "1");
+    let ran = notebook.ok(":timing\n:opt").await;
+    assert_eq!(shown(&ran), ["timing: off", "optimization: 2"]);
+    let failure = notebook
+        .fails("panic", ":help\npanic!(\"on purpose\")")
+        .await;
+    assert_eq!(failure.evalue, "on purpose (Cell [5]:2:1)");
+}
+
+#[tokio::test]
+async fn restart_keeps_items_and_clear_forgets_them() {
+    let mut notebook = Notebook::open();
+    notebook.ok("fn seven() -> u8 { 7 }\nlet x = 1;").await;
+    let ran = notebook.ok(":restart\nseven()").await;
+    assert_eq!(shown(&ran), ["a new worker; lost variables: x"]);
+    assert_eq!(ran.value(""), "7");
+    let text = plain(&notebook.fails("compile error", "x").await);
+    assert!(text.contains("the worker was started again"), "{text}");
+    notebook.ok(":clear").await;
+    let failure = notebook.fails("compile error", "seven()").await;
+    assert!(failure.evalue.contains("`seven`"), "{}", failure.evalue);
+    assert_eq!(notebook.value("1 + 1").await, "2");
+}
+
+#[tokio::test]
+async fn a_wrong_command_is_told_with_the_nearest() {
+    let mut notebook = Notebook::open();
+    for (code, told) in [
+        (":var", "`:vars`"),
+        (":restrat", "`:restart`"),
+        (":opt 7", "0, 1, 2 or 3"),
+        (":type", ":type 1 + 1"),
+        (":dep rand = \"0.9\"", "later version"),
+    ] {
+        let failure = notebook.fails("command error", code).await;
+        assert!(failure.evalue.contains(told), "{code}: {}", failure.evalue);
+    }
+}

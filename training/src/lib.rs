@@ -1,5 +1,8 @@
 //! Tensors and training for notebook cells. Knows no notebook: how its values look is text and HTML.
 
+mod cpu;
+pub mod ops;
+pub mod random;
 pub mod show;
 pub mod strings;
 

@@ -1,0 +1,56 @@
+//! Losses of classification, as means over the batch: negative log-likelihood and cross entropy.
+
+use super::log_softmax;
+use candle_core::{DType, Result, Tensor, bail};
+
+/// `nll_loss(log_softmax(logits), targets)`.
+pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    check("cross_entropy", logits, targets)?;
+    pick(&log_softmax(logits, 1)?, targets)
+}
+
+/// The mean of `-log_probabilities[i][targets[i]]`, for (n, classes) and n targets.
+pub fn nll_loss(log_probabilities: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    check("nll_loss", log_probabilities, targets)?;
+    pick(log_probabilities, targets)
+}
+
+fn pick(log_probabilities: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let targets = targets.to_dtype(DType::U32)?.unsqueeze(1)?.contiguous()?;
+    log_probabilities
+        .contiguous()?
+        .gather(&targets, 1)?
+        .mean_all()?
+        .neg()
+}
+
+/// Refuses what candle would answer with an index without a name, or with NaN.
+fn check(op: &str, x: &Tensor, targets: &Tensor) -> Result<()> {
+    let (&[n, classes], &[m]) = (x.dims(), targets.dims()) else {
+        bail!(
+            "{op}: expected (n, classes) and targets (n), got {:?} and {:?}",
+            x.shape(),
+            targets.shape()
+        )
+    };
+    if n != m || n == 0 || classes == 0 {
+        bail!("{op}: {m} targets do not fit scores of {:?}", x.shape())
+    }
+    if !targets.dtype().is_int() {
+        bail!(
+            "{op}: targets are class numbers (u32 or i64), got {:?}",
+            targets.dtype()
+        )
+    }
+    let targets = targets.to_dtype(DType::I64)?;
+    let (least, most) = (targets.min(0)?, targets.max(0)?);
+    for target in [least.to_scalar::<i64>()?, most.to_scalar::<i64>()?] {
+        if target < 0 || target >= classes as i64 {
+            bail!(
+                "{op}: target {target} is none of the {classes} classes of {:?}",
+                x.shape()
+            )
+        }
+    }
+    Ok(())
+}

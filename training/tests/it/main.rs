@@ -1,0 +1,10 @@
+//! The training crate, operation by operation.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod candle;
+mod conv2d;
+mod harness;
+mod linear;
+mod loss;
+mod max_pool2d;
+mod random;

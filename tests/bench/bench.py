@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+import zmq
 from jupyter_client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
@@ -27,7 +28,7 @@ WAIT = 60
 def main():
     options = arguments()
     print(f"{os.cpu_count()} cores; load average {os.getloadavg()[0]:.1f} at the start\n", flush=True)
-    print(f"{'what':38} {'Carrel':>24}   {'peer':38} {'ratio':>6}   goal")
+    print(f"{'what':38} {'Carrel':>24}   {'peer':56} {'ratio':>6}   goal")
     hubs(options)
     kernels(options)
     proxies(options)
@@ -128,7 +129,10 @@ def kernels(options):
 def kernel_start(command):
     with tempfile.TemporaryDirectory() as folder:
         file, _ = write_connection_file(os.path.join(folder, "kernel.json"))
-        client = BlockingKernelClient(connection_file=file)
+        context = zmq.Context()
+        # libzmq looks for a kernel that does not listen yet every 100 ms, which would be all that one measures.
+        context.reconnect_ivl = 2
+        client = BlockingKernelClient(connection_file=file, context=context)
         client.load_connection_file()
         begin = time.perf_counter()
         with running([*command, file], folder, None):
@@ -246,11 +250,11 @@ def free_port():
 def compare(what, unit, samples, goal, lower):
     (_, ours), *peers = samples.items()
     if not peers:
-        print(f"{what:38} {figure(ours, unit):>24}   {'(no peer installed)':38} {'':>6}   {goal}", flush=True)
+        print(f"{what:38} {figure(ours, unit):>24}   {'(no peer installed)':56} {'':>6}   {goal}", flush=True)
     for name, theirs in peers:
         ratio = statistics.median(theirs) / statistics.median(ours)
         ratio = ratio if lower else 1 / ratio
-        print(f"{what:38} {figure(ours, unit):>24}   {name + ' ' + figure(theirs, unit):38} {ratio:>5.2f}x   {goal}", flush=True)
+        print(f"{what:38} {figure(ours, unit):>24}   {name + ' ' + figure(theirs, unit):56} {ratio:>5.2f}x   {goal}", flush=True)
     with contextlib.suppress(KeyError):
         with open(os.environ["BENCH_JSON"], "a") as out:
             print(json.dumps({"what": what, "unit": unit, "samples": samples}), file=out)

@@ -96,6 +96,16 @@ impl Browser {
         .await
     }
 
+    /// Waits until no element of `css` is left.
+    pub async fn gone(&self, css: &str) -> anyhow::Result<()> {
+        let what = format!("{css} to be gone");
+        wait_for(&what, PATIENCE, || async {
+            let left = self.driver.find_all(By::Css(css)).await.ok()?;
+            left.is_empty().then_some(())
+        })
+        .await
+    }
+
     /// Clicks the first displayed element of `css` as soon as a click reaches it.
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
         let what = format!("{css} to be clicked");

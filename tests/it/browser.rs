@@ -30,8 +30,10 @@ async fn from_make_run_to_a_printed_tensor() -> anyhow::Result<()> {
         let _ = browser.screenshot("failure").await;
     }
     browser.quit().await?;
-    walked.with_context(|| run.log())?;
-    run.interrupt(&installation.prepared).await
+    let log = run.log();
+    let interrupted = run.interrupt(&installation.prepared).await;
+    walked.context(log)?;
+    interrupted
 }
 
 async fn walk(browser: &Browser, address: &str) -> anyhow::Result<()> {

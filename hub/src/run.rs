@@ -53,7 +53,6 @@ pub struct Hub {
 impl Hub {
     /// Opens everything; `state` holds the database, the users' folders and the logs.
     pub async fn open(config: Config, state: &Path) -> Result<Self, StartError> {
-        create_state(state)?;
         let spawner = spawner(&config, state);
         Self::open_with(config, state, spawner).await
     }

@@ -24,14 +24,7 @@ pub async fn list(State(app): State<App>, login: Login) -> Result<Response, AppE
 pub async fn create(State(app): State<App>, posted: Posted) -> Result<Response, AppError> {
     let login = posted.login;
     let Ok(fields) = posted.fields else {
-        return show(
-            &app,
-            &login,
-            StatusCode::FORBIDDEN,
-            None,
-            Some(STALE.to_owned()),
-        )
-        .await;
+        return show_stale(&app, &login).await;
     };
     let expires_in = match fields.get("expires_in") {
         "" => None,
@@ -64,14 +57,7 @@ pub async fn create(State(app): State<App>, posted: Posted) -> Result<Response, 
 pub async fn revoke(State(app): State<App>, posted: Posted) -> Result<Response, AppError> {
     let login = posted.login;
     let Ok(fields) = posted.fields else {
-        return show(
-            &app,
-            &login,
-            StatusCode::FORBIDDEN,
-            None,
-            Some(STALE.to_owned()),
-        )
-        .await;
+        return show_stale(&app, &login).await;
     };
     login.permit("tokens", Target::User(&login.user().name))?;
     if let Some(id) = tokens::parse_id(fields.get("id")) {
@@ -79,6 +65,11 @@ pub async fn revoke(State(app): State<App>, posted: Posted) -> Result<Response, 
         info!(user.name = %login.user().name, token.id = id, "Token revoked");
     }
     Ok(see_other(&format!("{}token", app.urls.hub)))
+}
+
+async fn show_stale(app: &App, login: &Login) -> Result<Response, AppError> {
+    let error = Some(STALE.to_owned());
+    show(app, login, StatusCode::FORBIDDEN, None, error).await
 }
 
 async fn show(

@@ -127,15 +127,7 @@ async fn check(app: &App, server: &Server, started: &Started) {
         .set_stopping(server.id, &server.start_id, State::Ready, Some(&reason))
         .await
     {
-        Ok(true) => {
-            stopping::finish(
-                app,
-                server.id,
-                &server.start_id,
-                app.busy.enter(&server.start_id),
-            )
-            .await
-        }
+        Ok(true) => stopping::finish_now(app, server).await,
         Ok(false) => {}
         Err(error) => log_db_error(server, "write down that a server does not answer", &error),
     }

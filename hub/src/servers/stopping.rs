@@ -79,13 +79,7 @@ pub async fn stop_all(app: &App) {
         if app.busy.contains(&server.start_id) {
             gone(app, server).await;
         } else {
-            finish(
-                app,
-                server.id,
-                &server.start_id,
-                app.busy.enter(&server.start_id),
-            )
-            .await;
+            finish_now(app, server).await;
         }
     });
     futures_util::future::join_all(stops).await;
@@ -114,6 +108,25 @@ async fn begin_stop(app: &App, server: &Server) -> Result<(), sqlx::Error> {
         tokio::spawn(async move { finish(&app, id, &start_id, busy).await });
     }
     Ok(())
+}
+
+/// Writes down that a server is over, and why, and ends what is left of it.
+pub(super) async fn end_because(app: &App, server: &Server, from: State, reason: &str) {
+    match app
+        .db
+        .set_stopping(server.id, &server.start_id, from, Some(reason))
+        .await
+    {
+        // Also where another task was first: its end is this one's.
+        Ok(_) => finish_now(app, server).await,
+        Err(error) => log_db_error(server, "write down that a server is over", &error),
+    }
+}
+
+/// [`finish`] by a task that has nothing under way for this server yet.
+pub(super) async fn finish_now(app: &App, server: &Server) {
+    let busy = app.busy.enter(&server.start_id);
+    finish(app, server.id, &server.start_id, busy).await;
 }
 
 /// Ends what runs of a server that is written down as stopping, revokes its tokens and writes down that it is

@@ -42,13 +42,7 @@ async fn look(app: &App) {
                 alive(app, &server).await;
             }
             State::Stopping if !app.busy.contains(&server.start_id) => {
-                stopping::finish(
-                    app,
-                    server.id,
-                    &server.start_id,
-                    app.busy.enter(&server.start_id),
-                )
-                .await;
+                stopping::finish_now(app, &server).await;
             }
             State::Pending if !app.busy.contains(&server.start_id) => {
                 end_lost_start(app, &server).await
@@ -77,27 +71,8 @@ async fn end_lost_start(app: &App, server: &Server) {
     if u128::from(age.cast_unsigned()) < longest.as_millis() {
         return;
     }
-    match app
-        .db
-        .set_stopping(
-            server.id,
-            &server.start_id,
-            State::Pending,
-            Some("The start was lost"),
-        )
-        .await
-    {
-        Ok(_) => {
-            stopping::finish(
-                app,
-                server.id,
-                &server.start_id,
-                app.busy.enter(&server.start_id),
-            )
-            .await
-        }
-        Err(error) => log_db_error(server, "write down that a start was lost", &error),
-    }
+    let reason = "The start was lost";
+    stopping::end_because(app, server, State::Pending, reason).await;
 }
 
 /// Whether a ready server still lives; one that does not is written down as stopped, with the reason.
@@ -108,22 +83,7 @@ pub(super) async fn alive(app: &App, server: &Server) -> bool {
     };
     let (first, _) = split_failure(&reason);
     warn!(server = %server.full_name(), reason = first, "Server {} has died", server.full_name());
-    match app
-        .db
-        .set_stopping(server.id, &server.start_id, State::Ready, Some(&reason))
-        .await
-    {
-        Ok(_) => {
-            stopping::finish(
-                app,
-                server.id,
-                &server.start_id,
-                app.busy.enter(&server.start_id),
-            )
-            .await
-        }
-        Err(error) => log_db_error(server, "write down that a server died", &error),
-    }
+    stopping::end_because(app, server, State::Ready, &reason).await;
     false
 }
 

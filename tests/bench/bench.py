@@ -6,7 +6,6 @@ Medians of the rounds; the range in brackets. Other programs on the machine blur
 import argparse
 import contextlib
 import http.client
-import json
 import os
 import pathlib
 import re
@@ -158,10 +157,9 @@ def proxies(options):
         target = f"http://127.0.0.1:{backend}"
         ports = {"carrel": free_port(), "nginx as reverse proxy": free_port()}
         stack.enter_context(running([options.proxy, f"127.0.0.1:{ports['carrel']}", "/", target], folder, None))
-        forward = f"proxy_pass {target}; proxy_http_version 1.1; proxy_set_header Connection '';"
+        forward = "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection '';"
         # Without a named upstream nginx opens a connection for each request.
         upstream = f"upstream backend {{ server 127.0.0.1:{backend}; keepalive 64; }}"
-        forward = forward.replace(target, "http://backend")
         stack.enter_context(nginx(folder, "proxy", ports["nginx as reverse proxy"], forward, upstream))
         if options.chp:
             ports["configurable-http-proxy"] = free_port()
@@ -255,9 +253,6 @@ def compare(what, unit, samples, goal, lower):
         ratio = statistics.median(theirs) / statistics.median(ours)
         ratio = ratio if lower else 1 / ratio
         print(f"{what:38} {figure(ours, unit):>24}   {name + ' ' + figure(theirs, unit):56} {ratio:>5.2f}x   {goal}", flush=True)
-    with contextlib.suppress(KeyError):
-        with open(os.environ["BENCH_JSON"], "a") as out:
-            print(json.dumps({"what": what, "unit": unit, "samples": samples}), file=out)
 
 
 def figure(samples, unit):

@@ -18,9 +18,10 @@ async fn failed_start(cmd: &str, reason: &str) -> anyhow::Result<(String, String
     let person = Person::admin(&hub).await?;
     person.submit("/hub/spawn", "/hub/spawn", &[]).await?;
     let page = person.page_with(PENDING, reason, LIMIT).await?;
+    let of_this_hub = processes_with(&state.path().to_string_lossy());
     let servers = processes_with("JUPYTERHUB_API_TOKEN")
         .into_iter()
-        .filter(|process| processes_with(&state.path().to_string_lossy()).contains(process))
+        .filter(|process| of_this_hub.contains(process))
         .collect::<Vec<_>>();
     assert_eq!(servers, Vec::<String>::new(), "nothing is left running");
     Ok((page, hub.log()))

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::wire::signature::Scheme;
+use crate::zmtp::Address;
+
 /// Content of a connection file (jupyter_client, "Connection files").
 #[derive(Clone, Deserialize)]
 pub struct ConnectionFile {
@@ -19,8 +22,8 @@ pub struct ConnectionFile {
     /// HMAC key; empty means unsigned messages.
     #[serde(default)]
     pub key: String,
-    #[serde(default = "default_scheme")]
-    pub signature_scheme: String,
+    #[serde(default)]
+    pub signature_scheme: Scheme,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -43,8 +46,6 @@ pub enum ConnectionError {
         path: PathBuf,
         source: serde_json::Error,
     },
-    #[error("signature_scheme {0:?} is not supported; this kernel signs with hmac-sha256 only")]
-    Scheme(String),
 }
 
 impl ConnectionFile {
@@ -54,32 +55,20 @@ impl ConnectionFile {
             path: path.to_owned(),
             source,
         })?;
-        let connection: Self =
-            serde_json::from_str(&text).map_err(|source| ConnectionError::Parse {
-                path: path.to_owned(),
-                source,
-            })?;
-        connection.check_scheme()?;
-        Ok(connection)
+        serde_json::from_str(&text).map_err(|source| ConnectionError::Parse {
+            path: path.to_owned(),
+            source,
+        })
     }
 
-    /// ZeroMQ address of the socket at `port`.
-    pub fn endpoint(&self, port: u16) -> String {
+    /// Address of the socket at `port`.
+    pub fn address(&self, port: u16) -> Address {
         match self.transport {
-            Transport::Tcp if self.ip.contains(':') => format!("tcp://[{}]:{port}", self.ip),
-            Transport::Tcp => format!("tcp://{}:{port}", self.ip),
-            Transport::Ipc => format!("ipc://{}-{port}", self.ip),
+            Transport::Tcp => Address::Tcp {
+                host: self.ip.clone(),
+                port,
+            },
+            Transport::Ipc => Address::Ipc(format!("{}-{port}", self.ip).into()),
         }
     }
-
-    fn check_scheme(&self) -> Result<(), ConnectionError> {
-        match self.signature_scheme.as_str() {
-            "hmac-sha256" | "" => Ok(()),
-            other => Err(ConnectionError::Scheme(other.to_owned())),
-        }
-    }
-}
-
-fn default_scheme() -> String {
-    "hmac-sha256".to_owned()
 }

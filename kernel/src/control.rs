@@ -5,12 +5,12 @@ use tokio::sync::mpsc;
 
 use crate::info::kernel_info;
 use crate::kernel::{Kernel, reply};
-use crate::sockets::Sender;
+use crate::sockets::{Incoming, Sender};
 use crate::wire::content::{Request, ShutdownRequest};
 use crate::wire::message::Message;
 
 /// Answers every message on control until the kernel stops.
-pub async fn run(kernel: Kernel, sender: Sender, mut messages: mpsc::UnboundedReceiver<Message>) {
+pub async fn run(kernel: Kernel, sender: Sender, mut messages: mpsc::UnboundedReceiver<Incoming>) {
     while let Some(message) = messages.recv().await {
         let parent = message.as_parent();
         kernel.iopub.status(&parent, "busy").await;

@@ -14,12 +14,11 @@ use crate::sockets::{self, BindError, Sender, Sockets};
 use crate::stdin::Stdin;
 use crate::wire::frames::Codec;
 use crate::wire::message::{Message, Session};
+use crate::zmtp::{self, Limits, XPub};
 use crate::{control, shell};
 
 /// How long the worker may take to end.
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(3);
-/// zeromq has no linger: its writer tasks get this long to hand the last replies to the system.
-const LINGER: Duration = Duration::from_millis(100);
 
 /// What shell and control share.
 #[derive(Clone)]
@@ -61,7 +60,7 @@ impl Kernel {
 /// A bound kernel, ready to [`serve`](Server::serve).
 pub struct Server {
     sockets: Sockets,
-    kernel_key: String,
+    codec: Arc<Codec>,
     engine: Arc<dyn Engine>,
     history: History,
 }
@@ -76,7 +75,7 @@ impl Server {
         let sockets = Sockets::bind(connection).await?;
         Ok(Self {
             sockets,
-            kernel_key: connection.key.clone(),
+            codec: Arc::new(Codec::new(&connection.key, connection.signature_scheme)),
             engine,
             history,
         })
@@ -84,7 +83,7 @@ impl Server {
 
     /// Answers requests until a shutdown request, or until `end` completes.
     pub async fn serve(self, end: impl Future<Output = ()>, interrupts: mpsc::Receiver<()>) {
-        let codec = Arc::new(Codec::new(&self.kernel_key));
+        let codec = self.codec;
         let session = Arc::new(Session::default());
         let (shell_sender, shell_messages) = sockets::open("shell", self.sockets.shell, &codec);
         let (control_sender, control_messages) =
@@ -94,28 +93,36 @@ impl Server {
         let kernel = Kernel {
             engine: self.engine,
             session: session.clone(),
-            iopub: IoPub::start(self.sockets.iopub, session.clone(), codec),
+            iopub: IoPub::start(
+                XPub::open(self.sockets.iopub, Limits::default()),
+                session.clone(),
+                codec,
+            ),
             stdin: Stdin::start(stdin_sender, stdin_messages, session),
             stop: stop.clone(),
         };
-        tokio::spawn(sockets::heartbeat(self.sockets.heartbeat));
+        let _heartbeat = zmtp::echo(self.sockets.heartbeat, Limits::default());
         tokio::spawn(warm_up(kernel.clone()));
         tokio::spawn(forward_interrupts(kernel.clone(), interrupts));
         tokio::spawn(control::run(
             kernel.clone(),
-            control_sender,
+            control_sender.clone(),
             control_messages,
         ));
         tokio::spawn(
-            shell::Shell::new(kernel.clone(), shell_sender, self.history).run(shell_messages),
+            shell::Shell::new(kernel.clone(), shell_sender.clone(), self.history)
+                .run(shell_messages),
         );
 
         tokio::select! {
             () = stop.notified() => {}
             () = end => kernel.end_engine().await,
         }
-        kernel.iopub.flush().await;
-        tokio::time::sleep(LINGER).await;
+        tokio::join!(
+            kernel.iopub.end(),
+            shell_sender.flush(),
+            control_sender.flush()
+        );
     }
 }
 

@@ -16,3 +16,4 @@ mod shell;
 mod sockets;
 mod stdin;
 pub mod wire;
+pub mod zmtp;

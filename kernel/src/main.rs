@@ -78,8 +78,7 @@ struct PrepareArguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("CARREL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,zeromq=warn"));
+    let filter = EnvFilter::try_from_env("CARREL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

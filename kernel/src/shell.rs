@@ -12,7 +12,7 @@ use crate::history::History;
 use crate::info::kernel_info;
 use crate::is_complete::is_complete;
 use crate::kernel::{Kernel, reply};
-use crate::sockets::Sender;
+use crate::sockets::{Incoming, Sender};
 use crate::wire::content::{CompleteRequest, Request};
 use crate::wire::message::Message;
 
@@ -38,7 +38,7 @@ impl Shell {
     }
 
     /// Answers every message on shell until the kernel stops.
-    pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Incoming>) {
         let mut queued = VecDeque::new();
         loop {
             let next = match queued.pop_front() {

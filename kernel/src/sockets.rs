@@ -1,48 +1,55 @@
-//! The five sockets of a kernel: bound together, then one task each.
+//! The five sockets of a kernel, bound together, and the messages of those that are a ROUTER.
 
+use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use zeromq::{
-    RepSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend,
-    XPubSocket, ZmqMessage,
-};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::connection::ConnectionFile;
 use crate::wire::frames::Codec;
 use crate::wire::message::Message;
+use crate::zmtp::{Address, Limits, Listener, Received, Router};
 
-/// How long a reply may wait for a client whose queue is full.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last messages may take to reach the system before the kernel ends.
+pub const LINGER: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot bind the {socket} socket to {endpoint}: {source}")]
+#[error("cannot bind the {socket} socket to {address}: {source}")]
 pub struct BindError {
     socket: &'static str,
-    endpoint: String,
-    source: zeromq::ZmqError,
+    address: Address,
+    source: io::Error,
 }
 
 pub struct Sockets {
-    pub shell: RouterSocket,
-    pub control: RouterSocket,
-    pub stdin: RouterSocket,
-    pub iopub: XPubSocket,
-    pub heartbeat: RepSocket,
+    pub shell: Listener,
+    pub control: Listener,
+    pub stdin: Listener,
+    pub iopub: Listener,
+    pub heartbeat: Listener,
 }
 
 impl Sockets {
     /// Binds all five sockets at the addresses of the connection file.
     pub async fn bind(connection: &ConnectionFile) -> Result<Self, BindError> {
         Ok(Self {
-            shell: bind("shell", connection.endpoint(connection.shell_port)).await?,
-            control: bind("control", connection.endpoint(connection.control_port)).await?,
-            stdin: bind("stdin", connection.endpoint(connection.stdin_port)).await?,
-            iopub: bind("iopub", connection.endpoint(connection.iopub_port)).await?,
-            heartbeat: bind("heartbeat", connection.endpoint(connection.hb_port)).await?,
+            shell: bind("shell", connection.address(connection.shell_port)).await?,
+            control: bind("control", connection.address(connection.control_port)).await?,
+            stdin: bind("stdin", connection.address(connection.stdin_port)).await?,
+            iopub: bind("iopub", connection.address(connection.iopub_port)).await?,
+            heartbeat: bind("heartbeat", connection.address(connection.hb_port)).await?,
         })
     }
+}
+
+async fn bind(socket: &'static str, address: Address) -> Result<Listener, BindError> {
+    Listener::bind(&address).await.map_err(|source| BindError {
+        socket,
+        address,
+        source,
+    })
 }
 
 /// The sending side of a ROUTER channel; clones share the socket.
@@ -50,102 +57,78 @@ impl Sockets {
 pub struct Sender {
     name: &'static str,
     codec: Arc<Codec>,
-    half: RouterSendHalf,
+    router: Router,
 }
 
 impl Sender {
     /// Sends, or logs why not: a client that went away must not end the kernel.
     pub async fn send(&self, message: Message) {
-        let msg_type = &message.header.msg_type;
-        let Ok(frames) = ZmqMessage::try_from(self.codec.encode(&message)) else {
-            return;
-        };
-        match tokio::time::timeout(SEND_TIMEOUT, self.half.clone().send(frames)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(channel = self.name, "{msg_type} was not sent: {error}")
-            }
-            Err(_) => tracing::warn!(
-                channel = self.name,
-                "{msg_type} was not sent: the client does not read"
-            ),
+        if let Err(error) = self.router.send(&self.codec.encode(&message)).await {
+            let msg_type = &message.header.msg_type;
+            tracing::warn!(channel = self.name, "{msg_type} was not sent: {error}");
         }
+    }
+
+    /// Waits until the clients took what was sent to them, or for [`LINGER`].
+    pub async fn flush(&self) {
+        self.router.flush(LINGER).await;
     }
 }
 
-/// Splits a ROUTER socket into its sender and a queue of the valid messages received.
+/// A valid message of a client; it counts against the channel's bound on memory until it is dropped.
+pub struct Incoming {
+    message: Message,
+    _held: OwnedSemaphorePermit,
+}
+
+impl Deref for Incoming {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+/// Serves a ROUTER channel: its sender, and a queue of the valid messages received.
 pub fn open(
     name: &'static str,
-    socket: RouterSocket,
+    listener: Listener,
     codec: &Arc<Codec>,
-) -> (Sender, mpsc::UnboundedReceiver<Message>) {
-    let (half, receive) = socket.split();
+) -> (Sender, mpsc::UnboundedReceiver<Incoming>) {
+    let (router, received) = Router::open(listener, Limits::default());
     let (queue, messages) = mpsc::unbounded_channel();
-    tokio::spawn(receive_all(name, receive, codec.clone(), queue));
+    tokio::spawn(receive_all(name, received, codec.clone(), queue));
+    let codec = codec.clone();
     (
         Sender {
             name,
-            codec: codec.clone(),
-            half,
+            codec,
+            router,
         },
         messages,
     )
 }
 
-/// Echoes every heartbeat.
-pub async fn heartbeat(mut socket: RepSocket) {
-    loop {
-        match socket.recv().await {
-            Ok(ping) => {
-                if let Err(error) = socket.send(ping).await {
-                    tracing::debug!("A heartbeat was not answered: {error}");
-                }
-            }
-            Err(error) => {
-                tracing::debug!("A heartbeat was not readable: {error}");
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-}
-
 async fn receive_all(
     name: &'static str,
-    mut socket: RouterRecvHalf,
+    mut received: mpsc::Receiver<Received>,
     codec: Arc<Codec>,
-    queue: mpsc::UnboundedSender<Message>,
+    queue: mpsc::UnboundedSender<Incoming>,
 ) {
-    loop {
-        match socket.recv().await {
-            Ok(frames) => match codec.decode(frames.into_vec()) {
-                Ok(message) => {
-                    tracing::debug!(
-                        channel = name,
-                        msg_type = message.header.msg_type,
-                        "Received"
-                    );
-                    if queue.send(message).is_err() {
-                        return;
-                    }
+    while let Some(Received { frames, held }) = received.recv().await {
+        match codec.decode(frames) {
+            Ok(message) => {
+                let msg_type = &message.header.msg_type;
+                tracing::debug!(channel = name, msg_type, "Received");
+                let incoming = Incoming {
+                    message,
+                    _held: held,
+                };
+                if queue.send(incoming).is_err() {
+                    return;
                 }
-                Err(error) => tracing::warn!(channel = name, "A message was dropped: {error}"),
-            },
-            Err(error) => {
-                tracing::warn!(channel = name, "A message was not readable: {error}");
-                tokio::task::yield_now().await;
             }
+            Err(error) => tracing::warn!(channel = name, "A message was dropped: {error}"),
         }
-    }
-}
-
-async fn bind<S: Socket>(name: &'static str, endpoint: String) -> Result<S, BindError> {
-    let mut socket = S::new();
-    match socket.bind(&endpoint).await {
-        Ok(_) => Ok(socket),
-        Err(source) => Err(BindError {
-            socket: name,
-            endpoint,
-            source,
-        }),
     }
 }

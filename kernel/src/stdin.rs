@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::sockets::Sender;
+use crate::sockets::{Incoming, Sender};
 use crate::wire::message::{Message, Session};
 
 /// Asks the person for lines; clones share the channel.
@@ -28,7 +28,7 @@ impl Stdin {
     /// Starts listening for answers.
     pub fn start(
         sender: Sender,
-        mut replies: mpsc::UnboundedReceiver<Message>,
+        mut replies: mpsc::UnboundedReceiver<Incoming>,
         session: Arc<Session>,
     ) -> Self {
         let stdin = Self {

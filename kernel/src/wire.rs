@@ -2,3 +2,4 @@
 pub mod content;
 pub mod frames;
 pub mod message;
+pub mod signature;

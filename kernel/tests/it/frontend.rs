@@ -9,6 +9,7 @@ use carrel_kernel::history::History;
 use carrel_kernel::kernel::Server;
 use carrel_kernel::wire::frames::Codec;
 use carrel_kernel::wire::message::{Message, Session};
+use carrel_kernel::wire::signature::Scheme;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -39,10 +40,10 @@ pub struct Frontend {
 impl Frontend {
     /// A kernel with a key, and a frontend whose `iopub_welcome` was read.
     pub async fn start() -> Self {
-        Self::start_with_key("a secret key").await
+        Self::start_with("a secret key", Scheme::default()).await
     }
 
-    pub async fn start_with_key(key: &str) -> Self {
+    pub async fn start_with(key: &str, signature_scheme: Scheme) -> Self {
         let folder = TempDir::new().unwrap();
         let connection = ConnectionFile {
             transport: Transport::Ipc,
@@ -53,7 +54,7 @@ impl Frontend {
             control_port: 4,
             hb_port: 5,
             key: key.to_owned(),
-            signature_scheme: "hmac-sha256".to_owned(),
+            signature_scheme,
         };
         let engine = Arc::new(ScriptedEngine::default());
         let server = Server::bind(&connection, engine, History::in_memory())
@@ -62,7 +63,7 @@ impl Frontend {
         let (interrupt, interrupts) = mpsc::channel(1);
         let kernel = tokio::spawn(server.serve(std::future::pending(), interrupts));
         let mut frontend = Self {
-            codec: Codec::new(key),
+            codec: Codec::new(key, signature_scheme),
             shell: dealer(&connection, connection.shell_port, "tab").await,
             control: dealer(&connection, connection.control_port, "tab").await,
             stdin: dealer(&connection, connection.stdin_port, "tab").await,
@@ -74,11 +75,9 @@ impl Frontend {
             _folder: folder,
             connection,
         };
-        let iopub = frontend.connection.endpoint(frontend.connection.iopub_port);
-        frontend.iopub.connect(&iopub).await.unwrap();
-        frontend.iopub.subscribe("").await.unwrap();
-        let hb = frontend.connection.endpoint(frontend.connection.hb_port);
-        frontend.heartbeat.connect(&hb).await.unwrap();
+        frontend.iopub = subscriber(&frontend.connection, "").await;
+        let hb = frontend.connection.address(frontend.connection.hb_port);
+        frontend.heartbeat.connect(&hb.to_string()).await.unwrap();
         while frontend.recv_iopub().await.header.msg_type != "iopub_welcome" {}
         frontend
     }
@@ -181,7 +180,16 @@ pub async fn dealer(connection: &ConnectionFile, port: u16, identity: &str) -> D
     let mut options = SocketOptions::default();
     options.peer_identity(identity.parse::<PeerIdentity>().unwrap());
     let mut socket = DealerSocket::with_options(options);
-    socket.connect(&connection.endpoint(port)).await.unwrap();
+    let address = connection.address(port).to_string();
+    socket.connect(&address).await.unwrap();
+    socket
+}
+
+pub async fn subscriber(connection: &ConnectionFile, topic: &str) -> SubSocket {
+    let mut socket = SubSocket::new();
+    let address = connection.address(connection.iopub_port).to_string();
+    socket.connect(&address).await.unwrap();
+    socket.subscribe(topic).await.unwrap();
     socket
 }
 

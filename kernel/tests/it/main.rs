@@ -12,3 +12,4 @@ mod outputs;
 mod requests;
 mod scripted;
 mod wire;
+mod zmtp;

@@ -10,7 +10,7 @@ use carrel_kernel::engine::{
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-/// Cells: `print N`, `value TEXT`, `display`, `input PROMPT`, `comm`, `wait`, `slow fail`, `fail`.
+/// Cells: `print N`, `large MEGABYTES`, `value TEXT`, `display`, `input PROMPT`, `comm`, `wait`, `slow fail`, `fail`.
 #[derive(Default)]
 pub struct ScriptedEngine {
     interrupted: Notify,
@@ -27,6 +27,17 @@ impl Engine for ScriptedEngine {
                 for line in 0..rest.parse().unwrap() {
                     outputs.send(print(format!("line {line}\n"))).await.unwrap();
                 }
+            }
+            "large" => {
+                let text = "x".repeat(rest.parse::<usize>().unwrap() << 20);
+                outputs
+                    .send(Output::Display {
+                        bundle: plain(&text),
+                        display_id: None,
+                        update: false,
+                    })
+                    .await
+                    .unwrap();
             }
             "value" => outputs
                 .send(Output::Result {

@@ -1,11 +1,12 @@
 //! Frames, signatures, identities, buffers, heartbeat, several clients.
 
 use bytes::Bytes;
-use carrel_kernel::wire::frames::Codec;
+use carrel_kernel::connection::ConnectionFile;
+use carrel_kernel::wire::signature::Scheme;
 use serde_json::json;
-use zeromq::{Socket, SocketRecv, SocketSend, SubSocket, ZmqMessage};
+use zeromq::{SocketRecv, SocketSend, ZmqMessage};
 
-use crate::frontend::{Frontend, dealer, recv};
+use crate::frontend::{Frontend, dealer, recv, subscriber, types};
 
 #[tokio::test]
 async fn a_dropped_message_leaves_the_kernel_answering() {
@@ -42,7 +43,7 @@ async fn a_replayed_message_is_answered_once() {
 
 #[tokio::test]
 async fn broken_json_under_an_empty_key_is_dropped() {
-    let mut frontend = Frontend::start_with_key("").await;
+    let mut frontend = Frontend::start_with("", Scheme::default()).await;
     let good = frontend
         .codec
         .encode(&frontend.request("kernel_info_request", json!({})));
@@ -98,7 +99,7 @@ async fn identities_of_several_frames_come_back() {
 #[tokio::test]
 async fn each_client_gets_its_own_reply_also_after_reconnecting() {
     let mut frontend = Frontend::start().await;
-    for _ in 0..20 {
+    for _ in 0..100 {
         let mut other = dealer(
             &frontend.connection,
             frontend.connection.shell_port,
@@ -120,10 +121,7 @@ async fn each_client_gets_its_own_reply_also_after_reconnecting() {
 #[tokio::test]
 async fn each_subscription_is_welcomed_under_its_topic() {
     let frontend = Frontend::start().await;
-    let mut late = SubSocket::new();
-    let endpoint = frontend.connection.endpoint(frontend.connection.iopub_port);
-    late.connect(&endpoint).await.unwrap();
-    late.subscribe("kernel.").await.unwrap();
+    let mut late = subscriber(&frontend.connection, "kernel.").await;
     let welcome = recv(&mut late, &frontend.codec, "the late iopub").await;
     assert_eq!(welcome.header.msg_type, "iopub_welcome");
     assert_eq!(welcome.content, json!({ "subscription": "kernel." }));
@@ -139,46 +137,79 @@ async fn heartbeat_echoes_the_payload() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_subscriber_that_stops_reading_does_not_block_the_kernel_for_ever() {
-    let mut frontend = Frontend::start().await;
-    let mut stalled = SubSocket::new();
-    let endpoint = frontend.connection.endpoint(frontend.connection.iopub_port);
-    stalled.connect(&endpoint).await.unwrap();
-    stalled.subscribe("").await.unwrap();
-    recv(
-        &mut stalled,
-        &Codec::new(&frontend.connection.key),
-        "the stalled iopub",
-    )
-    .await;
+#[tokio::test]
+async fn every_signature_scheme_of_sha2_is_spoken() {
+    for scheme in [
+        Scheme::Sha224,
+        Scheme::Sha256,
+        Scheme::Sha384,
+        Scheme::Sha512,
+    ] {
+        let mut frontend = Frontend::start_with("key", scheme).await;
+        frontend.ask("kernel_info", json!({})).await;
+    }
+}
 
-    // Far more than the buffers of a socket hold; `stalled` reads none of it.
-    frontend.send_execute("print 500000").await;
-    let Frontend {
-        shell,
-        iopub,
-        codec,
-        ..
-    } = &mut frontend;
-    let reply = tokio::select! {
-        reply = recv(shell, codec, "shell") => reply,
-        () = async { loop { recv(iopub, codec, "iopub").await; } } => unreachable!(),
+#[test]
+fn a_signature_scheme_that_is_not_known_is_refused_by_name() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("connection.json");
+    let with_scheme = |scheme: &str| {
+        let content = json!({ "ip": "127.0.0.1", "transport": "tcp", "key": "k", "signature_scheme": scheme,
+            "shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5 });
+        std::fs::write(&path, content.to_string()).unwrap();
+        ConnectionFile::read(&path).map(|connection| connection.signature_scheme)
     };
-    assert_eq!(reply.content["status"], "ok");
-    // Every connection was closed; a subscriber that comes back is served.
-    let mut again = SubSocket::new();
-    again.connect(&endpoint).await.unwrap();
-    again.subscribe("").await.unwrap();
-    recv(
-        &mut again,
-        &Codec::new(&frontend.connection.key),
-        "the new iopub",
-    )
-    .await;
-    frontend.iopub = again;
-    frontend.send_execute("value 1").await;
-    frontend.recv_until("execute_result").await;
+    assert_eq!(with_scheme("hmac-sha512").unwrap(), Scheme::Sha512);
+    assert_eq!(with_scheme("").unwrap(), Scheme::Sha256);
+    for refused in ["hmac-md5", "sha256", "hmac-sha256 "] {
+        let error = with_scheme(refused).err().unwrap().to_string();
+        let told = format!("signature_scheme {refused:?} is not supported");
+        assert!(error.contains(&told), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_display_of_fifty_megabytes_arrives_whole() {
+    let mut frontend = Frontend::start().await;
+    let id = frontend.send_execute("large 50").await;
+    let outputs = frontend.recv_outputs(&id).await;
+    let text = outputs[1].content["data"]["text/plain"].as_str().unwrap();
+    assert_eq!(text.len(), 50 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_that_stops_reading_holds_up_no_other() {
+    let mut frontend = Frontend::start().await;
+    let mut stalled = subscriber(&frontend.connection, "").await;
+    recv(&mut stalled, &frontend.codec, "the stalled iopub").await;
+
+    // Far more than waits for one subscriber; `stalled` reads none of it.
+    for _ in 0..3 {
+        let id = frontend.send_execute("large 50").await;
+        assert_eq!(
+            types(&frontend.recv_outputs(&id).await),
+            ["execute_input", "display_data"]
+        );
+        assert_eq!(frontend.recv_shell().await.content["status"], "ok");
+    }
+    let mut again = subscriber(&frontend.connection, "").await;
+    let welcome = recv(&mut again, &frontend.codec, "the new iopub").await;
+    assert_eq!(welcome.header.msg_type, "iopub_welcome");
+}
+
+#[tokio::test]
+async fn a_million_small_prints_come_in_order() {
+    let mut frontend = Frontend::start().await;
+    let id = frontend.send_execute("print 1000000").await;
+    let mut next = 0;
+    for message in frontend.recv_outputs(&id).await.iter().skip(1) {
+        for line in message.content["text"].as_str().unwrap().lines() {
+            assert_eq!(line, format!("line {next}"));
+            next += 1;
+        }
+    }
+    assert_eq!(next, 1_000_000);
 }
 
 /// The next reply is the one to a request sent now: nothing before it was answered.

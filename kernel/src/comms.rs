@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::iopub::IoPub;
-use crate::wire::content::CommOpen;
-
 /// Open comms: id to target name.
 #[derive(Default)]
 pub struct Comms {
@@ -31,21 +28,5 @@ impl Comms {
             .map(|(id, target)| (id.clone(), json!({ "target_name": target })))
             .collect();
         json!({ "status": "ok", "comms": comms })
-    }
-
-    /// No target can be registered in a cell yet, so what a frontend opens is closed at once, as the
-    /// protocol asks for unknown targets.
-    pub async fn refuse(&self, iopub: &IoPub, parent: &Value, request: &CommOpen) {
-        tracing::info!(
-            target_name = request.target_name,
-            "A comm_open was refused: no such target"
-        );
-        iopub
-            .publish(
-                "comm_close",
-                parent,
-                json!({ "comm_id": request.comm_id, "data": {} }),
-            )
-            .await;
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::wire::signature::Scheme;
 use crate::zmtp::Address;
@@ -58,6 +59,18 @@ impl ConnectionFile {
         serde_json::from_str(&text).map_err(|source| ConnectionError::Parse {
             path: path.to_owned(),
             source,
+        })
+    }
+
+    /// Content of `connect_reply`.
+    pub fn ports(&self) -> Value {
+        json!({
+            "status": "ok",
+            "shell_port": self.shell_port,
+            "iopub_port": self.iopub_port,
+            "stdin_port": self.stdin_port,
+            "control_port": self.control_port,
+            "hb_port": self.hb_port,
         })
     }
 

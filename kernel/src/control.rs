@@ -5,36 +5,37 @@ use tokio::sync::mpsc;
 
 use crate::info::kernel_info;
 use crate::kernel::{Kernel, reply};
+use crate::lanes::Subshells;
 use crate::sockets::{Incoming, Sender};
 use crate::wire::content::{Request, ShutdownRequest};
 use crate::wire::message::Message;
 
 /// Answers every message on control until the kernel stops.
-pub async fn run(kernel: Kernel, sender: Sender, mut messages: mpsc::UnboundedReceiver<Incoming>) {
+pub async fn run(
+    kernel: Kernel,
+    subshells: Subshells,
+    sender: Sender,
+    mut messages: mpsc::UnboundedReceiver<Incoming>,
+) {
     while let Some(message) = messages.recv().await {
         let parent = message.as_parent();
         kernel.iopub.status(&parent, "busy").await;
-        let request = Request::parse(&message.header.msg_type, &message.content);
-        match request {
-            Ok(Request::KernelInfo) => reply(&kernel, &sender, &message, kernel_info()).await,
+        let content = match Request::parse(&message.header.msg_type, &message.content) {
+            Ok(Request::KernelInfo) => kernel_info(),
             Ok(Request::Interrupt) => {
                 kernel.interrupt();
-                reply(&kernel, &sender, &message, json!({ "status": "ok" })).await;
+                json!({ "status": "ok" })
             }
             Ok(Request::Shutdown(request)) => {
                 return shutdown(&kernel, &sender, &message, &request).await;
             }
-            Ok(_) => {
-                reply(
-                    &kernel,
-                    &sender,
-                    &message,
-                    unsupported(&message.header.msg_type),
-                )
-                .await
-            }
-            Err(error) => reply(&kernel, &sender, &message, invalid(&error)).await,
-        }
+            Ok(Request::CreateSubshell) => subshells.create(),
+            Ok(Request::DeleteSubshell(request)) => subshells.delete(&request.subshell_id),
+            Ok(Request::ListSubshell) => subshells.list(),
+            Ok(_) => unsupported(&message.header.msg_type),
+            Err(error) => invalid(&error),
+        };
+        reply(&kernel, &sender, &message, content).await;
         kernel.iopub.status(&parent, "idle").await;
     }
 }
@@ -80,6 +81,7 @@ pub fn invalid(error: &serde_json::Error) -> Value {
     )
 }
 
-fn error_reply(ename: &str, evalue: &str) -> Value {
+/// Reply to a request that failed.
+pub fn error_reply(ename: &str, evalue: &str) -> Value {
     json!({ "status": "error", "ename": ename, "evalue": evalue, "traceback": [] })
 }

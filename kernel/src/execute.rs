@@ -1,12 +1,12 @@
 //! The life of one `execute_request`: count, input, outputs, reply.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use crate::comms::Comms;
 use crate::engine::{Cell, CommKind, Failure, MimeBundle, Outcome, Output};
-use crate::kernel::Kernel;
-use crate::shell::Shell;
+use crate::shell::{Answer, Shell};
 use crate::wire::content::ExecuteRequest;
 use crate::wire::message::Message;
 
@@ -14,13 +14,18 @@ use crate::wire::message::Message;
 const OUTPUTS: usize = 16;
 
 impl Shell {
-    /// Runs a cell; gives the reply's content and whether requests queued behind it are to be aborted.
-    pub async fn execute(&mut self, message: &Message, request: &ExecuteRequest) -> (Value, bool) {
-        let store = request.store_history.unwrap_or(true) && !request.silent;
-        let number = self.execution_count + 1;
-        if store {
-            self.execution_count = number;
-        }
+    /// Runs a cell, when it is its turn. On a subshell that is now or never: cells take turns, for a variable belongs to
+    /// one cell at a time, and a subshell that waits is of no more use than none.
+    pub async fn execute(&self, message: &Message, request: &ExecuteRequest) -> Answer {
+        let turn = match message.header.subshell_id {
+            None => Some(self.turn.lock().await),
+            Some(_) => self.turn.try_lock().ok(),
+        };
+        let store = turn.is_some() && request.store_history.unwrap_or(true) && !request.silent;
+        let number = 1 + match store {
+            true => self.execution_count.fetch_add(1, Ordering::Relaxed),
+            false => self.execution_count.load(Ordering::Relaxed),
+        };
         let parent = message.as_parent();
         if !request.silent {
             let content = json!({ "code": request.code, "execution_count": number });
@@ -35,7 +40,10 @@ impl Shell {
             code: request.code.clone(),
             allow_stdin: request.allow_stdin,
         };
-        let (outcome, result) = self.run_cell(message, &parent, &cell, request.silent).await;
+        let (outcome, result) = match turn {
+            Some(_turn) => self.run_cell(message, &parent, &cell, request.silent).await,
+            None => (Outcome::Failed(not_its_turn()), None),
+        };
         if store {
             self.history.store(number, &request.code, result);
         }
@@ -50,7 +58,7 @@ impl Shell {
                     "user_expressions": expressions,
                     "payload": [],
                 });
-                (content, false)
+                content.into()
             }
             Outcome::Failed(failure) => {
                 self.kernel
@@ -59,14 +67,17 @@ impl Shell {
                     .await;
                 let mut content = json!({ "status": "error", "execution_count": number, "user_expressions": {}, "payload": [] });
                 extend(&mut content, failure_content(&failure));
-                (content, request.stop_on_error)
+                Answer {
+                    content: Some(content),
+                    failed: request.stop_on_error,
+                }
             }
         }
     }
 
     /// Runs the cell while its outputs are published; also gives the result's text.
     async fn run_cell(
-        &mut self,
+        &self,
         message: &Message,
         parent: &Value,
         cell: &Cell,
@@ -75,8 +86,7 @@ impl Shell {
         let (sender, outputs) = mpsc::channel(OUTPUTS);
         let engine = self.kernel.engine.clone();
         let mut publisher = CellOutputs {
-            kernel: &self.kernel,
-            comms: &mut self.comms,
+            shell: self,
             message,
             parent,
             cell,
@@ -118,8 +128,7 @@ impl Shell {
 
 /// Publishes the outputs of one cell in the order in which they come.
 struct CellOutputs<'a> {
-    kernel: &'a Kernel,
-    comms: &'a mut Comms,
+    shell: &'a Shell,
     message: &'a Message,
     parent: &'a Value,
     cell: &'a Cell,
@@ -136,7 +145,7 @@ impl CellOutputs<'_> {
     }
 
     async fn publish(&mut self, output: Output) {
-        let iopub = &self.kernel.iopub;
+        let iopub = &self.shell.kernel.iopub;
         match output {
             Output::Stream { name, text } => iopub.stream(self.parent, name, text).await,
             Output::Display {
@@ -181,7 +190,8 @@ impl CellOutputs<'_> {
             } => {
                 // A frontend shows the question below what was printed before it.
                 iopub.flush().await;
-                self.kernel
+                self.shell
+                    .kernel
                     .stdin
                     .ask(self.message, &prompt, password, reply)
                     .await;
@@ -207,22 +217,33 @@ impl CellOutputs<'_> {
             CommKind::Open => {
                 let target_name = target_name.unwrap_or_default();
                 content["target_name"] = json!(target_name);
-                self.comms.open(&comm_id, &target_name);
+                self.shell.comms().open(&comm_id, &target_name);
                 "comm_open"
             }
             CommKind::Message => "comm_msg",
             CommKind::Close => {
-                self.comms.close(&comm_id);
+                self.shell.comms().close(&comm_id);
                 "comm_close"
             }
         };
         let mut message = self
+            .shell
             .kernel
             .session
             .message(msg_type, self.parent.clone(), content);
         message.metadata = metadata;
         message.buffers = buffers;
-        self.kernel.iopub.send(message).await;
+        self.shell.kernel.iopub.send(message).await;
+    }
+}
+
+fn not_its_turn() -> Failure {
+    Failure {
+        ename: "KernelBusy".to_owned(),
+        evalue: "a cell runs, and cells take turns, for a variable belongs to one cell at a time; \
+                 run this again when that cell has ended"
+            .to_owned(),
+        traceback: Vec::new(),
     }
 }
 

@@ -1,29 +1,143 @@
-//! The input history: in memory for this session, as JSON lines on disk for the next ones.
+//! The input history: an SQLite file that all kernels of a person share, on a thread of its own.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::wire::content::{HistoryAccess, HistoryRequest};
 
-/// Entries kept of earlier sessions; the file is cut to them when a kernel starts.
-const KEPT: usize = 10_000;
-/// A longer cell is kept in memory only.
-const MAX_ENTRY_BYTES: usize = 256 * 1024;
+/// Cells kept of all sessions; the oldest are deleted when a kernel starts.
+const KEPT: i64 = 10_000;
+/// A longer cell is not kept.
+const MOST_INPUT: usize = 256 * 1024;
+/// A longer result is kept up to here.
+const MOST_OUTPUT: usize = 16 * 1024;
+/// How long another kernel may hold the file.
+const BUSY: Duration = Duration::from_secs(2);
+/// Cells of this session whose words complete others.
+const RECENT: usize = 200;
 
-/// Inputs (and result texts) by session and line.
-pub struct History {
-    entries: Vec<Entry>,
-    session: i64,
-    file: Option<File>,
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS sessions (session INTEGER PRIMARY KEY AUTOINCREMENT, started TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS cells (
+        session INTEGER NOT NULL, line INTEGER NOT NULL, input TEXT NOT NULL, output TEXT,
+        PRIMARY KEY (session, line)
+    );";
+const INSERT: &str =
+    "INSERT OR REPLACE INTO cells (session, line, input, output) VALUES (?1, ?2, ?3, ?4)";
+const NEWEST_FIRST: &str =
+    "SELECT session, line, input, output FROM cells ORDER BY session DESC, line DESC";
+const RANGE: &str = "SELECT session, line, input, output FROM cells
+    WHERE session = ?1 AND line >= ?2 AND line < ?3 ORDER BY line DESC";
+const MATCHES_NEWEST_FIRST: &str = "SELECT session, line, input, output FROM cells
+    WHERE input GLOB ?1 ORDER BY session DESC, line DESC";
+const THIS_SESSION: &str = "SELECT session, line, input, output FROM cells
+    WHERE session = ?1 ORDER BY line DESC";
+
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A handle to the history; clones share it.
+#[derive(Debug, Clone)]
+pub struct History {
+    jobs: mpsc::Sender<Job>,
+}
+
+enum Job {
+    Store(Cell),
+    Answer(HistoryRequest, oneshot::Sender<Value>),
+    Recent(oneshot::Sender<Vec<String>>),
+}
+
+struct Cell {
+    line: u32,
+    input: String,
+    output: Option<String>,
+}
+
+impl History {
+    /// The history in the user's data folder.
+    pub fn of_user() -> Self {
+        Self::start(user_file())
+    }
+
+    /// The history in this file. If it cannot be opened, that is logged and cells are kept in memory: they matter more.
+    pub fn open(path: &Path) -> Self {
+        Self::start(Some(path.to_owned()))
+    }
+
+    pub fn in_memory() -> Self {
+        Self::start(None)
+    }
+
+    fn start(path: Option<PathBuf>) -> Self {
+        let (jobs, queue) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("history".to_owned());
+        let started = thread.spawn(move || match Store::open(path.as_deref()) {
+            Ok(mut store) => store.serve(&queue),
+            Err(error) => tracing::error!("There is no history: {error}"),
+        });
+        if let Err(error) = started {
+            tracing::error!("There is no history: {error}");
+        }
+        Self { jobs }
+    }
+
+    /// Remembers one cell.
+    pub fn store(&self, line: u32, input: &str, output: Option<String>) {
+        let input = input.to_owned();
+        self.put(Job::Store(Cell {
+            line,
+            input,
+            output,
+        }));
+    }
+
+    /// Content of `history_reply`.
+    pub async fn answer(&self, request: HistoryRequest) -> Value {
+        let (sender, answer) = oneshot::channel();
+        self.put(Job::Answer(request, sender));
+        let empty = || json!({ "status": "ok", "history": [] });
+        answer.await.unwrap_or_else(|_| empty())
+    }
+
+    /// The newest cells of this session.
+    pub async fn recent_inputs(&self) -> Vec<String> {
+        let (sender, inputs) = oneshot::channel();
+        self.put(Job::Recent(sender));
+        inputs.await.unwrap_or_default()
+    }
+
+    /// Waits until all is stored; not longer than `limit`.
+    pub async fn flush(&self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, self.recent_inputs()).await;
+    }
+
+    fn put(&self, job: Job) {
+        // Without a thread there is no history, which was logged.
+        let _ = self.jobs.send(job);
+    }
+}
+
+/// The open file and this kernel's session in it.
+struct Store {
+    database: Connection,
+    session: i64,
+}
+
 struct Entry {
     session: i64,
     line: i64,
@@ -31,91 +145,90 @@ struct Entry {
     output: Option<String>,
 }
 
-impl History {
-    /// The history in the user's data folder. A history that cannot be read or written is logged and kept
-    /// in memory: cells matter more.
-    pub fn of_user() -> Self {
-        let Some(path) = user_file() else {
-            return Self::in_memory();
+impl Store {
+    fn open(path: Option<&Path>) -> Result<Self, HistoryError> {
+        let Some(path) = path else {
+            return Ok(Self::begin(Connection::open_in_memory()?)?);
         };
-        Self::open(&path).unwrap_or_else(|error| {
-            tracing::warn!("The history {} is not kept: {error}", path.display());
-            Self::in_memory()
+        let opened = open_file(path).and_then(|database| Ok(Self::begin(database)?));
+        opened.or_else(|error| {
+            tracing::warn!(
+                "The history {} is not kept, only that of this kernel in memory: {error}",
+                path.display()
+            );
+            Self::open(None)
         })
     }
 
-    pub fn in_memory() -> Self {
-        Self {
-            entries: Vec::new(),
-            session: 1,
-            file: None,
-        }
+    fn begin(mut database: Connection) -> rusqlite::Result<Self> {
+        // Immediate, for two that read first could not both go on to write.
+        let begun = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        begun.execute_batch(SCHEMA)?;
+        begun.execute(
+            "INSERT INTO sessions (started) VALUES (?1)",
+            [jiff::Timestamp::now().to_string()],
+        )?;
+        let session = begun.last_insert_rowid();
+        trim(&begun)?;
+        begun.commit()?;
+        Ok(Self { database, session })
     }
 
-    /// Reads the file, cuts it to the newest entries and opens it for appending; only its user may read it.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut entries = read(path)?;
-        if entries.len() > 2 * KEPT {
-            entries.drain(..entries.len() - KEPT);
-            rewrite(path, &entries)?;
-        }
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)?;
-        let session = entries.iter().map(|entry| entry.session).max().unwrap_or(0) + 1;
-        Ok(Self {
-            entries,
-            session,
-            file: Some(file),
-        })
-    }
-
-    /// Remembers one cell.
-    pub fn store(&mut self, line: u32, input: &str, output: Option<String>) {
-        let entry = Entry {
-            session: self.session,
-            line: line.into(),
-            input: input.to_owned(),
-            output,
-        };
-        if let Some(file) = &mut self.file
-            && let Ok(mut text) = serde_json::to_vec(&entry)
-            && text.len() <= MAX_ENTRY_BYTES
-        {
-            text.push(b'\n');
-            // One write, so that kernels which share the file do not mix their lines.
-            if let Err(error) = file.write_all(&text) {
-                tracing::warn!("The history is no longer written: {error}");
-                self.file = None;
+    fn serve(&mut self, queue: &mpsc::Receiver<Job>) {
+        let mut next = None;
+        while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
+            // Who asked may have given up waiting.
+            match job {
+                Job::Store(cell) => {
+                    let stored = self.store_all(cell, queue, &mut next);
+                    if let Err(error) = stored {
+                        tracing::warn!("A cell is not in the history: {error}");
+                    }
+                }
+                Job::Answer(request, answer) => {
+                    let _ = answer.send(self.answer(&request));
+                }
+                Job::Recent(inputs) => {
+                    let found = self.find(THIS_SESSION, params![self.session], Some(RECENT), false);
+                    let found = found.into_iter().map(|entry| entry.input).collect();
+                    let _ = inputs.send(found);
+                }
             }
         }
-        self.entries.push(entry);
     }
 
-    /// Inputs of this session, oldest first.
-    pub fn inputs_of_this_session(&self) -> impl Iterator<Item = &str> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.session == self.session)
-            .map(|entry| entry.input.as_str())
+    /// Stores a cell and those right behind it in one transaction, for each waits for the disk. Gives the job after them.
+    fn store_all(
+        &mut self,
+        cell: Cell,
+        queue: &mpsc::Receiver<Job>,
+        next: &mut Option<Job>,
+    ) -> rusqlite::Result<()> {
+        let transaction = self.database.transaction()?;
+        store(&transaction, self.session, cell)?;
+        while let Ok(job) = queue.try_recv() {
+            match job {
+                Job::Store(cell) => store(&transaction, self.session, cell)?,
+                job => {
+                    *next = Some(job);
+                    break;
+                }
+            }
+        }
+        transaction.commit()
     }
 
-    /// Content of `history_reply`.
-    pub fn answer(&self, request: &HistoryRequest) -> Value {
+    fn answer(&self, request: &HistoryRequest) -> Value {
         let found = match &request.access {
-            HistoryAccess::Tail { n } => last(self.entries.iter().collect(), *n),
+            HistoryAccess::Tail { n } => self.find(NEWEST_FIRST, [], *n, false),
             HistoryAccess::Range {
                 session,
                 start,
                 stop,
             } => self.range(*session, *start, *stop),
             HistoryAccess::Search { pattern, n, unique } => {
-                self.search(pattern.as_deref(), *n, *unique)
+                let pattern = pattern.as_deref().unwrap_or("*");
+                self.find(MATCHES_NEWEST_FIRST, [pattern], *n, *unique)
             }
         };
         let history: Vec<Value> = found
@@ -125,38 +238,56 @@ impl History {
         json!({ "status": "ok", "history": history })
     }
 
-    fn range(&self, session: i64, start: i64, stop: Option<i64>) -> Vec<&Entry> {
-        let session = if session <= 0 {
-            self.session.saturating_add(session)
-        } else {
-            session
+    fn range(&self, session: i64, start: i64, stop: Option<i64>) -> Vec<Entry> {
+        let session = match session <= 0 {
+            true => self.session.saturating_add(session),
+            false => session,
         };
-        let inside = |line: i64| line >= start && stop.is_none_or(|stop| line < stop);
-        self.entries
-            .iter()
-            .filter(|entry| entry.session == session && inside(entry.line))
-            .collect()
+        let stop = stop.unwrap_or(i64::MAX);
+        self.find(RANGE, params![session, start, stop], None, false)
     }
 
-    fn search(&self, pattern: Option<&str>, n: Option<usize>, unique: bool) -> Vec<&Entry> {
-        let pattern: Vec<char> = pattern.unwrap_or("*").chars().collect();
-        let mut found: Vec<&Entry> = self
-            .entries
-            .iter()
-            .filter(|entry| glob(&pattern, &entry.input))
-            .collect();
-        if unique {
-            // The newest of equal inputs stays.
-            let mut seen = HashSet::new();
+    /// Rows of a query that gives the newest first: at most `n` of them, the oldest first; of equal inputs only the
+    /// newest if `unique`.
+    fn find(
+        &self,
+        query: &str,
+        parameters: impl rusqlite::Params,
+        n: Option<usize>,
+        unique: bool,
+    ) -> Vec<Entry> {
+        let read = || {
+            let mut statement = self.database.prepare_cached(query)?;
+            let mut rows = statement.query(parameters)?;
+            let (mut found, mut seen) = (Vec::new(), HashSet::new());
+            while found.len() < n.unwrap_or(usize::MAX)
+                && let Some(row) = rows.next()?
+            {
+                let entry = Entry::read(row)?;
+                if !unique || seen.insert(entry.input.clone()) {
+                    found.push(entry);
+                }
+            }
             found.reverse();
-            found.retain(|entry| seen.insert(entry.input.as_str()));
-            found.reverse();
-        }
-        last(found, n)
+            Ok(found)
+        };
+        read().unwrap_or_else(|error: rusqlite::Error| {
+            tracing::warn!("The history cannot be read: {error}");
+            Vec::new()
+        })
     }
 }
 
 impl Entry {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            session: row.get(0)?,
+            line: row.get(1)?,
+            input: row.get(2)?,
+            output: row.get(3)?,
+        })
+    }
+
     fn tuple(&self, with_output: bool) -> Value {
         if with_output {
             json!([self.session, self.line, [self.input, self.output]])
@@ -166,72 +297,51 @@ impl Entry {
     }
 }
 
-/// `$XDG_DATA_HOME/carrel/history.jsonl`.
+fn store(database: &Connection, session: i64, cell: Cell) -> rusqlite::Result<()> {
+    let (line, input, mut output) = (cell.line, cell.input, cell.output);
+    if input.len() > MOST_INPUT {
+        tracing::info!("Cell [{line}] is too long for the history");
+        return Ok(());
+    }
+    if let Some(text) = &mut output {
+        text.truncate(text.floor_char_boundary(MOST_OUTPUT));
+    }
+    let mut insert = database.prepare_cached(INSERT)?;
+    insert.execute(params![session, line, input, output])?;
+    Ok(())
+}
+
+/// `$XDG_DATA_HOME/carrel/history.sqlite`.
 fn user_file() -> Option<PathBuf> {
     let data = crate::kernelspec::user_data()?;
-    Some(data.join("carrel").join("history.jsonl"))
+    Some(data.join("carrel").join("history.sqlite"))
 }
 
-fn read(path: &Path) -> io::Result<Vec<Entry>> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    // A line cut off by a crash is passed over.
-    Ok(text
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect())
-}
-
-fn rewrite(path: &Path, entries: &[Entry]) -> io::Result<()> {
-    let new = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut text = Vec::new();
-    for entry in entries {
-        serde_json::to_writer(&mut text, entry)?;
-        text.push(b'\n');
+fn open_file(path: &Path) -> Result<Connection, HistoryError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new()
+    // Only its user may read what was typed.
+    OpenOptions::new()
         .create(true)
-        .truncate(true)
-        .write(true)
+        .append(true)
         .mode(0o600)
-        .open(&new)?;
-    file.write_all(&text)?;
-    fs::rename(&new, path)
+        .open(path)?;
+    let database = Connection::open(path)?;
+    database.busy_timeout(BUSY)?;
+    Ok(database)
 }
 
-fn last(mut entries: Vec<&Entry>, n: Option<usize>) -> Vec<&Entry> {
-    if let Some(n) = n {
-        entries.drain(..entries.len().saturating_sub(n));
-    }
-    entries
-}
-
-/// Whether `text` matches a pattern of `*` (any text) and `?` (one character), in linear memory.
-fn glob(pattern: &[char], text: &str) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+/// Deletes the oldest cells beyond [`KEPT`], and sessions before the oldest cell.
+fn trim(database: &Connection) -> rusqlite::Result<()> {
+    database.execute(
+        "DELETE FROM cells WHERE (session, line) <= (
+            SELECT session, line FROM cells ORDER BY session DESC, line DESC LIMIT 1 OFFSET ?1)",
+        [KEPT],
+    )?;
+    database.execute(
+        "DELETE FROM sessions WHERE session < (SELECT min(session) FROM cells)",
+        [],
+    )?;
+    Ok(())
 }

@@ -24,7 +24,7 @@ pub fn kernel_info() -> Value {
         },
         "banner": format!("Carrel: Rust {RUST_VERSION} in Jupyter"),
         "debugger": false,
-        "supported_features": [],
+        "supported_features": ["kernel subshells"],
         "help_links": [
             { "text": "Rust standard library", "url": "https://doc.rust-lang.org/std/" },
             { "text": "The Rust book", "url": "https://doc.rust-lang.org/book/" },

@@ -7,15 +7,17 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
 use crate::connection::ConnectionFile;
+use crate::control;
 use crate::engine::Engine;
 use crate::history::History;
 use crate::iopub::IoPub;
-use crate::sockets::{self, BindError, Sender, Sockets};
+use crate::lanes::Subshells;
+use crate::shell::Shell;
+use crate::sockets::{self, BindError, LINGER, Sender, Sockets};
 use crate::stdin::Stdin;
 use crate::wire::frames::Codec;
 use crate::wire::message::{Message, Session};
 use crate::zmtp::{self, Limits, XPub};
-use crate::{control, shell};
 
 /// How long the worker may take to end.
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(3);
@@ -27,6 +29,8 @@ pub struct Kernel {
     pub session: Arc<Session>,
     pub iopub: IoPub,
     pub stdin: Stdin,
+    /// Content of `connect_reply`.
+    pub ports: Value,
     stop: Arc<Notify>,
 }
 
@@ -63,6 +67,7 @@ pub struct Server {
     codec: Arc<Codec>,
     engine: Arc<dyn Engine>,
     history: History,
+    ports: Value,
 }
 
 impl Server {
@@ -78,6 +83,7 @@ impl Server {
             codec: Arc::new(Codec::new(&connection.key, connection.signature_scheme)),
             engine,
             history,
+            ports: connection.ports(),
         })
     }
 
@@ -99,20 +105,22 @@ impl Server {
                 codec,
             ),
             stdin: Stdin::start(stdin_sender, stdin_messages, session),
+            ports: self.ports,
             stop: stop.clone(),
         };
         let _heartbeat = zmtp::echo(self.sockets.heartbeat, Limits::default());
         tokio::spawn(warm_up(kernel.clone()));
         tokio::spawn(forward_interrupts(kernel.clone(), interrupts));
+        let history = self.history;
+        let shell = Shell::new(kernel.clone(), shell_sender.clone(), history.clone());
+        let subshells = Subshells::new(Arc::new(shell));
         tokio::spawn(control::run(
             kernel.clone(),
+            subshells.clone(),
             control_sender.clone(),
             control_messages,
         ));
-        tokio::spawn(
-            shell::Shell::new(kernel.clone(), shell_sender.clone(), self.history)
-                .run(shell_messages),
-        );
+        tokio::spawn(subshells.dispatch(shell_messages));
 
         tokio::select! {
             () = stop.notified() => {}
@@ -121,7 +129,8 @@ impl Server {
         tokio::join!(
             kernel.iopub.end(),
             shell_sender.flush(),
-            control_sender.flush()
+            control_sender.flush(),
+            history.flush(LINGER)
         );
     }
 }

@@ -11,6 +11,7 @@ mod iopub;
 mod is_complete;
 pub mod kernel;
 pub mod kernelspec;
+mod lanes;
 pub mod rust_engine;
 mod shell;
 mod sockets;

@@ -1,130 +1,127 @@
-//! The shell channel: one request after the other, busy and idle around each.
+//! The shell channel's requests: one `match`, and the state that its lanes share.
 
-use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use crate::comms::Comms;
 use crate::complete::{complete, inspect};
-use crate::control::{invalid, shutdown, unsupported};
+use crate::control::{shutdown, unsupported};
 use crate::history::History;
 use crate::info::kernel_info;
 use crate::is_complete::is_complete;
-use crate::kernel::{Kernel, reply};
-use crate::sockets::{Incoming, Sender};
+use crate::kernel::Kernel;
+use crate::sockets::Sender;
 use crate::wire::content::{CompleteRequest, Request};
 use crate::wire::message::Message;
 
-/// State of the shell channel.
+/// What the main shell and subshells share.
 pub struct Shell {
     pub kernel: Kernel,
+    pub sender: Sender,
     pub history: History,
-    pub comms: Comms,
     /// Number of the last cell stored in the history; the first cell is 1.
-    pub execution_count: u32,
-    sender: Sender,
+    pub execution_count: AtomicU32,
+    /// Held while a cell runs.
+    pub turn: tokio::sync::Mutex<()>,
+    comms: Mutex<Comms>,
+}
+
+/// What a request leads to.
+pub struct Answer {
+    /// Content of the reply, if the request has one.
+    pub content: Option<Value>,
+    /// Whether requests that were sent behind it are to be aborted.
+    pub failed: bool,
 }
 
 impl Shell {
     pub fn new(kernel: Kernel, sender: Sender, history: History) -> Self {
         Self {
             kernel,
-            history,
-            comms: Comms::default(),
-            execution_count: 0,
             sender,
+            history,
+            execution_count: AtomicU32::new(0),
+            turn: tokio::sync::Mutex::default(),
+            comms: Mutex::default(),
         }
     }
 
-    /// Answers every message on shell until the kernel stops.
-    pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Incoming>) {
-        let mut queued = VecDeque::new();
-        loop {
-            let next = match queued.pop_front() {
-                Some(message) => Some((message, true)),
-                None => messages.recv().await.map(|message| (message, false)),
-            };
-            let Some((message, abort)) = next else { return };
-            let failed = self.handle(&message, abort).await;
-            if failed {
-                // What was sent before the failure was known is aborted ("Execution", stop_on_error).
-                while let Ok(message) = messages.try_recv() {
-                    queued.push_back(message);
-                }
-            }
-        }
-    }
-
-    /// Handles one message; true means that the requests queued behind it are to be aborted.
-    async fn handle(&mut self, message: &Message, abort: bool) -> bool {
-        let parent = message.as_parent();
-        self.kernel.iopub.status(&parent, "busy").await;
-        let (content, failed) = match Request::parse(&message.header.msg_type, &message.content) {
-            Ok(request) => self.answer(message, request, abort).await,
-            Err(error) => (Some(invalid(&error)), false),
-        };
-        if let Some(content) = content {
-            reply(&self.kernel, &self.sender, message, content).await;
-        }
-        self.kernel.iopub.status(&parent, "idle").await;
-        failed
-    }
-
-    /// The reply's content, if the request has a reply, and whether to abort what is queued.
-    async fn answer(
-        &mut self,
-        message: &Message,
-        request: Request,
-        abort: bool,
-    ) -> (Option<Value>, bool) {
-        let content = match request {
-            Request::Execute(_) if abort => Some(json!({ "status": "aborted" })),
-            Request::Execute(request) => {
-                let (content, failed) = self.execute(message, &request).await;
-                return (Some(content), failed);
-            }
-            Request::KernelInfo => Some(kernel_info()),
-            Request::Complete(request) => Some(self.complete(&request)),
-            Request::Inspect => Some(inspect()),
-            Request::IsComplete(request) => Some(is_complete(request.code).await),
-            Request::History(request) => Some(self.history.answer(&request)),
-            Request::CommInfo(request) => Some(self.comms.info(request.target_name.as_deref())),
+    /// Does what a request asks for.
+    pub async fn answer(&self, message: &Message, request: Request) -> Answer {
+        match request {
+            Request::Execute(request) => return self.execute(message, &request).await,
+            Request::KernelInfo => kernel_info().into(),
+            Request::Connect => self.kernel.ports.clone().into(),
+            Request::Complete(request) => self.complete(&request).await.into(),
+            Request::Inspect => inspect().into(),
+            Request::IsComplete(request) => is_complete(request.code).await.into(),
+            Request::History(request) => self.history.answer(request).await.into(),
+            Request::CommInfo(request) => self.comms().info(request.target_name.as_deref()).into(),
             Request::CommOpen(request) => {
-                self.comms
-                    .refuse(&self.kernel.iopub, &message.as_parent(), &request)
+                tracing::info!(
+                    target_name = request.target_name,
+                    "A comm_open was refused: no such target"
+                );
+                let close = json!({ "comm_id": request.comm_id, "data": {} });
+                let parent = message.as_parent();
+                self.kernel
+                    .iopub
+                    .publish("comm_close", &parent, close)
                     .await;
-                None
+                Answer::NONE
             }
             Request::CommMessage(comm) => {
                 tracing::info!(
                     comm_id = comm.comm_id,
                     "A comm_msg was dropped: no cell listens to this comm"
                 );
-                None
+                Answer::NONE
             }
             Request::CommClose(comm) => {
-                self.comms.close(&comm.comm_id);
-                None
+                self.comms().close(&comm.comm_id);
+                Answer::NONE
             }
             Request::Interrupt => {
                 self.kernel.interrupt();
-                Some(json!({ "status": "ok" }))
+                json!({ "status": "ok" }).into()
             }
             Request::Shutdown(request) => {
                 shutdown(&self.kernel, &self.sender, message, &request).await;
-                None
+                Answer::NONE
             }
-            Request::Debug | Request::Unknown => Some(unsupported(&message.header.msg_type)),
-        };
-        (content, false)
+            Request::CreateSubshell
+            | Request::DeleteSubshell(_)
+            | Request::ListSubshell
+            | Request::Debug
+            | Request::Unknown => unsupported(&message.header.msg_type).into(),
+        }
     }
 
-    fn complete(&self, request: &CompleteRequest) -> Value {
-        complete(
-            &request.code,
-            request.cursor_pos,
-            self.history.inputs_of_this_session(),
-        )
+    pub fn comms(&self) -> MutexGuard<'_, Comms> {
+        self.comms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn complete(&self, request: &CompleteRequest) -> Value {
+        let earlier = self.history.recent_inputs().await;
+        let earlier = earlier.iter().map(String::as_str);
+        complete(&request.code, request.cursor_pos, earlier)
+    }
+}
+
+impl Answer {
+    pub const NONE: Self = Self {
+        content: None,
+        failed: false,
+    };
+}
+
+impl From<Value> for Answer {
+    fn from(content: Value) -> Self {
+        Self {
+            content: Some(content),
+            failed: false,
+        }
     }
 }

@@ -17,8 +17,12 @@ pub enum Request {
     CommOpen(CommOpen),
     CommMessage(CommId),
     CommClose(CommId),
+    Connect,
     Interrupt,
     Shutdown(ShutdownRequest),
+    CreateSubshell,
+    DeleteSubshell(SubshellId),
+    ListSubshell,
     Debug,
     Unknown,
 }
@@ -106,6 +110,11 @@ pub struct ShutdownRequest {
     pub restart: bool,
 }
 
+#[derive(Debug, Deserialize)]
+pub struct SubshellId {
+    pub subshell_id: String,
+}
+
 impl Request {
     /// Reads the content that belongs to `msg_type`.
     pub fn parse(msg_type: &str, content: &Value) -> Result<Self, serde_json::Error> {
@@ -120,8 +129,12 @@ impl Request {
             "comm_open" => Self::CommOpen(read(content)?),
             "comm_msg" => Self::CommMessage(read(content)?),
             "comm_close" => Self::CommClose(read(content)?),
+            "connect_request" => Self::Connect,
             "interrupt_request" => Self::Interrupt,
             "shutdown_request" => Self::Shutdown(read(content)?),
+            "create_subshell_request" => Self::CreateSubshell,
+            "delete_subshell_request" => Self::DeleteSubshell(read(content)?),
+            "list_subshell_request" => Self::ListSubshell,
             "debug_request" => Self::Debug,
             _ => Self::Unknown,
         })

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// Protocol version reported in headers and `kernel_info_reply`. 5.5 adds debugging and subshells, which
-/// this kernel does not have.
-pub const PROTOCOL_VERSION: &str = "5.3";
+/// Protocol version reported in headers and `kernel_info_reply`.
+pub const PROTOCOL_VERSION: &str = "5.5";
 
 /// A message header ("General Message Format").
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +22,9 @@ pub struct Header {
     pub date: String,
     #[serde(default)]
     pub version: String,
+    /// The subshell that answers (JEP 91); absent for the main shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subshell_id: Option<String>,
     /// Fields of newer protocols, handed back as they came in parent headers.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -70,6 +72,7 @@ impl Session {
             username: "kernel".to_owned(),
             date: jiff::Timestamp::now().to_string(),
             version: PROTOCOL_VERSION.to_owned(),
+            subshell_id: None,
             other: Map::new(),
         };
         Message {

@@ -74,21 +74,48 @@ async fn stop_on_error_aborts_what_is_queued_and_nothing_after() {
     let mut frontend = Frontend::start().await;
     frontend.send_execute("slow fail").await;
     frontend.send_execute("value 1").await;
-    frontend.send_shell("kernel_info_request", json!({})).await;
+    let tail = json!({ "hist_access_type": "tail", "n": 1 });
+    frontend.send_shell("history_request", tail).await;
     assert_eq!(frontend.recv_shell().await.content["status"], "error");
     assert_eq!(
         frontend.recv_shell().await.content,
         json!({ "status": "aborted" })
     );
-    assert_eq!(
-        frontend.recv_shell().await.header.msg_type,
-        "kernel_info_reply"
-    );
+    assert_eq!(frontend.recv_shell().await.header.msg_type, "history_reply");
     let reply = frontend.ask("execute", json!({ "code": "value 2" })).await;
     assert_eq!(
         (&reply["status"], &reply["execution_count"]),
         (&json!("ok"), &json!(2))
     );
+}
+
+#[tokio::test]
+async fn what_is_sent_with_one_click_is_aborted_by_a_cell_that_fails_at_once() {
+    let mut frontend = Frontend::start().await;
+    for _ in 0..20 {
+        frontend.send_execute("fail").await;
+        frontend.send_execute("value 1").await;
+        assert_eq!(frontend.recv_shell().await.content["status"], "error");
+        assert_eq!(frontend.recv_shell().await.content["status"], "aborted");
+        // Sent in knowledge of the failure.
+        let reply = frontend.ask("execute", json!({ "code": "value 2" })).await;
+        assert_eq!(reply["status"], "ok");
+    }
+}
+
+#[tokio::test]
+async fn without_store_history_a_cell_is_shown_and_not_counted() {
+    let mut frontend = Frontend::start().await;
+    let content = json!({ "code": "value 1", "store_history": false });
+    let id = frontend.send_shell("execute_request", content).await;
+    let outputs = frontend.recv_outputs(&id).await;
+    assert_eq!(types(&outputs), ["execute_input", "execute_result"]);
+    assert_eq!(frontend.recv_shell().await.content["execution_count"], 1);
+    let reply = frontend.ask("execute", json!({ "code": "value 2" })).await;
+    assert_eq!(reply["execution_count"], 1);
+    let tail = json!({ "hist_access_type": "tail", "n": 9 });
+    let history = frontend.ask("history", tail).await;
+    assert_eq!(history["history"], json!([[1, 1, "value 2"]]));
 }
 
 #[tokio::test]

@@ -166,6 +166,15 @@ impl Frontend {
         }
     }
 
+    /// Asks on control and gives the reply's content, with busy and idle around it.
+    pub async fn ask_control(&mut self, stem: &str, content: Value) -> Value {
+        let id = self.send_control(&format!("{stem}_request"), content).await;
+        let reply = self.recv_control().await;
+        assert_eq!(reply.header.msg_type, format!("{stem}_reply"));
+        assert_eq!(types(&self.recv_outputs(&id).await), [""; 0]);
+        reply.content
+    }
+
     /// Asks on shell and gives the reply's content, checked for its type and parent.
     pub async fn ask(&mut self, stem: &str, content: Value) -> Value {
         let id = self.send_shell(&format!("{stem}_request"), content).await;

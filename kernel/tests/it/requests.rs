@@ -11,9 +11,31 @@ async fn kernel_info_names_protocol_and_language() {
     let mut frontend = Frontend::start().await;
     let info = frontend.ask("kernel_info", json!({})).await;
     assert_eq!(info["status"], "ok");
-    assert_eq!(info["protocol_version"], "5.3");
+    assert_eq!(info["protocol_version"], "5.5");
+    assert_eq!(info["debugger"], false);
     assert_eq!(info["language_info"]["name"], "rust");
     assert_eq!(info["language_info"]["file_extension"], ".rs");
+}
+
+#[tokio::test]
+async fn control_answers_what_belongs_there_between_busy_and_idle() {
+    let mut frontend = Frontend::start().await;
+    let info = frontend.ask_control("kernel_info", json!({})).await;
+    assert_eq!(info, frontend.ask("kernel_info", json!({})).await);
+    let interrupt = frontend.ask_control("interrupt", json!({})).await;
+    assert_eq!(interrupt, json!({ "status": "ok" }));
+    let stray = frontend.ask_control("execute", json!({ "code": "" })).await;
+    assert_eq!(stray["ename"], "UnsupportedRequest");
+}
+
+#[tokio::test]
+async fn connect_tells_the_ports() {
+    let mut frontend = Frontend::start().await;
+    let ports = frontend.ask("connect", json!({})).await;
+    assert_eq!(
+        ports,
+        json!({ "status": "ok", "shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5 })
+    );
 }
 
 #[tokio::test]

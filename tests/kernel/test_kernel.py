@@ -36,6 +36,8 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
     incomplete_code_samples = ["fn f() {", "let x =", "vec![1,", '"open']
     invalid_code_samples = ["}", "f(1 +)", "let = 1;"]
 
+    # No code_page_something: the protocol calls payloads deprecated, and this kernel sends none.
+
     code_history_pattern = "1 + ? *3"
     supported_history_operations = ("tail", "range", "search")
 

@@ -160,6 +160,54 @@ async fn of_one_identity_the_newest_connection_counts() {
 }
 
 #[tokio::test]
+async fn clients_wait_while_what_they_sent_is_not_handled() {
+    let socket = Folder::new();
+    let (_router, mut received) = Router::open(socket.listener().await, small());
+    let mut client = socket.client("DEALER").await;
+    let message = [&b"\x02\0\0\0\0\0\0\xea\x60"[..], &[7; 60_000]].concat();
+    let mut sent = 0;
+    // Far more than fits into the buffers of a socket, and into what may wait.
+    let sending = async {
+        while sent < 200 {
+            client.write_all(&message).await.unwrap();
+            sent += 1;
+        }
+    };
+    let blocked = tokio::time::timeout(Duration::from_secs(1), sending).await;
+    assert!(blocked.is_err(), "all was taken");
+    // The message that was cut off is not among them.
+    for _ in 0..sent {
+        let next = tokio::time::timeout(LIMIT, received.recv()).await;
+        assert_eq!(next.unwrap().unwrap().frames[1].len(), 60_000);
+    }
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_and_a_place_becomes_free() {
+    let socket = Folder::new();
+    let limits = Limits {
+        connections: 2,
+        ..small()
+    };
+    let _echo = echo(socket.listener().await, limits);
+    let first = socket.client("REQ").await;
+    let _second = socket.client("REQ").await;
+    assert_closed(UnixStream::connect(&socket.path).await.unwrap()).await;
+    drop(first);
+    let served = async {
+        loop {
+            let mut client = UnixStream::connect(&socket.path).await.unwrap();
+            if client.write_all(&greeting()).await.is_ok()
+                && client.read_exact(&mut [0; 64]).await.is_ok()
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, served).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_path_of_a_killed_kernel_is_taken_over_and_that_of_a_living_one_not() {
     let socket = Folder::new();
     std::mem::forget(std::os::unix::net::UnixListener::bind(&socket.path).unwrap());

@@ -109,6 +109,9 @@ fn needs_no_turn(msg_type: &str) -> bool {
             | "inspect_request"
             | "is_complete_request"
             | "comm_info_request"
+            // Their place is on control since protocol 5.4.
+            | "interrupt_request"
+            | "shutdown_request"
     )
 }
 

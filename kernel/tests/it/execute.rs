@@ -206,6 +206,15 @@ async fn control_answers_and_interrupts_while_a_cell_runs() {
 }
 
 #[tokio::test]
+async fn an_interrupt_on_the_shell_channel_does_not_wait_for_the_cell() {
+    let mut frontend = Frontend::start().await;
+    frontend.send_execute("wait").await;
+    frontend.recv_until("stream").await;
+    frontend.ask("interrupt", json!({})).await;
+    assert_eq!(frontend.recv_shell().await.content["ename"], "Interrupted");
+}
+
+#[tokio::test]
 async fn sigint_interrupts_like_the_message() {
     let mut frontend = Frontend::start().await;
     frontend.send_execute("wait").await;

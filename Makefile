@@ -23,8 +23,8 @@ test: ## Every test that needs no cluster, the browser test included
 lint: ## Format, clippy, dependencies, scripts, documentation
 	@deploy/local/lint
 
-bench: ## Speed and memory beside JupyterHub, nginx and configurable-http-proxy
-	@deploy/local/bench
+bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy")
+	@deploy/local/bench $(PARTS)
 
 clean-state: ## Remove users' files, database, logs and the Python environment in STATE
 	@deploy/local/run clean

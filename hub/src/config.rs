@@ -6,6 +6,7 @@ mod address;
 mod check;
 mod class;
 mod hints;
+mod kube_spawner;
 mod options_form;
 mod process;
 mod reference;
@@ -25,12 +26,13 @@ use url::Url;
 
 pub use address::{BaseUrl, DbUrl, UrlPath};
 pub use class::{AuthenticatorClass, SpawnerClass};
+pub use kube_spawner::KubeSpawner;
 pub use options_form::{OptionsField, OptionsForm};
 pub use process::{Command, Environment};
 pub use reference::reference;
 pub use report::ConfigErrors;
 pub use section::{Key, SectionKeys};
-pub use users::{UsernamePattern, Users};
+pub use users::{Groups, UsernamePattern, Users};
 pub use value::Days;
 
 use report::Report;
@@ -48,6 +50,7 @@ config! {
         native_authenticator: NativeAuthenticator,
         spawner: Spawner,
         local_process_spawner: LocalProcessSpawner,
+        kube_spawner: KubeSpawner,
     }
 }
 
@@ -131,6 +134,8 @@ section! {
         redirect_to_server: bool = true;
         /// Proxies before the Hub whose `X-Forwarded-*` headers are believed.
         trusted_downstream_ips: Vec<IpAddr> = Vec::new();
+        /// Groups of users, each a list of its members, for `KubeSpawner.group_overrides` and profiles.
+        load_groups: Groups = Groups::default();
         /// What runs the users' servers.
         spawner_class: SpawnerClass = SpawnerClass::LocalProcess;
         /// What checks the users' passwords.

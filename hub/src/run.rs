@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use carrel_proxy::{Proxy, Routes, ServeOptions, Unavailable};
 use carrel_spawner::Spawner;
+use carrel_spawner::kube::KubeSpawner;
 use carrel_spawner::local::{LocalConfig, LocalProcessSpawner};
 use http::{HeaderMap, StatusCode, header};
 use tokio::net::TcpListener;
@@ -14,7 +15,7 @@ use tower::ServiceExt as _;
 use tracing::{error, info, warn};
 
 use crate::accounts;
-use crate::app::App;
+use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::config::{Config, SpawnerClass};
 use crate::db::{Db, OpenError};
 use crate::router::router;
@@ -33,6 +34,8 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),
+    #[error("could not use the spawner (JupyterHub.spawner_class)")]
+    Spawner(#[from] carrel_spawner::Error),
     #[error(transparent)]
     Account(#[from] accounts::Error),
     #[error(
@@ -53,7 +56,7 @@ pub struct Hub {
 impl Hub {
     /// Opens everything; `state` holds the database, the users' folders and the logs.
     pub async fn open(config: Config, state: &Path) -> Result<Self, StartError> {
-        let spawner = spawner(&config, state);
+        let spawner = spawner(&config, state).await?;
         Self::open_with(config, state, spawner).await
     }
 
@@ -162,9 +165,17 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
         })
 }
 
-fn spawner(config: &Config, state: &Path) -> Arc<dyn Spawner> {
+async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, StartError> {
     let spawner = config.spawner.clone();
-    match config.jupyter_hub.spawner_class {
+    Ok(match config.jupyter_hub.spawner_class {
+        SpawnerClass::Kube => {
+            let mut options = config.kube_spawner.0.clone();
+            options.extra_annotations.insert(
+                String::from("hub.jupyter.org/jupyterhub-version"),
+                JUPYTERHUB_VERSION.to_owned(),
+            );
+            Arc::new(KubeSpawner::connect(options).await?)
+        }
         SpawnerClass::LocalProcess => Arc::new(LocalProcessSpawner::new(LocalConfig {
             state_dir: state.to_owned(),
             args: with_leave_for_root(&spawner.cmd.0, spawner.args),
@@ -176,7 +187,7 @@ fn spawner(config: &Config, state: &Path) -> Arc<dyn Spawner> {
             kill_timeout: config.local_process_spawner.kill_timeout,
             ..LocalConfig::default()
         })),
-    }
+    })
 }
 
 /// A server that runs as root ends at once unless it is told that this is meant.

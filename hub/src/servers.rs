@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod env;
+pub mod options;
 pub mod progress;
 pub mod reconcile;
 mod starting;
@@ -17,13 +18,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 use tracing::info;
 
-pub use stopping::{Stop, stop, stop_all};
+pub use stopping::{Stop, remove, stop, stop_all};
 pub use watch::{look_at, watch};
 
 use crate::app::App;
 use crate::auth::secret;
 use crate::auth::username::{escape, quote};
-use crate::config::OptionsField;
 use crate::db;
 use crate::db::servers::{NewStart, Server, State};
 use crate::db::users::User;
@@ -139,15 +139,6 @@ async fn begin(
         environment,
         _busy: busy,
     }))
-}
-
-/// What is wrong with the value of a field of `Spawner.options_form`, from a form or from the API.
-pub fn option_error(field: &OptionsField, value: &str) -> Option<String> {
-    if value.len() > 1024 {
-        return Some(String::from("This is too long."));
-    }
-    let known = field.choices.is_empty() || field.choices.iter().any(|choice| choice == value);
-    (!known).then(|| String::from("This is none of the choices."))
 }
 
 /// `jupyterhub-user-<name>[+<server>]`: also the name of the server's cookie. JupyterHub joins the two with a hyphen

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::assets;
-use crate::config::OptionsField;
+use carrel_spawner::form::Field;
 
 /// What a page may load and do; pages have no inline script or style.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -105,9 +105,32 @@ impl HomePage {
 /// One field of the spawn form with the value it shows.
 #[derive(Debug, Clone)]
 pub struct FormField {
-    pub field: OptionsField,
+    /// Name of its input.
+    pub input: String,
+    pub field: Field,
     pub value: String,
+    /// What the user wrote in place of a choice.
+    pub text: String,
     pub error: Option<String>,
+}
+
+impl FormField {
+    /// A text stands beside the choices.
+    fn unlisted(&self) -> Option<(String, &str)> {
+        let text = self.field.text.as_ref();
+        let text = text.filter(|_| !self.field.choices.is_empty())?;
+        Some((Field::unlisted(&self.input), &text.label))
+    }
+}
+
+/// A profile with its fields.
+#[derive(Debug, Clone)]
+pub struct FormProfile {
+    pub slug: String,
+    pub display_name: String,
+    pub description: String,
+    pub chosen: bool,
+    pub fields: Vec<FormField>,
 }
 
 /// `spawn.html`: "Server Options", or a plain confirmation where there are none.
@@ -117,9 +140,16 @@ pub struct SpawnPage {
     pub page: Page,
     /// Where the form posts to, `next` included in its query.
     pub spawn_url: String,
+    pub profiles: Vec<FormProfile>,
     pub fields: Vec<FormField>,
     /// Why the form is shown again: it was stale, or a start failed.
     pub error: Option<String>,
+}
+
+impl SpawnPage {
+    fn is_plain(&self) -> bool {
+        self.profiles.is_empty() && self.fields.is_empty()
+    }
 }
 
 /// Where a start stands.

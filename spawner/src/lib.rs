@@ -1,5 +1,7 @@
 //! Runs one user's server somewhere; knows no HTTP handler, no database and no type of the Hub.
 
+pub mod form;
+pub mod kube;
 pub mod local;
 
 use std::collections::BTreeMap;
@@ -9,6 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 use url::Url;
 
+use crate::form::Form;
+
+/// Variable with the address at which a server is to listen.
+const SERVICE_URL: &str = "JUPYTERHUB_SERVICE_URL";
+
 /// What the Hub asks a [`Spawner`] to start: one server of one user.
 #[derive(Debug, Clone)]
 pub struct StartRequest {
@@ -16,11 +23,13 @@ pub struct StartRequest {
     pub user: String,
     /// Name of the server; empty for the default server.
     pub server: String,
+    /// Groups of the user.
+    pub groups: Vec<String>,
     /// Base URL of the server, `/user/<escaped>/` or `/user/<escaped>/<server>/`.
     pub prefix: String,
     /// `JUPYTERHUB_*` of the server; the spawner adds `JUPYTERHUB_SERVICE_URL` and what it alone knows.
     pub environment: BTreeMap<String, String>,
-    /// What the user chose in the spawn form or sent in the API's body.
+    /// What the user chose in the spawn form or sent in the API's body, checked by the Hub.
     pub user_options: serde_json::Map<String, serde_json::Value>,
     /// Random name of this start, written down by the Hub before the call: a server whose state was never
     /// saved is found again by it.
@@ -70,6 +79,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The cluster refused, or did not answer.
+    #[error("could not {attempted}: {message}")]
+    Cluster { attempted: String, message: String },
     /// The stored state does not read as this spawner's.
     #[error("the stored spawner state does not read: {0}")]
     State(String),
@@ -93,8 +105,15 @@ pub trait Spawner: Send + Sync {
         events: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error>;
 
-    /// Finds a server whose start was interrupted before its state was saved.
-    async fn adopt(&self, request_start_id: &str) -> Result<Option<Started>, Error>;
+    /// Finds a server by the name of its start, where its state was never saved. It need not run yet.
+    async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error>;
+
+    /// Goes on with a start that a Hub before this one began; returns when the server runs.
+    async fn resume(
+        &self,
+        state: &SpawnerState,
+        events: UnboundedSender<StartEvent>,
+    ) -> Result<Started, Error>;
 
     async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error>;
 
@@ -103,4 +122,22 @@ pub trait Spawner: Send + Sync {
 
     /// The last lines of the server's own log, for error pages and logs; empty where there are none.
     async fn log_tail(&self, state: &SpawnerState, lines: usize) -> String;
+
+    /// What members of `groups` choose from before a start.
+    fn form(&self, groups: &[String]) -> Form {
+        let _ = groups;
+        Form::default()
+    }
+
+    /// Names of the starts of all servers that live, where the spawner can tell: the Hub ends those that it has
+    /// written down as stopped.
+    async fn running(&self) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Removes what a server keeps over stops, once the server itself is deleted.
+    async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {
+        let _ = (user, server);
+        Ok(())
+    }
 }

@@ -167,10 +167,19 @@ impl Spawner for LocalProcessSpawner {
         Ok(started)
     }
 
-    async fn adopt(&self, request_start_id: &str) -> Result<Option<Started>, Error> {
-        let start_id = request_start_id.to_owned();
+    async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error> {
+        let start_id = start_id.to_owned();
         let found = blocking(move || State::find(&start_id)).await?;
-        found?.map(|state| state.started()).transpose()
+        found?.map(|state| Ok(state.started()?.state)).transpose()
+    }
+
+    /// A process runs as soon as it exists.
+    async fn resume(
+        &self,
+        state: &SpawnerState,
+        _: UnboundedSender<StartEvent>,
+    ) -> Result<Started, Error> {
+        State::read(state)?.started()
     }
 
     async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {

@@ -49,7 +49,7 @@ pub fn user(
         "name": user.name,
         "admin": user.admin,
         "roles": [role],
-        "groups": [],
+        "groups": app.config.jupyter_hub.load_groups.of(&user.name),
         "server": running.map(|server| &server.prefix),
         "pending": default.and_then(pending),
         "created": iso(user.created),

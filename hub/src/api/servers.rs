@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use carrel_spawner::form::Wrong;
 use futures_util::StreamExt as _;
 use futures_util::stream::{Stream, unfold};
 use http::{StatusCode, header};
@@ -19,6 +20,7 @@ use super::{JsonBody, find_user, models};
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::db::servers::{Server, State as RunState};
+use crate::db::users::User;
 use crate::error::AppError;
 use crate::scopes::Target;
 use crate::servers::progress::Event;
@@ -71,15 +73,8 @@ pub async fn start(
     if !known && !servers::is_server_name(&named.server) {
         return Err(AppError::bad_request(servers::SERVER_NAME_RULE));
     }
-    match servers::start(
-        &app,
-        permit,
-        &user,
-        &named.server,
-        user_options(&app, body)?,
-    )
-    .await
-    {
+    let options = user_options(&app, &user, body)?;
+    match servers::start(&app, permit, &user, &named.server, options).await {
         Ok(_) => Ok(StatusCode::ACCEPTED),
         Err(error @ (StartError::AlreadyRunning(_) | StartError::Stopping(_))) => {
             Err(AppError::bad_request(error.to_string()))
@@ -117,7 +112,7 @@ pub async fn stop(
         return Ok(StatusCode::ACCEPTED);
     }
     if remove {
-        app.db.remove_server(server.id).await?;
+        servers::remove(&app, &server).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -183,7 +178,11 @@ fn model(event: Event) -> Value {
 }
 
 /// The body is the options, or holds them under `user_options` (6.0).
-fn user_options(app: &App, mut body: Map<String, Value>) -> Result<UserOptions, AppError> {
+fn user_options(
+    app: &App,
+    user: &User,
+    mut body: Map<String, Value>,
+) -> Result<UserOptions, AppError> {
     let nested = body.contains_key("user_options") || body.contains_key("display_name");
     let options = if nested {
         body.remove("user_options").unwrap_or(Value::Null)
@@ -199,17 +198,10 @@ fn user_options(app: &App, mut body: Map<String, Value>) -> Result<UserOptions, 
             ));
         }
     };
-    for field in app.config.spawner.options_form.iter() {
-        let Some(value) = options.get(&field.name) else {
-            continue;
-        };
-        let wrong = match value.as_str() {
-            Some(value) => servers::option_error(field, value),
-            None => Some(String::from("This is not a string.")),
-        };
-        if let Some(wrong) = wrong {
-            return Err(AppError::bad_request(format!("{}: {wrong}", field.name)));
-        }
+    if let Some(Wrong { field, message }) =
+        servers::options::form(app, user).check(&options).first()
+    {
+        return Err(AppError::bad_request(format!("{field}: {message}")));
     }
     if options.keys().any(|key| key.starts_with("__jupyterhub_")) {
         return Err(AppError::bad_request(

@@ -3,16 +3,48 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use carrel_spawner::kube::{EnvValue, Words};
 use url::{Host, Url};
 
 use super::report::Report;
-use super::{BaseUrl, Config};
+use super::{BaseUrl, Config, SpawnerClass};
 
 pub(super) fn check(config: &mut Config, report: &mut Report) {
     bind_url(config, report);
     hub_connect_url(config, report);
     users(config, report);
     timeouts(config, report);
+    kube_spawner(config, report);
+}
+
+/// What `Spawner:` says of every server holds for pods too; and pods must reach the Hub.
+fn kube_spawner(config: &mut Config, report: &mut Report) {
+    config.kube_spawner.check(report);
+    let (spawner, options) = (&config.spawner, &mut config.kube_spawner.0);
+    if options.cmd.is_none() && report.given("Spawner.cmd").is_some() {
+        options.cmd = Some(Words(spawner.cmd.0.clone()));
+        if options.args.is_empty() {
+            options.args.clone_from(&spawner.args);
+        }
+    }
+    if options.notebook_dir.is_none() {
+        options.notebook_dir.clone_from(&spawner.notebook_dir);
+    }
+    for (name, value) in spawner.environment.iter() {
+        let variables = &mut options.environment;
+        let value = || EnvValue::Text(value.clone());
+        variables.entry(name.clone()).or_insert_with(value);
+    }
+    let hub = &config.jupyter_hub;
+    if hub.spawner_class == SpawnerClass::Kube
+        && hub.hub_connect_url.is_none()
+        && (hub.ip.is_loopback() || hub.ip.is_unspecified())
+    {
+        report.contradiction(
+            "JupyterHub.hub_connect_url",
+            "pods need an address at which they reach the Hub, such as http://hub:8000; listen there too (`ip: 0.0.0.0`)",
+        );
+    }
 }
 
 /// `bind_url` says the same as `ip`, `port` and `base_url` together, so it stands alone; here it fills them in.

@@ -8,6 +8,7 @@ use super::yaml::{Kind, Node};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpawnerClass {
     LocalProcess,
+    Kube,
 }
 
 /// What checks the users' passwords.
@@ -45,5 +46,8 @@ macro_rules! class_value {
     };
 }
 
-class_value!(SpawnerClass, { LocalProcess: "localprocess", "jupyterhub.spawner.LocalProcessSpawner"; });
+class_value!(SpawnerClass, {
+    LocalProcess: "localprocess", "jupyterhub.spawner.LocalProcessSpawner";
+    Kube: "kube", "kubespawner.KubeSpawner";
+});
 class_value!(AuthenticatorClass, { Native: "native", "nativeauthenticator.NativeAuthenticator"; });

@@ -2,9 +2,6 @@
 
 use super::Config;
 
-/// A section of JupyterHub that the Hub knows of and does not have.
-const KUBE_SPAWNER: &str = "this build has no Kubernetes spawner; leave the section out and run servers by LocalProcessSpawner";
-
 /// A key that its section does not have.
 pub(super) fn unknown_key(section: &str, key: &str) -> String {
     let sections = Config::keys();
@@ -21,9 +18,6 @@ pub(super) fn unknown_key(section: &str, key: &str) -> String {
 
 /// A section that does not exist.
 pub(super) fn unknown_section(name: &str) -> String {
-    if name == "KubeSpawner" {
-        return KUBE_SPAWNER.to_owned();
-    }
     if let Some(home) = home_of(name) {
         return format!("unknown section; `{name}` is a key and belongs under `{home}:`");
     }

@@ -1,13 +1,13 @@
 //! User names in the configuration, and the pattern that they must match.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use regex::Regex;
 
-use super::report::Report;
+use super::report::{Report, join};
 use super::value::Value;
-use super::yaml::Node;
+use super::yaml::{Kind, Node};
 use crate::auth::username;
 
 /// Names of users, lower-case as JupyterHub normalizes them.
@@ -33,6 +33,45 @@ impl Value for Users {
 
     fn show(&self) -> String {
         self.iter().cloned().collect::<Vec<_>>().show()
+    }
+}
+
+/// Groups with their members. JupyterHub's longer form, a mapping with `users`, is taken as well.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Groups(BTreeMap<String, Users>);
+
+impl Groups {
+    /// The groups that have this member.
+    pub fn of(&self, user: &str) -> Vec<String> {
+        let mine = self.0.iter().filter(|(_, members)| members.contains(user));
+        mine.map(|(group, _)| group.clone()).collect()
+    }
+}
+
+impl Value for Groups {
+    fn expected() -> String {
+        "a mapping of groups to lists of user names".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        if !matches!(node.kind, Kind::Map(_)) {
+            report.expected(&Self::expected(), node, path);
+            return None;
+        }
+        let mut groups = BTreeMap::new();
+        for (name, _, members) in report.entries(node, path) {
+            let path = join(path, name);
+            let members = match members.child("users") {
+                Some(long) => Users::read(long, &join(&path, "users"), report),
+                None => Users::read(members, &path, report),
+            };
+            groups.insert(name.to_owned(), members.unwrap_or_default());
+        }
+        Some(Self(groups))
+    }
+
+    fn show(&self) -> String {
+        "{}".to_owned()
     }
 }
 

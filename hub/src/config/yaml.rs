@@ -107,6 +107,18 @@ impl fmt::Display for Node {
 }
 
 impl Node {
+    /// The value under a key, or the item at an index.
+    pub fn child(&self, step: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::List(items) => items.get(step.parse::<usize>().ok()?),
+            Kind::Map(entries) => entries.iter().find_map(|(key, value)| match &key.kind {
+                Kind::Text(key) if key == step => Some(value),
+                _ => None,
+            }),
+            _ => None,
+        }
+    }
+
     /// Like `Display`, without the value: for what may be a secret.
     pub fn kind(&self) -> &'static str {
         match self.kind {

@@ -133,6 +133,14 @@ impl Db {
             .await
     }
 
+    /// The server whose latest start has this name.
+    pub async fn server_of_start(&self, start_id: &str) -> Result<Option<Server>> {
+        sqlx::query_as(select!("WHERE servers.start_id = $1"))
+            .bind(start_id.to_owned())
+            .fetch_optional(&self.pool)
+            .await
+    }
+
     /// The server whose base URL is `prefix`.
     pub async fn server_at(&self, prefix: &str) -> Result<Option<Server>> {
         sqlx::query_as(select!("WHERE servers.prefix = $1"))

@@ -11,6 +11,7 @@ use crate::auth::username::escape;
 use crate::db::servers::State as RunState;
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::servers;
 use crate::templates::{self, HomePage, ServerState};
 use crate::time;
 
@@ -39,7 +40,7 @@ pub async fn home(State(app): State<App>, login: Login) -> Result<Response, AppE
         spawn_url: app.urls.page("spawn", &user.name, ""),
         stop_url: app.urls.page("stop", &user.name, ""),
         pending_url: app.urls.page("spawn-pending", &user.name, ""),
-        has_options: !app.config.spawner.options_form.is_empty(),
+        has_options: !servers::options::form(&app, user).is_empty(),
         last_activity: server
             .and_then(|server| server.last_activity)
             .map(time::human),

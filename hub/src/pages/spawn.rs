@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use carrel_spawner::form::{Field, Form, PROFILE, Wrong};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
@@ -17,7 +18,9 @@ use crate::db::users::User;
 use crate::error::AppError;
 use crate::scopes::Target;
 use crate::servers::{self, StartError, UserOptions, split_failure};
-use crate::templates::{self, FormField, SpawnPage, SpawnPendingPage, Start, StopPendingPage};
+use crate::templates::{
+    self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage,
+};
 
 /// How long the page of a stop waits for its end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,8 +51,7 @@ pub async fn form(
             let failure = last.and_then(|server| server.failure.as_deref());
             let error = failure.map(|failure| format!("Last time: {}", split_failure(failure).0));
             let chosen = last.map(|server| server.user_options.clone());
-            let fields = fields(&visit.app, &chosen.unwrap_or_default());
-            Ok(visit.form(StatusCode::OK, fields, error))
+            Ok(visit.form(StatusCode::OK, &chosen.unwrap_or_default(), &[], error))
         }
     }
 }
@@ -65,17 +67,20 @@ pub async fn start(
     let next = next_path(query.as_deref(), &headers);
     let visit = Visit::of(app, posted.login, named, "start:servers", next).await?;
     let app = &visit.app;
+    let form = servers::options::form(app, &visit.owner);
     let posted = match posted.fields {
         Ok(fields) => fields,
         Err(stale) => {
-            let fields = fields(app, &options(app, &stale));
-            return Ok(visit.form(StatusCode::FORBIDDEN, fields, Some(STALE.to_owned())));
+            let stale = read(&form, &stale);
+            return Ok(visit.form(StatusCode::FORBIDDEN, &stale, &[], Some(STALE.to_owned())));
         }
     };
-    let options = options(app, &posted);
-    let fields = fields(app, &options);
-    if fields.iter().any(|field| field.error.is_some()) {
-        return Ok(visit.form(StatusCode::BAD_REQUEST, fields, None));
+    let options = read(&form, &posted);
+    let wrong = form.check(&options);
+    if !wrong.is_empty() {
+        let profile = wrong.iter().find(|wrong| wrong.field == PROFILE);
+        let error = profile.map(|wrong| wrong.message.clone());
+        return Ok(visit.form(StatusCode::BAD_REQUEST, &options, &wrong, error));
     }
     let permit = visit.login.permit("start:servers", visit.target())?;
     match servers::start(app, permit, &visit.owner, &visit.name, options).await {
@@ -247,7 +252,15 @@ impl Visit {
         templates::respond(StatusCode::OK, &page)
     }
 
-    fn form(&self, status: StatusCode, fields: Vec<FormField>, error: Option<String>) -> Response {
+    fn form(
+        &self,
+        status: StatusCode,
+        options: &UserOptions,
+        wrong: &[Wrong],
+        error: Option<String>,
+    ) -> Response {
+        let form = servers::options::form(&self.app, &self.owner);
+        let Filled { profiles, fields } = Filled::new(&form, options, wrong);
         let short = || with_next(&format!("{}spawn", self.app.urls.hub), self.next.as_deref());
         let spawn_url = if self.short {
             short()
@@ -257,6 +270,7 @@ impl Visit {
         let page = SpawnPage {
             page: self.login.page(&self.app),
             spawn_url,
+            profiles,
             fields,
             error,
         };
@@ -284,27 +298,61 @@ fn no_such_user() -> AppError {
     AppError::not_found("No such user.")
 }
 
-/// The fields of `Spawner.options_form` that were sent.
-fn options(app: &App, posted: &Fields) -> UserOptions {
-    let known = app.config.spawner.options_form.iter();
-    known
-        .map(|field| (field.name.clone(), posted.get(&field.name).into()))
-        .collect()
+/// The options that a form has sent.
+fn read(form: &Form, posted: &Fields) -> UserOptions {
+    let sent = |name: &str| posted.iter().find(|(key, _)| *key == name);
+    form.read(|name| sent(name).map(|(_, value)| value))
 }
 
-/// The form's fields with what was chosen, or their defaults, and what is wrong with it.
-fn fields(app: &App, options: &UserOptions) -> Vec<FormField> {
-    let fields = app.config.spawner.options_form.iter();
-    fields
-        .map(|field| {
-            let chosen = options.get(&field.name).and_then(|value| value.as_str());
-            let value = chosen.unwrap_or(&field.default).to_owned();
-            let error = chosen.and_then(|chosen| servers::option_error(field, chosen));
-            FormField {
-                field: field.clone(),
-                value,
-                error,
+/// The form with what was chosen, or its defaults, and what is wrong with it.
+struct Filled {
+    profiles: Vec<FormProfile>,
+    fields: Vec<FormField>,
+}
+
+impl Filled {
+    fn new(form: &Form, options: &UserOptions, wrong: &[Wrong]) -> Self {
+        let chosen = form.profile(options).ok().flatten();
+        let chosen = chosen.map(|profile| profile.slug.as_str());
+        let profiles = form.profiles.iter().map(|profile| {
+            let is_chosen = chosen == Some(&profile.slug);
+            // Profiles share names of fields: what was chosen counts for its own profile.
+            let none = (UserOptions::new(), Vec::new());
+            let (options, wrong) = match is_chosen {
+                true => (options, wrong),
+                false => (&none.0, &none.1[..]),
+            };
+            let fields = profile.fields.iter();
+            FormProfile {
+                slug: profile.slug.clone(),
+                display_name: profile.display_name.clone(),
+                description: profile.description.clone(),
+                chosen: is_chosen,
+                fields: fields
+                    .map(|field| fill(field, profile.input(&field.name), options, wrong))
+                    .collect(),
             }
-        })
-        .collect()
+        });
+        let fields = form.fields.iter();
+        Self {
+            profiles: profiles.collect(),
+            fields: fields
+                .map(|field| fill(field, field.name.clone(), options, wrong))
+                .collect(),
+        }
+    }
+}
+
+fn fill(field: &Field, input: String, options: &UserOptions, wrong: &[Wrong]) -> FormField {
+    let given = |key: &str| options.get(key).and_then(|value| value.as_str());
+    let wrong = wrong.iter().find(|wrong| wrong.field == field.name);
+    FormField {
+        input,
+        value: given(&field.name).unwrap_or(&field.default).to_owned(),
+        text: given(&Field::unlisted(&field.name))
+            .unwrap_or_default()
+            .to_owned(),
+        error: wrong.map(|wrong| wrong.message.clone()),
+        field: field.clone(),
+    }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 use url::Url;
 
-use super::{log_db_error, spawner_state, starting, stopping, watch};
+use super::{BusyGuard, log_db_error, spawner_state, starting, stopping, watch};
 use crate::app::App;
 use crate::db::servers::{Server, State};
 
@@ -46,64 +46,67 @@ async fn adopt(app: &App, server: Server) -> bool {
             );
             return false;
         }
-        State::Ready | State::Pending => {}
+        State::Pending => return go_on(app, server, busy).await,
+        State::Ready => {}
     }
     let started = match find(app, &server).await {
         Ok(started) => started,
         Err(reason) => {
             let (first, _) = super::split_failure(&reason);
             info!(server = %server.full_name(), reason = first, "Server {} ended while no Hub ran", server.full_name());
-            if let Err(error) = app
-                .db
-                .set_stopping(server.id, &server.start_id, server.state, Some(&reason))
-                .await
-            {
-                log_db_error(&server, "write down that a server ended", &error);
-            }
-            stopping::finish(app, server.id, &server.start_id, busy).await;
+            end(app, &server, &reason, busy).await;
             return false;
         }
     };
     info!(server = %server.full_name(), url = %started.url, "Server {} is adopted", server.full_name());
     let app = app.clone();
-    match server.state {
-        State::Pending => {
-            tokio::spawn(async move { starting::follow(&app, &server, started, busy).await });
-        }
-        _ => {
-            if let Err(error) = app.routes.add(&server.prefix, started.url.clone()) {
-                warn!(%error, "Could not route to an adopted server");
-            }
-            tokio::spawn(async move { check(&app, &server, &started).await });
-        }
+    if let Err(error) = app.routes.add(&server.prefix, started.url.clone()) {
+        warn!(%error, "Could not route to an adopted server");
     }
+    tokio::spawn(async move { check(&app, &server, &started).await });
     true
 }
 
-/// Where the server runs, by its saved state or by the name of its start; otherwise why it does not.
-async fn find(app: &App, server: &Server) -> Result<Started, String> {
-    if let (Some(state), Some(url)) = (
-        spawner_state(server),
-        server.url.as_deref().and_then(|url| Url::parse(url).ok()),
-    ) {
-        return match watch::reason_of_death(app, server).await {
-            None => Ok(Started { url, state }),
-            Some(reason) => Err(reason),
-        };
-    }
-    match app.spawner.adopt(&server.start_id).await {
-        Ok(Some(started)) => {
-            if let Err(error) = app
-                .db
-                .save_spawner_state(server.id, &server.start_id, &started.state.0)
-                .await
-            {
-                log_db_error(server, "save where a server runs", &error);
-            }
-            Ok(started)
+/// Takes a start over that was under way; false where nothing of it is left.
+async fn go_on(app: &App, server: Server, busy: BusyGuard) -> bool {
+    let state = match app.spawner.find(&server.start_id).await {
+        Ok(Some(state)) => state,
+        Ok(None) => {
+            let reason = "The Hub ended while the server was starting";
+            end(app, &server, reason, busy).await;
+            return false;
         }
-        Ok(None) => Err(String::from("The Hub ended while the server was starting")),
-        Err(error) => Err(crate::error::chain(&error)),
+        Err(error) => {
+            end(app, &server, &crate::error::chain(&error), busy).await;
+            return false;
+        }
+    };
+    info!(server = %server.full_name(), "The start of {} goes on", server.full_name());
+    let app = app.clone();
+    tokio::spawn(async move { starting::resume(&app, &server, state, busy).await });
+    true
+}
+
+async fn end(app: &App, server: &Server, reason: &str, busy: BusyGuard) {
+    if let Err(error) = app
+        .db
+        .set_stopping(server.id, &server.start_id, server.state, Some(reason))
+        .await
+    {
+        log_db_error(server, "write down that a server ended", &error);
+    }
+    stopping::finish(app, server.id, &server.start_id, busy).await;
+}
+
+/// Where a ready server runs; otherwise why it does not.
+async fn find(app: &App, server: &Server) -> Result<Started, String> {
+    let url = server.url.as_deref().and_then(|url| Url::parse(url).ok());
+    let (Some(state), Some(url)) = (spawner_state(server), url) else {
+        return Err(String::from("It is not known where the server runs"));
+    };
+    match watch::reason_of_death(app, server).await {
+        None => Ok(Started { url, state }),
+        Some(reason) => Err(reason),
     }
 }
 

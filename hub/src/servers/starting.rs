@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carrel_spawner::{SpawnerState, StartEvent, StartRequest, Started};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -17,8 +17,10 @@ use crate::db::servers::{Server, State};
 enum Failed {
     #[error("{0}")]
     Spawner(String),
-    #[error("The server did not start within {0} seconds (Spawner.start_timeout)")]
-    TooSlow(u64),
+    #[error(
+        "The server did not start within {seconds} seconds (Spawner.start_timeout); the last news: {news}"
+    )]
+    TooSlow { seconds: u64, news: String },
     #[error(transparent)]
     NotReady(#[from] NotReady),
     #[error("The start was cancelled")]
@@ -44,31 +46,54 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
             server: server.name.clone(),
             prefix: server.prefix.clone(),
             environment,
+            groups: app.config.jupyter_hub.load_groups.of(&server.user),
             user_options: server.user_options.clone(),
             start_id,
         };
         let mut progress = Progress::new(&app, &server);
         let work = async {
             progress.report(0, "Server requested").await;
-            let started = run_spawner(&app, &server, &request, &mut progress).await?;
-            progress
-                .report(80, "Waiting for the server to answer")
-                .await;
-            Ok(started)
+            run_spawner(&app, &server, &mut progress, |events| {
+                app.spawner.start(&request, events)
+            })
+            .await
         };
-        let started = tokio::select! {
-            started = work => started,
-            () = cancelled(&app, &server) => Err(Failed::Cancelled),
-        };
-        match started {
-            Ok(started) => follow(&app, &server, started, busy).await,
-            Err(failed) => fail(&app, &server, failed, busy).await,
-        }
+        carry_out(&app, &server, work, busy).await;
     });
 }
 
-/// Waits for the first answer of a server that runs and makes it ready. A Hub that restarts joins in here.
-pub(super) async fn follow(app: &App, server: &Server, started: Started, busy: BusyGuard) {
+/// Goes on with the start of another Hub, whose spawner has left `state`.
+pub(super) async fn resume(app: &App, server: &Server, state: SpawnerState, busy: BusyGuard) {
+    let told = app.db.progress_after(&server.start_id, 0).await;
+    let mut progress = Progress::new(app, server);
+    if let Some(last) = told.ok().and_then(|mut rows| rows.pop()) {
+        progress.row = last;
+    }
+    let work = run_spawner(app, server, &mut progress, |events| {
+        app.spawner.resume(&state, events)
+    });
+    carry_out(app, server, work, busy).await;
+}
+
+/// From the spawner's work to a server that is ready, or to the reason why it is not.
+async fn carry_out(
+    app: &App,
+    server: &Server,
+    work: impl Future<Output = Result<Started, Failed>>,
+    busy: BusyGuard,
+) {
+    let started = tokio::select! {
+        started = work => started,
+        () = cancelled(app, server) => Err(Failed::Cancelled),
+    };
+    match started {
+        Ok(started) => follow(app, server, started, busy).await,
+        Err(failed) => fail(app, server, failed, busy).await,
+    }
+}
+
+/// Waits for the first answer of a server that runs and makes it ready.
+async fn follow(app: &App, server: &Server, started: Started, busy: BusyGuard) {
     let outcome = tokio::select! {
         outcome = make_ready(app, server, &started) => outcome,
         () = cancelled(app, server) => Err(Failed::Cancelled),
@@ -104,22 +129,31 @@ async fn make_ready(app: &App, server: &Server, started: &Started) -> Result<(),
     Err(Failed::Cancelled)
 }
 
-async fn run_spawner(
+async fn run_spawner<S>(
     app: &App,
     server: &Server,
-    request: &StartRequest,
     progress: &mut Progress<'_>,
-) -> Result<Started, Failed> {
+    start: impl FnOnce(UnboundedSender<StartEvent>) -> S,
+) -> Result<Started, Failed>
+where
+    S: Future<Output = Result<Started, carrel_spawner::Error>>,
+{
     let (sender, events) = unbounded_channel();
     let limit = app.config.spawner.start_timeout;
-    let start = timeout(limit, app.spawner.start(request, sender));
+    let start = timeout(limit, start(sender));
     // Both run to their end: the channel closes when the start is over.
     let (started, ()) = tokio::join!(start, record(app, server, events, progress));
-    let started = started.map_err(|_| Failed::TooSlow(limit.as_secs()))?;
+    let started = started.map_err(|_| Failed::TooSlow {
+        seconds: limit.as_secs(),
+        news: progress.row.message.clone(),
+    })?;
     let started = started.map_err(|error| Failed::Spawner(crate::error::chain(&error)))?;
     app.db
         .save_spawner_state(server.id, &server.start_id, &started.state.0)
         .await?;
+    progress
+        .report(80, "Waiting for the server to answer")
+        .await;
     Ok(started)
 }
 
@@ -189,7 +223,7 @@ async fn describe(app: &App, server: &Server, failed: &Failed) -> String {
     let reason = crate::error::chain(failed);
     if !matches!(
         failed,
-        Failed::NotReady(NotReady::Silent { .. }) | Failed::TooSlow(_)
+        Failed::NotReady(NotReady::Silent { .. }) | Failed::TooSlow { .. }
     ) {
         return reason;
     }

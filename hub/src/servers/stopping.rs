@@ -85,6 +85,16 @@ pub async fn stop_all(app: &App) {
     futures_util::future::join_all(stops).await;
 }
 
+/// Deletes a named server that is stopped, with the files that its spawner keeps for it.
+pub async fn remove(app: &App, server: &Server) -> Result<(), sqlx::Error> {
+    app.db.remove_server(server.id).await?;
+    if let Err(cause) = app.spawner.forget(&server.user, &server.name).await {
+        let cause = crate::error::chain(&cause);
+        error!(server = %server.full_name(), cause, "Could not remove what a deleted server kept");
+    }
+    Ok(())
+}
+
 /// Returns when the server, or this start of it, is no longer stopping.
 async fn gone(app: &App, server: &Server) {
     let mut changes = app.wake.subscribe();
@@ -159,14 +169,10 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
 }
 
 /// Ends the server by its state, or finds it by its start where no state was saved.
-async fn end(app: &App, server: &Server) -> Result<(), carrel_spawner::Error> {
+pub(super) async fn end(app: &App, server: &Server) -> Result<(), carrel_spawner::Error> {
     let state = match spawner_state(server) {
         Some(state) => Some(state),
-        None => app
-            .spawner
-            .adopt(&server.start_id)
-            .await?
-            .map(|found| found.state),
+        None => app.spawner.find(&server.start_id).await?,
     };
     match state {
         Some(state) => app.spawner.stop(&state).await,

@@ -50,6 +50,36 @@ async fn look(app: &App) {
             State::Stopping | State::Pending | State::Stopped => {}
         }
     }
+    end_lost_servers(app).await;
+}
+
+/// Ends what runs although it is written down as stopped: a Hub was killed between asking for it and knowing of it.
+/// What the database knows nothing of belongs to another Hub.
+async fn end_lost_servers(app: &App) {
+    let running = match timeout(Duration::from_secs(60), app.spawner.running()).await {
+        Ok(Ok(running)) => running,
+        Ok(Err(cause)) => {
+            let cause = crate::error::chain(&cause);
+            return warn!(cause, "Could not list the servers that run");
+        }
+        Err(_) => return,
+    };
+    for start_id in running {
+        if app.busy.contains(&start_id) {
+            continue;
+        }
+        match app.db.server_of_start(&start_id).await {
+            Ok(Some(server)) if server.state == State::Stopped => {
+                warn!(server = %server.full_name(), start_id, "A lost server of {} is ended", server.full_name());
+                if let Err(cause) = stopping::end(app, &server).await {
+                    let cause = crate::error::chain(&cause);
+                    error!(cause, "Could not end a lost server; trying again later");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return error!(%error, "Could not look for lost servers"),
+        }
+    }
 }
 
 /// Looks at once at the server of a route that did not answer, instead of at the next round.

@@ -1,5 +1,7 @@
 //! Every page: no value becomes markup, every form carries the token, every tag is closed.
 
+use carrel_spawner::form::{Choice, Text};
+
 use super::*;
 
 /// What a value must never do to a page.
@@ -78,8 +80,15 @@ fn server_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
             pages.push(("home", home(page, text, state, has_options).render()));
         }
     }
-    let choice = OptionsField {
-        choices: vec![text()],
+    let choice = Field {
+        choices: vec![Choice {
+            value: text(),
+            label: text(),
+        }],
+        text: Some(Text {
+            label: text(),
+            ..Text::default()
+        }),
         ..field(text)
     };
     for (field, error) in [
@@ -87,27 +96,43 @@ fn server_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
         (field(text), Some(text())),
         (choice, None),
     ] {
-        let fields = vec![FormField {
-            field,
-            value: text(),
-            error,
-        }];
-        pages.push((
-            "spawn",
-            SpawnPage {
-                page: page.clone(),
-                spawn_url: text(),
-                fields,
-                error: Some(text()),
-            }
-            .render(),
-        ));
+        let fields = |input: &str| {
+            vec![FormField {
+                input: text() + input,
+                field: field.clone(),
+                value: text(),
+                text: text(),
+                error: error.clone(),
+            }]
+        };
+        let profile = |input| FormProfile {
+            slug: text(),
+            display_name: text(),
+            description: text(),
+            chosen: true,
+            fields: fields(input),
+        };
+        for profiles in [vec![profile("1")], vec![profile("1"), profile("2")]] {
+            let fields = fields("3");
+            pages.push((
+                "spawn",
+                SpawnPage {
+                    page: page.clone(),
+                    spawn_url: text(),
+                    profiles,
+                    fields,
+                    error: Some(text()),
+                }
+                .render(),
+            ));
+        }
     }
     pages.push((
         "spawn",
         SpawnPage {
             page: page.clone(),
             spawn_url: text(),
+            profiles: vec![],
             fields: vec![],
             error: None,
         }
@@ -156,12 +181,12 @@ fn home(page: &Page, text: fn() -> String, state: ServerState, has_options: bool
     }
 }
 
-fn field(text: fn() -> String) -> OptionsField {
-    OptionsField {
+fn field(text: fn() -> String) -> Field {
+    Field {
         name: text(),
         label: text(),
         help: text(),
-        ..OptionsField::default()
+        ..Field::default()
     }
 }
 
@@ -287,6 +312,7 @@ fn every_field_has_a_label_and_every_id_is_unique() {
             let labelled = attributes(field, " id=\"")
                 .iter()
                 .any(|id| labels.contains(id))
+                || field.contains(" aria-label=\"")
                 || html.contains(&format!("<label class=\"check\"><{field}"));
             assert!(hidden || labelled, "{name}: {field}");
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{Browser, Reply, TestHub, wait_for};
 
 /// A token of `admin` with these scopes.
-async fn token(browser: &Browser, scopes: &[&str]) -> String {
+pub async fn token(browser: &Browser, scopes: &[&str]) -> String {
     let xsrf = browser.cookie("/hub/", "_xsrf").unwrap();
     let request = browser
         .request(Method::POST, "/hub/api/users/admin/tokens")

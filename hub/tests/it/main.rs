@@ -3,12 +3,14 @@
 
 mod accounts;
 mod api;
+mod cluster;
 mod config;
 mod crash;
 mod harness;
 mod local;
 mod login;
 mod oauth;
+mod options;
 mod others;
 mod pages;
 mod servers;

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LocalConfig;
-use crate::StartRequest;
+use crate::{SERVICE_URL, StartRequest};
 
 /// The variable that marks all processes of a server.
 pub(super) const START_ID: &str = "CARREL_START_ID";
-pub(super) const SERVICE_URL: &str = "JUPYTERHUB_SERVICE_URL";
 
 /// All variables of a server on `port`, whose working folder is `home`; `inherited` are the Hub's own. Later ones win:
 /// those of `env_keep`, those of the user, the configured ones, the Hub's `JUPYTERHUB_*`, the spawner's.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Child;
 use url::Url;
 
-use super::environment::{SERVICE_URL, START_ID};
+use super::environment::START_ID;
 use super::process::{self, Identity};
-use crate::{Error, SpawnerState, Started};
+use crate::{Error, SERVICE_URL, SpawnerState, Started};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {

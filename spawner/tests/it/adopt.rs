@@ -29,20 +29,22 @@ async fn a_server_whose_state_was_lost_is_found_by_its_start_id() {
     place.written("kernel").await;
     let found = place
         .restarted_spawner()
-        .adopt(&place.request.start_id)
+        .find(&place.request.start_id)
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(found.state, started.state);
-    assert_eq!(found.url, started.url);
+    assert_eq!(found, started.state);
+    let (events, _) = tokio::sync::mpsc::unbounded_channel();
+    let resumed = place.restarted_spawner().resume(&found, events).await;
+    assert_eq!(resumed.unwrap().url, started.url);
 }
 
 #[tokio::test]
 async fn no_server_is_found_by_an_unknown_or_empty_start_id() {
     let mut place = Place::script("exec sleep 60");
     place.start().await;
-    assert!(place.spawner.adopt("unknown").await.unwrap().is_none());
-    assert!(place.spawner.adopt("").await.unwrap().is_none());
+    assert!(place.spawner.find("unknown").await.unwrap().is_none());
+    assert!(place.spawner.find("").await.unwrap().is_none());
 }
 
 #[test]

@@ -141,6 +141,7 @@ pub fn request(user: &str) -> StartRequest {
         server: String::new(),
         prefix: format!("/user/{user}/"),
         environment: [("JUPYTERHUB_USER".to_owned(), user.to_owned())].into(),
+        groups: Vec::new(),
         user_options: serde_json::Map::new(),
         start_id: format!("start-{user}-{}", unique()),
     }

@@ -5,6 +5,7 @@
 mod adopt;
 mod environment;
 mod harness;
+mod kube;
 mod names;
 mod port;
 mod start;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrel_hub::config::{Config, SpawnerClass};
+use carrel_spawner::kube::EnvValue;
 
 fn config(text: &str) -> Config {
     Config::parse("carrel.yaml", text).unwrap_or_else(|errors| panic!("{errors}"))
@@ -109,6 +110,38 @@ fn a_class_has_its_short_and_its_long_name() {
         let hub = config(&format!("JupyterHub:\n  spawner_class: {name}\n")).jupyter_hub;
         assert_eq!(hub.spawner_class, SpawnerClass::LocalProcess);
     }
+}
+
+#[test]
+fn pods_get_what_the_file_says_of_servers_and_need_a_way_to_the_hub() {
+    let kube = "JupyterHub:\n  spawner_class: kubespawner.KubeSpawner\n  ip: 0.0.0.0\n";
+    let error = Config::parse("carrel.yaml", kube).unwrap_err().to_string();
+    assert!(
+        error.contains("JupyterHub.hub_connect_url: pods need"),
+        "{error}"
+    );
+    let text = "  hub_connect_url: http://hub:8000\n\
+                Spawner:\n  cmd: start-singleuser\n  notebook_dir: /work\n  environment: {A: '1', B: '1'}\n\
+                KubeSpawner:\n  image: carrel:1\n  cpu_limit: 0.5\n  environment: {B: '2'}\n  uid: 1000\n";
+    let config = config(&format!("{kube}{text}"));
+    let options = &config.kube_spawner;
+    assert_eq!(config.jupyter_hub.spawner_class, SpawnerClass::Kube);
+    assert_eq!(
+        (options.image.as_str(), options.uid),
+        ("carrel:1", Some(1000))
+    );
+    assert_eq!(options.cmd.as_ref().unwrap().0, ["start-singleuser"]);
+    assert_eq!(options.notebook_dir.as_deref(), Some("/work"));
+    assert_eq!(options.environment["A"], EnvValue::Text("1".to_owned()));
+    assert_eq!(options.environment["B"], EnvValue::Text("2".to_owned()));
+}
+
+#[test]
+fn groups_are_read_in_both_of_jupyterhubs_forms() {
+    let text = "JupyterHub:\n  load_groups:\n    gpu: [Ada]\n    staff: {users: [ada, bob]}\n";
+    let groups = config(text).jupyter_hub.load_groups;
+    assert_eq!(groups.of("ada"), ["gpu", "staff"]);
+    assert_eq!(groups.of("bob"), ["staff"]);
 }
 
 #[test]

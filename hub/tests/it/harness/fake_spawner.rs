@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::any;
+use carrel_spawner::form::Form;
+use carrel_spawner::kube::{Profile, form};
 use carrel_spawner::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -35,6 +37,7 @@ pub struct FakeSpawner {
     runtime: Handle,
     running: Mutex<HashMap<String, Running>>,
     requests: Mutex<Vec<StartRequest>>,
+    profiles: Mutex<Vec<Profile>>,
 }
 
 struct Running {
@@ -49,11 +52,17 @@ impl FakeSpawner {
             runtime: Handle::current(),
             running: Mutex::default(),
             requests: Mutex::default(),
+            profiles: Mutex::default(),
         })
     }
 
     pub fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// What users choose from.
+    pub fn offer(&self, profiles: Vec<Profile>) {
+        *self.profiles.lock().unwrap() = profiles;
     }
 
     /// The server dies by itself.
@@ -121,6 +130,10 @@ fn id(state: &SpawnerState) -> &str {
 
 #[async_trait]
 impl Spawner for FakeSpawner {
+    fn form(&self, groups: &[String]) -> Form {
+        form(&self.profiles.lock().unwrap(), groups)
+    }
+
     async fn start(
         &self,
         request: &StartRequest,
@@ -146,11 +159,24 @@ impl Spawner for FakeSpawner {
         Ok(started)
     }
 
-    async fn adopt(&self, request_start_id: &str) -> Result<Option<Started>, Error> {
+    async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error> {
         let running = self.running.lock().unwrap();
         Ok(running
-            .get(request_start_id)
-            .map(|running| started(request_start_id, running.port)))
+            .get(start_id)
+            .map(|running| started(start_id, running.port).state))
+    }
+
+    async fn resume(
+        &self,
+        state: &SpawnerState,
+        _: UnboundedSender<StartEvent>,
+    ) -> Result<Started, Error> {
+        let port = state.0["port"].as_u64().unwrap();
+        Ok(started(id(state), u16::try_from(port).unwrap()))
+    }
+
+    async fn running(&self) -> Result<Vec<String>, Error> {
+        Ok(self.running.lock().unwrap().keys().cloned().collect())
     }
 
     async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {

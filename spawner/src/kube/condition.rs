@@ -1,0 +1,221 @@
+//! What a pod's status means for the person who waits for it. Pure: a pod in, a sentence out.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+
+use super::objects::CONTAINER;
+
+/// How a server fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// On its way.
+    Waiting,
+    /// Kubernetes cannot go on, and will try again: why, and how long to let it; for ever where nothing is said.
+    Troubled {
+        reason: String,
+        patience: Option<Duration>,
+    },
+    /// All its containers run. `restarted` says why, where the server ended before.
+    Running {
+        ip: String,
+        restarted: Option<String>,
+    },
+    /// It ended or will never run.
+    Over { reason: String },
+}
+
+/// How long a registry may be out of reach.
+const PULL_PATIENCE: Duration = Duration::from_secs(30);
+/// How long something that the pod needs may be missing.
+const CONFIG_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the status of a pod says.
+pub fn judge(pod: &Pod) -> Condition {
+    let over = |reason: String| Condition::Over { reason };
+    let status = pod.status.clone().unwrap_or_default();
+    if pod.metadata.deletion_timestamp.is_some() {
+        return over(String::from(
+            "The pod of the server was deleted, by somebody or because its node is being emptied",
+        ));
+    }
+    match status.phase.as_deref() {
+        Some("Failed") if status.reason.is_some() => return over(of_phase(&status)),
+        Some("Failed" | "Succeeded") => {
+            let ended =
+                statuses(&status).find_map(|status| status.state.as_ref()?.terminated.clone());
+            return over(
+                ended.map_or_else(|| of_phase(&status), |ended| how(pod, CONTAINER, &ended)),
+            );
+        }
+        _ => {}
+    }
+    let told = statuses(&status).find_map(|container| of_container(pod, container));
+    if let Some(condition) = told {
+        return condition;
+    }
+    if let Some(reason) = unschedulable(&status) {
+        return Condition::Troubled {
+            reason,
+            patience: None,
+        };
+    }
+    running(pod, &status).unwrap_or(Condition::Waiting)
+}
+
+/// Containers in the order in which they start.
+fn statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let lists = [&status.init_container_statuses, &status.container_statuses];
+    lists.into_iter().flatten().flatten()
+}
+
+fn of_phase(status: &PodStatus) -> String {
+    let message = status.message.clone().unwrap_or_default();
+    match status.reason.as_deref() {
+        Some("Evicted") => {
+            format!("The node evicted the server, because it ran short of resources: {message}")
+        }
+        Some("Preempting") => String::from("The server made room for a more important pod"),
+        Some(reason) => format!("The pod of the server failed: {reason} {message}")
+            .trim_end()
+            .to_owned(),
+        None => String::from("The pod of the server failed"),
+    }
+}
+
+/// What is wrong with a container; nothing where it starts or runs.
+fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<Condition> {
+    let state = container.state.as_ref()?;
+    let init = is_init(pod, &container.name);
+    if let Some(ended) = &state.terminated {
+        let fine = init && ended.exit_code == 0;
+        return (!fine).then(|| Condition::Over {
+            reason: how(pod, &container.name, ended),
+        });
+    }
+    let waiting = state.waiting.as_ref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    let image = &container.image;
+    let over = |reason: String| Some(Condition::Over { reason });
+    let troubled = |reason: String, patience| {
+        Some(Condition::Troubled {
+            reason,
+            patience: Some(patience),
+        })
+    };
+    match waiting.reason.as_deref()? {
+        "InvalidImageName" => over(format!("{image:?} is no name of an image: {message}")),
+        "ErrImageNeverPull" => over(format!(
+            "The image {image} is not on the node, and may not be pulled (KubeSpawner.image_pull_policy: Never)"
+        )),
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
+            let reason = format!("The image {image} cannot be pulled: {}", cause(message));
+            if is_final_for_image(message) {
+                over(reason)
+            } else {
+                troubled(reason, PULL_PATIENCE)
+            }
+        }
+        "CreateContainerConfigError"
+            if message.contains("runAsNonRoot") || message.contains("non-root") =>
+        {
+            over(format!(
+                "The image {image} would run as root, or under a name in place of a number: set KubeSpawner.uid ({message})"
+            ))
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => troubled(
+            format!("The container cannot be made: {message}"),
+            CONFIG_PATIENCE,
+        ),
+        "CrashLoopBackOff" => {
+            let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+            over(how(pod, &container.name, ended))
+        }
+        _ => None,
+    }
+}
+
+/// The innermost of the reasons that Kubernetes strings together.
+fn cause(message: &str) -> &str {
+    let mark = ["ErrImagePull: ", "rpc error: "];
+    let start = mark
+        .iter()
+        .filter_map(|mark| Some(message.find(mark)? + mark.len()));
+    start.max().map_or(message, |start| &message[start..])
+}
+
+/// Whether a registry gave an answer that waiting does not change.
+fn is_final_for_image(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let answers = [
+        "not found",
+        "manifest unknown",
+        "does not exist",
+        "unauthorized",
+        "access denied",
+        "pull access",
+        "403 forbidden",
+    ];
+    answers.iter().any(|answer| message.contains(answer))
+}
+
+fn is_init(pod: &Pod, container: &str) -> bool {
+    let spec = pod.spec.as_ref();
+    let inits = spec.and_then(|spec| spec.init_containers.as_ref());
+    inits.is_some_and(|inits| inits.iter().any(|init| init.name == container))
+}
+
+/// How a container ended, in a sentence.
+fn how(pod: &Pod, container: &str, ended: &ContainerStateTerminated) -> String {
+    let who = if container == CONTAINER {
+        String::from("The server")
+    } else {
+        format!("The container {container}")
+    };
+    let message = ended.message.as_deref().unwrap_or_default();
+    match ended.reason.as_deref() {
+        Some("OOMKilled") => {
+            let limit = memory_limit(pod, container);
+            let limit = limit.map_or_else(String::new, |limit| format!(" of {limit}"));
+            format!("{who} used more memory than its limit{limit} and was ended (OOMKilled)")
+        }
+        Some("StartError" | "ContainerCannotRun") => format!("{who} could not be run: {message}"),
+        _ => match (ended.signal, ended.exit_code) {
+            (Some(signal), _) => format!("{who} was ended by signal {signal}"),
+            (None, code) => format!("{who} exited with status {code}"),
+        },
+    }
+}
+
+fn memory_limit(pod: &Pod, container: &str) -> Option<String> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let container = containers.iter().find(|known| known.name == container)?;
+    let limits = container.resources.as_ref()?.limits.as_ref()?;
+    Some(limits.get("memory")?.0.clone())
+}
+
+fn unschedulable(status: &PodStatus) -> Option<String> {
+    let mut conditions = status.conditions.iter().flatten();
+    let condition = conditions.find(|condition| {
+        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+    })?;
+    let message = condition.message.as_deref().unwrap_or_default();
+    // What comes behind speaks of preemption, which is nobody's concern here.
+    let message = message.split(" preemption:").next().unwrap_or_default();
+    Some(format!("No node can take the server yet: {message}"))
+}
+
+fn running(pod: &Pod, status: &PodStatus) -> Option<Condition> {
+    let containers = status.container_statuses.as_ref()?;
+    let ready = !containers.is_empty() && containers.iter().all(|container| container.ready);
+    let ip = status.pod_ip.clone().filter(|ip| !ip.is_empty())?;
+    if status.phase.as_deref() != Some("Running") || !ready {
+        return None;
+    }
+    let server = containers
+        .iter()
+        .find(|container| container.name == CONTAINER);
+    let last = server.and_then(|server| server.last_state.as_ref()?.terminated.as_ref());
+    let restarted = last.map(|ended| how(pod, CONTAINER, ended));
+    Some(Condition::Running { ip, restarted })
+}

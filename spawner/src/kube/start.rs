@@ -1,0 +1,246 @@
+//! The life of one start: claim, pod, secret, and the wait until the pod runs or will never do so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Event, Pod};
+use tokio::sync::broadcast;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Inner;
+use super::condition::{Condition, judge};
+use super::objects::{self, Plan};
+use super::overrides::resolve;
+use super::state::{self, State};
+use super::stop::{self, RemoveOnDrop};
+use crate::{Error, StartEvent, StartRequest, Started};
+
+/// How long an earlier pod of the same name may take to go.
+const PREDECESSOR: Duration = Duration::from_secs(30);
+/// How often one looks at a pod of which no change is heard.
+const LOOK: Duration = Duration::from_secs(2);
+/// Lines of the log that go into the reason of a failure.
+pub(super) const REASON_LINES: usize = 20;
+
+pub(super) async fn start(
+    inner: &Arc<Inner>,
+    request: &StartRequest,
+    events: &UnboundedSender<StartEvent>,
+) -> Result<Started, Error> {
+    let options = resolve(&inner.options, request)?;
+    let (names, fields) = objects::names(
+        &options,
+        &request.user,
+        &request.server,
+        &request.start_id,
+        &inner.namespace,
+    );
+    let plan = Plan {
+        options: &options,
+        request,
+        names: &names,
+        fields: &fields,
+    };
+    let pod = objects::pod(&plan)?;
+    let host = options.pod_connect_ip.as_ref();
+    let host = host.map(|host| fields.expand(host));
+    let state = State::new(&names, &request.start_id, options.port, host);
+    let mut waiting = Waiting::new(inner, &state, events);
+    // With it the pod is found whatever happens next; the start's own name is written down even before.
+    let _ = events.send(StartEvent::State(state.saved()?));
+    let mut cancelled = RemoveOnDrop::new(inner, &state);
+    if options.storage_pvc_ensure {
+        waiting.report(5, format!("Claiming {} for the files", names.pvc));
+        let claim = objects::pvc(&plan)?;
+        let made = inner.cluster.ensure_claim(&claim).await;
+        made.map_err(|failed| failed.to(&format!("make the claim {}", names.pvc)))?;
+    }
+    waiting.report(10, format!("Making the pod {}", names.pod));
+    let made = create(inner, &pod, &state).await?;
+    let uid = made.metadata.uid.clone().unwrap_or_default();
+    let secret = objects::secret(&plan, &uid);
+    let done = inner.cluster.create_secret(&secret).await;
+    done.map_err(|failed| failed.to(&format!("make the secret {}", names.secret)))?;
+    let started = waiting.until_running().await?;
+    cancelled.disarm();
+    Ok(started)
+}
+
+/// Waits for a pod that another Hub made.
+pub(super) async fn resume(
+    inner: &Arc<Inner>,
+    state: &State,
+    events: &UnboundedSender<StartEvent>,
+) -> Result<Started, Error> {
+    Waiting::new(inner, state, events).until_running().await
+}
+
+/// Makes the pod. What has its name already is the pod of an earlier start, and goes first.
+async fn create(inner: &Arc<Inner>, pod: &Pod, state: &State) -> Result<Pod, Error> {
+    let attempted = format!("make the pod {}", state.pod_name);
+    let deadline = Instant::now() + PREDECESSOR;
+    loop {
+        let failed = match inner.cluster.create_pod(pod).await {
+            Ok(made) => return Ok(made),
+            Err(failed) if failed.is_conflict() => failed,
+            Err(failed) => return Err(failed.to(&attempted)),
+        };
+        let found = inner.cluster.pod(&state.pod_name).await;
+        match found.map_err(|failed| failed.to(&attempted))? {
+            // The answer to an earlier try was lost.
+            Some(found) if state.is_of(&found) => return Ok(found),
+            Some(found) if state::start_id(&found).is_none() => {
+                return Err(Error::Start(format!(
+                    "There is a pod {} already that no Hub of this kind has made",
+                    state.pod_name
+                )));
+            }
+            Some(found) => {
+                let gone = inner.cluster.delete_pod(&found, Duration::ZERO).await;
+                gone.map_err(|failed| failed.to("remove the pod of an earlier start"))?;
+            }
+            None => {}
+        }
+        if Instant::now() >= deadline {
+            return Err(failed.to(&attempted));
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The wait for one pod, with what is told meanwhile.
+struct Waiting<'a> {
+    inner: &'a Arc<Inner>,
+    state: &'a State,
+    events: &'a UnboundedSender<StartEvent>,
+    kubernetes: broadcast::Receiver<Arc<Event>>,
+    changes: tokio::sync::watch::Receiver<()>,
+    progress: u8,
+    /// The trouble that was told last, and since when there is any.
+    trouble: Option<(String, Instant)>,
+}
+
+impl<'a> Waiting<'a> {
+    /// Listens from now on.
+    fn new(
+        inner: &'a Arc<Inner>,
+        state: &'a State,
+        events: &'a UnboundedSender<StartEvent>,
+    ) -> Self {
+        Self {
+            inner,
+            state,
+            events,
+            kubernetes: inner.watch.events(),
+            changes: inner.watch.changes(),
+            progress: 10,
+            trouble: None,
+        }
+    }
+
+    async fn until_running(&mut self) -> Result<Started, Error> {
+        loop {
+            self.changes.mark_unchanged();
+            let Some(pod) = self.inner.look(self.state).await? else {
+                return Err(Error::Start(String::from(
+                    "The pod of the server was deleted",
+                )));
+            };
+            match judge(&pod) {
+                Condition::Running {
+                    ip,
+                    restarted: None,
+                } => return self.state.started(&ip),
+                Condition::Running {
+                    restarted: Some(reason),
+                    ..
+                } => return Err(self.over(reason, true).await),
+                Condition::Over { reason } => return Err(self.over(reason, false).await),
+                Condition::Troubled { reason, patience } => {
+                    let since = self.troubled(&reason);
+                    if patience.is_some_and(|patience| since.elapsed() >= patience) {
+                        return Err(Error::Start(reason));
+                    }
+                }
+                Condition::Waiting => self.trouble = None,
+            }
+            self.next().await;
+        }
+    }
+
+    /// Returns when there may be news; tells Kubernetes' events meanwhile.
+    async fn next(&mut self) {
+        let wake = Instant::now() + LOOK;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(wake) => return,
+                _ = self.changes.changed() => return,
+                event = self.kubernetes.recv() => match event {
+                    Ok(event) => self.tell(&event),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    /// Tells a trouble once, and returns since when it lasts.
+    fn troubled(&mut self, reason: &str) -> Instant {
+        let since = self
+            .trouble
+            .as_ref()
+            .map_or_else(Instant::now, |(_, since)| *since);
+        let told = self
+            .trouble
+            .as_ref()
+            .is_some_and(|(told, _)| told == reason);
+        if !told {
+            self.report(self.progress, reason.to_owned());
+            self.trouble = Some((reason.to_owned(), since));
+        }
+        since
+    }
+
+    fn tell(&mut self, event: &Event) {
+        if event.involved_object.name.as_deref() != Some(&self.state.pod_name) {
+            return;
+        }
+        let at = event.last_timestamp.as_ref().map(|time| time.0);
+        let at = at.or(event.event_time.as_ref().map(|time| time.0));
+        let at = at.or(event
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|time| time.0));
+        let at = at.map(|at| format!("{at:.0} ")).unwrap_or_default();
+        let kind = event.type_.as_deref().unwrap_or("Normal");
+        let text = event.message.as_deref().unwrap_or_default();
+        self.report(
+            self.progress + (75 - self.progress) / 3,
+            format!("{at}[{kind}] {text}"),
+        );
+    }
+
+    fn report(&mut self, progress: u8, message: String) {
+        self.progress = progress;
+        // Nobody may listen, as when the Hub only wants the result.
+        let _ = self.events.send(StartEvent::Progress { progress, message });
+    }
+
+    /// The reason with the end of the log, and the pod asked to go: it may hold what the next start needs.
+    async fn over(&self, reason: String, previous: bool) -> Error {
+        let tail = self
+            .inner
+            .log_tail(self.state, REASON_LINES, previous)
+            .await;
+        let removal = stop::stop(self.inner, self.state);
+        if !matches!(timeout(Duration::from_secs(5), removal).await, Ok(Ok(()))) {
+            tracing::warn!(
+                pod = self.state.pod_name,
+                "A pod that failed is not gone yet"
+            );
+        }
+        Error::Start(stop::with_log(reason, &tail))
+    }
+}

@@ -1,0 +1,86 @@
+//! What is stored of a server in a pod, and how it is found in the pod itself.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::objects::{self, CONTAINER, Names, START_ID};
+use super::options::KubeOptions;
+use crate::{Error, SpawnerState, Started};
+
+/// The first fields are those of KubeSpawner's own state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) pod_name: String,
+    pub(super) namespace: String,
+    pub(super) pvc_name: String,
+    pub(super) start_id: String,
+    pub(super) port: u16,
+    /// `KubeSpawner.pod_connect_ip`, filled in.
+    pub(super) host: Option<String>,
+}
+
+impl State {
+    pub(super) fn new(names: &Names, start_id: &str, port: u16, host: Option<String>) -> Self {
+        Self {
+            pod_name: names.pod.clone(),
+            namespace: names.namespace.clone(),
+            pvc_name: names.pvc.clone(),
+            start_id: start_id.to_owned(),
+            port,
+            host,
+        }
+    }
+
+    pub(super) fn read(state: &SpawnerState) -> Result<Self, Error> {
+        serde_json::from_value(state.0.clone()).map_err(|error| Error::State(error.to_string()))
+    }
+
+    /// Of a pod that some Hub started.
+    pub(super) fn of_pod(pod: &Pod, options: &KubeOptions, hub_namespace: &str) -> Option<Self> {
+        let annotation = |name: &str| Some(pod.metadata.annotations.as_ref()?.get(name)?.as_str());
+        let user = annotation("hub.jupyter.org/username")?;
+        let server = annotation("hub.jupyter.org/servername")?;
+        let start_id = start_id(pod)?;
+        let (mut names, fields) = objects::names(options, user, server, start_id, hub_namespace);
+        names.pod = pod.metadata.name.clone()?;
+        let containers = &pod.spec.as_ref()?.containers;
+        let server = containers
+            .iter()
+            .find(|container| container.name == CONTAINER)?;
+        let port = server.ports.as_ref()?.first()?.container_port;
+        let host = options
+            .pod_connect_ip
+            .as_ref()
+            .map(|host| fields.expand(host));
+        Some(Self::new(&names, start_id, u16::try_from(port).ok()?, host))
+    }
+
+    /// Whether the pod is this server's, and not that of an earlier or later start with the same name.
+    pub(super) fn is_of(&self, pod: &Pod) -> bool {
+        start_id(pod) == Some(&self.start_id)
+    }
+
+    pub(super) fn saved(&self) -> Result<SpawnerState, Error> {
+        let state = serde_json::to_value(self).map_err(|error| Error::State(error.to_string()))?;
+        Ok(SpawnerState(state))
+    }
+
+    pub(super) fn started(&self, ip: &str) -> Result<Started, Error> {
+        let host = match &self.host {
+            Some(host) => host.clone(),
+            None if ip.contains(':') => format!("[{ip}]"),
+            None => ip.to_owned(),
+        };
+        let url = Url::parse(&format!("http://{host}:{}", self.port));
+        Ok(Started {
+            url: url.map_err(|error| Error::State(format!("{host}: {error}")))?,
+            state: self.saved()?,
+        })
+    }
+}
+
+/// The start that a pod was made by; `None` where it is not a Hub's.
+pub(super) fn start_id(pod: &Pod) -> Option<&str> {
+    Some(pod.metadata.labels.as_ref()?.get(START_ID)?.as_str())
+}

@@ -6,7 +6,7 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare test lint bench clean-state
+.PHONY: help run prepare test test-cluster lint bench clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ prepare: ## All of `make run` but the hub itself
 
 test: ## Every test that needs no cluster, the browser test included
 	@deploy/local/test
+
+test-cluster: ## Tests on a Kubernetes cluster (KUBECONFIG=... CARREL_TEST_IMAGE=..., or CARREL_TESTNODE=FOLDER)
+	@deploy/local/test-cluster
 
 lint: ## Format, clippy, dependencies, scripts, documentation
 	@deploy/local/lint

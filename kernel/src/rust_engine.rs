@@ -1,10 +1,13 @@
 //! Evaluation of Rust: each cell is compiled on its own and loaded into a worker process that holds the variables.
 
+mod attempt;
 mod commands;
 mod compile;
 mod diagnostics;
 mod failure;
 mod generate;
+mod items;
+mod merge;
 mod notebook;
 mod parse;
 pub(crate) mod prelude;

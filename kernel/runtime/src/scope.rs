@@ -2,10 +2,13 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::pin::pin;
 
 use crate::failure::CellError;
+use crate::interrupt::is_interrupted;
 use crate::output::{MimeBundle, Output, send};
 use crate::panics::{Stopped, guard};
+use crate::tasks;
 
 /// How the statements of a cell ended.
 #[derive(Debug)]
@@ -34,9 +37,21 @@ impl Scope {
         })
     }
 
+    /// Runs the statements of a cell that waits for futures.
+    pub fn run_async(
+        &mut self,
+        body: impl AsyncFnOnce(&mut Self) -> Result<(), CellError>,
+    ) -> Ended {
+        self.run(|scope| tasks::wait(pin!(body(scope))))
+    }
+
     fn run_once(&mut self, body: &mut dyn FnMut(&mut Self) -> Result<(), CellError>) -> Ended {
         match guard(|| body(self)) {
             Ok(Ok(())) => Ended::Ok,
+            // Such as `?` on the result of a task that was interrupted.
+            Ok(Err(error)) if is_interrupted() => {
+                Ended::Stopped(Stopped::Interrupted(error.place().clone()))
+            }
             Ok(Err(error)) => Ended::Failed(error),
             Err(stopped) => Ended::Stopped(stopped),
         }
@@ -71,6 +86,28 @@ impl Scope {
         } else {
             self.insert(name, value);
         }
+    }
+
+    /// Gives a variable the type that its definition has in another crate.
+    ///
+    /// # Safety
+    /// `T` is the variable's type, but for types that were compiled again from the same text, by the same compiler
+    /// with the same flags and dependencies. All that follows from the text then is the same: layout, order of methods
+    /// in trait objects, what a destructor does. The compiler does not promise that, but computes it from nothing else
+    /// (`-Zrandomize-layout`, which nobody sets here, would take the crate as its seed). evcxr relies on it too.
+    #[allow(unsafe_code)]
+    pub unsafe fn carry<T: 'static>(&mut self, name: &str) {
+        let value = self.remove(name);
+        let layout = (size_of_val(&*value), align_of_val(&*value));
+        if layout != (size_of::<T>(), align_of::<T>()) {
+            drop_value(name, value);
+            eprintln!("`{name}` was dropped: its type has another layout than before");
+            return;
+        }
+        let value = Box::into_raw(value).cast::<T>();
+        // SAFETY: it comes from a box of this layout, and is a valid `T` as the caller promises.
+        let value = unsafe { Box::from_raw(value) };
+        self.insert(name, value);
     }
 
     fn contains(&self, name: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know.
 
 use super::notebook::Notebook;
+use super::types::MODULE;
 use crate::engine::MimeBundle;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -146,6 +147,9 @@ pub fn plain_type(tokens: &str) -> String {
         if name.starts_with("cell_") && words.peek() == Some(&"::") {
             plain.push_str(&word[..word.len() - name.len()]);
             words.next();
+            if words.next_if(|next| next.starts_with(MODULE)).is_some() {
+                words.next();
+            }
             continue;
         }
         plain.push_str(word);
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn types_read_as_a_person_writes_them() {
-        let tokens = "std :: vec :: Vec < (cell_3 :: P , & 'static str) >";
+        let tokens = "std :: vec :: Vec < (cell_9 :: in_cell_3 :: P , & 'static str) >";
         assert_eq!(plain_type(tokens), "std::vec::Vec<(P, &'static str)>");
     }
 }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::diagnostics::Diagnostic;
+use super::diagnostics::{CellSource, Diagnostic};
 use super::prelude::{DEPENDENCIES, LIBRARY, Prelude};
 
 /// Compiler, linker and the folder where cells are compiled.
@@ -27,8 +27,12 @@ pub struct Toolchain {
 pub struct Job<'a> {
     pub name: &'a str,
     pub source: &'a str,
+    /// Further files of its crate, by name.
+    pub modules: &'a [CellSource],
     /// Crates of earlier cells that it may name.
     pub crates: &'a [String],
+    /// Native libraries that it names.
+    pub links: &'a [String],
     /// It defines items that later cells use.
     pub has_items: bool,
     /// It declares variables, whose types are read from the compiler's MIR.
@@ -48,6 +52,8 @@ pub struct Compiled {
 pub enum CompileError {
     /// The cell is at fault.
     Diagnostics(Vec<Diagnostic>),
+    /// The linker does not find a native library.
+    NoLibrary(String),
     /// The compiler crashed.
     Crash(String),
     /// The compiler or the linker could not do its work.
@@ -68,9 +74,10 @@ impl Toolchain {
     /// Compiles and links. Dropping the future kills the tools.
     pub async fn compile(&self, job: &Job<'_>) -> Result<Compiled, CompileError> {
         let warnings = self.rustc(job).await?;
-        let library = self.folder.join(format!("{}.so", job.name));
-        self.link(&self.folder.join(format!("{}.o", job.name)), &library)
-            .await?;
+        let library = match job.links {
+            [] => self.link(job.name).await?,
+            links => self.link_fully(job.name, links).await?,
+        };
         let mir = match job.has_bindings {
             true => {
                 let path = self.folder.join(format!("{}.mir", job.name));
@@ -89,10 +96,14 @@ impl Toolchain {
 
     async fn rustc(&self, job: &Job<'_>) -> Result<Vec<Diagnostic>, CompileError> {
         let file = format!("{}.rs", job.name);
-        let path = self.folder.join(&file);
-        tokio::fs::write(&path, job.source)
-            .await
-            .map_err(tool_error("write", &path))?;
+        let modules = job.modules.iter();
+        let modules = modules.map(|module| (&module.file, module.source.text()));
+        for (file, text) in modules.chain([(&file, job.source)]) {
+            let path = self.folder.join(file);
+            tokio::fs::write(&path, text)
+                .await
+                .map_err(tool_error("write", &path))?;
+        }
         let rustc = &self.prelude.rustc;
         let output = Command::new(rustc)
             .arg(&file)
@@ -161,24 +172,56 @@ impl Toolchain {
     }
 
     /// Symbols of the runtime and of earlier cells stay undefined here; they are found when the cell is loaded.
-    async fn link(&self, object: &Path, library: &Path) -> Result<(), CompileError> {
+    async fn link(&self, name: &str) -> Result<PathBuf, CompileError> {
         let [program, arguments @ ..] = self.linker.as_slice() else {
             return Err(CompileError::Tool("no linker".to_owned()));
         };
-        let output = Command::new(program)
-            .args(arguments)
+        let mut command = Command::new(program);
+        command.args(arguments);
+        self.run_linker(command, name, &format!("{name}.so"), &[])
+            .await
+    }
+
+    /// Links with the C compiler's own libraries and others, when the quick way did not find a symbol.
+    pub async fn link_fully(&self, name: &str, links: &[String]) -> Result<PathBuf, CompileError> {
+        let mut command = Command::new("cc");
+        command.arg("-Wl,--eh-frame-hdr");
+        let libraries: Vec<String> = links.iter().map(|link| format!("-l{link}")).collect();
+        // Another name, for the first was perhaps loaded.
+        self.run_linker(command, name, &format!("{name}.full.so"), &libraries)
+            .await
+    }
+
+    async fn run_linker(
+        &self,
+        mut command: Command,
+        name: &str,
+        library: &str,
+        libraries: &[String],
+    ) -> Result<PathBuf, CompileError> {
+        let library = self.folder.join(library);
+        let object = self.folder.join(format!("{name}.o"));
+        command
             .args(["-shared", "-o"])
-            .arg(library)
+            .arg(&library)
             .arg(object)
+            .args(libraries);
+        let program = PathBuf::from(command.as_std().get_program());
+        let output = command
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
-            .await
-            .map_err(tool_error("run", Path::new(program)))?;
+            .await;
+        let output = output.map_err(tool_error("run", &program))?;
         if output.status.success() {
-            return Ok(());
+            return Ok(library);
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
+        let mut words = stderr.split_whitespace();
+        if let Some(missing) = words.find_map(|word| word.strip_prefix("-l")) {
+            let missing = missing.trim_end_matches(':').to_owned();
+            return Err(CompileError::NoLibrary(missing));
+        }
         Err(CompileError::Tool(format!(
             "the linker failed ({}): {stderr}",
             output.status

@@ -1,8 +1,9 @@
 //! The compiler's messages, and how they look in a notebook: at the cell's own lines, without ours.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use serde::Deserialize;
 
 use super::source::{Mark, Source, line_column};
@@ -85,19 +86,27 @@ impl Diagnostic {
         self.code.as_ref().map_or("", |code| &code.code)
     }
 
-    /// Our own lines that the message points at, and whether as the main place.
-    pub fn marks<'a>(
-        &'a self,
-        file: &'a str,
-        source: &'a Source,
-    ) -> impl Iterator<Item = (&'a Mark, bool)> {
-        self.spans.iter().filter_map(move |span| {
-            Some((
-                source.mark(span.resolve(file)?.byte_start)?,
-                span.is_primary,
-            ))
-        })
+    /// Our own lines that the message points at, and how.
+    pub fn marks<'a>(&self, cell: &'a CellSource) -> Vec<(&'a Mark, Place)> {
+        let mark = |span: &Span| cell.source.mark(span.resolve(&cell.file)?.byte_start);
+        let own = self.spans.iter().map(|span| match span.is_primary {
+            true => (span, Place::Primary),
+            false => (span, Place::Secondary),
+        });
+        let notes = self.children.iter().flat_map(|child| &child.spans);
+        own.chain(notes.map(|span| (span, Place::Note)))
+            .filter_map(|(span, place)| Some((mark(span)?, place)))
+            .collect()
     }
+}
+
+/// How a message points at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Primary,
+    Secondary,
+    /// In a note or a suggestion below it.
+    Note,
 }
 
 impl Span {
@@ -109,15 +118,26 @@ impl Span {
         self.expansion.as_ref()?.span.resolve(file)
     }
 
-    fn in_cell(&self, file: &str, source: &Source) -> Option<Range<usize>> {
-        if self.file_name == file {
-            let range = source.range_in_cell(&(self.byte_start..self.byte_end));
+    /// The place in `cell` that the span, or the macro call that it comes from, covers.
+    fn in_cell(&self, cell: &CellSource) -> Option<Range<usize>> {
+        if self.file_name == cell.file {
+            let range = cell.source.range_in_cell(&(self.byte_start..self.byte_end));
             if range.is_some() {
                 return range;
             }
         }
-        self.expansion.as_ref()?.span.in_cell(file, source)
+        self.expansion.as_ref()?.span.in_cell(cell)
     }
+}
+
+/// Generated files of all cells by name.
+pub type Sources = HashMap<String, CellSource>;
+
+/// The cell whose messages are told, and those before it that they may point into.
+#[derive(Clone, Copy)]
+pub struct Cells<'a> {
+    pub cell: &'a CellSource,
+    pub earlier: &'a Sources,
 }
 
 /// A cell as the person sees it, with the source that was generated from it.
@@ -132,18 +152,37 @@ pub struct CellSource {
 }
 
 impl CellSource {
-    /// `Cell [n]:line:column` of the main place of a message.
-    pub fn place(&self, diagnostic: &Diagnostic) -> Option<String> {
-        let primary = diagnostic.spans.iter().find(|span| span.is_primary)?;
-        let range = primary.in_cell(&self.file, &self.source)?;
-        let (line, column) = line_column(&self.code, range.start);
-        Some(format!("{}:{line}:{column}", self.title))
-    }
-
     /// Line and column of a place in the generated file.
     pub fn line_column(&self, line: u32, column: u32) -> Option<(usize, usize)> {
         let byte = self.source.byte_at(line, column)?;
         Some(line_column(&self.code, self.source.in_cell(byte)?))
+    }
+
+    /// `Cell [n]:line:column`.
+    pub fn told(&self, byte: usize) -> String {
+        let (line, column) = line_column(&self.code, byte);
+        format!("{}:{line}:{column}", self.title)
+    }
+}
+
+impl<'a> Cells<'a> {
+    /// `Cell [n]:line:column` of the main place of a message.
+    pub fn place(&self, diagnostic: &Diagnostic) -> Option<String> {
+        let primary = diagnostic.spans.iter().find(|span| span.is_primary)?;
+        let (cell, range) = self.find(primary)?;
+        Some(cell.told(range.start))
+    }
+
+    /// Whether the main place of a message is in the cell itself.
+    pub fn is_own(&self, diagnostic: &Diagnostic) -> bool {
+        let primary = diagnostic.spans.iter().find(|span| span.is_primary);
+        primary.is_some_and(|span| span.in_cell(self.cell).is_some())
+    }
+
+    /// Where a span is; a macro of an earlier cell counts as the call of it.
+    fn find(&self, span: &Span) -> Option<(&'a CellSource, Range<usize>)> {
+        let of = |cell: &'a CellSource| Some((cell, span.in_cell(cell)?));
+        of(self.cell).or_else(|| of(self.earlier.get(&span.file_name)?))
     }
 
     /// The message with source lines and colours; `notes` are our own words on it.
@@ -152,7 +191,7 @@ impl CellSource {
         if let Some(code) = &diagnostic.code {
             title = title.id(code.code.as_str());
         }
-        let mut group = Group::with_title(title).elements(self.snippet(diagnostic));
+        let mut group = Group::with_title(title).elements(self.snippets(diagnostic));
         let mut suggestions = Vec::new();
         let children = diagnostic.children.iter();
         for child in children.filter(|child| !child.is_about_lint_level()) {
@@ -161,13 +200,16 @@ impl CellSource {
             if !patches.is_empty() {
                 let title = level.secondary_title(child.message.as_str());
                 suggestions.push(Group::with_title(title).elements(patches));
-            } else if let Some(imports) = child.imports() {
+                continue;
+            }
+            if let Some(imports) = child.imports() {
                 group = group.element(level.message(format!("{}: {imports}", child.message)));
-            } else if let Some(snippet) = self.snippet(child) {
+                continue;
+            }
+            let snippets = self.snippets(child);
+            if !snippets.is_empty() || child.spans.is_empty() {
                 group = group.element(level.message(child.message.as_str()));
-                group = group.element(snippet);
-            } else if child.spans.is_empty() {
-                group = group.element(level.message(child.message.as_str()));
+                group = group.elements(snippets);
             }
         }
         let notes = notes.iter().map(|note| Level::HELP.message(note.as_str()));
@@ -175,44 +217,54 @@ impl CellSource {
         Renderer::styled().render(&suggestions)
     }
 
-    fn snippet<'a>(
-        &'a self,
-        diagnostic: &'a Diagnostic,
-    ) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-        let mut annotations = Vec::new();
+    /// The lines that a message points at, by cell.
+    fn snippets<'b>(&self, diagnostic: &'b Diagnostic) -> Vec<Snippet<'b, Annotation<'b>>>
+    where
+        'a: 'b,
+    {
+        let mut cells: Vec<(&CellSource, Vec<_>)> = Vec::new();
         for span in &diagnostic.spans {
-            let Some(range) = span.in_cell(&self.file, &self.source) else {
+            let Some((cell, range)) = self.find(span) else {
                 continue;
             };
             let kind = match span.is_primary {
                 true => AnnotationKind::Primary,
                 false => AnnotationKind::Context,
             };
-            annotations.push(kind.span(range).label(span.label.as_deref()));
+            let annotation = kind.span(range).label(span.label.as_deref());
+            match cells.iter_mut().find(|(other, _)| other.file == cell.file) {
+                Some((_, annotations)) => annotations.push(annotation),
+                None => cells.push((cell, vec![annotation])),
+            }
         }
-        (!annotations.is_empty()).then(|| {
-            Snippet::source(self.code.as_str())
-                .path(self.title.as_str())
+        let snippet = |(cell, annotations): (&'b CellSource, Vec<Annotation<'b>>)| {
+            Snippet::source(cell.code.as_str())
+                .path(cell.title.as_str())
                 .annotations(annotations)
-        })
+        };
+        cells.into_iter().map(snippet).collect()
     }
 
     /// Suggestions; none if a part of one is outside of the cell.
-    fn patches<'a>(&'a self, diagnostic: &'a Diagnostic) -> Vec<Snippet<'a, Patch<'a>>> {
+    fn patches<'b>(&self, diagnostic: &'b Diagnostic) -> Vec<Snippet<'b, Patch<'b>>>
+    where
+        'a: 'b,
+    {
+        let cell = self.cell;
         let mut ranges = Vec::new();
         let mut patches = Vec::new();
         for span in &diagnostic.spans {
             let replacement = span.suggested_replacement.as_deref();
-            let range = span.in_cell(&self.file, &self.source);
+            let range = span.in_cell(cell);
             let (Some(replacement), Some(range)) = (replacement, range) else {
                 return Vec::new();
             };
             ranges.push(range.clone());
             patches.push(Patch::new(range, replacement));
         }
-        let snippet = |patches: Vec<Patch<'a>>| {
-            Snippet::source(self.code.as_str())
-                .path(self.title.as_str())
+        let snippet = |patches: Vec<Patch<'b>>| {
+            Snippet::source(cell.code.as_str())
+                .path(cell.title.as_str())
                 .patches(patches)
         };
         // Several texts for one place are alternatives, which the compiler does not tell apart from parts.

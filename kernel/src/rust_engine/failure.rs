@@ -1,6 +1,6 @@
 //! Failures of cells as a notebook shows them.
 
-use std::collections::HashMap;
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -8,23 +8,25 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use carrel_protocol::{Panic, Place};
 use nix::sys::signal::Signal;
 
-use super::diagnostics::{CellSource, Diagnostic};
+use super::diagnostics::{CellSource, Cells, Diagnostic, Sources};
+use super::parse::Link;
 use crate::engine::Failure;
 
 /// The compiler refused the cell. `why_gone` knows what became of variables.
 pub fn compile_error(
-    cell: &CellSource,
+    cells: Cells<'_>,
     diagnostics: &[Diagnostic],
     why_gone: impl Fn(&str) -> Option<String>,
 ) -> Failure {
     let first = diagnostics.first();
     let evalue = first.map_or_else(String::new, |diagnostic| {
-        let place = cell.place(diagnostic).unwrap_or_else(|| cell.title.clone());
+        let place = cells.place(diagnostic);
+        let place = place.unwrap_or_else(|| cells.cell.title.clone());
         format!("{} ({place})", diagnostic.message)
     });
     let traceback = diagnostics
         .iter()
-        .map(|diagnostic| cell.render(diagnostic, &notes(diagnostic, &why_gone)))
+        .map(|diagnostic| cells.render(diagnostic, &notes(diagnostic, &why_gone)))
         .collect();
     Failure {
         ename: "compile error".to_owned(),
@@ -41,18 +43,74 @@ fn notes(diagnostic: &Diagnostic, why_gone: impl Fn(&str) -> Option<String>) -> 
             name.and_then(|name| Some(format!("there was a variable `{name}`, but {}", why_gone(name)?)))
         }
         "E0116" | "E0117" | "E0390" => Some(
-            "a cell is a crate of its own: put the `impl` into the cell that defines the type or the trait, and run that cell again"
+            "the type or the trait must be one of this notebook: wrap a type of another crate in a `struct` of your own, or declare a trait for it"
                 .to_owned(),
         ),
-        "E0728" => Some("`.await` at the top level of a cell is not supported yet".to_owned()),
-        "E0594" | "E0596" => Some("declare a variable that changes with `let mut`".to_owned()),
+        "E0728" => Some(
+            "`.await` works at the top level of a cell and in `async` code, not in other functions and closures"
+                .to_owned(),
+        ),
+        "E0384" | "E0594" | "E0596" => quoted(&diagnostic.message).map(|name| match is_name(name) {
+            true => format!("declare a variable that changes with `let mut`; one of an earlier cell becomes one by `let mut {name} = {name};`"),
+            false => "declare a variable that changes with `let mut`".to_owned(),
+        }),
+        "static_mut_refs" => Some(
+            "use a `let mut` variable, which lives from cell to cell, or a `static` with an atomic or a `Mutex` in it"
+                .to_owned(),
+        ),
         _ => None,
     };
     note.into_iter().collect()
 }
 
+fn is_name(text: &str) -> bool {
+    text.chars()
+        .all(|letter| letter.is_alphanumeric() || letter == '_')
+}
+
 fn quoted(message: &str) -> Option<&str> {
     message.split('`').nth(1)
+}
+
+/// The linker does not find a library that a cell names.
+pub fn no_library(cell: &CellSource, library: &str, link: Option<&Link>) -> Failure {
+    let message = format!("there is no library `{library}` where the linker looks");
+    let help = "install its development package, or name its folder in $LIBRARY_PATH before the kernel starts";
+    explained(cell, link.map(|link| link.range.clone()), &message, help)
+}
+
+/// A function or static of an `extern` block that is in no library.
+pub fn no_symbol(cell: &CellSource, symbol: &str) -> Failure {
+    let is_word = |at: &usize| {
+        let word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let before = cell.code[..*at].chars().next_back();
+        let after = cell.code[at + symbol.len()..].chars().next();
+        !before.is_some_and(word) && !after.is_some_and(word)
+    };
+    let mut places = cell.code.match_indices(symbol).map(|(at, _)| at);
+    let range = places.find(is_word).map(|at| at..at + symbol.len());
+    let message = format!("`{symbol}` is in none of the libraries that the cell is linked with");
+    let help =
+        "name its library above the `extern` block, such as `#[link(name = \"z\")]` for libz";
+    explained(cell, range, &message, help)
+}
+
+/// Our own words on a part of a cell.
+fn explained(cell: &CellSource, range: Option<Range<usize>>, message: &str, help: &str) -> Failure {
+    let place = range.as_ref().map(|range| cell.told(range.start));
+    let snippet = range.map(|range| {
+        Snippet::source(cell.code.as_str())
+            .path(cell.title.as_str())
+            .annotation(AnnotationKind::Primary.span(range))
+    });
+    let group = Group::with_title(Level::ERROR.primary_title(message)).elements(snippet);
+    let group = group.element(Level::HELP.message(help));
+    let place = place.unwrap_or_else(|| cell.title.clone());
+    Failure {
+        ename: "compile error".to_owned(),
+        evalue: format!("{message} ({place})"),
+        traceback: vec![Renderer::styled().render(&[group])],
+    }
 }
 
 /// Only this parser, not the compiler, refused the cell.
@@ -71,7 +129,7 @@ pub fn tool(reason: &str) -> Failure {
 }
 
 /// `?` at top level.
-pub fn error(chain: &[String], place: &Place, sources: &HashMap<String, CellSource>) -> Failure {
+pub fn error(chain: &[String], place: &Place, sources: &Sources) -> Failure {
     let evalue = chain.first().cloned().unwrap_or_default();
     let mut traceback = vec![at(&evalue, "Error", place, sources)];
     traceback.extend(
@@ -87,7 +145,7 @@ pub fn error(chain: &[String], place: &Place, sources: &HashMap<String, CellSour
     }
 }
 
-pub fn panic(panic: &Panic, sources: &HashMap<String, CellSource>) -> Failure {
+pub fn panic(panic: &Panic, sources: &Sources) -> Failure {
     let place = told(&panic.place, sources);
     let evalue = match place.is_empty() {
         true => panic.message.clone(),
@@ -101,30 +159,39 @@ pub fn panic(panic: &Panic, sources: &HashMap<String, CellSource>) -> Failure {
 }
 
 /// A panic of a thread that a cell started, as text for stderr.
-pub fn thread_panic(panic: &Panic, sources: &HashMap<String, CellSource>) -> String {
+pub fn thread_panic(panic: &Panic, sources: &Sources) -> String {
     format!(
         "{}\n",
         at(&panic.message, "panic in a thread", &panic.place, sources)
     )
 }
 
-/// The worker's process ended by itself.
-pub fn died(status: ExitStatus, lost: &[String]) -> Failure {
+/// The worker's process ended by itself; `last_words` is the end of its stderr.
+pub fn died(status: ExitStatus, last_words: &str, lost: &[String]) -> Failure {
     let how = match (status.signal(), status.code()) {
         (Some(signal), _) => {
             let name = Signal::try_from(signal).map_or("an unknown signal", Signal::as_str);
-            let cause = match name {
-                "SIGKILL" => ", perhaps because memory ran out",
-                "SIGABRT" => ", as after a panic in a destructor or a stack overflow",
-                "SIGSEGV" | "SIGBUS" => ", an access to memory that is not there",
-                _ => "",
-            };
+            let cause = cause(name, last_words);
             format!("it was ended by {name} (signal {signal}){cause}")
         }
         (None, Some(code)) => format!("it exited with code {code}"),
         (None, None) => "it ended".to_owned(),
     };
     simple("worker died", &format!("{how}; {}", loss(lost)))
+}
+
+fn cause(signal: &str, last_words: &str) -> &'static str {
+    let said = |words: &str| last_words.contains(words);
+    match signal {
+        _ if said("has overflowed its stack") => {
+            ": the stack overflowed, as by a recursion that does not end"
+        }
+        _ if said("memory allocation of") => ": memory ran out",
+        "SIGKILL" => ", perhaps because memory ran out",
+        "SIGABRT" => ", as by std::process::abort or a panic in a destructor",
+        "SIGSEGV" | "SIGBUS" => ", an access to memory that is not there",
+        _ => "",
+    }
 }
 
 /// Before the cell ran.
@@ -136,11 +203,7 @@ pub fn not_begun() -> Failure {
 }
 
 /// The cell stopped by itself.
-pub fn interrupted(
-    place: &Place,
-    lost: &[String],
-    sources: &HashMap<String, CellSource>,
-) -> Failure {
+pub fn interrupted(place: &Place, lost: &[String], sources: &Sources) -> Failure {
     let told = told(place, sources);
     let at_place = match told.is_empty() {
         true => String::new(),
@@ -184,12 +247,7 @@ fn simple(ename: &str, evalue: &str) -> Failure {
 }
 
 /// The message over the line of the cell where it happened.
-fn at(
-    message: &str,
-    kind: &'static str,
-    place: &Place,
-    sources: &HashMap<String, CellSource>,
-) -> String {
+fn at(message: &str, kind: &'static str, place: &Place, sources: &Sources) -> String {
     let cell = sources.get(&place.file);
     let mut group = Group::with_title(Level::ERROR.with_name(kind).primary_title(message));
     let byte = cell.and_then(|cell| {
@@ -212,7 +270,7 @@ fn at(
 }
 
 /// `Cell [n]:line:column`, or the place in a library.
-fn told(place: &Place, sources: &HashMap<String, CellSource>) -> String {
+fn told(place: &Place, sources: &Sources) -> String {
     let cell = sources.get(&place.file);
     let mapped = cell.and_then(|cell| Some((cell, cell.line_column(place.line, place.column)?)));
     match mapped {

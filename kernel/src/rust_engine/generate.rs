@@ -1,11 +1,10 @@
 //! The source that a cell is compiled as: its items at top level, its statements in a closure in one function.
 
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::parse::{Parsed, Part, TICK};
 use super::source::{Mark, Source};
-use super::types::KEPT;
+use super::types::{CLOSURE, KEPT};
 
 const RUNTIME: &str = "::carrel_prelude::runtime";
 
@@ -15,10 +14,20 @@ pub struct Surroundings<'a> {
     pub name: &'a str,
     /// Path of the module that holds all earlier items.
     pub earlier: &'a str,
+    /// Declarations of modules with earlier cells that are compiled again in this crate.
+    pub modules: &'a str,
+    /// Types that variables have with those modules.
+    pub carries: &'a BTreeMap<String, String>,
     /// Variables that it mentions.
-    pub variables: BTreeMap<&'a str, &'a Variable>,
+    pub variables: BTreeMap<&'a str, Variable>,
     /// Lines that an earlier attempt showed to be wrong, such as giving back a variable that was moved.
     pub without: &'a HashSet<Mark>,
+    /// Boxes to keep closures in, by number of the variable; known from an earlier attempt.
+    pub boxes: &'a HashMap<usize, String>,
+    /// Its statements wait for futures.
+    pub awaits: bool,
+    /// It may need the tokio runtime, also when it waits for nothing itself.
+    pub tokio: bool,
 }
 
 /// A variable of an earlier cell.
@@ -32,19 +41,27 @@ pub struct Variable {
 /// Writes the source.
 pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Source {
     let mut source = Source::default();
+    source.insert(around.modules);
     // A glob import gives way to names defined here: the newest definition wins in this and all later cells.
     source.line(&format!("pub use {}::*;", around.earlier));
     for item in &parsed.items {
         piece(&mut source, code, &item.part);
         source.line("");
     }
-    if !parsed.has_statements() {
+    if !parsed.has_statements() && around.carries.is_empty() {
         return source;
     }
     source.line(&format!(
         "#[unsafe(no_mangle)] pub fn {}(__scope: &mut {RUNTIME}::Scope) -> {RUNTIME}::Ended {{",
         around.name
     ));
+    for (name, r#type) in around.carries {
+        let mark = Mark::Carry(name.clone());
+        if !around.without.contains(&mark) {
+            let line = format!("unsafe {{ __scope.carry::<{type}>(\"{name}\") }};");
+            source.marked_line(mark, &line);
+        }
+    }
     for (name, variable) in &around.variables {
         let mutable = if variable.mutable { "mut " } else { "" };
         let r#type = &variable.r#type;
@@ -52,17 +69,31 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         source.marked_line(Mark::Take((*name).to_owned()), &line);
     }
     // The closure borrows what the statements only use, so that it is still there after a panic.
-    source.line("let __ended = __scope.run(|__scope| {");
+    source.line(match around.awaits {
+        true => "let __ended = __scope.run_async(async |__scope| {",
+        false => "let __ended = __scope.run(|__scope| {",
+    });
+    if around.tokio && !around.awaits {
+        source.line(&format!("{RUNTIME}::enter()?;"));
+    }
     statements(&mut source, code, parsed);
     for (number, binding) in parsed.bindings.iter().enumerate() {
         let name = &binding.name;
         let mark = Mark::Keep(name.clone());
-        if !around.without.contains(&mark) {
-            source.marked_line(
-                mark,
-                &format!("let {KEPT}{number} = __scope.keep(\"{name}\", {name});"),
-            );
+        if around.without.contains(&mark) {
+            continue;
         }
+        let line = match around.boxes.get(&number) {
+            Some(boxed) => format!(
+                "let {KEPT}{number} = __scope.keep::<{boxed}>(\"{name}\", ::std::boxed::Box::new({name}));"
+            ),
+            // It tells how to keep it.
+            None if binding.closure => format!(
+                "let {KEPT}{number} = {RUNTIME}::signature(&{name}); let {CLOSURE}{number} = &raw const {name};"
+            ),
+            None => format!("let {KEPT}{number} = __scope.keep(\"{name}\", {name});"),
+        };
+        source.marked_line(mark, &line);
     }
     source.line("::core::result::Result::Ok(()) });");
     for name in around.variables.keys() {
@@ -90,7 +121,8 @@ pub fn unparsed(code: &str, balanced: bool) -> Source {
     source
 }
 
-fn piece(source: &mut Source, code: &str, part: &Part) {
+/// A part of a cell with its edits.
+pub fn piece(source: &mut Source, code: &str, part: &Part) {
     let mut start = part.range.start;
     for (place, text) in &part.edits {
         source.piece(code, start..place.start);

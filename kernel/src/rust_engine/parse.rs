@@ -1,23 +1,32 @@
 //! Splits a cell into items and statements, and finds what the generated source needs to know of them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
 use proc_macro2::{LexError, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::Parser;
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
-use syn::{Expr, MacroDelimiter, Pat, PatIdent, Stmt};
+use syn::{
+    Attribute, Expr, ExprLit, Item, Lit, Local, MacroDelimiter, MetaNameValue, Pat, PatIdent, Stmt,
+    Token,
+};
 
+mod awaits;
+mod impls;
 mod names;
 mod public;
+mod rounds;
 mod ticks;
 
+pub use impls::Impl;
 pub use ticks::TICK;
 
 /// Bytes of the cell and what stands there instead, in order.
-pub type Edits = Vec<(Range<usize>, &'static str)>;
+pub type Edits = Vec<(Range<usize>, Cow<'static, str>)>;
 
 /// The parts of a cell.
 #[derive(Debug, Default)]
@@ -30,16 +39,26 @@ pub struct Parsed {
     pub bindings: Vec<Binding>,
     /// Identifiers in statements, also those within format strings.
     pub words: HashSet<String>,
+    /// There is an `.await` among the statements.
+    pub awaits: bool,
+}
+
+/// `#[link(name = "..")]`
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub library: String,
+    /// Of the attribute.
+    pub range: Range<usize>,
 }
 
 /// A part of a cell's code, and what is changed in it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Part {
     pub range: Range<usize>,
     pub edits: Edits,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ItemPart {
     /// The edits make it visible for later cells, and let it be interrupted.
     pub part: Part,
@@ -49,12 +68,31 @@ pub struct ItemPart {
     pub names: Option<Vec<String>>,
     /// Identifiers in it.
     pub words: HashSet<String>,
+    pub kind: ItemKind,
+}
+
+/// What must be known of an item to compile it again in another crate.
+#[derive(Debug, Clone)]
+pub enum ItemKind {
+    Impl(Impl),
+    /// With its name and where that stands.
+    Macro(String, Range<usize>),
+    /// With its name and the identifiers of its type.
+    Static(String, HashSet<String>),
+    /// An `extern` block with the libraries that it names.
+    Foreign(Vec<Link>),
+    Use,
+    Other,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     pub name: String,
     pub mutable: bool,
+    /// It is initialized with a closure.
+    pub closure: bool,
+    /// The cell mentions it after its declaration.
+    pub used: bool,
 }
 
 /// What this parser says of a cell that is no Rust. The compiler says it better and is asked.
@@ -68,8 +106,8 @@ pub struct SyntaxError {
 /// Nesting beyond this is no program, and parsers recurse on it.
 const MOST_NESTED: usize = 1000;
 
-/// Parses a cell.
-pub fn parse(code: &str) -> Result<Parsed, SyntaxError> {
+/// Parses a cell that is to be `optimized` or not.
+pub fn parse(code: &str, optimized: bool) -> Result<Parsed, SyntaxError> {
     if nesting(code) > MOST_NESTED {
         return Err(SyntaxError {
             message: format!("the code is nested more than {MOST_NESTED} levels deep"),
@@ -89,7 +127,7 @@ pub fn parse(code: &str) -> Result<Parsed, SyntaxError> {
     let mut parsed = Parsed::default();
     let last = statements.len().saturating_sub(1);
     for (index, statement) in statements.into_iter().enumerate() {
-        parsed.add(statement, index == last);
+        parsed.add(statement, code, optimized, index == last);
     }
     Ok(parsed)
 }
@@ -106,26 +144,42 @@ impl Parsed {
         !self.statements.is_empty() || self.value.is_some()
     }
 
-    fn add(&mut self, statement: Stmt, last: bool) {
+    /// Native libraries that it names.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        let items = self.items.iter();
+        items.flat_map(|item| match &item.kind {
+            ItemKind::Foreign(links) => links.as_slice(),
+            _ => &[],
+        })
+    }
+
+    fn add(&mut self, statement: Stmt, code: &str, optimized: bool, last: bool) {
         let range = statement.span().byte_range();
         if let Stmt::Item(item) = statement {
             let mut words = HashSet::new();
             collect_words(item.to_token_stream(), &mut words);
             let mut edits = public::edits(&item);
-            edits.extend(ticks::in_item(&item));
+            edits.extend(ticks::in_item(&item, code, optimized));
             self.items.push(ItemPart {
                 part: Part::new(range, edits),
                 defines: names::defined_type(&item),
                 names: names::names(&item),
                 words,
+                kind: item_kind(&item),
             });
             return;
         }
-        collect_words(statement.to_token_stream(), &mut self.words);
-        if let Stmt::Local(local) = &statement {
-            self.bind(&local.pat);
+        let mut words = HashSet::new();
+        collect_words(statement.to_token_stream(), &mut words);
+        for binding in &mut self.bindings {
+            binding.used |= words.contains(&binding.name);
         }
-        let part = Part::new(range, ticks::in_statement(&statement));
+        self.words.extend(words);
+        self.awaits |= awaits::awaits(&statement);
+        if let Stmt::Local(local) = &statement {
+            self.bind(&local.pat, is_closure(local));
+        }
+        let part = Part::new(range, ticks::in_statement(&statement, code, optimized));
         if last && has_value(&statement) {
             self.value = Some(part);
         } else {
@@ -133,10 +187,11 @@ impl Parsed {
         }
     }
 
-    fn bind(&mut self, pattern: &Pat) {
+    fn bind(&mut self, pattern: &Pat, closure: bool) {
         let mut names = Names::default();
         names.visit_pat(pattern);
-        for binding in names.0 {
+        for mut binding in names.0 {
+            binding.closure = closure;
             self.bindings.retain(|other| other.name != binding.name);
             self.bindings.push(binding);
         }
@@ -160,6 +215,53 @@ fn nesting(code: &str) -> usize {
         deepest = deepest.max(depth + prefixes);
     }
     deepest
+}
+
+/// `let f = |x: i32| x + 1;`
+fn is_closure(local: &Local) -> bool {
+    let mut value = local.init.as_ref().map(|init| &*init.expr);
+    while let Some(Expr::Paren(paren)) = value {
+        value = Some(&paren.expr);
+    }
+    matches!((&local.pat, value), (Pat::Ident(_), Some(Expr::Closure(_))))
+}
+
+fn item_kind(item: &Item) -> ItemKind {
+    match item {
+        Item::Impl(item) => ItemKind::Impl(impls::of(item)),
+        Item::Macro(syn::ItemMacro {
+            ident: Some(name), ..
+        }) => ItemKind::Macro(name.to_string(), name.span().byte_range()),
+        Item::Static(item) => {
+            let mut words = HashSet::new();
+            collect_words(item.ty.to_token_stream(), &mut words);
+            ItemKind::Static(item.ident.to_string(), words)
+        }
+        Item::ForeignMod(item) => ItemKind::Foreign(item.attrs.iter().filter_map(link).collect()),
+        Item::Use(_) => ItemKind::Use,
+        _ => ItemKind::Other,
+    }
+}
+
+fn link(attribute: &Attribute) -> Option<Link> {
+    let arguments = Punctuated::<MetaNameValue, Token![,]>::parse_terminated;
+    let arguments = attribute
+        .path()
+        .is_ident("link")
+        .then(|| attribute.parse_args_with(arguments));
+    arguments?
+        .ok()?
+        .into_iter()
+        .find_map(|argument| match &argument.value {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(library),
+                ..
+            }) if argument.path.is_ident("name") => Some(Link {
+                library: library.value(),
+                range: attribute.span().byte_range(),
+            }),
+            _ => None,
+        })
 }
 
 fn has_value(statement: &Stmt) -> bool {
@@ -186,6 +288,8 @@ impl Visit<'_> for Names {
             self.0.push(Binding {
                 name,
                 mutable: pattern.mutability.is_some(),
+                closure: false,
+                used: false,
             });
         }
         syn::visit::visit_pat_ident(self, pattern);

@@ -19,7 +19,7 @@ pub const LIBRARY: &str = "libcarrel_prelude.so";
 pub const DEPENDENCIES: &str = "deps";
 
 /// Crates that a cell can name by path anywhere, as `::candle_core`.
-pub const NAMED: [&str; 3] = ["candle_core", "candle_nn", "carrel_training"];
+pub const NAMED: [&str; 4] = ["candle_core", "candle_nn", "carrel_training", "tokio"];
 
 /// A prepared folder with the compiler that fits it.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::diagnostics::{CellSource, Diagnostic};
+use super::diagnostics::{CellSource, Diagnostic, Place};
 use super::source::Mark;
 
 /// Lines to leave out, and what that means for their variable. Empty when the errors are the person's.
@@ -15,47 +15,50 @@ pub fn repair(diagnostics: &[Diagnostic], cell: &CellSource) -> HashMap<Mark, St
 }
 
 fn repair_one(diagnostic: &Diagnostic, cell: &CellSource) -> Vec<(Mark, String)> {
-    let marks: Vec<(&Mark, bool)> = diagnostic.marks(&cell.file, &cell.source).collect();
-    let primary = marks
-        .iter()
-        .find(|(_, primary)| *primary)
-        .map(|(mark, _)| *mark);
-    let moved = format!("it was moved in {}", cell.title);
+    let marks = diagnostic.marks(cell);
+    let primary = marks.iter().find(|(_, place)| *place == Place::Primary);
+    let primary = primary.map(|(mark, _)| *mark);
+    let keeps = |wanted: Place, reason: &str| -> Vec<(Mark, String)> {
+        let keeps =
+            |(mark, place): &&(&Mark, Place)| matches!(mark, Mark::Keep(_)) && *place == wanted;
+        let keeps = marks.iter().filter(keeps);
+        keeps
+            .map(|(mark, _)| ((*mark).clone(), reason.to_owned()))
+            .collect()
+    };
     match (diagnostic.code(), primary) {
-        (_, Some(mark @ Mark::Take(_))) => {
-            let reason = "its type has no name that a later cell could write";
-            vec![(mark.clone(), reason.to_owned())]
+        (_, Some(mark @ (Mark::Carry(_) | Mark::Take(_)))) => {
+            vec![(mark.clone(), NO_NAME.to_owned())]
         }
         // Used after a move.
-        ("E0382", Some(mark)) => vec![(mark.clone(), moved)],
+        ("E0382", Some(mark)) => {
+            vec![(mark.clone(), format!("it was moved in {}", cell.title))]
+        }
         // Maybe without a value.
         ("E0381", Some(mark)) => {
             let reason = format!("{} may end without giving it a value", cell.title);
             vec![(mark.clone(), reason)]
         }
+        // A closure that is put into a box borrows.
+        ("E0373", _) => keeps(Place::Note, CAPTURES),
         // Borrowed for longer than it lives, moved while borrowed, and the like: all because a variable that
         // borrows from another is to be kept.
         ("E0310" | "E0499" | "E0502" | "E0505" | "E0506" | "E0521" | "E0597" | "E0716", _) => {
-            let keeps = |wanted: bool| {
-                marks
-                    .iter()
-                    .filter(move |(mark, primary)| {
-                        matches!(mark, Mark::Keep(_)) && *primary == wanted
-                    })
-                    .map(|(mark, _)| ((*mark).clone(), borrows()))
-                    .collect::<Vec<_>>()
-            };
-            let borrowers = keeps(false);
-            if borrowers.is_empty() {
-                keeps(true)
-            } else {
-                borrowers
+            let borrowers = keeps(Place::Secondary, BORROWS);
+            match borrowers.is_empty() {
+                true => keeps(Place::Primary, BORROWS),
+                false => borrowers,
             }
         }
-        _ => Vec::new(),
+        _ => keeps(Place::Primary, NO_NAME),
     }
 }
 
-fn borrows() -> String {
-    "it borrows from another variable or value, and only values that own their data outlive their cell".to_owned()
-}
+/// Why a variable is not kept, and what to write instead.
+pub const NO_NAME: &str = "its type has no name that a later cell could write: collect an iterator with \
+    `.collect::<Vec<_>>()`, put a value that implements a trait into a box, such as `let f: Box<dyn Fn(i32) -> i32> = \
+    Box::new(..)`, or make it anew in the cell that uses it";
+const BORROWS: &str = "it borrows from another variable or value, and only values that own their data outlive their \
+    cell: keep an owned value, as `.clone()`, `.to_owned()` or `.to_string()` give, or borrow in the cell that uses it";
+const CAPTURES: &str = "it borrows what it captures, and only values that own their data outlive their cell: write \
+    `move |..| ..`";

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::commands::{self, Command, plain_type};
 use super::compile::Toolchain;
+use super::diagnostics::Sources;
 use super::failure;
 use super::notebook::{Notebook, Runnable};
 use super::parse::{Parsed, SyntaxError, parse};
@@ -159,11 +160,11 @@ impl Session {
         outputs: &Outputs,
     ) -> Result<Runnable, Failure> {
         self.start().await?;
-        let parsed = parse_apart(code)?;
         let Some(tools) = &self.tools else {
             return Err(failure::tool("the compiler is not there"));
         };
         let toolchain = &tools.toolchain;
+        let parsed = parse_apart(code, toolchain.opt_level > 0)?;
         let cell = match parsed {
             Ok(parsed) => {
                 self.notebook
@@ -177,10 +178,11 @@ impl Session {
         for warning in &cell.warnings {
             print(outputs, StreamName::Stderr, format!("{warning}\n")).await;
         }
-        for (name, r#type) in cell.drops() {
-            let text =
-                format!("`{name}` was dropped: its type `{type}` is defined again in this cell\n");
-            print(outputs, StreamName::Stderr, text).await;
+        for (name, reason) in cell.drops() {
+            if cell.declared(name).is_err() {
+                let text = format!("`{name}` was dropped: {reason}\n");
+                print(outputs, StreamName::Stderr, text).await;
+            }
         }
         Ok(cell)
     }
@@ -248,7 +250,7 @@ impl Session {
             return Ok(());
         };
         let mut worker = Worker::start(&tools.toolchain.prelude).await?;
-        for library in self.notebook.libraries() {
+        for library in self.notebook.items.libraries() {
             let request = Request::Run {
                 library: library.to_string_lossy().into_owned(),
                 entry: None,
@@ -270,20 +272,19 @@ impl Session {
         }
     }
 
-    async fn run_to_end(&mut self, cell: Runnable, outputs: &Outputs) -> Result<(), Failure> {
+    async fn run_to_end(&mut self, mut cell: Runnable, outputs: &Outputs) -> Result<(), Failure> {
         let Some(worker) = &mut self.worker else {
             return Err(failure::tool("the worker is not there"));
         };
-        let request = Request::Run {
-            library: cell.library.to_string_lossy().into_owned(),
-            entry: cell.entry.clone(),
-            drop_variables: cell.outdated.keys().cloned().collect(),
-        };
         // If the worker is gone, the next event says so.
-        let _ = worker.send(&request).await;
+        let _ = worker.send(&cell.request()).await;
+        let mut last_words = String::new();
         loop {
             match worker.next().await {
                 Event::Printed(name, text) => {
+                    if name == StreamName::Stderr {
+                        last_words = tail(last_words + &text);
+                    }
                     print(outputs, name, text).await;
                 }
                 Event::Output(Sent::ThreadPanic(panic)) => {
@@ -295,24 +296,27 @@ impl Session {
                     send(outputs, output).await;
                     worker.taken().await;
                 }
+                Event::Ended {
+                    ending: Ending::NotLoaded(reason),
+                    ..
+                } => {
+                    let sources = &self.notebook.sources;
+                    link_fully(self.tools.as_ref(), sources, &mut cell, &reason).await?;
+                    let _ = worker.send(&cell.request()).await;
+                }
                 Event::Ended { ending, variables } => {
                     return self.finish(cell, ending, &variables);
                 }
                 Event::Died(status) => {
                     self.kill_worker().await;
                     let lost = self.notebook.lost_all("it was lost when the worker died");
-                    return Err(failure::died(status, &lost));
+                    return Err(failure::died(status, &last_words, &lost));
                 }
             }
         }
     }
 
     fn finish(&mut self, cell: Runnable, ending: Ending, alive: &[String]) -> Result<(), Failure> {
-        if let Ending::NotLoaded(reason) = ending {
-            return Err(failure::tool(&format!(
-                "the compiled cell could not be loaded: {reason}"
-            )));
-        }
         let before: Vec<String> = self.notebook.variables.keys().cloned().collect();
         self.notebook.ran(cell, matches!(ending, Ending::Ok), alive);
         let is_lost = |name: &String| !self.notebook.variables.contains_key(name);
@@ -345,17 +349,46 @@ async fn find_tools() -> Result<Tools, String> {
 
 /// Parses on a thread of its own: with a large stack, and because proc-macro2 keeps every text that it parsed for
 /// as long as its thread lives.
-fn parse_apart(code: &str) -> Result<Result<Parsed, SyntaxError>, Failure> {
+fn parse_apart(code: &str, optimized: bool) -> Result<Result<Parsed, SyntaxError>, Failure> {
     let code = code.to_owned();
     let parsed = std::thread::Builder::new()
         .name("parse".to_owned())
         .stack_size(PARSER_STACK)
-        .spawn(move || parse(&code))
+        .spawn(move || parse(&code, optimized))
         .map(std::thread::JoinHandle::join);
     match parsed {
         Ok(Ok(parsed)) => Ok(parsed),
         _ => Err(failure::tool("the parser's thread ended")),
     }
+}
+
+/// Links a cell that could not be loaded with all that the C compiler has, or says what it lacks.
+async fn link_fully(
+    tools: Option<&Tools>,
+    sources: &Sources,
+    cell: &mut Runnable,
+    reason: &str,
+) -> Result<(), Failure> {
+    let not_loaded = || failure::tool(&format!("the compiled cell could not be loaded: {reason}"));
+    let symbol = reason.split_once("undefined symbol: ");
+    let (Some((_, symbol)), Some(tools)) = (symbol, tools) else {
+        return Err(not_loaded());
+    };
+    if cell.linked_fully {
+        let source = sources.get(&cell.file());
+        return Err(source.map_or_else(not_loaded, |cell| failure::no_symbol(cell, symbol)));
+    }
+    let library = tools.toolchain.link_fully(&cell.name, &[]).await;
+    cell.library = library.map_err(|_| not_loaded())?;
+    cell.linked_fully = true;
+    Ok(())
+}
+
+/// As much of a text as a dying process needs to say why, with a backtrace.
+fn tail(text: String) -> String {
+    let start = text.len().saturating_sub(64 * 1024);
+    let start = (start..=text.len()).find(|at| text.is_char_boundary(*at));
+    start.map_or_else(String::new, |start| text[start..].to_owned())
 }
 
 async fn print(outputs: &Outputs, name: StreamName, text: String) {

@@ -13,6 +13,8 @@ pub struct Source {
 /// What one of our own lines does, so that an error in it can be told in the person's terms.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Mark {
+    /// Gives a variable the name that its type has in a new crate.
+    Carry(String),
     /// Takes a variable of an earlier cell.
     Take(String),
     /// Keeps a variable of this cell.
@@ -23,7 +25,7 @@ pub enum Mark {
 
 impl Mark {
     pub fn name(&self) -> &str {
-        let (Self::Take(name) | Self::Keep(name) | Self::Restore(name)) = self;
+        let (Self::Carry(name) | Self::Take(name) | Self::Keep(name) | Self::Restore(name)) = self;
         name
     }
 }

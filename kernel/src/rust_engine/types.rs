@@ -13,14 +13,31 @@ use super::prelude::NAMED;
 /// The generated source gives each kept variable a local of this name and its number, of type `*const T`.
 pub const KEPT: &str = "__kept_";
 
+/// Modules of cells that were compiled again in another cell's crate are named so.
+pub const MODULE: &str = "in_cell_";
+
 const PRIMITIVES: [&str; 19] = [
     "bool", "char", "str", "f16", "f32", "f64", "f128", "i8", "i16", "i32", "i64", "i128", "isize",
     "u8", "u16", "u32", "u64", "u128", "usize",
 ];
 
-/// Types by number of the kept variable; those that have no name, such as closures, are missing.
-pub fn kept_types(mir: &str, cell: &str) -> HashMap<usize, String> {
-    let mut kept = HashMap::new();
+/// Beside it, a closure has a local of this name and its number, of type `*const {closure}`.
+pub const CLOSURE: &str = "__closure_";
+
+/// What the MIR tells of the variables of a cell, by number.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Types as later cells name them. Those that have no name are missing.
+    pub types: HashMap<usize, String>,
+    /// The boxes that closures can be kept in, as the cell itself names them.
+    pub boxes: HashMap<usize, String>,
+}
+
+/// Reads the MIR of a cell's crate.
+pub fn kept(mir: &str, cell: &str) -> Kept {
+    let mut kept = Kept::default();
+    let mut signatures = HashMap::new();
+    let mut closures = HashMap::new();
     for function in mir.split("\n}\n") {
         let mut locals = HashMap::new();
         let mut numbers = Vec::new();
@@ -28,16 +45,43 @@ pub fn kept_types(mir: &str, cell: &str) -> HashMap<usize, String> {
             if let Some((local, r#type)) = declaration(line) {
                 locals.insert(local, r#type);
             }
-            if let Some((number, local)) = debug_info(line) {
-                numbers.push((number, local));
+            numbers.extend(debug_info(line));
+        }
+        for (name, local) in numbers {
+            let Some(text) = locals.get(local) else {
+                continue;
+            };
+            if let Some(number) = name.strip_prefix(CLOSURE) {
+                closures.extend(number.parse::<usize>().map(|number| (number, *text)));
+            } else if let Some(Ok(number)) = name.strip_prefix(KEPT).map(str::parse) {
+                signatures.insert(number, *text);
+                let name = nameable(text, cell);
+                kept.types.extend(name.map(|name| (number, name)));
             }
         }
-        for (number, local) in numbers {
-            let name = locals.get(local).and_then(|text| nameable(text, cell));
-            kept.extend(name.map(|name| (number, name)));
-        }
+    }
+    for (number, closure) in closures {
+        kept.types.remove(&number);
+        let signature = signatures.get(&number).copied();
+        let boxed = signature.and_then(|signature| closure_box(mir, closure, signature));
+        kept.boxes.extend(boxed.map(|boxed| (number, boxed)));
     }
     kept
+}
+
+/// `Box<dyn Fn(i32) -> i32>` for `fn(i32) -> i32` and a closure, whose own function takes it by reference in the MIR.
+fn closure_box(mir: &str, closure: &str, signature: &str) -> Option<String> {
+    let arguments = signature.strip_prefix("fn")?;
+    if !has_name(arguments) {
+        return None;
+    }
+    let takes = |receiver: &str| mir.contains(&format!("(_1: {receiver}{closure}"));
+    let kind = match (takes("&"), takes("&mut ")) {
+        (true, _) => "Fn",
+        (false, true) => "FnMut",
+        (false, false) => "FnOnce",
+    };
+    Some(format!("::std::boxed::Box<dyn {kind}{arguments}>"))
 }
 
 /// `let _4: *const T;`
@@ -49,18 +93,19 @@ fn declaration(line: &str) -> Option<(&str, &str)> {
 }
 
 /// `debug __kept_0 => _4;`
-fn debug_info(line: &str) -> Option<(usize, &str)> {
-    let (number, local) = line
-        .strip_prefix("debug ")?
-        .strip_prefix(KEPT)?
-        .split_once(" => ")?;
-    Some((number.parse().ok()?, local.strip_suffix(';')?))
+fn debug_info(line: &str) -> Option<(&str, &str)> {
+    let (name, local) = line.strip_prefix("debug ")?.split_once(" => ")?;
+    Some((name, local.strip_suffix(';')?))
+}
+
+/// Closures and functions print with braces, and `impl Trait` hides a type without a name.
+fn has_name(text: &str) -> bool {
+    !text.contains(['{', '}']) && !text.contains("impl ")
 }
 
 /// The type with the crate of the cell before paths that have none: `P` is `cell_3::P` for later cells.
 fn nameable(text: &str, cell: &str) -> Option<String> {
-    // Closures and functions print with braces, and `impl Trait` hides a type without a name.
-    if text.contains(['{', '}']) || text.contains("impl ") {
+    if !has_name(text) {
         return None;
     }
     let mut r#type = syn::parse_str::<Type>(text).ok()?;
@@ -100,15 +145,24 @@ fn is_crate(name: &str) -> bool {
 
 /// Whether a type names `name` of a cell's crate, as it does after `name` was defined again.
 pub fn mentions(text: &str, name: &str) -> bool {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words
-        .windows(3)
-        .any(|words| words[0].starts_with("cell_") && words[1] == "::" && words[2] == name)
+    let mut path = text.split(' ').peekable();
+    while let Some(word) = path.next() {
+        let in_crate = word.trim_start_matches(['(', '[']).starts_with("cell_");
+        if in_crate && path.next_if_eq(&"::").is_some() {
+            if path.next_if(|next| next.starts_with(MODULE)).is_some() {
+                path.next();
+            }
+            if path.peek().map(|next| next.trim_end_matches([')', ']'])) == Some(name) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{kept_types, mentions};
+    use super::{kept, mentions};
 
     const MIR: &str = "
 fn cell_3::{closure#0}(_1: {closure@cell_3.rs:3:29: 3:38}) -> Result {
@@ -116,20 +170,30 @@ fn cell_3::{closure#0}(_1: {closure@cell_3.rs:3:29: 3:38}) -> Result {
     let _3: *const std::vec::Vec<P>;
     scope 1 {
         debug __kept_0 => _3;
+        let _6: *const fn(&str) -> usize;
         let _7: *const {closure@cell_3.rs:4:9: 4:17};
         scope 2 {
-            debug __kept_1 => _7;
+            debug __kept_1 => _6;
+            debug __closure_1 => _7;
         }
     }
+}
+
+fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: &str) -> usize {
 }
 ";
 
     #[test]
-    fn types_of_the_cell_get_its_crate_and_closures_have_none() {
-        let kept = kept_types(MIR, "cell_3");
-        assert_eq!(kept.len(), 1);
-        assert_eq!(kept[&0], "std :: vec :: Vec < cell_3 :: P >");
-        assert!(mentions(&kept[&0], "P"));
-        assert!(!mentions(&kept[&0], "Vec"));
+    fn types_of_the_cell_get_its_crate_and_closures_a_box() {
+        let kept = kept(MIR, "cell_3");
+        assert_eq!(kept.types.len(), 1);
+        assert_eq!(kept.types[&0], "std :: vec :: Vec < cell_3 :: P >");
+        assert_eq!(
+            kept.boxes[&1],
+            "::std::boxed::Box<dyn FnMut(&str) -> usize>"
+        );
+        assert!(mentions(&kept.types[&0], "P"));
+        assert!(!mentions(&kept.types[&0], "Vec"));
+        assert!(mentions("(u8 , cell_9 :: in_cell_3 :: P)", "P"));
     }
 }

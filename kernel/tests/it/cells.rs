@@ -81,21 +81,107 @@ async fn a_moved_variable_is_gone_and_the_error_says_so() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_says_why_and_leaves_the_rest() {
+async fn what_cannot_be_kept_says_why_and_what_to_write() {
     let mut notebook = Notebook::open();
-    notebook.ok("let owned = vec![3, 4]; let twice = |x: i32| 2 * x; let sum: i32 = owned.iter().map(|x| twice(*x)).sum();").await;
+    notebook.ok("let owned = vec![3, 4];").await;
+    let used = "let first = &owned[0]; println!(\"{first}\"); let doubled = owned.iter().map(|x| 2 * x); let sum: i32 = doubled.clone().sum();";
+    let ran = notebook.ok(used).await;
+    assert_eq!(ran.printed(StreamName::Stderr), "");
     assert_eq!(notebook.value("sum").await, "14");
-    let text = plain(&notebook.fails("compile error", "twice(1)").await);
-    assert!(text.contains("its type has no name"), "{text}");
-    notebook
-        .ok("let first = &owned[0]; println!(\"{first}\");")
-        .await;
-    let text = plain(&notebook.fails("compile error", "first").await);
-    assert!(text.contains("it borrows from another variable"), "{text}");
+    for (name, help) in [
+        ("first", "keep an owned value, as `.clone()`"),
+        ("doubled", "keep an owned value"),
+    ] {
+        let text = plain(&notebook.fails("compile error", name).await);
+        assert!(
+            text.contains(&format!("there was a variable `{name}`")) && text.contains(help),
+            "{text}"
+        );
+    }
+    // What the cell itself does not use was meant for others.
+    for (code, told) in [
+        ("let r = &owned;", "`r` is not kept: it borrows"),
+        ("let it = (0..3).map(|n| n + 1);", "`.collect::<Vec<_>>()`"),
+        (
+            "fn adder(n: i32) -> impl Fn(i32) -> i32 { move |x| x + n }\nlet add = adder(1);",
+            "Box::new(..)`",
+        ),
+        (
+            "let n = 3; let by_reference = |x: i32| x + n;",
+            "write `move |..| ..`",
+        ),
+        (
+            "let curried = |x: i32| move |y: i32| x + y;",
+            "`curried` is not kept: its type has no name",
+        ),
+    ] {
+        let stderr = notebook.ok(code).await.printed(StreamName::Stderr);
+        assert!(
+            stderr.contains(told) && stderr.lines().count() == 1,
+            "{code}: {stderr}"
+        );
+    }
     notebook.ok("let a = String::new(); let b = &a; let moved = a.clone(); drop(moved); let maybe: u8; if sum > 100 { maybe = 1; }").await;
     assert_eq!(notebook.value("(a, owned)").await, "(\"\", [3, 4])");
     let text = plain(&notebook.fails("compile error", "moved").await);
-    assert!(text.contains("it was moved in Cell [6]"), "{text}");
+    assert!(text.contains("it was moved in Cell [11]"), "{text}");
+}
+
+#[tokio::test]
+async fn closures_live_on_in_boxes() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("struct P(i32); let n = 10; let name = String::from(\"n\");
+             let add = move |x: i32| x + n;
+             let length = |text: &str| text.len();
+             let first = |list: &Vec<P>| list[0].0;
+             let mut count = { let mut n = 0; move || { n += 1; n } };
+             let mut sum = 0; let mut total = move |x: i32| { sum += x; sum };
+             let once = move || name;
+             let none = (|| ());
+             let seven = add(-3);")
+        .await;
+    notebook.ok("total(1);").await;
+    let local = "let text = String::from(\"four\"); (add(1), length(&text), first(&vec![P(3)]), total(2), seven)";
+    assert_eq!(notebook.value(local).await, "(11, 4, 3, 3, 7)");
+    assert_eq!(
+        notebook.value("(1..4).map(&add).collect::<Vec<_>>()").await,
+        "[11, 12, 13]"
+    );
+    assert_eq!(notebook.value("once()").await, "\"n\"");
+    let text = plain(&notebook.fails("compile error", "once()").await);
+    assert!(text.contains("it was moved in Cell [5]"), "{text}");
+    notebook.ok("none()").await;
+    let text = notebook
+        .value("let twice = move |x: i32| add(add(x)); twice(1)")
+        .await;
+    assert_eq!(text, "21");
+    assert_eq!(notebook.value("twice(2)").await, "22");
+}
+
+#[tokio::test]
+async fn what_changes_needs_mut_and_a_static_a_lock() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("let list = vec![1];\nstatic mut COUNT: u8 = 0;")
+        .await;
+    let failure = notebook.fails("compile error", "list.push(2);").await;
+    let text = plain(&failure);
+    assert!(text.contains("`let mut list = list;`"), "{text}");
+    assert!(
+        !text.contains("__scope") && text.contains("Cell [2]:1:1"),
+        "{text}"
+    );
+    let text = plain(
+        &notebook
+            .fails("compile error", "println!(\"{}\", unsafe { &COUNT });")
+            .await,
+    );
+    assert!(
+        text.contains("`let mut` variable") && text.contains("Mutex"),
+        "{text}"
+    );
+    assert_eq!(notebook.value("unsafe { COUNT += 1; COUNT }").await, "1");
 }
 
 #[tokio::test]

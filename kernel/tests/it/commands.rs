@@ -33,8 +33,9 @@ async fn variables_and_types_are_told() {
     assert_eq!(notebook.value("(n, list.len())").await, "(1, 1)");
     let failure = notebook.fails("compile error", ":type missing").await;
     assert!(failure.evalue.contains("`missing`"), "{}", failure.evalue);
-    let failure = notebook.fails("command error", ":type |a: u8| a").await;
-    assert!(failure.evalue.contains("closure"), "{}", failure.evalue);
+    let unnamed = ":type (0..3).map(|n| n + 1)";
+    let failure = notebook.fails("command error", unnamed).await;
+    assert!(failure.evalue.contains("no name"), "{}", failure.evalue);
 }
 
 #[tokio::test]

@@ -155,22 +155,37 @@ async fn a_dead_worker_is_named_with_what_was_lost_and_items_come_back() {
             "println!(\"last words\"); std::process::abort()",
         )
         .await;
-    assert!(
-        failure.evalue.starts_with("it was ended by SIGABRT"),
-        "{}",
-        failure.evalue
+    assert_eq!(
+        failure.evalue,
+        "it was ended by SIGABRT (signal 6), as by std::process::abort or a panic in a destructor; no variables were lost"
     );
-    let failure = notebook
-        .fails(
-            "worker died",
-            "fn down(n: u64) -> u64 { if n == 0 { 0 } else { 1 + down(n + 1) } }\ndown(1)",
-        )
-        .await;
-    assert!(
-        failure.evalue.contains("no variables were lost"),
-        "{}",
-        failure.evalue
-    );
+    for (code, told) in [
+        (
+            "let kept = 1; fn down(n: u64) -> u64 { if n == 0 { 0 } else { 1 + down(n + 1) } }\ndown(1)",
+            "the stack overflowed",
+        ),
+        (
+            "std::thread::spawn(|| { fn deep(n: &mut u64) { *n += 1; deep(n); *n -= 1; } deep(&mut 0) }).join();",
+            "the stack overflowed",
+        ),
+        (
+            "unsafe { std::ptr::null_mut::<u8>().write_volatile(1) }",
+            "SIGSEGV (signal 11), an access to memory that is not there",
+        ),
+        (
+            "let all: Vec<u8> = Vec::with_capacity(isize::MAX as usize);",
+            "memory ran out",
+        ),
+    ] {
+        notebook.ok("let z = seven();").await;
+        let failure = notebook.fails("worker died", code).await;
+        assert!(
+            failure.evalue.contains(told) && failure.evalue.ends_with("lost variables: z"),
+            "{code}: {}",
+            failure.evalue
+        );
+    }
+    assert_eq!(notebook.value("seven()").await, "7");
     let text = plain(&notebook.fails("compile error", "x").await);
     assert!(text.contains("it was lost when the worker died"), "{text}");
 }

@@ -72,6 +72,8 @@ async fn an_interrupt_stops_user_code_and_keeps_all_variables() {
         "println!(\"begun\"); std::thread::spawn(|| loop {}).join().unwrap();",
         "println!(\"begun\"); std::process::Command::new(\"sleep\").arg(\"60\").status()?; println!(\"never\")",
         "println!(\"begun\"); loop { let _ = std::panic::catch_unwind(|| spin()); }",
+        "println!(\"begun\"); std::future::pending::<()>().await; println!(\"never\")",
+        "println!(\"begun\"); list.len(); tokio::spawn(async { loop {} }).await?;",
     ] {
         let failure = interrupt(&engine, code).await;
         assert!(
@@ -110,6 +112,47 @@ async fn code_that_does_not_stop_is_ended_and_what_was_lost_is_named() {
         "{}",
         refused.evalue
     );
+}
+
+#[tokio::test]
+async fn optimized_loops_can_be_interrupted_and_mean_what_they_say() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok(":opt 2\nlet kept = 1; let list: Vec<u64> = (0..100_000).collect();")
+        .await;
+    let code = "let (mut sum, mut skipped, mut last) = (0u64, 0, 0);
+        for i in 0..list.len() { if i % 2 == 0 { skipped += 1; continue; } if i > 70_000 { last = i; break; } sum += list[i]; }
+        let mut found = 0usize;
+        'outer: for round in 0..3u8 { for i in 0..50_000 { if i == 40_000 { if round == 1 { continue 'outer; } if round == 2 { break 'outer; } } found += 1; } }
+        let mut labelled = 0i64;
+        'own: for i in -40_000..40_000i64 { if i % 3 != 0 { continue 'own; } if i == 30_000 { break 'own; } labelled += i; }
+        let mut bytes = 0u32; for b in 0..255u8 { bytes += b as u32; }
+        for _ in 5..5 { bytes = 0; }
+        let mut weighted = 0; for (i, x) in list.iter().enumerate() { weighted += i as u64 * x; }
+        let letters = { let mut n = 0; for letter in 'a'..'e' { n += letter as u32; } n };";
+    notebook.ok(code).await;
+    let expected = {
+        let sum: u64 = (0..=70_000u64).filter(|i| i % 2 == 1).sum();
+        let labelled: i64 = (-40_000..30_000i64).filter(|i| i % 3 == 0).sum();
+        let weighted: u64 = (0..100_000u64).map(|i| i * i).sum();
+        format!("({sum}, 35001, 70001, 130000, {labelled}, 32385, {weighted}, 394)")
+    };
+    let values = "(sum, skipped, last, found, labelled, bytes, weighted, letters)";
+    assert_eq!(notebook.value(values).await, expected);
+    let engine = Arc::new(notebook.engine);
+    for code in [
+        "println!(\"begun\"); loop {}",
+        "println!(\"begun\"); let mut s = 0; for i in 0..u64::MAX { s ^= i * 3; } println!(\"never {s}\");",
+        "println!(\"begun\"); let mut s = 0; let mut i = 0u64; while s != 1 { i += 2; s ^= i; }",
+    ] {
+        let failure = interrupt(&engine, code).await;
+        assert!(
+            failure.evalue.ends_with("all variables are kept"),
+            "{code}: {}",
+            failure.evalue
+        );
+    }
+    assert_eq!(value(&engine, "kept").await, "1");
 }
 
 #[tokio::test]

@@ -104,21 +104,6 @@ async fn the_newest_definition_wins_and_old_values_of_a_type_are_dropped() {
 }
 
 #[tokio::test]
-async fn an_impl_away_from_its_type_is_explained() {
-    let mut notebook = Notebook::open();
-    notebook.ok("struct P;").await;
-    let text = plain(
-        &notebook
-            .fails("compile error", "impl P { fn f(&self) {} }")
-            .await,
-    );
-    assert!(
-        text.contains("put the `impl` into the cell that defines the type"),
-        "{text}"
-    );
-}
-
-#[tokio::test]
 async fn a_cell_of_items_that_is_run_again_leaves_their_values_alone() {
     let mut notebook = Notebook::open();
     let definition = "struct P { pub(crate) a: u8 }\npub(crate) fn make() -> P { P { a: 3 } }";

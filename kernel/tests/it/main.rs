@@ -1,13 +1,16 @@
 //! The kernel's wire, seen from a frontend over a scripted engine; and real cells, run by the engine alone.
 #![allow(clippy::unwrap_used)]
+mod awaits;
 mod cells;
 mod commands;
 mod execute;
 mod failures;
 mod frontend;
 mod history;
+mod impls;
 mod interrupts;
 mod items;
+mod links;
 mod notebook;
 mod outputs;
 mod requests;

@@ -58,9 +58,10 @@ fn run() -> io::Result<()> {
         carrel_runtime::clear_interrupt();
         RUNNING.store(true, Ordering::Relaxed);
         flusher.thread().unpark();
-        scope.drop_variables(&drop_variables);
-        let ending = run_cell(&mut scope, &library, entry.as_deref());
+        let ending = run_cell(&mut scope, &library, entry.as_deref(), &drop_variables);
         RUNNING.store(false, Ordering::Relaxed);
+        // What stopped this cell is not to stop the tasks and threads that live on.
+        carrel_runtime::clear_interrupt();
         // A closed stdout loses text, not the cell.
         let _ = io::stdout().flush();
         let variables = scope.names();
@@ -69,23 +70,19 @@ fn run() -> io::Result<()> {
     Ok(())
 }
 
-fn run_cell(scope: &mut Scope, library: &str, entry: Option<&str>) -> Ending {
-    let loaded = CString::new(library)
-        .map_err(|error| error.to_string())
-        .and_then(|path| library::open(&path));
-    let library = match loaded {
-        Ok(library) => library,
-        Err(error) => return Ending::NotLoaded(error),
-    };
-    let Some(entry) = entry else {
-        return Ending::Ok;
-    };
-    let entry = CString::new(entry)
-        .map_err(|error| error.to_string())
-        .and_then(|name| library.entry(&name));
-    let entry = match entry {
+fn run_cell(
+    scope: &mut Scope,
+    library: &str,
+    entry: Option<&str>,
+    drop_variables: &[String],
+) -> Ending {
+    let entry = match load(library, entry) {
         Ok(entry) => entry,
         Err(error) => return Ending::NotLoaded(error),
+    };
+    scope.drop_variables(drop_variables);
+    let Some(entry) = entry else {
+        return Ending::Ok;
     };
     // Variables that a cell replaces are dropped outside of its own guard.
     match carrel_runtime::guard(|| entry(scope)) {
@@ -99,6 +96,12 @@ fn run_cell(scope: &mut Scope, library: &str, entry: Option<&str>) -> Ending {
             Stopped::Interrupted(at) => Ending::Interrupted(place(at)),
         },
     }
+}
+
+fn load(library: &str, entry: Option<&str>) -> Result<Option<library::Entry>, String> {
+    let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
+    let library = library::open(&text(library)?)?;
+    entry.map(|name| library.entry(&text(name)?)).transpose()
 }
 
 /// A panic in the protocol's words.

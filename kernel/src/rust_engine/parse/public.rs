@@ -35,7 +35,7 @@ pub fn edits(item: &Item) -> Edits {
         Item::Use(item) => publish(&mut found, &item.vis, &item.use_token),
         Item::Macro(item) if item.mac.path.is_ident("macro_rules") && !is_exported(item) => {
             let start = item.span().byte_range().start;
-            found.push((start..start, "#[macro_export] "));
+            found.push((start..start, "#[macro_export] ".into()));
         }
         Item::Impl(item) if item.trait_.is_none() => {
             item.items
@@ -79,8 +79,8 @@ fn publish(found: &mut Edits, visibility: &Visibility, first: &impl Spanned) {
     let start = first.span().byte_range().start;
     match visibility {
         Visibility::Public(_) => {}
-        Visibility::Inherited => found.push((start..start, "pub ")),
-        Visibility::Restricted(narrow) => found.push((narrow.span().byte_range(), "pub")),
+        Visibility::Inherited => found.push((start..start, "pub ".into())),
+        Visibility::Restricted(narrow) => found.push((narrow.span().byte_range(), "pub".into())),
     }
 }
 

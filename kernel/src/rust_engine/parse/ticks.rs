@@ -1,9 +1,10 @@
 //! Where user code looks whether it was interrupted: at loop heads, at the start of functions and closures, and after
 //! a sleep, which an interrupt ends early.
 
-use quote::ToTokens;
 use std::collections::HashSet;
+use std::ops::Range;
 
+use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
@@ -11,33 +12,44 @@ use syn::{
     Item, ItemFn, Signature, Stmt, TraitItemFn,
 };
 
-use super::{Edits, collect_words};
+use super::{Edits, collect_words, rounds};
 
 /// The call, which is also put between the statements of a cell.
 pub const TICK: &str = "::carrel_prelude::runtime::tick();";
 const TICK_AFTER: &str = " ::carrel_prelude::runtime::tick();";
 const TICK_IN_BLOCK: &str = "{ ::carrel_prelude::runtime::tick(); ";
 
-/// Ticks in an item.
-pub fn in_item(item: &Item) -> Edits {
-    let mut ticks = Ticks::default();
+/// Ticks in an item. Those of optimized code cost quick loops nothing.
+pub fn in_item(item: &Item, code: &str, optimized: bool) -> Edits {
+    let mut ticks = Ticks::new(code, optimized);
     ticks.visit_item(item);
-    ticks.0
+    ticks.edits
 }
 
 /// Ticks in a statement.
-pub fn in_statement(statement: &Stmt) -> Edits {
-    let mut ticks = Ticks::default();
+pub fn in_statement(statement: &Stmt, code: &str, optimized: bool) -> Edits {
+    let mut ticks = Ticks::new(code, optimized);
     ticks.visit_stmt(statement);
-    ticks.0
+    ticks.edits
 }
 
-#[derive(Default)]
-struct Ticks(Edits);
+struct Ticks<'a> {
+    code: &'a str,
+    optimized: bool,
+    edits: Edits,
+}
 
-impl Ticks {
+impl<'a> Ticks<'a> {
+    fn new(code: &'a str, optimized: bool) -> Self {
+        Self {
+            code,
+            optimized,
+            edits: Edits::new(),
+        }
+    }
+
     fn insert(&mut self, byte: usize, text: &'static str) {
-        self.0.push((byte..byte, text));
+        self.edits.push((byte..byte, text.into()));
     }
 
     /// After `{` and the inner attributes of a body.
@@ -57,7 +69,7 @@ fn can_tick(signature: &Signature, attributes: &[Attribute]) -> bool {
     signature.constness.is_none() && signature.abi.is_none() && !attributes.iter().any(naked)
 }
 
-impl<'ast> Visit<'ast> for Ticks {
+impl<'ast> Visit<'ast> for Ticks<'_> {
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
         if can_tick(&item.sig, &item.attrs) {
             self.enter(&item.block, &item.attrs);
@@ -106,8 +118,15 @@ impl<'ast> Visit<'ast> for Ticks {
     }
 
     fn visit_expr_for_loop(&mut self, expression: &'ast ExprForLoop) {
-        self.enter(&expression.body, &expression.attrs);
-        visit::visit_expr_for_loop(self, expression);
+        let text = |range: Range<usize>| self.code[range].to_owned();
+        let rounds = self.optimized.then(|| rounds::edits(expression, text));
+        match rounds.flatten() {
+            Some(edits) => self.edits.extend(edits),
+            None => {
+                self.enter(&expression.body, &expression.attrs);
+                visit::visit_expr_for_loop(self, expression);
+            }
+        }
     }
 
     fn visit_block(&mut self, block: &'ast Block) {

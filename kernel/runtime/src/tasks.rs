@@ -1,0 +1,60 @@
+//! The tokio runtime of cells that wait. It is made when the first one needs it and never ended, so that tasks live on
+//! between cells.
+
+use std::io;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::MissedTickBehavior;
+
+use crate::failure::CellError;
+use crate::interrupt::{Interrupted, is_interrupted};
+use crate::panics::Place;
+
+/// A cell that waits looks for an interrupt this often.
+const SLICE: Duration = Duration::from_millis(20);
+
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+/// Lets the cell's thread spawn tasks and make timers and sockets, in this and all later cells.
+pub fn enter() -> Result<(), CellError> {
+    runtime()?;
+    Ok(())
+}
+
+/// Runs the statements of a cell that waits; unwinds if an interrupt comes while it does.
+pub(crate) fn wait(
+    statements: Pin<&mut dyn Future<Output = Result<(), CellError>>>,
+) -> Result<(), CellError> {
+    let ended = runtime()?.block_on(async {
+        tokio::select! {
+            biased;
+            ended = statements => Some(ended),
+            () = interrupted() => None,
+        }
+    });
+    // What the statements hold is dropped, and what they borrow is kept, as after any interrupt.
+    ended.unwrap_or_else(|| resume_unwind(Box::new(Interrupted(Place::default()))))
+}
+
+async fn interrupted() {
+    let mut slices = tokio::time::interval(SLICE);
+    slices.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !is_interrupted() {
+        slices.tick().await;
+    }
+}
+
+fn runtime() -> io::Result<&'static Runtime> {
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
+    let made = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = RUNTIME.get_or_init(|| made);
+    // Only the cell's thread comes here, and it stays inside.
+    std::mem::forget(runtime.enter());
+    Ok(runtime)
+}

@@ -1,0 +1,380 @@
+//! Compiles a cell against what lives in its notebook, and again as the compiler's errors teach how.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::compile::{CompileError, Compiled, Job, Toolchain};
+use super::diagnostics::{CellSource, Cells, Diagnostic};
+use super::failure;
+use super::generate::{Surroundings, Variable, generate, unparsed};
+use super::items::ItemCell;
+use super::merge::Merge;
+use super::notebook::{Notebook, Runnable};
+use super::parse::{Parsed, SyntaxError};
+use super::repair::{NO_NAME, repair};
+use super::source::Mark;
+use super::types::{Kept, kept, mentions};
+use crate::engine::Failure;
+
+/// Compiling again in another way; more would only try the person's patience.
+const MOST_ATTEMPTS: usize = 7;
+
+/// A cell to compile.
+struct Task<'a> {
+    name: String,
+    title: &'a str,
+    code: &'a str,
+    parsed: Parsed,
+    /// Variables whose type it defines again, with that type.
+    outdated: BTreeMap<String, String>,
+}
+
+/// A way to compile it.
+#[derive(Default)]
+struct Attempt {
+    /// Our own lines that are wrong, and why.
+    lost: HashMap<Mark, String>,
+    awaits: bool,
+    merge: Option<Merge>,
+    /// Types that variables have with the merged cells.
+    carries: BTreeMap<String, String>,
+    /// Boxes to keep closures in, by number of the variable.
+    boxes: HashMap<usize, String>,
+}
+
+impl Notebook {
+    /// Compiles a cell; nothing of the notebook changes until it has run.
+    pub async fn compile(
+        &mut self,
+        toolchain: &Toolchain,
+        title: &str,
+        code: &str,
+        mut parsed: Parsed,
+    ) -> Result<Runnable, Failure> {
+        if self.items.has_already(code, &parsed) {
+            parsed.items.clear();
+        }
+        let mut attempt = Attempt {
+            awaits: parsed.awaits,
+            ..Attempt::default()
+        };
+        let task = Task {
+            name: self.next_name(),
+            title,
+            code,
+            outdated: self.outdated(&parsed),
+            parsed,
+        };
+        let links: Vec<_> = task
+            .parsed
+            .links()
+            .map(|link| link.library.clone())
+            .collect();
+        for _ in 0..MOST_ATTEMPTS {
+            let cell = self.generate(&task, &attempt);
+            let modules = attempt
+                .merge
+                .as_ref()
+                .map(|merge| merge.modules(&task.name));
+            let modules = modules.unwrap_or_default();
+            let job = Job {
+                name: &task.name,
+                source: cell.source.text(),
+                modules: &modules,
+                crates: &self.items.crate_names(),
+                links: &links,
+                has_items: !task.parsed.items.is_empty(),
+                has_bindings: !task.parsed.bindings.is_empty(),
+            };
+            let compiled = toolchain.compile(&job).await;
+            let modules = modules
+                .into_iter()
+                .map(|module| (module.file.clone(), module));
+            self.sources.extend(modules);
+            let diagnostics = match compiled {
+                Ok(compiled) => {
+                    let kept = kept(&compiled.mir, &task.name);
+                    if !kept.boxes.is_empty() {
+                        attempt.boxes = kept.boxes;
+                        continue;
+                    }
+                    let runnable = self.runnable(task, attempt, &cell, compiled, kept);
+                    self.sources.insert(cell.file.clone(), cell);
+                    return Ok(runnable);
+                }
+                Err(CompileError::Diagnostics(diagnostics)) => diagnostics,
+                Err(CompileError::Tool(reason)) => return Err(failure::tool(&reason)),
+                Err(CompileError::NoLibrary(library)) => {
+                    let mut links = task.parsed.links();
+                    let link = links.find(|link| link.library == library);
+                    return Err(failure::no_library(&cell, &library, link));
+                }
+                Err(CompileError::Crash(reason)) => {
+                    return Err(failure::syntax_error(title, &reason));
+                }
+            };
+            if !self.learn(&task, &mut attempt, &diagnostics, &cell) {
+                return Err(self.compile_failure(&task, &attempt, &cell, &diagnostics));
+            }
+        }
+        Err(failure::tool(
+            "the cell does not compile with any way to keep its variables",
+        ))
+    }
+
+    /// The compiler's words on a cell that the parser refused.
+    pub async fn explain(
+        &mut self,
+        toolchain: &Toolchain,
+        title: &str,
+        code: &str,
+        error: &SyntaxError,
+    ) -> Failure {
+        let name = self.next_name();
+        let cell = CellSource {
+            title: title.to_owned(),
+            file: format!("{name}.rs"),
+            code: code.to_owned(),
+            source: unparsed(code, error.balanced),
+        };
+        let job = Job {
+            name: &name,
+            source: cell.source.text(),
+            modules: &[],
+            crates: &[],
+            links: &[],
+            has_items: false,
+            has_bindings: false,
+        };
+        match toolchain.compile(&job).await {
+            Err(CompileError::Diagnostics(diagnostics)) => {
+                failure::compile_error(self.cells(&cell), &diagnostics, |_| None)
+            }
+            _ => failure::syntax_error(title, &error.message),
+        }
+    }
+
+    fn next_name(&mut self) -> String {
+        self.compiled += 1;
+        format!("cell_{}", self.compiled)
+    }
+
+    fn outdated(&self, parsed: &Parsed) -> BTreeMap<String, String> {
+        let defined: Vec<&String> = parsed
+            .items
+            .iter()
+            .filter_map(|item| item.defines.as_ref())
+            .collect();
+        let outdated = |variable: &Variable| {
+            let name = defined
+                .iter()
+                .find(|name| mentions(&variable.r#type, name))?;
+            Some((*name).clone())
+        };
+        self.variables
+            .iter()
+            .filter_map(|(name, variable)| Some((name.clone(), outdated(variable)?)))
+            .collect()
+    }
+
+    /// Changes the attempt by what the compiler said. False if that is the person's to change.
+    fn learn(
+        &self,
+        task: &Task<'_>,
+        attempt: &mut Attempt,
+        diagnostics: &[Diagnostic],
+        cell: &CellSource,
+    ) -> bool {
+        let any = |codes: &[&str]| diagnostics.iter().any(|one| codes.contains(&one.code()));
+        // A macro waits, or somebody does in a function that is not `async`.
+        if !attempt.awaits && any(&["E0728"]) {
+            attempt.awaits = true;
+            return true;
+        }
+        // An `impl` away from its type and its trait.
+        if any(&["E0116", "E0117", "E0120", "E0210", "E0321", "E0390"])
+            && let Some(first) = self.merge_from(task, attempt)
+        {
+            attempt.merge = Some(Merge::new(&self.items, first, &task.parsed));
+            attempt.carries = self.carries(task, attempt);
+            return true;
+        }
+        let repairs = repair(diagnostics, cell);
+        let any_new = repairs.keys().any(|mark| !attempt.lost.contains_key(mark));
+        attempt.lost.extend(repairs);
+        any_new
+    }
+
+    /// The first cell to merge: where the types and traits are defined; if that was not enough, all.
+    fn merge_from(&self, task: &Task<'_>, attempt: &Attempt) -> Option<usize> {
+        match &attempt.merge {
+            None => self.items.concerned(&task.parsed),
+            Some(merge) => (merge.first > 0).then_some(0),
+        }
+    }
+
+    fn carries(&self, task: &Task<'_>, attempt: &Attempt) -> BTreeMap<String, String> {
+        let Some(merge) = &attempt.merge else {
+            return BTreeMap::new();
+        };
+        let stay = |(name, _): &(&String, _)| !task.outdated.contains_key(*name);
+        let carried = |(name, variable): (&String, &Variable)| {
+            let r#type = merge.renamed(&variable.r#type, &task.name)?;
+            Some((name.clone(), r#type))
+        };
+        self.variables
+            .iter()
+            .filter(stay)
+            .filter_map(carried)
+            .collect()
+    }
+
+    fn generate(&self, task: &Task<'_>, attempt: &Attempt) -> CellSource {
+        let Task { name, parsed, .. } = task;
+        let without: HashSet<Mark> = attempt.lost.keys().cloned().collect();
+        let lost = |variable: &str| {
+            let marks = [
+                Mark::Take(variable.to_owned()),
+                Mark::Carry(variable.to_owned()),
+            ];
+            marks.iter().any(|mark| without.contains(mark))
+        };
+        let mentioned = |variable: &str| {
+            parsed.words.contains(variable)
+                && !task.outdated.contains_key(variable)
+                && !lost(variable)
+        };
+        let mut variables = BTreeMap::new();
+        for (variable, kind) in &self.variables {
+            if mentioned(variable) {
+                let mut kind = kind.clone();
+                if let Some(r#type) = attempt.carries.get(variable) {
+                    kind.r#type.clone_from(r#type);
+                }
+                variables.insert(variable.as_str(), kind);
+            }
+        }
+        let (modules, earlier) = match &attempt.merge {
+            Some(merge) => merge.declarations(name),
+            None => (String::new(), self.items.before(self.items.cells.len())),
+        };
+        let around = Surroundings {
+            name,
+            earlier: &earlier,
+            modules: &modules,
+            carries: &attempt.carries,
+            variables,
+            without: &without,
+            boxes: &attempt.boxes,
+            awaits: attempt.awaits,
+            tokio: parsed.words.contains("tokio") || self.items.mention("tokio"),
+        };
+        CellSource {
+            title: task.title.to_owned(),
+            file: format!("{name}.rs"),
+            code: task.code.to_owned(),
+            source: generate(task.code, parsed, &around),
+        }
+    }
+
+    fn runnable(
+        &self,
+        task: Task<'_>,
+        attempt: Attempt,
+        cell: &CellSource,
+        compiled: Compiled,
+        kept: Kept,
+    ) -> Runnable {
+        let mut loses: HashMap<String, String> = HashMap::new();
+        for (mark, reason) in &attempt.lost {
+            loses.insert(mark.name().to_owned(), reason.clone());
+        }
+        let mut declares = BTreeMap::new();
+        for (number, binding) in task.parsed.bindings.iter().enumerate() {
+            if attempt.lost.contains_key(&Mark::Keep(binding.name.clone())) {
+                continue;
+            }
+            match kept.types.get(&number) {
+                Some(r#type) => {
+                    let variable = Variable {
+                        r#type: r#type.clone(),
+                        mutable: binding.mutable,
+                    };
+                    loses.remove(&binding.name);
+                    declares.insert(binding.name.clone(), variable);
+                }
+                None => {
+                    loses.insert(binding.name.clone(), NO_NAME.to_owned());
+                }
+            }
+        }
+        let mut warnings = self.warnings(&attempt, cell, &compiled.warnings);
+        warnings.extend(task.parsed.bindings.iter().filter_map(|binding| {
+            let reason = loses.get(&binding.name)?;
+            // What the cell uses itself was perhaps not meant for others.
+            let surprises = !binding.used && !binding.name.starts_with('_');
+            surprises.then(|| format!("`{}` is not kept: {reason}", binding.name))
+        }));
+        let linked_fully = task.parsed.links().next().is_some();
+        let has_entry = task.parsed.has_statements() || !attempt.carries.is_empty();
+        Runnable {
+            title: cell.title.clone(),
+            library: compiled.library,
+            entry: has_entry.then(|| task.name.clone()),
+            outdated: task.outdated,
+            declares,
+            loses,
+            warnings,
+            linked_fully,
+            items: (!task.parsed.items.is_empty()).then(|| ItemCell {
+                name: task.name.clone(),
+                crate_name: task.name.clone(),
+                title: cell.title.clone(),
+                code: cell.code.clone(),
+                items: task.parsed.items,
+                changed: false,
+            }),
+            name: task.name,
+            merge: attempt.merge,
+            carries: attempt.carries,
+        }
+    }
+
+    fn warnings(
+        &self,
+        attempt: &Attempt,
+        cell: &CellSource,
+        diagnostics: &[Diagnostic],
+    ) -> Vec<String> {
+        let cells = self.cells(cell);
+        let own = diagnostics.iter().filter(|one| cells.is_own(one));
+        let statics = attempt.merge.iter().flat_map(Merge::new_statics);
+        let anew = statics.map(|name| {
+            format!("the static `{name}` starts anew: its type was compiled again with this cell's `impl`")
+        });
+        own.map(|one| cells.render(one, &[])).chain(anew).collect()
+    }
+
+    fn cells<'a>(&'a self, cell: &'a CellSource) -> Cells<'a> {
+        Cells {
+            cell,
+            earlier: &self.sources,
+        }
+    }
+
+    fn compile_failure(
+        &self,
+        task: &Task<'_>,
+        attempt: &Attempt,
+        cell: &CellSource,
+        diagnostics: &[Diagnostic],
+    ) -> Failure {
+        let why_gone = |name: &str| {
+            if let Some(r#type) = task.outdated.get(name) {
+                return Some(format!("this cell defines its type `{type}` again"));
+            }
+            let taken = attempt.lost.get(&Mark::Take(name.to_owned()));
+            taken.or_else(|| self.gone.get(name)).cloned()
+        };
+        failure::compile_error(self.cells(cell), diagnostics, why_gone)
+    }
+}

@@ -1,0 +1,185 @@
+//! Loops of plain arithmetic that need no look at interrupts in each round, which would keep the optimizer from using
+//! vector instructions: a collection ends by itself, and a range is handed out in portions with a look between them.
+
+use std::ops::Range;
+
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Expr, ExprBreak, ExprContinue, ExprForLoop, Pat, RangeLimits};
+
+use super::Edits;
+use super::ticks::TICK;
+
+/// Methods of collections that iterate over them.
+const ITERATIONS: [&str; 6] = [
+    "iter",
+    "iter_mut",
+    "chunks",
+    "chunks_exact",
+    "chunks_mut",
+    "windows",
+];
+
+/// Methods of iterators that end with them.
+const ADAPTERS: [&str; 6] = ["zip", "enumerate", "rev", "copied", "cloned", "step_by"];
+
+/// Methods that a processor or a few instructions do.
+const ARITHMETIC: [&str; 24] = [
+    "abs",
+    "sqrt",
+    "mul_add",
+    "min",
+    "max",
+    "clamp",
+    "floor",
+    "ceil",
+    "round",
+    "recip",
+    "to_bits",
+    "len",
+    "pow",
+    "powi",
+    "signum",
+    "wrapping_add",
+    "wrapping_sub",
+    "wrapping_mul",
+    "saturating_add",
+    "saturating_sub",
+    "rotate_left",
+    "rotate_right",
+    "count_ones",
+    "abs_diff",
+];
+
+/// Changes for a loop that can do without a look in each round; none if it cannot.
+pub fn edits(expression: &ExprForLoop, code: impl Fn(Range<usize>) -> String) -> Option<Edits> {
+    let mut body = Body::default();
+    body.visit_block(&expression.body);
+    if body.impure {
+        return None;
+    }
+    if in_memory(&expression.expr) {
+        return Some(Edits::new());
+    }
+    let mut range = &*expression.expr;
+    while let Expr::Paren(paren) = range {
+        range = &paren.expr;
+    }
+    let (Expr::Range(ends), Pat::Ident(_) | Pat::Wild(_)) = (range, &*expression.pat) else {
+        return None;
+    };
+    let (Some(_), Some(_), RangeLimits::HalfOpen(_)) = (&ends.start, &ends.end, &ends.limits)
+    else {
+        return None;
+    };
+    let (pattern, range) = (expression.pat.span(), expression.expr.span());
+    let (pattern, range) = (pattern.byte_range(), range.byte_range());
+    let label = expression.label.as_ref();
+    let label = label.map_or_else(|| "'__rounds".to_owned(), |label| label.name.to_string());
+    let mut edits = Edits::new();
+    if expression.label.is_none() {
+        let start = expression.for_token.span.byte_range().start;
+        edits.push((start..start, format!("{label}: ").into()));
+    }
+    let name = code(pattern.clone());
+    edits.push((pattern, "__portion".into()));
+    let portions = "::carrel_prelude::runtime::portions(";
+    edits.push((range.start..range.start, portions.into()));
+    edits.push((range.end..range.end, ")".into()));
+    let brace = expression.body.brace_token.span;
+    let (open, close) = (
+        brace.open().byte_range().start,
+        brace.close().byte_range().end,
+    );
+    edits.push((
+        open..open,
+        format!("{{ {TICK} for {name} in __portion ").into(),
+    ));
+    edits.push((close..close, " }".into()));
+    // What ends or goes on with the loop of the person does so with ours.
+    for end in body.breaks {
+        edits.push((end..end, format!(" {label}").into()));
+    }
+    let own = body
+        .continues
+        .into_iter()
+        .filter(|(name, _)| *name == label);
+    edits.extend(own.map(|(_, place)| (place, "".into())));
+    Some(edits)
+}
+
+/// `&list`, `list.iter().zip(&other)`.
+fn in_memory(expression: &Expr) -> bool {
+    let is_place =
+        |expression: &Expr| matches!(expression, Expr::Path(_) | Expr::Field(_) | Expr::Index(_));
+    match expression {
+        Expr::Reference(reference) => is_place(&reference.expr),
+        Expr::MethodCall(call) => {
+            let is_one_of = |names: &[&str]| names.iter().any(|name| call.method == name);
+            (is_one_of(&ITERATIONS) && is_place(&call.receiver))
+                || (is_one_of(&ADAPTERS) && in_memory(&call.receiver))
+        }
+        _ => false,
+    }
+}
+
+#[derive(Default)]
+struct Body {
+    /// It calls, waits or loops.
+    impure: bool,
+    /// The ends of `break` that have no label.
+    breaks: Vec<usize>,
+    /// Labels of `continue` and where they stand.
+    continues: Vec<(String, Range<usize>)>,
+}
+
+impl<'ast> Visit<'ast> for Body {
+    fn visit_expr(&mut self, expression: &'ast Expr) {
+        self.impure |= match expression {
+            Expr::MethodCall(call) => !ARITHMETIC.iter().any(|name| call.method == name),
+            // A variant or a tuple struct is no function.
+            Expr::Call(call) => !is_constructor(&call.func),
+            Expr::Await(_)
+            | Expr::Async(_)
+            | Expr::Closure(_)
+            | Expr::ForLoop(_)
+            | Expr::Loop(_)
+            | Expr::Macro(_)
+            | Expr::While(_)
+            | Expr::Verbatim(_) => true,
+            _ => false,
+        };
+        visit::visit_expr(self, expression);
+    }
+
+    fn visit_macro(&mut self, _: &'ast syn::Macro) {
+        self.impure = true;
+    }
+
+    fn visit_item(&mut self, _: &'ast syn::Item) {
+        self.impure = true;
+    }
+
+    fn visit_expr_break(&mut self, expression: &'ast ExprBreak) {
+        if expression.label.is_none() {
+            self.breaks
+                .push(expression.break_token.span.byte_range().end);
+        }
+        visit::visit_expr_break(self, expression);
+    }
+
+    fn visit_expr_continue(&mut self, expression: &'ast ExprContinue) {
+        if let Some(label) = &expression.label {
+            let place = label.span().byte_range();
+            self.continues.push((label.to_string(), place));
+        }
+    }
+}
+
+fn is_constructor(function: &Expr) -> bool {
+    let Expr::Path(path) = function else {
+        return false;
+    };
+    let last = path.path.segments.last();
+    last.is_some_and(|last| last.ident.to_string().starts_with(char::is_uppercase))
+}

@@ -41,6 +41,25 @@ struct Attempt {
     boxes: HashMap<usize, String>,
 }
 
+impl Attempt {
+    /// Carries no variables into the new crate if a crate that their types are made with is another one now; tells
+    /// whether that changed anything.
+    fn carries_too_much(&mut self, externs: &[String]) -> bool {
+        let same = self
+            .merge
+            .as_ref()
+            .is_none_or(|merge| merge.has_same_crates(externs));
+        let before = self.lost.len();
+        if !same {
+            let reason = "a crate that its type is made with is another one since it was made";
+            let carried = self.carries.keys().cloned().map(Mark::Carry);
+            self.lost
+                .extend(carried.map(|mark| (mark, reason.to_owned())));
+        }
+        self.lost.len() > before
+    }
+}
+
 impl Notebook {
     /// Compiles a cell; nothing of the notebook changes until it has run.
     pub async fn compile(
@@ -92,6 +111,9 @@ impl Notebook {
             self.sources.extend(modules);
             let diagnostics = match compiled {
                 Ok(compiled) => {
+                    if attempt.carries_too_much(&compiled.externs) {
+                        continue;
+                    }
                     let kept = kept(&compiled.mir, &task.name);
                     if !kept.boxes.is_empty() {
                         attempt.boxes = kept.boxes;
@@ -331,10 +353,12 @@ impl Notebook {
                 title: cell.title.clone(),
                 code: cell.code.clone(),
                 items: task.parsed.items,
+                externs: Vec::new(),
                 changed: false,
             }),
             name: task.name,
             merge: attempt.merge,
+            externs: compiled.externs,
             carries: attempt.carries,
         }
     }

@@ -46,6 +46,8 @@ pub struct Compiled {
     /// Text of the MIR, if asked for.
     pub mir: String,
     pub warnings: Vec<Diagnostic>,
+    /// The crates that it could name, as `name=file`.
+    pub externs: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl Toolchain {
             library,
             mir,
             warnings,
+            externs: externs_in(&self.arguments(job)),
         })
     }
 
@@ -246,6 +249,15 @@ fn externs(prelude: &Prelude) -> Result<Vec<OsString>, String> {
         arguments.push(joined(&format!("{name}="), &file));
     }
     Ok(arguments)
+}
+
+/// What follows each `--extern`.
+fn externs_in(arguments: &[OsString]) -> Vec<String> {
+    let pairs = arguments.windows(2);
+    let externs = pairs.filter(|pair| pair[0] == "--extern");
+    externs
+        .map(|pair| pair[1].to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The quickest linker there is. Without `--eh-frame-hdr` a panic could not unwind.

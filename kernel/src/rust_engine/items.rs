@@ -32,6 +32,8 @@ pub struct ItemCell {
     pub title: String,
     pub code: String,
     pub items: Vec<ItemPart>,
+    /// The crates that its items name, as `name=file`, when they were compiled last.
+    pub externs: Vec<String>,
     /// Some of its items gave way to those of a later cell.
     pub changed: bool,
 }
@@ -106,6 +108,15 @@ impl ItemCell {
     /// Its name as a module of a crate that it is merged into.
     pub fn module(&self) -> String {
         format!("in_{}", self.name)
+    }
+
+    /// Takes note of those of a compilation's crates that its items name.
+    pub fn set_externs(&mut self, externs: &[String]) {
+        let named = |one: &&String| {
+            let name = one.split('=').next().unwrap_or_default();
+            self.items.iter().any(|item| item.words.contains(name))
+        };
+        self.externs = externs.iter().filter(named).cloned().collect();
     }
 
     pub fn defines(&self, name: &str) -> bool {

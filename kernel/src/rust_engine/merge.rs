@@ -46,13 +46,21 @@ impl Merge {
         }
     }
 
-    /// The cells as they are once the new crate, `name`, is loaded.
-    pub fn into_cells(self, name: &str) -> Vec<ItemCell> {
+    /// The cells as they are once the new crate, `name`, is loaded, which was compiled with these crates.
+    pub fn into_cells(self, name: &str, externs: &[String]) -> Vec<ItemCell> {
         let mut cells = self.cells;
         for cell in &mut cells {
             name.clone_into(&mut cell.crate_name);
+            cell.set_externs(externs);
         }
         cells
+    }
+
+    /// Whether all crates that the cells name are those that they were compiled with before: with another version of
+    /// one, the same text may mean another layout.
+    pub fn has_same_crates(&self, externs: &[String]) -> bool {
+        let mut before = self.cells.iter().flat_map(|cell| &cell.externs);
+        before.all(|one| externs.contains(one))
     }
 
     /// Lines for the root of the new crate, `name`, and the path of the newest module there.

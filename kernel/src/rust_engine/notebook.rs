@@ -39,6 +39,8 @@ pub struct Runnable {
     /// Earlier cells that are compiled again with it, and the types that variables get by that.
     pub merge: Option<Merge>,
     pub carries: BTreeMap<String, String>,
+    /// The crates that it could name, as `name=file`.
+    pub externs: Vec<String>,
     /// By the C compiler, with native libraries.
     pub linked_fully: bool,
     /// Rendered, for stderr.
@@ -110,14 +112,15 @@ impl Notebook {
         }
         self.gone
             .retain(|name, _| !self.variables.contains_key(name));
-        let Some(items) = cell.items else {
+        let Some(mut items) = cell.items else {
             return;
         };
         if let Some(merge) = cell.merge {
             let first = merge.first;
-            let merged = merge.into_cells(&cell.name);
+            let merged = merge.into_cells(&cell.name, &cell.externs);
             self.items.cells.splice(first.., merged);
         }
+        items.set_externs(&cell.externs);
         self.items.cells.push(items);
         self.items.crates.push(ItemCrate {
             name: cell.name,

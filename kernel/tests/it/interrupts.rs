@@ -129,20 +129,23 @@ async fn optimized_loops_can_be_interrupted_and_mean_what_they_say() {
         let mut bytes = 0u32; for b in 0..255u8 { bytes += b as u32; }
         for _ in 5..5 { bytes = 0; }
         let mut weighted = 0; for (i, x) in list.iter().enumerate() { weighted += i as u64 * x; }
+        let chained: u64 = list.iter().map(|x| x * 2).filter(|x| x % 3 == 0).sum();
         let letters = { let mut n = 0; for letter in 'a'..'e' { n += letter as u32; } n };";
     notebook.ok(code).await;
     let expected = {
         let sum: u64 = (0..=70_000u64).filter(|i| i % 2 == 1).sum();
         let labelled: i64 = (-40_000..30_000i64).filter(|i| i % 3 == 0).sum();
         let weighted: u64 = (0..100_000u64).map(|i| i * i).sum();
-        format!("({sum}, 35001, 70001, 130000, {labelled}, 32385, {weighted}, 394)")
+        let chained: u64 = (0..100_000u64).map(|i| i * 2).filter(|i| i % 3 == 0).sum();
+        format!("({sum}, 35001, 70001, 130000, {labelled}, 32385, {weighted}, {chained}, 394)")
     };
-    let values = "(sum, skipped, last, found, labelled, bytes, weighted, letters)";
+    let values = "(sum, skipped, last, found, labelled, bytes, weighted, chained, letters)";
     assert_eq!(notebook.value(values).await, expected);
     let engine = Arc::new(notebook.engine);
     for code in [
         "println!(\"begun\"); loop {}",
         "println!(\"begun\"); let mut s = 0; for i in 0..u64::MAX { s ^= i * 3; } println!(\"never {s}\");",
+        "println!(\"begun\"); (0u64..).map(|n| n & 1).filter(|n| *n > 1).count()",
         "println!(\"begun\"); let mut s = 0; let mut i = 0u64; while s != 1 { i += 2; s ^= i; }",
     ] {
         let failure = interrupt(&engine, code).await;

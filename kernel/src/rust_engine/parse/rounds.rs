@@ -11,9 +11,10 @@ use super::Edits;
 use super::ticks::TICK;
 
 /// Methods of collections that iterate over them.
-const ITERATIONS: [&str; 6] = [
+const ITERATIONS: [&str; 7] = [
     "iter",
     "iter_mut",
+    "par_iter",
     "chunks",
     "chunks_exact",
     "chunks_mut",
@@ -21,7 +22,20 @@ const ITERATIONS: [&str; 6] = [
 ];
 
 /// Methods of iterators that end with them.
-const ADAPTERS: [&str; 6] = ["zip", "enumerate", "rev", "copied", "cloned", "step_by"];
+const ADAPTERS: [&str; 12] = [
+    "zip",
+    "enumerate",
+    "rev",
+    "copied",
+    "cloned",
+    "step_by",
+    "map",
+    "filter",
+    "take",
+    "skip",
+    "take_while",
+    "skip_while",
+];
 
 /// Methods that a processor or a few instructions do.
 const ARITHMETIC: [&str; 24] = [
@@ -108,8 +122,15 @@ pub fn edits(expression: &ExprForLoop, code: impl Fn(Range<usize>) -> String) ->
     Some(edits)
 }
 
+/// Whether an expression does no more than arithmetic.
+pub fn is_plain(expression: &Expr) -> bool {
+    let mut body = Body::default();
+    body.visit_expr(expression);
+    !body.impure
+}
+
 /// `&list`, `list.iter().zip(&other)`.
-fn in_memory(expression: &Expr) -> bool {
+pub fn in_memory(expression: &Expr) -> bool {
     let is_place =
         |expression: &Expr| matches!(expression, Expr::Path(_) | Expr::Field(_) | Expr::Index(_));
     match expression {

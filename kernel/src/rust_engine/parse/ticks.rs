@@ -8,8 +8,8 @@ use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
-    AttrStyle, Attribute, Block, Expr, ExprClosure, ExprForLoop, ExprLoop, ExprWhile, ImplItemFn,
-    Item, ItemFn, Signature, Stmt, TraitItemFn,
+    AttrStyle, Attribute, Block, Expr, ExprClosure, ExprForLoop, ExprLoop, ExprMethodCall,
+    ExprWhile, ImplItemFn, Item, ItemFn, Signature, Stmt, TraitItemFn,
 };
 
 use super::{Edits, collect_words, rounds};
@@ -126,6 +126,18 @@ impl<'ast> Visit<'ast> for Ticks<'_> {
                 self.enter(&expression.body, &expression.attrs);
                 visit::visit_expr_for_loop(self, expression);
             }
+        }
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
+        if !self.optimized || !rounds::in_memory(&call.receiver) {
+            visit::visit_expr_method_call(self, call);
+            return;
+        }
+        self.visit_expr(&call.receiver);
+        let plain = |argument: &&Expr| matches!(argument, Expr::Closure(closure) if rounds::is_plain(&closure.body));
+        for argument in call.args.iter().filter(|argument| !plain(argument)) {
+            self.visit_expr(argument);
         }
     }
 

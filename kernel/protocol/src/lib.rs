@@ -2,6 +2,8 @@
 //!
 //! They travel on a socket of their own, so nothing that a cell prints can be taken for a message.
 
+pub mod analysis;
+
 use std::io;
 
 use serde::de::DeserializeOwned;
@@ -104,4 +106,15 @@ pub fn length(head: [u8; 4]) -> io::Result<usize> {
 /// The message in a frame's body.
 pub fn decode<M: DeserializeOwned>(body: &[u8]) -> io::Result<M> {
     Ok(serde_json::from_slice(body)?)
+}
+
+/// Takes the first message out of received bytes, once its frame is whole.
+pub fn take_frame<M: DeserializeOwned>(received: &mut Vec<u8>) -> Option<io::Result<M>> {
+    let length = match length(*received.first_chunk::<4>()?) {
+        Ok(length) => length,
+        Err(error) => return Some(Err(error)),
+    };
+    let message = decode(received.get(4..4 + length)?);
+    received.drain(..4 + length);
+    Some(message)
 }

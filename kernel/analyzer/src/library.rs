@@ -1,0 +1,90 @@
+//! Sources on disk: of the standard library, and of the crates that cells can name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use carrel_protocol::analysis::CrateGraph;
+use ra_ap_hir::{CfgOptions, Symbol};
+
+/// More files under one folder are not the source of one crate.
+const MOST_FILES: usize = 5000;
+
+/// The folder with `core`, `alloc` and `std`: the one that the person names, the toolchain's own, or Debian's.
+pub fn standard_library(sysroot: &Path) -> Option<PathBuf> {
+    let installed = |root: &Path| root.join("lib/rustlib/src/rust/library");
+    let folders = match std::env::var_os("RUST_SRC_PATH") {
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => vec![installed(sysroot), installed(Path::new("/usr"))],
+    };
+    folders
+        .into_iter()
+        .find(|folder| folder.join("core/src/lib.rs").is_file())
+}
+
+/// The crates of all files that can be read; a file that cannot costs completion in its crates and no more.
+pub fn crate_graphs(files: &[PathBuf]) -> Vec<CrateGraph> {
+    let read = |file: &PathBuf| {
+        let text = fs::read(file).map_err(|error| error.to_string());
+        let graph =
+            text.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+        graph
+            .inspect_err(|error| eprintln!("carrel-analyzer: {}: {error}", file.display()))
+            .ok()
+    };
+    files.iter().filter_map(read).collect()
+}
+
+/// All Rust files of the crate whose root module this is.
+pub fn files(root_module: &Path) -> Vec<PathBuf> {
+    let mut files = vec![root_module.to_owned()];
+    let mut folders: Vec<PathBuf> = root_module
+        .parent()
+        .map(Path::to_owned)
+        .into_iter()
+        .collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && entry.file_name() != "tests" => folders.push(path),
+                Ok(kind) if kind.is_file() => {
+                    let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+                    if is_rust && path != root_module {
+                        files.push(path);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if files.len() > MOST_FILES {
+            break;
+        }
+    }
+    files
+}
+
+/// What the compiler sets for this machine.
+pub fn platform(sysroot: &Path) -> CfgOptions {
+    let output = Command::new(sysroot.join("bin/rustc"))
+        .args(["--print", "cfg"])
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let mut options = CfgOptions::default();
+    match text {
+        Ok(text) => text.lines().for_each(|line| set(&mut options, line)),
+        Err(error) => eprintln!("carrel-analyzer: cannot ask rustc for its cfg: {error}"),
+    }
+    options
+}
+
+/// Sets `unix` or `feature="std"`.
+pub fn set(options: &mut CfgOptions, cfg: &str) {
+    match cfg.split_once('=') {
+        Some((key, value)) => options.insert_key_value(
+            Symbol::intern(key.trim()),
+            Symbol::intern(value.trim().trim_matches('"')),
+        ),
+        None => options.insert_atom(Symbol::intern(cfg.trim())),
+    }
+}

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use carrel_protocol::analysis::Completion;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
@@ -99,6 +100,13 @@ pub trait Engine: Send + Sync {
 
     /// Evaluates one expression for `user_expressions`: a MIME bundle, or the failure.
     async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure>;
+
+    /// What could take the place of the word before a byte of a new cell's code, best first; nothing if that cannot
+    /// be told in good time. Waits for no cell.
+    async fn complete(&self, code: &str, offset: usize) -> Option<Vec<Completion>>;
+
+    /// What stands at or before a byte of a new cell's code, with its source if `detail`. Waits for no cell.
+    async fn inspect(&self, code: &str, offset: usize, detail: bool) -> Option<MimeBundle>;
 
     /// Asks the running cell to stop; returns at once.
     fn interrupt(&self);

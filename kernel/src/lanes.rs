@@ -78,8 +78,10 @@ impl Subshells {
         let running = Arc::new(Running::default());
         let main = open(self.shell.clone(), running.clone());
         let beside = open_beside(self.shell.clone(), running.clone());
+        let analysis = open_beside(self.shell.clone(), running.clone());
         while let Some(message) = messages.recv().await {
             let (lane, refusal) = match &message.header.subshell_id {
+                None if is_analysis(&message.header.msg_type) => (analysis.clone(), None),
                 None if needs_no_turn(&message.header.msg_type) && is_there(&running) => {
                     (beside.clone(), None)
                 }
@@ -99,14 +101,17 @@ impl Subshells {
     }
 }
 
+/// Requests that may take a while, and for which no cell waits, even if they came before it.
+fn is_analysis(msg_type: &str) -> bool {
+    matches!(msg_type, "complete_request" | "inspect_request")
+}
+
 /// Whether a request on the main shell may overtake a cell.
 fn needs_no_turn(msg_type: &str) -> bool {
     matches!(
         msg_type,
         "kernel_info_request"
             | "connect_request"
-            | "complete_request"
-            | "inspect_request"
             | "is_complete_request"
             | "comm_info_request"
             // Their place is on control since protocol 5.4.

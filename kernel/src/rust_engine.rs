@@ -1,8 +1,10 @@
 //! Evaluation of Rust: each cell is compiled on its own and loaded into a worker process that holds the variables.
 
+mod analyzer;
 mod attempt;
 mod commands;
 mod compile;
+mod crate_graph;
 mod diagnostics;
 mod failure;
 mod generate;
@@ -13,23 +15,33 @@ mod parse;
 pub(crate) mod prelude;
 pub mod prepare;
 mod repair;
+mod seen;
 mod session;
 mod source;
 mod types;
 mod worker;
 
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use carrel_protocol::analysis::{Reply, Wish};
 use tokio::sync::{Mutex, mpsc, watch};
 
+use self::analyzer::Analyzer;
 use self::session::{Interrupts, Session};
-use crate::engine::{Cell, Engine, Failure, MimeBundle, Outcome, Output};
+use crate::engine::{Cell, Completion, Engine, Failure, MimeBundle, Outcome, Output};
+
+/// JupyterLab gives up after a second.
+const COMPLETE_LIMIT: Duration = Duration::from_millis(900);
+/// The first question waits until the sources of all crates are read.
+const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The engine; its parts start with [`Engine::warm_up`] or with the first cell.
 #[derive(Debug)]
 pub struct RustEngine {
     session: Mutex<Session>,
+    analyzer: Analyzer,
     /// A cell heeds those that come while it is compiled or runs.
     interrupts: watch::Sender<Interrupts>,
 }
@@ -38,7 +50,18 @@ impl Default for RustEngine {
     fn default() -> Self {
         Self {
             session: Mutex::new(Session::default()),
+            analyzer: Analyzer::default(),
             interrupts: watch::Sender::default(),
+        }
+    }
+}
+
+impl RustEngine {
+    /// An engine whose analyzer is not beside the prebuilt crates.
+    pub fn with_analyzer(program: PathBuf) -> Self {
+        Self {
+            analyzer: Analyzer::of(program),
+            ..Self::default()
         }
     }
 }
@@ -80,6 +103,35 @@ impl Engine for RustEngine {
         ended.map(|()| result)
     }
 
+    async fn complete(&self, code: &str, offset: usize) -> Option<Vec<Completion>> {
+        if let Some(names) = commands::complete(code, offset) {
+            return Some(names);
+        }
+        let code = commands::blank(code, offset);
+        let asked = self
+            .analyzer
+            .ask(code, offset, Wish::Complete, COMPLETE_LIMIT);
+        match asked.await? {
+            Reply::Completions(completions) if !completions.is_empty() => Some(completions),
+            _ => None,
+        }
+    }
+
+    async fn inspect(&self, code: &str, offset: usize, detail: bool) -> Option<MimeBundle> {
+        let code = commands::blank(code, offset);
+        let wish = Wish::Inspect { detail };
+        let asked = self.analyzer.ask(code, offset, wish, INSPECT_LIMIT);
+        match asked.await? {
+            Reply::Description(description) => {
+                let mut bundle = commands::text(description.plain);
+                let markdown = description.markdown.into();
+                bundle.data.insert("text/markdown".to_owned(), markdown);
+                Some(bundle)
+            }
+            _ => None,
+        }
+    }
+
     fn interrupt(&self) {
         self.interrupts
             .send_modify(|interrupts| interrupts.count += 1);
@@ -88,6 +140,7 @@ impl Engine for RustEngine {
     async fn shutdown(&self) {
         self.interrupts
             .send_modify(|interrupts| interrupts.shutdown = true);
+        self.analyzer.end();
         self.session.lock().await.end().await;
     }
 }
@@ -101,16 +154,28 @@ impl RustEngine {
     ) -> Result<(), Failure> {
         let mut interrupts = self.interrupts.subscribe();
         let mut session = self.session.lock().await;
-        let cell = tokio::select! {
-            compiled = session.compile(title, code, outputs) => compiled?,
-            Ok(()) = interrupts.changed() => return Err(failure::not_begun()),
-        };
-        let Some(cell) = cell else {
-            return Ok(());
-        };
-        let begun = Instant::now();
-        let ended = session.run(cell, outputs, &mut interrupts).await;
-        session.tell_time("ran", begun, outputs).await;
+        let ended = run(&mut session, title, code, outputs, &mut interrupts).await;
+        self.analyzer.see(session.seen());
         ended
     }
+}
+
+async fn run(
+    session: &mut Session,
+    title: &str,
+    code: &str,
+    outputs: &mpsc::Sender<Output>,
+    interrupts: &mut watch::Receiver<Interrupts>,
+) -> Result<(), Failure> {
+    let cell = tokio::select! {
+        compiled = session.compile(title, code, outputs) => compiled?,
+        Ok(()) = interrupts.changed() => return Err(failure::not_begun()),
+    };
+    let Some(cell) = cell else {
+        return Ok(());
+    };
+    let begun = Instant::now();
+    let ended = session.run(cell, outputs, interrupts).await;
+    session.tell_time("ran", begun, outputs).await;
+    ended
 }

@@ -55,7 +55,7 @@ impl Shell {
             Request::KernelInfo => kernel_info().into(),
             Request::Connect => self.kernel.ports.clone().into(),
             Request::Complete(request) => self.complete(&request).await.into(),
-            Request::Inspect => inspect().into(),
+            Request::Inspect(request) => inspect(&*self.kernel.engine, &request).await.into(),
             Request::IsComplete(request) => is_complete(request.code).await.into(),
             Request::History(request) => self.history.answer(request).await.into(),
             Request::CommInfo(request) => self.comms().info(request.target_name.as_deref()).into(),
@@ -106,7 +106,7 @@ impl Shell {
     async fn complete(&self, request: &CompleteRequest) -> Value {
         let earlier = self.history.recent_inputs().await;
         let earlier = earlier.iter().map(String::as_str);
-        complete(&request.code, request.cursor_pos, earlier)
+        complete(&*self.kernel.engine, request, earlier).await
     }
 }
 

@@ -1,8 +1,10 @@
 //! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know.
 
+use std::ops::Range;
+
 use super::notebook::Notebook;
 use super::types::MODULE;
-use crate::engine::MimeBundle;
+use crate::engine::{Completion, MimeBundle};
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
@@ -49,6 +51,67 @@ pub fn split(code: &str) -> Result<(Vec<Command>, String), String> {
         true => Ok((commands, code.to_owned())),
         false => Ok((commands, empty + rest)),
     }
+}
+
+/// Commands that go on with the word before a byte; nothing where Rust is to be written.
+pub fn complete(code: &str, offset: usize) -> Option<Vec<Completion>> {
+    let line = lines(code).into_iter().find(|line| is_in(offset, line))?;
+    let written = code
+        .get(line.start..offset)?
+        .trim_start()
+        .strip_prefix(':')?;
+    let names = match written.split_once(char::is_whitespace) {
+        Some(("type" | "t", _)) => return None,
+        Some(_) => &[],
+        None => NAMES.as_slice(),
+    };
+    let named = names.iter().filter(|name| name.starts_with(written));
+    let completion = |name: &&str| Completion {
+        text: (*name).to_owned(),
+        kind: "command".to_owned(),
+        signature: None,
+    };
+    Some(named.map(completion).collect())
+}
+
+/// The code with spaces for what is no Rust, each byte where it was. The expression of a `:type` that the cursor is
+/// in is Rust.
+pub fn blank(code: &str, offset: usize) -> String {
+    let mut blank = code.to_owned();
+    for line in lines(code) {
+        let text = code[line.clone()].trim_start();
+        let r#type = [":type ", ":t "]
+            .into_iter()
+            .find(|name| text.starts_with(name));
+        let end = match r#type {
+            Some(name) if is_in(offset, &line) => line.end - text.len() + name.len(),
+            _ => line.end,
+        };
+        blank.replace_range(line.start..end, &" ".repeat(end - line.start));
+    }
+    blank
+}
+
+/// The lines of the commands at the start of a cell, without their ends.
+fn lines(code: &str) -> Vec<Range<usize>> {
+    let mut lines = Vec::new();
+    let mut start = 0;
+    for line in code.split_inclusive('\n') {
+        let text = line.trim();
+        match text.strip_prefix(':') {
+            Some(command) if !command.starts_with(':') => {
+                lines.push(start..start + line.trim_end_matches('\n').len());
+            }
+            _ if text.is_empty() => {}
+            _ => break,
+        }
+        start += line.len();
+    }
+    lines
+}
+
+fn is_in(offset: usize, line: &Range<usize>) -> bool {
+    (line.start..=line.end).contains(&offset)
 }
 
 fn parse(text: &str) -> Result<Command, String> {
@@ -171,7 +234,7 @@ pub fn text(text: String) -> MimeBundle {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, distance, plain_type, split};
+    use super::{Command, blank, complete, distance, plain_type, split};
 
     #[test]
     fn commands_leave_the_lines_of_the_code_in_place() {
@@ -181,6 +244,22 @@ mod tests {
         let (commands, code) = split("\n::std::mem::drop(1)").unwrap();
         assert!(commands.is_empty());
         assert_eq!(code, "\n::std::mem::drop(1)");
+    }
+
+    #[test]
+    fn commands_complete_by_name_and_are_blank_for_rust() {
+        let names = |code: &str, offset| {
+            let found = complete(code, offset)?;
+            Some(found.into_iter().map(|name| name.text).collect::<Vec<_>>())
+        };
+        assert_eq!(names(":v", 2).unwrap(), ["vars"]);
+        assert_eq!(names("\n  :t", 5).unwrap(), ["type", "timing"]);
+        assert_eq!(names(":dep se", 7).unwrap(), [""; 0]);
+        assert_eq!(names(":t 1.a", 6), None);
+        assert_eq!(names(":vars\nlet x", 8), None);
+        assert_eq!(names("::std", 5), None);
+        assert_eq!(blank(":dep é\n:t a.b\nc", 12), "       \n   a.b\nc");
+        assert_eq!(blank(":dep é\n:t a.b\nc", 16), "       \n      \nc");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod rounds;
 mod ticks;
 
 pub use impls::Impl;
+pub use public::is_visibility;
 pub use ticks::TICK;
 
 /// Bytes of the cell and what stands there instead, in order.

@@ -14,6 +14,10 @@ use crate::kernelspec::user_data;
 pub const VARIABLE: &str = "CARREL_PRELUDE_DIR";
 pub const MANIFEST: &str = "manifest.json";
 pub const WORKER: &str = "carrel-worker";
+/// Optional: without it completion knows keywords and words only.
+pub const ANALYZER: &str = "carrel-analyzer";
+/// Where the sources of the crates are, for the analyzer.
+pub const CRATES: &str = "crates.json";
 pub const LIBRARY: &str = "libcarrel_prelude.so";
 /// Crates that the compiler looks up because the library's crates use them.
 pub const DEPENDENCIES: &str = "deps";
@@ -104,6 +108,12 @@ impl Prelude {
 }
 
 impl Prelude {
+    /// The folder of the compiler that made it.
+    pub fn sysroot(&self) -> &Path {
+        let bin = self.rustc.parent();
+        bin.and_then(Path::parent).unwrap_or(&self.folder)
+    }
+
     /// Files of the crates that a cell can name.
     pub fn named_crates(&self) -> io::Result<Vec<(&'static str, PathBuf)>> {
         let mut found = Vec::new();
@@ -122,6 +132,13 @@ impl Prelude {
 }
 
 impl Manifest {
+    /// The platform of the compiler.
+    pub fn host(&self) -> &str {
+        let mut lines = self.rustc.lines();
+        let host = lines.find_map(|line| line.strip_prefix("host: "));
+        host.unwrap_or_default()
+    }
+
     pub fn read(folder: &Path) -> Result<Self, PreludeError> {
         let path = folder.join(MANIFEST);
         let error = |reason: String| PreludeError::Manifest {

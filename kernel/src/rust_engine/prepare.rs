@@ -8,9 +8,10 @@ use std::process::{Command, Output};
 use std::time::UNIX_EPOCH;
 
 use super::compile::joined;
+use super::crate_graph;
 use super::prelude::{
-    DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RustcError, SourceFile, WORKER, rustc_in, sysroot,
-    user_folder, version,
+    ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RustcError, SourceFile, WORKER,
+    rustc_in, sysroot, user_folder, version,
 };
 
 const RUNTIME: &str = "libcarrel_runtime.so";
@@ -47,11 +48,11 @@ pub fn prepare(from: &Path, to: Option<&Path>) -> Result<Prepared, PrepareError>
         Some(folder) => std::path::absolute(folder).map_err(write_error(folder))?,
         None => user_folder(&rustc).ok_or(PrepareError::NoHome)?,
     };
-    let sources = [WORKER, LIBRARY, RUNTIME].map(|name| stamp(&from.join(name)));
+    let sources = files(&from).map(|name| stamp(&from.join(name)));
     let manifest = Manifest {
         rustc,
         sysroot,
-        sources: sources.into_iter().collect::<Result<_, _>>()?,
+        sources: sources.collect::<Result<_, _>>()?,
     };
     if Manifest::read(&to).is_ok_and(|present| present == manifest) {
         return Ok(Prepared::UpToDate(to));
@@ -79,10 +80,11 @@ pub fn prepare(from: &Path, to: Option<&Path>) -> Result<Prepared, PrepareError>
 fn fill(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
     let dependencies = folder.join(DEPENDENCIES);
     fs::create_dir_all(&dependencies).map_err(write_error(&dependencies))?;
-    for name in [WORKER, LIBRARY, RUNTIME] {
+    for name in files(from) {
         copy(&from.join(name), folder)?;
     }
     copy(&standard_library(manifest)?, folder)?;
+    write_crate_graph(folder, from, manifest)?;
     for crate_file in crates_of_library(from, &from.join("deps"), &manifest.sysroot)? {
         copy(&crate_file, &dependencies)?;
     }
@@ -92,6 +94,27 @@ fn fill(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareEr
     let text =
         serde_json::to_vec_pretty(manifest).map_err(|error| write_error(&path)(error.into()))?;
     fs::write(&path, text).map_err(write_error(&path))
+}
+
+/// What cargo built; the analyzer need not be there.
+fn files(from: &Path) -> impl Iterator<Item = &'static str> {
+    let analyzer = from.join(ANALYZER).is_file().then_some(ANALYZER);
+    [WORKER, LIBRARY, RUNTIME].into_iter().chain(analyzer)
+}
+
+/// Cells run without it.
+fn write_crate_graph(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
+    let path = folder.join(CRATES);
+    let graph = crate_graph::of_prelude(from, &manifest.sysroot, manifest.host());
+    let text =
+        graph.and_then(|graph| serde_json::to_vec(&graph).map_err(|error| error.to_string()));
+    match text {
+        Ok(text) => fs::write(&path, text).map_err(write_error(&path)),
+        Err(reason) => {
+            tracing::warn!("Completion will know no crate that cells see without set-up: {reason}");
+            Ok(())
+        }
+    }
 }
 
 /// Files of the crates that the prelude's library was built from. Cargo keeps several builds of a crate side by
@@ -160,10 +183,8 @@ fn loaded_files(log: &str) -> impl Iterator<Item = PathBuf> {
 
 /// The worker finds the standard library beside itself, without the compiler's folder on its search path.
 fn standard_library(manifest: &Manifest) -> Result<PathBuf, PrepareError> {
-    let mut version = manifest.rustc.lines();
-    let host = version.find_map(|line| line.strip_prefix("host: "));
     let rustlib = manifest.sysroot.join("lib").join("rustlib");
-    let folder = rustlib.join(host.unwrap_or_default()).join("lib");
+    let folder = rustlib.join(manifest.host()).join("lib");
     let entries = fs::read_dir(&folder).map_err(write_error(&folder))?;
     let mut files = entries.filter_map(|entry| Some(entry.ok()?.path()));
     files

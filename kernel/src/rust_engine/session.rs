@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use carrel_protocol::{Ending, Output as Sent, Request};
+use carrel_protocol::{Ending, Output as Sent, Request, analysis};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -14,6 +14,7 @@ use super::failure;
 use super::notebook::{Notebook, Runnable};
 use super::parse::{Parsed, SyntaxError, parse};
 use super::prelude::Prelude;
+use super::seen::seen;
 use super::worker::{Event, Worker, interrupt};
 use crate::engine::{Failure, MimeBundle, Output, StreamName};
 
@@ -217,6 +218,11 @@ impl Session {
                 Err(failure::killed(&self.notebook.lost_all(reason)))
             }
         }
+    }
+
+    /// What the next cell sees, for the analyzer.
+    pub fn seen(&self) -> analysis::Notebook {
+        seen(&self.notebook)
     }
 
     /// Ends the worker; later cells are refused.

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use carrel_protocol::{Ending, Output as Sent, Report, Request, decode, encode, length};
+use carrel_protocol::{Ending, Output as Sent, Report, Request, encode, take_frame};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -196,14 +196,8 @@ impl Worker {
     }
 
     fn whole_frame(&mut self) -> Option<Read> {
-        let head = self.partial.first_chunk::<4>()?;
-        let Ok(length) = length(*head) else {
-            return Some(Read::Closed);
-        };
-        let body = self.partial.get(4..4 + length)?;
-        let report = decode(body);
-        self.partial.drain(..4 + length);
         // A frame that is none: a cell wrote into the socket, and nothing after it can be trusted.
+        let report = take_frame(&mut self.partial)?;
         Some(report.map_or(Read::Closed, Read::Report))
     }
 }

@@ -10,7 +10,7 @@ pub enum Request {
     KernelInfo,
     Execute(ExecuteRequest),
     Complete(CompleteRequest),
-    Inspect,
+    Inspect(InspectRequest),
     IsComplete(IsCompleteRequest),
     History(HistoryRequest),
     CommInfo(CommInfoRequest),
@@ -47,6 +47,16 @@ pub struct CompleteRequest {
     pub code: String,
     /// In unicode code points.
     pub cursor_pos: usize,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct InspectRequest {
+    pub code: String,
+    /// In unicode code points.
+    pub cursor_pos: usize,
+    /// 1 asks for the source too.
+    #[serde(default)]
+    pub detail_level: u8,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,7 +132,7 @@ impl Request {
             "kernel_info_request" => Self::KernelInfo,
             "execute_request" => Self::Execute(read(content)?),
             "complete_request" => Self::Complete(read(content)?),
-            "inspect_request" => Self::Inspect,
+            "inspect_request" => Self::Inspect(read(content)?),
             "is_complete_request" => Self::IsComplete(read(content)?),
             "history_request" => Self::History(read(content)?),
             "comm_info_request" => Self::CommInfo(read(content)?),

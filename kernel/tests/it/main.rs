@@ -1,8 +1,10 @@
 //! The kernel's wire, seen from a frontend over a scripted engine; and real cells, run by the engine alone.
 #![allow(clippy::unwrap_used)]
+mod analyzer;
 mod awaits;
 mod cells;
 mod commands;
+mod completion;
 mod execute;
 mod failures;
 mod frontend;

@@ -100,6 +100,26 @@ async fn completion_counts_in_code_points() {
 }
 
 #[tokio::test]
+async fn what_the_engine_knows_comes_with_its_types() {
+    let mut frontend = Frontend::start().await;
+    let code = "known.me";
+    let reply = frontend
+        .ask("complete", json!({ "code": code, "cursor_pos": 6 }))
+        .await;
+    assert_eq!(reply["matches"], json!(["method"]));
+    let typed =
+        json!({ "start": 6, "end": 6, "text": "method", "type": "method", "signature": "fn()" });
+    assert_eq!(
+        reply["metadata"]["_jupyter_types_experimental"],
+        json!([typed])
+    );
+    let request = json!({ "code": "known é", "cursor_pos": 7, "detail_level": 1 });
+    let reply = frontend.ask("inspect", request).await;
+    assert_eq!(reply["found"], true);
+    assert_eq!(reply["data"]["text/plain"], "known é true");
+}
+
+#[tokio::test]
 async fn history_gives_tail_range_and_search() {
     let mut frontend = Frontend::start().await;
     for code in ["value 1", "print 1", "value 1"] {

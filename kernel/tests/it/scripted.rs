@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use carrel_kernel::engine::{
-    Cell, CommKind, Engine, Failure, MimeBundle, Outcome, Output, StreamName,
+    Cell, CommKind, Completion, Engine, Failure, MimeBundle, Outcome, Output, StreamName,
 };
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -84,6 +84,21 @@ impl Engine for ScriptedEngine {
         } else {
             Ok(plain(expression))
         }
+    }
+
+    async fn complete(&self, code: &str, offset: usize) -> Option<Vec<Completion>> {
+        (&code[..offset] == "known.").then(|| {
+            vec![Completion {
+                text: "method".to_owned(),
+                kind: "method".to_owned(),
+                signature: Some("fn()".to_owned()),
+            }]
+        })
+    }
+
+    async fn inspect(&self, code: &str, offset: usize, detail: bool) -> Option<MimeBundle> {
+        let text = format!("{} {detail}", &code[..offset]);
+        code.starts_with("known").then(|| plain(&text))
     }
 
     fn interrupt(&self) {

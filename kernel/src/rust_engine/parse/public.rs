@@ -5,6 +5,15 @@ use syn::{Fields, ForeignItem, ImplItem, Item, Visibility};
 
 use super::Edits;
 
+const PUB: &str = "pub ";
+const PUB_FOR_NARROWER: &str = "pub";
+const EXPORTED: &str = "#[macro_export] ";
+
+/// Whether an edit of an item is one of these.
+pub fn is_visibility(edit: &str) -> bool {
+    [PUB, PUB_FOR_NARROWER, EXPORTED].contains(&edit)
+}
+
 pub fn edits(item: &Item) -> Edits {
     let mut found = Vec::new();
     match item {
@@ -35,7 +44,7 @@ pub fn edits(item: &Item) -> Edits {
         Item::Use(item) => publish(&mut found, &item.vis, &item.use_token),
         Item::Macro(item) if item.mac.path.is_ident("macro_rules") && !is_exported(item) => {
             let start = item.span().byte_range().start;
-            found.push((start..start, "#[macro_export] ".into()));
+            found.push((start..start, EXPORTED.into()));
         }
         Item::Impl(item) if item.trait_.is_none() => {
             item.items
@@ -79,8 +88,10 @@ fn publish(found: &mut Edits, visibility: &Visibility, first: &impl Spanned) {
     let start = first.span().byte_range().start;
     match visibility {
         Visibility::Public(_) => {}
-        Visibility::Inherited => found.push((start..start, "pub ".into())),
-        Visibility::Restricted(narrow) => found.push((narrow.span().byte_range(), "pub".into())),
+        Visibility::Inherited => found.push((start..start, PUB.into())),
+        Visibility::Restricted(narrow) => {
+            found.push((narrow.span().byte_range(), PUB_FOR_NARROWER.into()))
+        }
     }
 }
 

@@ -1,0 +1,223 @@
+//! The analyzer process: started by the first question, and again after it ended. It shares nothing with the cell
+//! that runs but a picture of the notebook.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use carrel_protocol::analysis::{Answer, Notebook, Question, Reply, Wish};
+use carrel_protocol::{encode, take_frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{mpsc, oneshot};
+
+use super::prelude::{ANALYZER, CRATES, Prelude};
+
+/// Questions that wait to be written.
+const QUEUE: usize = 16;
+const CHUNK: usize = 64 * 1024;
+/// An analyzer that ends this often without an answer will not do better.
+const MOST_FAILURES: u32 = 3;
+/// Its memory goes back to the machine when nobody asks for so long; the next question takes a second or two more.
+const IDLE: Duration = Duration::from_secs(1800);
+
+/// Answers what the analyzer process knows.
+#[derive(Debug, Default)]
+pub struct Analyzer {
+    /// None is the one that was prepared beside the prelude.
+    program: Option<PathBuf>,
+    notebook: Mutex<Arc<Notebook>>,
+    asks: Mutex<Option<mpsc::Sender<Ask>>>,
+}
+
+#[derive(Debug)]
+struct Ask {
+    notebook: Arc<Notebook>,
+    code: String,
+    offset: usize,
+    wish: Wish,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl Analyzer {
+    pub fn of(program: PathBuf) -> Self {
+        Self {
+            program: Some(program),
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of what the next cell sees.
+    pub fn see(&self, notebook: Notebook) {
+        *self.notebook.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(notebook);
+    }
+
+    /// Asks about a byte of a cell's code; gives nothing after `limit`, or if there is no analyzer. A question that
+    /// was given up still makes the process start.
+    pub async fn ask(
+        &self,
+        code: String,
+        offset: usize,
+        wish: Wish,
+        limit: Duration,
+    ) -> Option<Reply> {
+        let notebook = self
+            .notebook
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let (reply, received) = oneshot::channel();
+        let ask = Ask {
+            notebook,
+            code,
+            offset,
+            wish,
+            reply,
+        };
+        self.asks().try_send(ask).ok()?;
+        tokio::time::timeout(limit, received).await.ok()?.ok()
+    }
+
+    /// Ends the process.
+    pub fn end(&self) {
+        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn asks(&self) -> mpsc::Sender<Ask> {
+        let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
+        asks.get_or_insert_with(|| {
+            let (asks, received) = mpsc::channel(QUEUE);
+            tokio::spawn(serve(self.program.clone(), received));
+            asks
+        })
+        .clone()
+    }
+}
+
+/// Keeps a process running for as long as there are questions.
+async fn serve(program: Option<PathBuf>, mut asks: mpsc::Receiver<Ask>) {
+    let mut failures = 0;
+    while let Some(ask) = asks.recv().await {
+        match Process::start(program.clone()).await {
+            Ok(mut process) => {
+                let answered = process.answer(ask, &mut asks).await;
+                failures = if answered { 0 } else { failures + 1 };
+            }
+            Err(reason) => {
+                tracing::warn!("Completion knows keywords and words only: {reason}");
+                failures = MOST_FAILURES;
+            }
+        }
+        if failures == MOST_FAILURES {
+            break;
+        }
+    }
+    // Each further question is dropped, which its asker takes for no answer.
+    while asks.recv().await.is_some() {}
+}
+
+struct Process {
+    _child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    /// What was read of the next frame.
+    partial: Vec<u8>,
+    crates: PathBuf,
+    waiting: HashMap<u64, oneshot::Sender<Reply>>,
+    asked: u64,
+}
+
+impl Process {
+    async fn start(program: Option<PathBuf>) -> Result<Self, String> {
+        let prelude = tokio::task::spawn_blocking(Prelude::find).await;
+        let prelude = prelude
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        let program = program.unwrap_or_else(|| prelude.folder.join(ANALYZER));
+        let failed =
+            |error: &dyn std::fmt::Display| format!("cannot start {}: {error}", program.display());
+        let mut child = Command::new(&program)
+            .arg(prelude.sysroot())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(failed(&"no pipes"));
+        };
+        Ok(Self {
+            _child: child,
+            stdin,
+            stdout,
+            partial: Vec::new(),
+            crates: prelude.folder.join(CRATES),
+            waiting: HashMap::new(),
+            asked: 0,
+        })
+    }
+
+    /// Answers until the process ends, or nobody has asked for long; tells whether it answered anything.
+    async fn answer(&mut self, first: Ask, asks: &mut mpsc::Receiver<Ask>) -> bool {
+        let mut answered = false;
+        let mut next = Some(first);
+        loop {
+            if let Some(ask) = next.take()
+                && let Err(error) = self.send(ask).await
+            {
+                tracing::warn!("The analyzer is gone: {error}");
+                return answered;
+            }
+            tokio::select! {
+                ask = tokio::time::timeout(IDLE, asks.recv()) => match ask {
+                    Ok(Some(ask)) => next = Some(ask),
+                    Ok(None) | Err(_) => return true,
+                },
+                answer = self.receive() => match answer {
+                    Ok(answer) => {
+                        answered = true;
+                        if let Some(asker) = self.waiting.remove(&answer.id) {
+                            // The asker may have waited long enough.
+                            let _ = asker.send(answer.reply);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("The analyzer ended: {error}");
+                        return answered;
+                    }
+                },
+            }
+        }
+    }
+
+    async fn send(&mut self, ask: Ask) -> std::io::Result<()> {
+        self.asked += 1;
+        let mut notebook = Arc::unwrap_or_clone(ask.notebook);
+        notebook.crates.insert(0, self.crates.clone());
+        let question = Question {
+            id: self.asked,
+            notebook,
+            code: ask.code,
+            offset: ask.offset,
+            wish: ask.wish,
+        };
+        self.waiting.insert(self.asked, ask.reply);
+        self.stdin.write_all(&encode(&question)?).await
+    }
+
+    /// Cancel-safe: what was read stays in the buffer.
+    async fn receive(&mut self) -> std::io::Result<Answer> {
+        loop {
+            if let Some(answer) = take_frame(&mut self.partial) {
+                return answer;
+            }
+            let mut chunk = vec![0; CHUNK];
+            match self.stdout.read(&mut chunk).await? {
+                0 => return Err(std::io::Error::other("it closed its stdout")),
+                count => self.partial.extend_from_slice(&chunk[..count]),
+            }
+        }
+    }
+}

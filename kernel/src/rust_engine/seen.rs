@@ -1,0 +1,80 @@
+//! What a new cell sees of the notebook, as the analyzer is told it.
+
+use carrel_protocol::analysis;
+
+use super::generate::piece;
+use super::items::ItemCell;
+use super::notebook::Notebook;
+use super::parse::{Part, is_visibility};
+use super::source::Source;
+use super::types::MODULE;
+
+/// Items and variables. The crates that they come in are those that the process adds.
+pub fn seen(notebook: &Notebook) -> analysis::Notebook {
+    let items = notebook.items.cells.iter().map(|cell| analysis::Items {
+        name: cell.name.clone(),
+        title: cell.title.clone(),
+        names: cell
+            .items
+            .iter()
+            .filter_map(|item| item.names.clone())
+            .flatten()
+            .collect(),
+        source: source(cell),
+    });
+    let variables = notebook.variables.iter();
+    let variables = variables.map(|(name, variable)| analysis::Variable {
+        name: name.clone(),
+        r#type: with_own_cells(&variable.r#type),
+        mutable: variable.mutable,
+    });
+    analysis::Notebook {
+        crates: Vec::new(),
+        items: items.collect(),
+        variables: variables.collect(),
+    }
+}
+
+/// A cell's items with what makes them visible, and without what is only there to run them.
+fn source(cell: &ItemCell) -> String {
+    let mut source = Source::default();
+    for item in &cell.items {
+        let edits = item
+            .part
+            .edits
+            .iter()
+            .filter(|(_, text)| is_visibility(text));
+        let part = Part {
+            range: item.part.range.clone(),
+            edits: edits.cloned().collect(),
+        };
+        piece(&mut source, &cell.code, &part);
+        source.line("");
+    }
+    source.text().to_owned()
+}
+
+/// A type in which each cell is a module of its own: `cell_3::P` for `cell_5::in_cell_3::P`.
+fn with_own_cells(tokens: &str) -> String {
+    let module = format!(" :: {MODULE}");
+    let mut tokens = tokens.to_owned();
+    while let Some(end) = tokens.find(&module) {
+        let start = tokens[..end].rfind("cell_").unwrap_or(end);
+        tokens.replace_range(start..end + module.len(), "cell_");
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_own_cells;
+
+    #[test]
+    fn types_of_cells_that_were_compiled_again_are_theirs() {
+        let merged = "std :: vec :: Vec < (cell_5 :: in_cell_3 :: P , cell_2 :: Q) >";
+        assert_eq!(
+            with_own_cells(merged),
+            "std :: vec :: Vec < (cell_3 :: P , cell_2 :: Q) >"
+        );
+    }
+}

@@ -31,7 +31,14 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
     ]
     code_clear_output = "clear_output(true);"
 
-    completion_samples = [{"text": "whi", "matches": {"while"}}]
+    completion_samples = [
+        {"text": "whi", "matches": {"while"}},
+        {"text": "String::new().is_em", "matches": {"is_empty"}},
+        {"text": "use std::collections::HashM", "matches": {"HashMap"}},
+        {"text": ":v", "matches": {"vars"}},
+        {"text": ":dep se", "matches": set()},
+    ]
+    code_inspect_sample = "String::new"
     complete_code_samples = ["1 + 1", "let x = 1;", "fn f() { }", "// comment", ""]
     incomplete_code_samples = ["fn f() {", "let x =", "vec![1,", '"open']
     invalid_code_samples = ["}", "f(1 +)", "let = 1;"]
@@ -40,6 +47,13 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
 
     code_history_pattern = "1 + ? *3"
     supported_history_operations = ("tail", "range", "search")
+
+    def test_completion(self):
+        # A completion does not wait until the analyzer has read all sources, an inspection does.
+        self.flush_channels()
+        self.kc.inspect(self.code_inspect_sample)
+        self.get_non_kernel_info_reply(timeout=15)
+        super().test_completion()
 
     def test_compile_error(self):
         self.flush_channels()

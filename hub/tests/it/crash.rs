@@ -125,3 +125,31 @@ async fn a_server_that_ended_meanwhile_is_told_as_not_running() {
     let page = browser.get("/hub/user/admin/lab").await.expect(424);
     assert!(page.body.contains("exited with status 3"), "{}", page.body);
 }
+
+#[tokio::test]
+async fn a_server_that_runs_although_it_was_stopped_is_ended_and_a_strangers_is_not() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    browser
+        .submit("/hub/spawn", "/hub/spawn", &[])
+        .await
+        .expect(303);
+    wait_for("the server", || async {
+        (browser.get("/user/admin/lab").await.status == 200).then_some(())
+    })
+    .await;
+    browser
+        .submit("/hub/home", "/hub/stop/admin", &[])
+        .await
+        .expect(303);
+    assert_eq!(hub.spawner.running(), 0);
+
+    // What a Hub leaves that is killed between asking for a server and hearing of it.
+    let start_id = hub.spawner.requests()[0].start_id.clone();
+    hub.spawner.lose("of-another-hub").await;
+    hub.spawner.lose(&start_id).await;
+    wait_for("the end of the lost server", || async {
+        (hub.spawner.running() == 1).then_some(())
+    })
+    .await;
+}

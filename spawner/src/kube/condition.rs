@@ -201,7 +201,9 @@ fn unschedulable(status: &PodStatus) -> Option<String> {
     })?;
     let message = condition.message.as_deref().unwrap_or_default();
     // What comes behind speaks of preemption, which is nobody's concern here.
-    let message = message.split(" preemption:").next().unwrap_or_default();
+    let behind = [" no new claims", " preemption:"];
+    let end = behind.iter().filter_map(|mark| message.find(mark)).min();
+    let message = end.map_or(message, |end| &message[..end]);
     Some(format!("No node can take the server yet: {message}"))
 }
 

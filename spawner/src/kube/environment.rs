@@ -1,6 +1,7 @@
 //! The environment of a pod's server: what the options give, what the Hub gives, and which of it is secret.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
@@ -31,11 +32,11 @@ pub(super) fn of_hub(plan: &Plan<'_>) -> Vec<Value> {
         cores.map(|cores| (cores.0 as f64 / 1000.0).to_string())
     };
     let memory = |bytes: Option<super::values::Memory>| bytes.map(|bytes| bytes.0.to_string());
+    let address = SocketAddr::new(options.ip, options.port);
     let own = [
-        // Every address of the pod, of which the server cannot know the one.
         (
             SERVICE_URL,
-            Some(format!("http://:{}{}", options.port, request.prefix)),
+            Some(format!("http://{address}{}", request.prefix)),
         ),
         ("JUPYTER_IMAGE", Some(image.clone())),
         ("JUPYTER_IMAGE_SPEC", Some(image)),

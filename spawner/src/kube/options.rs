@@ -1,6 +1,7 @@
 //! The options of KubeSpawner 7, under its own names; the configuration, profiles and groups all set these.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{
     Container, Lifecycle, NodeSelectorTerm, PodAffinityTerm, PodSecurityContext, PodSpec,
@@ -40,6 +41,8 @@ options! {
         working_dir: Option<String> = None;
         /// Folder that the server shows; `Spawner.notebook_dir`, if the file gives it.
         notebook_dir: Option<String> = None;
+        /// Address at which the server listens in its pod; `::` where pods have IPv6 addresses only.
+        ip: IpAddr = IpAddr::from([0, 0, 0, 0]);
         /// Port at which the server listens in its pod.
         port: u16 = 8888;
         /// Environment variables of the server; they win over `Spawner.environment`, not over those of the Hub.

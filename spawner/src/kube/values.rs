@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::EnvVarSource;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -32,6 +33,7 @@ expected! {
     u16: "a whole number from 0 to 65535";
     u32: "a whole number";
     i64: "a whole number";
+    IpAddr: "an IP address";
     Quantity: "an amount, such as 10Gi";
     Cpu: "a number of cores, such as 0.5 or 500m";
     Memory: "a number of bytes, such as 512M or 2Gi";

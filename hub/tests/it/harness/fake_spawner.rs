@@ -72,6 +72,11 @@ impl FakeSpawner {
         }
     }
 
+    /// A server of this start runs that no Hub knows of.
+    pub async fn lose(&self, start_id: &str) {
+        self.serve(start_id, Behaviour::Answers).await;
+    }
+
     pub fn running(&self) -> usize {
         self.running.lock().unwrap().len()
     }

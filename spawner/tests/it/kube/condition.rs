@@ -120,8 +120,7 @@ fn an_evicted_a_deleted_and_an_unschedulable_pod_are_told_apart() {
         panic!("it is over")
     };
     assert!(reason.contains("was deleted"), "{reason}");
-    let message =
-        "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available.";
+    let message = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available.";
     let full = json!({
         "phase": "Pending",
         "conditions": [{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message }],

@@ -151,6 +151,10 @@ impl Spawner for KubeSpawner {
                     reason: stop::with_log(reason, &tail),
                 })
             }
+            Condition::Running { ip, .. } if state.ip.as_ref().is_some_and(|old| *old != ip) => {
+                let Started { url, state } = state.started(&ip)?;
+                Ok(Poll::Moved { url, state })
+            }
             Condition::Running { .. } | Condition::Waiting | Condition::Troubled { .. } => {
                 Ok(Poll::Running)
             }

@@ -37,7 +37,7 @@ pub struct StartRequest {
 }
 
 /// Where a server runs, as the spawner wrote it; the Hub stores it and hands it back after a restart.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SpawnerState(pub serde_json::Value);
 
@@ -62,6 +62,11 @@ pub enum StartEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Poll {
     Running,
+    /// It runs at another address than `state` says, as a pod does that its node has made anew.
+    Moved {
+        url: Url,
+        state: SpawnerState,
+    },
     /// It ended; `reason` says how, for people: "The server exited with status 1", with the log's last lines.
     Stopped {
         reason: String,

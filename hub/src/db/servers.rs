@@ -237,6 +237,26 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Keeps the new address of a ready server; false where it is not this start's any more.
+    pub async fn set_moved(
+        &self,
+        id: i64,
+        start_id: &str,
+        url: &str,
+        state: &Value,
+    ) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE servers SET url = $1, spawner_state = $2 WHERE id = $3 AND start_id = $4 AND state = 'ready'",
+        )
+        .bind(url.to_owned())
+        .bind(state.to_string())
+        .bind(id)
+        .bind(start_id.to_owned())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// `from` -> Stopping; false where the server is in another state. `failure` is what a failed start shows.
     pub async fn set_stopping(
         &self,

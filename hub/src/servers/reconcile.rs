@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrel_spawner::Started;
+use carrel_spawner::{SpawnerState, Started};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -105,7 +105,14 @@ async fn find(app: &App, server: &Server) -> Result<Started, String> {
         return Err(String::from("It is not known where the server runs"));
     };
     match watch::reason_of_death(app, server).await {
-        None => Ok(Started { url, state }),
+        // Looking may have found another address.
+        None => Ok(match app.db.server_by_id(server.id).await {
+            Ok(Some(now)) => Started {
+                url: now.url.and_then(|url| Url::parse(&url).ok()).unwrap_or(url),
+                state: now.spawner_state.map_or(state, SpawnerState),
+            },
+            _ => Started { url, state },
+        }),
         Some(reason) => Err(reason),
     }
 }

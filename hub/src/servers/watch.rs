@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use carrel_spawner::Poll;
+use carrel_spawner::{Poll, SpawnerState};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
+use url::Url;
 
 use super::{log_db_error, spawner_state, split_failure, stopping};
 use crate::app::App;
@@ -124,6 +125,10 @@ pub(super) async fn reason_of_death(app: &App, server: &Server) -> Option<String
     };
     match timeout(Duration::from_secs(10), app.spawner.poll(&state)).await {
         Ok(Ok(Poll::Running)) => None,
+        Ok(Ok(Poll::Moved { url, state })) => {
+            follow_to(app, server, url, &state).await;
+            None
+        }
         Ok(Ok(Poll::Stopped { reason })) => Some(reason),
         Ok(Err(cause @ carrel_spawner::Error::State(_))) => Some(cause.to_string()),
         Ok(Err(cause)) => {
@@ -132,6 +137,23 @@ pub(super) async fn reason_of_death(app: &App, server: &Server) -> Option<String
             None
         }
         Err(_) => None,
+    }
+}
+
+/// Leads the route of a server to its new address.
+async fn follow_to(app: &App, server: &Server, url: Url, state: &SpawnerState) {
+    info!(server = %server.full_name(), %url, "Server {} has another address now", server.full_name());
+    let moved = app
+        .db
+        .set_moved(server.id, &server.start_id, url.as_str(), &state.0);
+    match moved.await {
+        Ok(true) => {
+            if let Err(error) = app.routes.add(&server.prefix, url) {
+                warn!(%error, "Could not route to a server that has moved");
+            }
+        }
+        Ok(false) => {}
+        Err(error) => log_db_error(server, "write down where a server has moved", &error),
     }
 }
 

@@ -372,3 +372,20 @@ async fn servers_go_on_without_a_hub_if_they_are_to() {
     hub.end().await;
     assert_eq!(hub.spawner.running(), 1);
 }
+
+#[tokio::test]
+async fn a_server_that_moves_is_followed_over_a_restart_too() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    spawn(&browser).await.expect(303);
+    ready(&browser).await;
+    let answers = || async {
+        let page = browser.get("/user/admin/lab").await;
+        (page.body == "answer of the server").then_some(())
+    };
+    hub.spawner.move_away().await;
+    wait_for("the moved server", answers).await;
+    hub.spawner.move_away().await;
+    let _hub = hub.crash_and_restart().await;
+    wait_for("the server that moved meanwhile", answers).await;
+}

@@ -18,6 +18,9 @@ pub(super) struct State {
     pub(super) port: u16,
     /// `KubeSpawner.pod_connect_ip`, filled in.
     pub(super) host: Option<String>,
+    /// The pod's IP address, once it has one.
+    #[serde(default)]
+    pub(super) ip: Option<String>,
 }
 
 impl State {
@@ -29,6 +32,7 @@ impl State {
             start_id: start_id.to_owned(),
             port,
             host,
+            ip: None,
         }
     }
 
@@ -73,9 +77,11 @@ impl State {
             None => ip.to_owned(),
         };
         let url = Url::parse(&format!("http://{host}:{}", self.port));
+        let mut state = self.clone();
+        state.ip = Some(ip.to_owned());
         Ok(Started {
             url: url.map_err(|error| Error::State(format!("{host}: {error}")))?,
-            state: self.saved()?,
+            state: state.saved()?,
         })
     }
 }

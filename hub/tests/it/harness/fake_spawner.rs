@@ -77,6 +77,14 @@ impl FakeSpawner {
         self.serve(start_id, Behaviour::Answers).await;
     }
 
+    /// The latest server goes on at another port.
+    pub async fn move_away(&self) {
+        let start_id = self.requests().pop().unwrap().start_id;
+        let old = self.running.lock().unwrap()[&start_id].task.clone();
+        self.serve(&start_id, Behaviour::Answers).await;
+        old.abort();
+    }
+
     pub fn running(&self) -> usize {
         self.running.lock().unwrap().len()
     }
@@ -185,9 +193,14 @@ impl Spawner for FakeSpawner {
     }
 
     async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {
-        Ok(match self.running.lock().unwrap().contains_key(id(state)) {
-            true => Poll::Running,
-            false => Poll::Stopped {
+        let running = self.running.lock().unwrap();
+        Ok(match running.get(id(state)) {
+            Some(running) if state.0["port"] != running.port => {
+                let Started { url, state } = started(id(state), running.port);
+                Poll::Moved { url, state }
+            }
+            Some(_) => Poll::Running,
+            None => Poll::Stopped {
                 reason: String::from("The server exited with status 3\nlast line of the log"),
             },
         })

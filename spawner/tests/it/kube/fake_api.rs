@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use carrel_spawner::kube::KubeSpawner;
-use carrel_spawner::{Error, Spawner, Started};
+use carrel_spawner::{Error, Poll, Spawner, SpawnerState, Started};
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -173,8 +173,27 @@ async fn a_pod_that_goes_while_it_is_deleted_is_gone() {
     let state = json!({
         "pod_name": "jupyter-alice", "namespace": "hub", "pvc_name": "claim-alice", "start_id": OURS, "port": 8888, "host": null,
     });
-    spawner
-        .stop(&carrel_spawner::SpawnerState(state))
-        .await
-        .unwrap();
+    spawner.stop(&SpawnerState(state)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pod_that_its_node_made_anew_has_moved() {
+    let (spawner, _) = spawner(json!({}), |line, _| match line {
+        "GET pods/jupyter-alice" => (200, pod(OURS)),
+        _ => status(500, "no watch today"),
+    });
+    let mut state = json!({
+        "pod_name": "jupyter-alice", "namespace": "hub", "pvc_name": "claim-alice", "start_id": OURS, "port": 8888,
+        "host": null, "ip": "10.1.2.3",
+    });
+    let poll = spawner.poll(&SpawnerState(state.clone())).await.unwrap();
+    assert_eq!(poll, Poll::Running);
+    state["ip"] = json!("10.9.9.9");
+    let Poll::Moved { url, state } = spawner.poll(&SpawnerState(state)).await.unwrap() else {
+        panic!("it is elsewhere")
+    };
+    assert_eq!(
+        (url.as_str(), &state.0["ip"]),
+        ("http://10.1.2.3:8888/", &json!("10.1.2.3"))
+    );
 }

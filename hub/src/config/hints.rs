@@ -1,14 +1,18 @@
 //! What somebody may have meant by a key or a section that does not exist.
 
-use super::Config;
+use std::sync::LazyLock;
+
+use super::{Config, SectionKeys};
+
+/// Made once: a file with many mistakes asks for them often.
+static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
 /// A key that its section does not have.
 pub(super) fn unknown_key(section: &str, key: &str) -> String {
-    let sections = Config::keys();
     if let Some(home) = home_of(key) {
         return format!("unknown key; `{key}` belongs under `{home}:`");
     }
-    let names = sections
+    let names = SECTIONS
         .iter()
         .filter(|known| known.name == section)
         .flat_map(|known| &known.keys)
@@ -25,8 +29,7 @@ pub(super) fn unknown_section(name: &str) -> String {
     if let Some((section, key)) = name.trim_start_matches("c.").split_once('.') {
         return format!("unknown section; write `{section}:` and below it, indented, `{key}:`");
     }
-    let sections = Config::keys();
-    let names: Vec<_> = sections.iter().map(|section| section.name).collect();
+    let names: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
     match nearest(name, &names) {
         Some(near) => format!("unknown section; did you mean `{near}`?"),
         None => format!("unknown section; there are {}", names.join(", ")),
@@ -43,7 +46,7 @@ pub(super) fn not_among(key: &str, owner: &str, names: &[&str]) -> String {
 
 /// The section that has exactly this key.
 fn home_of(key: &str) -> Option<&'static str> {
-    Config::keys()
+    SECTIONS
         .iter()
         .find(|section| section.keys.iter().any(|known| known.name == key))
         .map(|section| section.name)

@@ -78,9 +78,7 @@ fn tell(mistake: &Mistake, path: &str, value: Option<&Node>, report: &mut Report
     let unknown = mistake.message == "unknown key";
     let message = match (unknown, &mistake.path[..]) {
         (true, [.., over, key]) if over.ends_with("_override") => {
-            let keys = KubeOptions::keys();
-            let names: Vec<_> = keys.iter().map(|key| key.name).collect();
-            hints::not_among(key, NAME, &names)
+            hints::not_among(key, NAME, KubeOptions::NAMES)
         }
         _ => mistake.message.clone(),
     };

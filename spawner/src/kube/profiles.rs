@@ -163,10 +163,8 @@ fn check_option(options: &KubeOptions, option: &ProfileOption) -> Vec<Mistake> {
         mistakes.push(Mistake::new(reason).within_all(steps));
     }
     // What the user writes is not known yet: only the keys can be wrong.
-    let unknown = unlisted.kubespawner_override.keys().filter(|key| {
-        let known = KubeOptions::keys();
-        !known.iter().any(|known| known.name == key.as_str())
-    });
+    let keys = unlisted.kubespawner_override.keys();
+    let unknown = keys.filter(|key| !KubeOptions::NAMES.contains(&key.as_str()));
     let steps = ["kubespawner_override", "unlisted_choice"];
     mistakes.extend(unknown.map(|key| Mistake::new("unknown key").within(key).within_all(steps)));
     mistakes

@@ -69,6 +69,9 @@ macro_rules! options {
                 }
             }
 
+            /// Names of all options.
+            pub const NAMES: &[&str] = &[$( stringify!($key) ),+];
+
             /// What all options are about.
             pub fn doc() -> String {
                 table::paragraph(&[$($doc),+])

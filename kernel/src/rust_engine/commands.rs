@@ -219,7 +219,12 @@ pub fn plain_type(tokens: &str) -> String {
         let next = words.peek().copied().unwrap_or_default();
         let two_words =
             word.ends_with(char::is_alphanumeric) && next.starts_with(char::is_alphanumeric);
-        if two_words || matches!(word, "," | ";" | "+" | "->") || matches!(next, "+" | "->") {
+        let after_binder = word == ">" && next.starts_with(char::is_alphabetic);
+        if two_words
+            || after_binder
+            || matches!(word, "," | ";" | "+" | "->")
+            || matches!(next, "+" | "->")
+        {
             plain.push(' ');
         }
     }
@@ -273,5 +278,7 @@ mod tests {
     fn types_read_as_a_person_writes_them() {
         let tokens = "std :: vec :: Vec < (cell_9 :: in_cell_3 :: P , & 'static str) >";
         assert_eq!(plain_type(tokens), "std::vec::Vec<(P, &'static str)>");
+        let tokens = "dyn for < 'a > Fn (& 'a str) -> u8";
+        assert_eq!(plain_type(tokens), "dyn for<'a> Fn(&'a str) -> u8");
     }
 }

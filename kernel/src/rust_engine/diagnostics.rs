@@ -86,6 +86,14 @@ impl Diagnostic {
         self.code.as_ref().map_or("", |code| &code.code)
     }
 
+    /// The message and its main place alone.
+    pub fn without_guesses(&self) -> Self {
+        let mut plain = self.clone();
+        plain.children.clear();
+        plain.spans.retain(|span| span.is_primary);
+        plain
+    }
+
     /// Our own lines that the message points at, and how.
     pub fn marks<'a>(&self, cell: &'a CellSource) -> Vec<(&'a Mark, Place)> {
         let mark = |span: &Span| cell.source.mark(span.resolve(&cell.file)?.byte_start);

@@ -24,24 +24,30 @@ pub fn compile_error(
         let place = place.unwrap_or_else(|| cells.cell.title.clone());
         format!("{} ({place})", diagnostic.message)
     });
-    let traceback = diagnostics
-        .iter()
-        .map(|diagnostic| cells.render(diagnostic, &notes(diagnostic, &why_gone)))
-        .collect();
+    let render = |diagnostic| match gone(diagnostic, &why_gone) {
+        // The compiler's guesses at what was meant would only distract from what is known.
+        Some(note) => cells.render(&diagnostic.without_guesses(), &[note]),
+        None => cells.render(diagnostic, note(diagnostic).as_slice()),
+    };
     Failure {
         ename: "compile error".to_owned(),
         evalue,
-        traceback,
+        traceback: diagnostics.iter().map(render).collect(),
     }
 }
 
+/// What became of a variable that the compiler does not find.
+fn gone(diagnostic: &Diagnostic, why_gone: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let name = quoted(&diagnostic.message).filter(|_| diagnostic.code() == "E0425")?;
+    Some(format!(
+        "there was a variable `{name}`, but {}",
+        why_gone(name)?
+    ))
+}
+
 /// What a notebook adds to an error of the language.
-fn notes(diagnostic: &Diagnostic, why_gone: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let note = match diagnostic.code() {
-        "E0425" => {
-            let name = quoted(&diagnostic.message);
-            name.and_then(|name| Some(format!("there was a variable `{name}`, but {}", why_gone(name)?)))
-        }
+fn note(diagnostic: &Diagnostic) -> Option<String> {
+    match diagnostic.code() {
         "E0116" | "E0117" | "E0390" => Some(
             "the type or the trait must be one of this notebook: wrap a type of another crate in a `struct` of your own, or declare a trait for it"
                 .to_owned(),
@@ -59,8 +65,7 @@ fn notes(diagnostic: &Diagnostic, why_gone: impl Fn(&str) -> Option<String>) -> 
                 .to_owned(),
         ),
         _ => None,
-    };
-    note.into_iter().collect()
+    }
 }
 
 fn is_name(text: &str) -> bool {

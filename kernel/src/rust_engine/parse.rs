@@ -268,12 +268,20 @@ fn link(attribute: &Attribute) -> Option<Link> {
 fn has_value(statement: &Stmt) -> bool {
     match statement {
         Stmt::Expr(_, semicolon) => semicolon.is_none(),
-        // `thread_local! { .. }` and the like expand to statements.
+        // With braces, `thread_local! { .. }` and the like expand to statements.
         Stmt::Macro(call) => {
-            call.semi_token.is_none() && !matches!(call.mac.delimiter, MacroDelimiter::Brace(_))
+            let statements = matches!(call.mac.delimiter, MacroDelimiter::Brace(_));
+            call.semi_token.is_none() && (!statements || is_value_macro(&call.mac.path))
         }
         _ => false,
     }
+}
+
+/// Macros that people write with braces and that have a value.
+fn is_value_macro(path: &syn::Path) -> bool {
+    let names = ["select", "json", "html", "vec", "format"];
+    let last = path.segments.last();
+    last.is_some_and(|last| names.iter().any(|name| last.ident == name))
 }
 
 /// The names that a pattern binds.

@@ -20,6 +20,8 @@ async fn await_works_at_top_level_beside_a_question_mark() {
             .await,
         "4"
     );
+    let select = "tokio::select! { n = later(4) => n?, () = std::future::pending() => 0 }";
+    assert_eq!(notebook.value(select).await, "4");
     let ran = notebook.ok("println!(\"{:?}\", later(6).await);").await;
     assert_eq!(ran.stdout(), "Ok(6)\n");
     let failure = notebook
@@ -27,7 +29,7 @@ async fn await_works_at_top_level_beside_a_question_mark() {
         .await;
     assert_eq!(failure.evalue, "too much");
     assert!(
-        plain(&failure).contains("--> Cell [6]:2:1"),
+        plain(&failure).contains("--> Cell [7]:2:1"),
         "{}",
         plain(&failure)
     );

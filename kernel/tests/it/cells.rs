@@ -151,6 +151,7 @@ async fn closures_live_on_in_boxes() {
     assert_eq!(notebook.value("once()").await, "\"n\"");
     let text = plain(&notebook.fails("compile error", "once()").await);
     assert!(text.contains("it was moved in Cell [5]"), "{text}");
+    assert!(!text.contains("similar name"), "{text}");
     notebook.ok("none()").await;
     let text = notebook
         .value("let twice = move |x: i32| add(add(x)); twice(1)")

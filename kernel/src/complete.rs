@@ -26,7 +26,7 @@ pub async fn complete(
     let start = word_start(code, offset);
     let completions = match engine.complete(code, offset).await {
         Some(completions) => completions,
-        None => words_with(&code[start..offset], code, earlier),
+        None => words_with(&code[..start], &code[start..offset], code, earlier),
     };
     let (start, end) = (code_points(code, start), code_points(code, offset));
     let typed = completions.iter().map(|completion| {
@@ -58,15 +58,18 @@ pub async fn inspect(engine: &dyn Engine, request: &InspectRequest) -> Value {
     json!({ "status": "ok", "found": found, "data": bundle.data, "metadata": bundle.metadata })
 }
 
-/// Keywords and words that go on with what was typed.
+/// Keywords and words that go on with what was typed after `before`.
 fn words_with<'a>(
+    before: &str,
     typed: &str,
     code: &str,
     earlier: impl Iterator<Item = &'a str>,
 ) -> Vec<Completion> {
     let mut found = BTreeSet::new();
     if typed.starts_with(|letter: char| !letter.is_ascii_digit()) {
-        found.extend(KEYWORDS.map(|word| (word, "keyword")));
+        if !before.ends_with(['.', ':']) {
+            found.extend(KEYWORDS.map(|word| (word, "keyword")));
+        }
         found.extend(words(code));
         for cell in earlier {
             found.extend(words(cell));

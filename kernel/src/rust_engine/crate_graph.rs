@@ -96,8 +96,9 @@ fn manifest_of_prelude(from: &Path) -> Result<PathBuf, String> {
 /// show in few signatures.
 fn graph(metadata: &Metadata) -> CrateGraph {
     let visible = |name: &str| NAMED.contains(&name) || name == "carrel_prelude";
-    // What it offers is offered through the prelude.
-    let chosen = |name: &str| visible(name) || name == "carrel_runtime";
+    // What the first offers is offered through the prelude; macros of the second define types of tokio.
+    let needed = ["carrel_runtime", "pin_project_lite"];
+    let chosen = |name: &str| visible(name) || needed.contains(&name);
     let libraries: HashMap<&str, &Target> = metadata
         .packages
         .iter()

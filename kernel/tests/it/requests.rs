@@ -97,6 +97,13 @@ async fn completion_counts_in_code_points() {
         .await;
     assert_eq!(beyond["matches"], json!(["where", "while"]));
     assert_eq!(beyond["cursor_end"], 2);
+    let member = frontend
+        .ask(
+            "complete",
+            json!({ "code": "lead; x.le", "cursor_pos": 10 }),
+        )
+        .await;
+    assert_eq!(member["matches"], json!(["lead"]));
 }
 
 #[tokio::test]

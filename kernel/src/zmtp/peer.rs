@@ -19,7 +19,7 @@ const GREETING_LIMIT: Duration = Duration::from_secs(10);
 /// Out of file descriptors, accepting again at once would fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts clients until dropped. Connections that stand go on for as long as their sockets.
+/// Accepts clients until dropped. Connections that stand go on until their clients leave or the process ends.
 #[derive(Debug)]
 pub struct Accepting(AbortHandle);
 

@@ -36,6 +36,23 @@ async fn a_huge_frame_is_refused_by_what_it_claims() {
 }
 
 #[tokio::test]
+async fn a_client_cut_off_within_a_message_is_forgotten() {
+    let socket = Folder::new();
+    let (router, mut received) = Router::open(socket.listener().await, small());
+    let whole: &[u8] = b"\x01\x02hi\x02\0\0\0\0\0\0\0\x03you";
+    for end in 1..whole.len() {
+        let mut cut = socket.client_named("DEALER", "tab").await;
+        cut.write_all(&whole[..end]).await.unwrap();
+    }
+    let mut client = socket.client_named("DEALER", "tab").await;
+    client.write_all(whole).await.unwrap();
+    let frames = received.recv().await.unwrap().frames;
+    assert_eq!(frames, ["tab", "hi", "you"]);
+    router.send(&frames).await.unwrap();
+    assert_eq!(read(&mut client, 9).await, b"\x01\x02hi\x00\x03you");
+}
+
+#[tokio::test]
 async fn endless_empty_frames_are_refused() {
     let socket = Folder::new();
     let (_router, _received) = Router::open(socket.listener().await, small());

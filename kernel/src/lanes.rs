@@ -175,13 +175,14 @@ fn open_beside(shell: Arc<Shell>, main: Arc<Running>) -> Queue {
 /// Says busy and does what is asked for.
 async fn answer(shell: &Shell, running: &Running, next: &Queued) -> Answer {
     let parent = next.message.as_parent();
+    let mut cell = running.lock().await;
     shell.kernel.iopub.status(&parent, "busy").await;
     if let Some(content) = &next.refusal {
         return content.clone().into();
     }
-    if is_cell(next) {
-        *running.lock().await = Some(parent);
-    }
+    // Under the lock, for a lane beside must not say idle after busy and find no cell.
+    *cell = is_cell(next).then_some(parent);
+    drop(cell);
     match Request::parse(&next.message.header.msg_type, &next.message.content) {
         Ok(request) => shell.answer(&next.message, request).await,
         Err(error) => invalid(&error).into(),

@@ -93,7 +93,7 @@ impl Inner {
             Some(pod) if state.is_of(&pod) => Ok(Some(pod)),
             _ => {
                 let pod = self.fetch(state).await;
-                let pod = pod.map_err(|failed| failed.to("look at the server's pod"))?;
+                let pod = pod.map_err(|failed| failed.into_error("look at the server's pod"))?;
                 Ok(pod.map(Arc::new))
             }
         }
@@ -123,7 +123,7 @@ impl Spawner for KubeSpawner {
     async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error> {
         let inner = &self.0;
         let pods = inner.cluster.started_pods(Some(start_id)).await;
-        let pods = pods.map_err(|failed| failed.to("look for the pod of a start"))?;
+        let pods = pods.map_err(|failed| failed.into_error("look for the pod of a start"))?;
         let state = pods
             .iter()
             .find_map(|pod| State::of_pod(pod, &inner.options, &inner.namespace));
@@ -173,13 +173,16 @@ impl Spawner for KubeSpawner {
     }
 
     async fn running(&self) -> Result<Vec<String>, Error> {
+        let name = |pod: &Pod| {
+            let name = state::start_id(pod).filter(|_| !stop::has_ended(pod));
+            name.map(str::to_owned)
+        };
+        if let Some(pods) = self.0.watch.pods() {
+            return Ok(pods.iter().filter_map(|pod| name(pod)).collect());
+        }
         let pods = self.0.cluster.started_pods(None).await;
-        let pods = pods.map_err(|failed| failed.to("list the pods of servers"))?;
-        let live = pods.iter().filter(|pod| !stop::has_ended(pod));
-        Ok(live
-            .filter_map(state::start_id)
-            .map(str::to_owned)
-            .collect())
+        let pods = pods.map_err(|failed| failed.into_error("list the pods of servers"))?;
+        Ok(pods.iter().filter_map(name).collect())
     }
 
     async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {
@@ -189,6 +192,6 @@ impl Spawner for KubeSpawner {
         }
         let (names, _) = objects::names(options, user, server, "", &inner.namespace);
         let deleted = inner.cluster.delete_claim(&names.pvc).await;
-        deleted.map_err(|failed| failed.to(&format!("delete the claim {}", names.pvc)))
+        deleted.map_err(|failed| failed.into_error(&format!("delete the claim {}", names.pvc)))
     }
 }

@@ -9,6 +9,9 @@ static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
 /// A key that its section does not have.
 pub(super) fn unknown_key(section: &str, key: &str) -> String {
+    if key.ends_with("_hook") {
+        return "unknown key; hooks in Python are not taken, `KubeSpawner.pod_patches` and `group_overrides` may do".to_owned();
+    }
     if let Some(home) = home_of(key) {
         return format!("unknown key; `{key}` belongs under `{home}:`");
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use carrel_spawner::{Poll, SpawnerState};
+use futures_util::StreamExt as _;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use url::Url;
@@ -11,6 +12,9 @@ use super::{log_db_error, spawner_state, split_failure, stopping};
 use crate::app::App;
 use crate::db;
 use crate::db::servers::{Server, State};
+
+/// How many servers are looked at at once.
+const LOOKS: usize = 16;
 
 /// Looks every `Spawner.poll_interval`, for ever.
 pub async fn watch(app: App) {
@@ -36,22 +40,31 @@ async fn look(app: &App) {
         Ok(servers) => servers,
         Err(error) => return error!(%error, "Could not list the servers"),
     };
-    for server in servers {
-        match server.state {
-            State::Ready => {
-                record_activity(app, &server).await;
-                alive(app, &server).await;
-            }
-            State::Stopping if !app.busy.contains(&server.start_id) => {
-                stopping::finish_now(app, &server).await;
-            }
-            State::Pending if !app.busy.contains(&server.start_id) => {
-                end_lost_start(app, &server).await
-            }
-            State::Stopping | State::Pending | State::Stopped => {}
-        }
-    }
+    // A spawner that does not answer must not hold up all for as long as it holds up each.
+    let looks = futures_util::stream::iter(servers);
+    looks
+        .for_each_concurrent(
+            LOOKS,
+            |server| async move { look_after(app, &server).await },
+        )
+        .await;
     end_lost_servers(app).await;
+}
+
+async fn look_after(app: &App, server: &Server) {
+    match server.state {
+        State::Ready => {
+            record_activity(app, server).await;
+            alive(app, server).await;
+        }
+        State::Stopping if !app.busy.contains(&server.start_id) => {
+            stopping::finish_now(app, server).await;
+        }
+        State::Pending if !app.busy.contains(&server.start_id) => {
+            end_lost_start(app, server).await;
+        }
+        State::Stopping | State::Pending | State::Stopped => {}
+    }
 }
 
 /// Ends what runs although it is written down as stopped: a Hub was killed between asking for it and knowing of it.

@@ -80,6 +80,38 @@ fn server_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
             pages.push(("home", home(page, text, state, has_options).render()));
         }
     }
+    pages.extend(spawn_pages(page, text));
+    let failed = Start::Failed {
+        reason: text(),
+        log: text(),
+    };
+    for start in [
+        Start::Pending {
+            progress: 30,
+            message: text(),
+        },
+        failed,
+    ] {
+        pages.push(("spawn_pending", pending(page, text, start).render()));
+    }
+    for spawn_url in [None, Some(text())] {
+        let (owner, failure) = (text(), spawn_url.clone());
+        pages.push((
+            "not_running",
+            NotRunningPage {
+                page: page.clone(),
+                owner,
+                spawn_url,
+                failure,
+            }
+            .render(),
+        ));
+    }
+    pages
+}
+
+fn spawn_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
+    let mut pages = Vec::new();
     let choice = Field {
         choices: vec![Choice {
             value: text(),
@@ -138,32 +170,6 @@ fn server_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
         }
         .render(),
     ));
-    let failed = Start::Failed {
-        reason: text(),
-        log: text(),
-    };
-    for start in [
-        Start::Pending {
-            progress: 30,
-            message: text(),
-        },
-        failed,
-    ] {
-        pages.push(("spawn_pending", pending(page, text, start).render()));
-    }
-    for spawn_url in [None, Some(text())] {
-        let (owner, failure) = (text(), spawn_url.clone());
-        pages.push((
-            "not_running",
-            NotRunningPage {
-                page: page.clone(),
-                owner,
-                spawn_url,
-                failure,
-            }
-            .render(),
-        ));
-    }
     pages
 }
 

@@ -54,7 +54,7 @@ impl Failed {
         self.code() == 409
     }
 
-    pub(super) fn to(self, attempted: &str) -> Error {
+    pub(super) fn into_error(self, attempted: &str) -> Error {
         let message = match self {
             Self::Refused(status)
                 if status.code == 403 && status.message.contains("exceeded quota") =>

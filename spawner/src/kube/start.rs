@@ -54,14 +54,14 @@ pub(super) async fn start(
         waiting.report(5, format!("Claiming {} for the files", names.pvc));
         let claim = objects::pvc(&plan)?;
         let made = inner.cluster.ensure_claim(&claim).await;
-        made.map_err(|failed| failed.to(&format!("make the claim {}", names.pvc)))?;
+        made.map_err(|failed| failed.into_error(&format!("make the claim {}", names.pvc)))?;
     }
     waiting.report(10, format!("Making the pod {}", names.pod));
     let made = create(inner, &pod, &state).await?;
     let uid = made.metadata.uid.clone().unwrap_or_default();
     let secret = objects::secret(&plan, &uid);
     let done = inner.cluster.create_secret(&secret).await;
-    done.map_err(|failed| failed.to(&format!("make the secret {}", names.secret)))?;
+    done.map_err(|failed| failed.into_error(&format!("make the secret {}", names.secret)))?;
     let started = waiting.until_running().await?;
     cancelled.disarm();
     Ok(started)
@@ -84,10 +84,10 @@ async fn create(inner: &Arc<Inner>, pod: &Pod, state: &State) -> Result<Pod, Err
         let failed = match inner.cluster.create_pod(pod).await {
             Ok(made) => return Ok(made),
             Err(failed) if failed.is_conflict() => failed,
-            Err(failed) => return Err(failed.to(&attempted)),
+            Err(failed) => return Err(failed.into_error(&attempted)),
         };
         let found = inner.cluster.pod(&state.pod_name).await;
-        match found.map_err(|failed| failed.to(&attempted))? {
+        match found.map_err(|failed| failed.into_error(&attempted))? {
             // The answer to an earlier try was lost.
             Some(found) if state.is_of(&found) => return Ok(found),
             Some(found) if state::start_id(&found).is_none() => {
@@ -98,12 +98,12 @@ async fn create(inner: &Arc<Inner>, pod: &Pod, state: &State) -> Result<Pod, Err
             }
             Some(found) => {
                 let gone = inner.cluster.delete_pod(&found, Duration::ZERO).await;
-                gone.map_err(|failed| failed.to("remove the pod of an earlier start"))?;
+                gone.map_err(|failed| failed.into_error("remove the pod of an earlier start"))?;
             }
             None => {}
         }
         if Instant::now() >= deadline {
-            return Err(failed.to(&attempted));
+            return Err(failed.into_error(&attempted));
         }
         sleep(Duration::from_millis(200)).await;
     }

@@ -23,7 +23,7 @@ pub(super) async fn stop(inner: &Inner, state: &State) -> Result<(), Error> {
     while let Some(pod) = inner
         .fetch(state)
         .await
-        .map_err(|failed| failed.to(&attempted))?
+        .map_err(|failed| failed.into_error(&attempted))?
     {
         if !inner.options.delete_stopped_pods && has_ended(&pod) {
             tracing::info!(
@@ -38,7 +38,7 @@ pub(super) async fn stop(inner: &Inner, state: &State) -> Result<(), Error> {
             let grace = if overdue { Duration::ZERO } else { grace };
             forced = overdue;
             let deleted = inner.cluster.delete_pod(&pod, grace).await;
-            deleted.map_err(|failed| failed.to(&attempted))?;
+            deleted.map_err(|failed| failed.into_error(&attempted))?;
         } else if asked.elapsed() > grace + GONE * 2 {
             return Err(Error::Cluster {
                 attempted,

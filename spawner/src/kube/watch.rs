@@ -85,6 +85,11 @@ impl Watch {
         self.health.is_good().then(|| self.pods.get(&key)).flatten()
     }
 
+    /// All pods; nothing while the watch cannot be trusted.
+    pub(super) fn pods(&self) -> Option<Vec<Arc<Pod>>> {
+        self.health.is_good().then(|| self.pods.state())
+    }
+
     /// Tells of every change of any pod.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()

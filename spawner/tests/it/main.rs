@@ -1,4 +1,4 @@
-//! Tests of the spawners with real processes.
+//! Tests of the spawners: with real processes, and with a cluster where there is one.
 
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 

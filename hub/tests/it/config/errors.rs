@@ -83,6 +83,11 @@ fn a_name_that_is_near_no_other_gets_the_list() {
         "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout",
     );
     check(
+        "KubeSpawner:\n  modify_pod_hook: add_volume",
+        "2:3: KubeSpawner.modify_pod_hook: unknown key; hooks in Python are not taken, \
+         `KubeSpawner.pod_patches` and `group_overrides` may do",
+    );
+    check(
         "Proxy: {}",
         "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, Spawner, \
          LocalProcessSpawner, KubeSpawner",

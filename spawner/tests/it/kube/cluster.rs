@@ -31,10 +31,7 @@ async fn a_server_starts_answers_and_stops() {
             .await
             .contains("listening for")
     );
-    assert_eq!(
-        spawner.running().await.unwrap(),
-        [request.start_id.as_str()]
-    );
+    runs_alone(&spawner, &request).await;
     let told: Vec<_> = events.iter().filter_map(message).collect();
     assert!(
         told.iter()
@@ -207,10 +204,10 @@ async fn the_pod_of_an_earlier_start_makes_room_and_a_strangers_does_not() {
     second.start_id = "f".repeat(32);
     let (started, _) = start(&spawner, &second).await;
     started.unwrap();
-    assert_eq!(spawner.running().await.unwrap(), [second.start_id.as_str()]);
+    runs_alone(&spawner, &second).await;
     // To stop the earlier one again must not touch the later one.
     spawner.stop(&earlier.state).await.unwrap();
-    assert_eq!(spawner.running().await.unwrap().len(), 1);
+    runs_alone(&spawner, &second).await;
 
     namespace.foreign_pod("jupyter-bob").await;
     let (started, _) = start(&spawner, &request("bob", "", json!({}))).await;
@@ -310,6 +307,15 @@ async fn start(
     }
     let started = started.unwrap_or_else(|_| panic!("no start: {events:?}"));
     (started, events)
+}
+
+/// Waits until the watch knows of this start's pod and of no other.
+async fn runs_alone(spawner: &KubeSpawner, request: &StartRequest) {
+    until("the watch", || async {
+        let running = spawner.running().await.unwrap();
+        (running == [request.start_id.as_str()]).then_some(())
+    })
+    .await;
 }
 
 /// The body of the answer; the server may be a moment away from listening.

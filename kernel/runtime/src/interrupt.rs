@@ -34,6 +34,14 @@ pub fn tick() {
     }
 }
 
+/// The same for a place that was told before.
+#[inline(never)]
+pub(crate) fn tick_at(location: &Location<'_>) {
+    if is_interrupted() {
+        stop(location);
+    }
+}
+
 #[cold]
 fn stop(location: &Location<'_>) {
     // A destructor that runs because of this very interrupt, or of a panic, runs to its end.

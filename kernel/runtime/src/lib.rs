@@ -19,6 +19,6 @@ pub use failure::CellError;
 pub use interrupt::{clear_interrupt, interrupt, tick};
 pub use output::{MimeBundle, Output, set_sink};
 pub use panics::{Panic, Place, Stopped, guard, install_hook};
-pub use rounds::{Portions, portions};
+pub use rounds::{Portions, Rounds, portions, rounds};
 pub use scope::{Ended, Scope};
 pub use tasks::enter;

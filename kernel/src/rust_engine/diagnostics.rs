@@ -162,8 +162,7 @@ pub struct CellSource {
 impl CellSource {
     /// Line and column of a place in the generated file.
     pub fn line_column(&self, line: u32, column: u32) -> Option<(usize, usize)> {
-        let byte = self.source.byte_at(line, column)?;
-        Some(line_column(&self.code, self.source.in_cell(byte)?))
+        Some(line_column(&self.code, self.source.place(line, column)?))
     }
 
     /// `Cell [n]:line:column`.

@@ -255,10 +255,7 @@ fn simple(ename: &str, evalue: &str) -> Failure {
 fn at(message: &str, kind: &'static str, place: &Place, sources: &Sources) -> String {
     let cell = sources.get(&place.file);
     let mut group = Group::with_title(Level::ERROR.with_name(kind).primary_title(message));
-    let byte = cell.and_then(|cell| {
-        cell.source
-            .in_cell(cell.source.byte_at(place.line, place.column)?)
-    });
+    let byte = cell.and_then(|cell| cell.source.place(place.line, place.column));
     match (cell, byte) {
         (Some(cell), Some(byte)) => {
             let letter = cell.code.get(byte..).and_then(|rest| rest.chars().next());

@@ -88,6 +88,19 @@ impl Source {
         Some(piece.cell + generated - piece.generated.start)
     }
 
+    /// The byte of the cell at a line and column of the generated source, as panics tell them. What we put into a line
+    /// of the cell counts as what stands before it.
+    pub fn place(&self, line: u32, column: u32) -> Option<usize> {
+        let byte = self.byte_at(line, column)?;
+        let before = || {
+            let mut pieces = self.pieces.iter();
+            let piece = pieces.rfind(|piece| piece.generated.end <= byte)?;
+            let between = self.text.get(piece.generated.end..byte)?;
+            (!between.contains('\n')).then_some(piece.cell + piece.generated.len())
+        };
+        self.in_cell(byte).or_else(before)
+    }
+
     /// The range of the cell that `generated` covers.
     pub fn range_in_cell(&self, generated: &Range<usize>) -> Option<Range<usize>> {
         let start = self.in_cell(generated.start)?;
@@ -103,7 +116,7 @@ impl Source {
     }
 
     /// The byte at a line and column, both from 1, columns in characters, as panics tell them.
-    pub fn byte_at(&self, line: u32, column: u32) -> Option<usize> {
+    fn byte_at(&self, line: u32, column: u32) -> Option<usize> {
         let line = (line as usize).checked_sub(1)?;
         let text = self.text.split_inclusive('\n').nth(line)?;
         let start = text.as_ptr() as usize - self.text.as_ptr() as usize;

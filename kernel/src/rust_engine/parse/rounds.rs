@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Expr, ExprBreak, ExprContinue, ExprForLoop, Pat, RangeLimits};
+use syn::{Expr, ExprBreak, ExprContinue, ExprForLoop, ExprMethodCall, Pat, RangeLimits};
 
 use super::Edits;
 use super::ticks::TICK;
@@ -36,6 +36,12 @@ const ADAPTERS: [&str; 12] = [
     "take_while",
     "skip_while",
 ];
+
+/// Methods that use an iterator up, or whose result is used up by these, wherever its items come from.
+const SUMS: [&str; 8] = [
+    "sum", "product", "fold", "for_each", "count", "min", "max", "collect",
+];
+const STEPS: [&str; 6] = ["map", "filter", "enumerate", "zip", "copied", "cloned"];
 
 /// Methods that a processor or a few instructions do.
 const ARITHMETIC: [&str; 24] = [
@@ -79,13 +85,9 @@ pub fn edits(expression: &ExprForLoop, code: impl Fn(Range<usize>) -> String) ->
     while let Expr::Paren(paren) = range {
         range = &paren.expr;
     }
-    let (Expr::Range(ends), Pat::Ident(_) | Pat::Wild(_)) = (range, &*expression.pat) else {
+    if !is_finite_range(range) || !matches!(&*expression.pat, Pat::Ident(_) | Pat::Wild(_)) {
         return None;
-    };
-    let (Some(_), Some(_), RangeLimits::HalfOpen(_)) = (&ends.start, &ends.end, &ends.limits)
-    else {
-        return None;
-    };
+    }
     let (pattern, range) = (expression.pat.span(), expression.expr.span());
     let (pattern, range) = (pattern.byte_range(), range.byte_range());
     let label = expression.label.as_ref();
@@ -127,6 +129,34 @@ pub fn is_plain(expression: &Expr) -> bool {
     let mut body = Body::default();
     body.visit_expr(expression);
     !body.impure
+}
+
+/// The range, with its parentheses, that `(a..b).map(..).sum()` uses up.
+pub fn summed_range(call: &ExprMethodCall) -> Option<Range<usize>> {
+    let is_one_of =
+        |call: &ExprMethodCall, names: &[&str]| names.iter().any(|name| call.method == name);
+    if !is_one_of(call, &SUMS) {
+        return None;
+    }
+    let mut receiver = &*call.receiver;
+    while let Expr::MethodCall(step) = receiver {
+        if !is_one_of(step, &STEPS) {
+            return None;
+        }
+        receiver = &step.receiver;
+    }
+    let Expr::Paren(paren) = receiver else {
+        return None;
+    };
+    is_finite_range(&paren.expr).then(|| paren.span().byte_range())
+}
+
+/// `a..b`
+fn is_finite_range(expression: &Expr) -> bool {
+    let Expr::Range(range) = expression else {
+        return false;
+    };
+    range.start.is_some() && range.end.is_some() && matches!(range.limits, RangeLimits::HalfOpen(_))
 }
 
 /// `&list`, `list.iter().zip(&other)`.

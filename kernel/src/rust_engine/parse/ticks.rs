@@ -37,6 +37,8 @@ struct Ticks<'a> {
     code: &'a str,
     optimized: bool,
     edits: Edits,
+    /// Where chains of methods begin that look for interrupts themselves.
+    quick_chains: HashSet<usize>,
 }
 
 impl<'a> Ticks<'a> {
@@ -45,6 +47,7 @@ impl<'a> Ticks<'a> {
             code,
             optimized,
             edits: Edits::new(),
+            quick_chains: HashSet::new(),
         }
     }
 
@@ -130,14 +133,24 @@ impl<'ast> Visit<'ast> for Ticks<'_> {
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
-        if !self.optimized || !rounds::in_memory(&call.receiver) {
-            visit::visit_expr_method_call(self, call);
-            return;
+        let range = match self.optimized {
+            true => rounds::summed_range(call),
+            false => None,
+        };
+        if let Some(range) = range {
+            self.insert(range.start, "::carrel_prelude::runtime::rounds");
+            self.quick_chains.insert(range.start);
         }
+        // A chain begins where its first receiver does.
+        let start = call.receiver.span().byte_range().start;
+        let quick = self.optimized
+            && (self.quick_chains.contains(&start) || rounds::in_memory(&call.receiver));
         self.visit_expr(&call.receiver);
-        let plain = |argument: &&Expr| matches!(argument, Expr::Closure(closure) if rounds::is_plain(&closure.body));
-        for argument in call.args.iter().filter(|argument| !plain(argument)) {
-            self.visit_expr(argument);
+        let plain = |argument: &Expr| matches!(argument, Expr::Closure(closure) if rounds::is_plain(&closure.body));
+        for argument in &call.args {
+            if !(quick && plain(argument)) {
+                self.visit_expr(argument);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub use xpub::{Subscription, XPub};
 /// What clients can make a socket hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of one message received, with [`reader::FRAME_COST`] for each frame. A client that sends more is dropped.
+    /// Bytes of one message received, with 64 more for each frame. A client that sends more is dropped.
     pub message: usize,
     /// Bytes of all messages received that were not handled yet. Beyond them, clients wait.
     pub received: usize,

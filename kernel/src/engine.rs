@@ -81,7 +81,7 @@ pub enum Outcome {
 /// The body of an `error` message.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// `panic`, `compile error`, `command error`, `Error` (a `?` at top level), `Interrupted`, `worker died`.
+    /// `panic`, `compile error`, `command error`, `dependency error`, `Error` (a `?` at top level), `Interrupted`, `worker died`.
     pub ename: String,
     pub evalue: String,
     /// Lines with ANSI colours.

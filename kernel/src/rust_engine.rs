@@ -4,7 +4,9 @@ mod analyzer;
 mod attempt;
 mod commands;
 mod compile;
+mod contents;
 mod crate_graph;
+mod dependencies;
 mod diagnostics;
 mod failure;
 mod generate;
@@ -21,7 +23,7 @@ mod source;
 mod types;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -63,6 +65,23 @@ impl RustEngine {
             analyzer: Analyzer::of(program),
             ..Self::default()
         }
+    }
+
+    /// An engine that builds dependencies in this folder, not in the user's cache.
+    pub fn building_in(folder: PathBuf) -> Self {
+        let mut session = Session::default();
+        session.dependencies.folder = Some(folder);
+        Self {
+            session: Mutex::new(session),
+            ..Self::default()
+        }
+    }
+
+    /// A file with `cargo metadata` of the crates that `:dep` brought: their sources, editions, features and
+    /// dependencies. Waits while a cell runs.
+    pub async fn dependency_metadata(&self) -> Option<PathBuf> {
+        let session = self.session.lock().await;
+        session.dependencies.metadata().map(Path::to_owned)
     }
 }
 
@@ -171,6 +190,7 @@ async fn run(
         compiled = session.compile(title, code, outputs) => compiled?,
         Ok(()) = interrupts.changed() => return Err(failure::not_begun()),
     };
+    session.load().await?;
     let Some(cell) = cell else {
         return Ok(());
     };

@@ -64,6 +64,24 @@ impl<T: ?Sized> AsNothing for Show<'_, T> {
     }
 }
 
+/// What [`Evcxr::evcxr_display`] gives, unlike the method of the same name that a type may have of its own.
+pub struct NotShown;
+
+/// evcxr's convention: a type with a method `evcxr_display(&self)` of its own shows itself by it. Such a method comes
+/// before this one in method lookup, so the generated code calls it if there is one.
+pub trait Evcxr {
+    fn evcxr_display(&self) -> NotShown {
+        NotShown
+    }
+}
+
+impl<T: ?Sized> Evcxr for T {}
+
+/// Whether a value was not shown by `evcxr_display`, told by what that gave.
+pub fn is_not_shown<R>(_: &R) -> bool {
+    typeid::of::<R>() == TypeId::of::<NotShown>()
+}
+
 type Renderer = Box<dyn Fn(*const ()) -> MimeBundle + Send + Sync>;
 
 static RENDERERS: RwLock<Option<HashMap<TypeId, Renderer>>> = RwLock::new(None);

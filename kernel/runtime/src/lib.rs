@@ -13,7 +13,8 @@ mod tasks;
 
 pub use closures::signature;
 pub use display::{
-    AsDebug, AsNothing, AsRich, Rich, Show, clear_output, display, display_mime, register,
+    AsDebug, AsNothing, AsRich, Evcxr, Rich, Show, clear_output, display, display_mime,
+    is_not_shown, register,
 };
 pub use failure::CellError;
 pub use interrupt::{clear_interrupt, interrupt, tick};

@@ -114,7 +114,7 @@ impl Notebook {
                     if attempt.carries_too_much(&compiled.externs) {
                         continue;
                     }
-                    let kept = kept(&compiled.mir, &task.name);
+                    let kept = kept(&compiled.mir, &task.name, &toolchain.crates());
                     if !kept.boxes.is_empty() {
                         attempt.boxes = kept.boxes;
                         continue;

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use super::dependencies::Request;
 use super::notebook::Notebook;
 use super::types::MODULE;
 use crate::engine::{Completion, MimeBundle};
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Command {
+    Dep(Request),
     Vars,
     Type(String),
     Clear,
@@ -19,38 +21,56 @@ pub enum Command {
 }
 
 const HELP: &str = "\
+:dep CRATE     use a crate, as in a Cargo.toml: `:dep rand`, `:dep rand = \"0.10\"`,
+               `:dep serde = { version = \"1\", features = [\"derive\"] }`, `:dep mine = { path = \"../mine\" }`
 :vars          list the variables with their types
 :type EXPR     tell the type of an expression without running it (also :t)
-:clear         forget all variables and items
-:restart       start a new worker: variables are gone, items stay
+:clear         forget all variables, items and dependencies
+:restart       start a new worker: variables are gone, items and dependencies stay
 :opt [0-3]     set the optimization of cells from here on, or tell it
 :timing        switch the times of compilation and run on or off
 :help          this list
 ";
 
-const NAMES: [&str; 7] = ["vars", "type", "clear", "restart", "opt", "timing", "help"];
+const NAMES: [&str; 8] = [
+    "dep", "vars", "type", "clear", "restart", "opt", "timing", "help",
+];
 
-/// The commands at the start of a cell and its code, in which their lines are empty.
-pub fn split(code: &str) -> Result<(Vec<Command>, String), String> {
-    let mut commands = Vec::new();
-    let mut empty = String::new();
-    let mut rest = code;
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1));
-        let text = line.trim();
-        match text.strip_prefix(':') {
-            Some(command) if !command.starts_with(':') => commands.push(parse(command)?),
-            _ if text.is_empty() => {}
-            _ => break,
+impl Command {
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Dep(request) => Some(request),
+            _ => None,
         }
-        // Errors in the code are told with the lines that the person sees.
-        empty.extend(line.ends_with('\n').then_some('\n'));
-        rest = after;
     }
-    match commands.is_empty() {
-        true => Ok((commands, code.to_owned())),
-        false => Ok((commands, empty + rest)),
+}
+
+/// A command that cannot be obeyed as it stands.
+#[derive(Debug)]
+pub struct CommandError {
+    /// From 1.
+    pub line: usize,
+    pub reason: String,
+}
+
+/// The commands at the start of a cell and its code, in which their lines are empty: errors in the code are told with
+/// the lines that the person sees.
+pub fn split(code: &str) -> Result<(Vec<Command>, String), CommandError> {
+    let mut commands = Vec::new();
+    let mut rest = code.to_owned();
+    let lines = lines(code);
+    for line in &lines {
+        let text = code[line.clone()].trim();
+        let command = parse(text.trim_start_matches(':')).map_err(|reason| CommandError {
+            line: code[..line.start].matches('\n').count() + 1,
+            reason,
+        });
+        commands.push(command?);
     }
+    for line in lines.into_iter().rev() {
+        rest.replace_range(line, "");
+    }
+    Ok((commands, rest))
 }
 
 /// Commands that go on with the word before a byte; nothing where Rust is to be written.
@@ -92,7 +112,7 @@ pub fn blank(code: &str, offset: usize) -> String {
     blank
 }
 
-/// The lines of the commands at the start of a cell, without their ends.
+/// The lines of the commands at the start of a cell, without their ends. Comments may stand between them.
 fn lines(code: &str) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
     let mut start = 0;
@@ -102,7 +122,7 @@ fn lines(code: &str) -> Vec<Range<usize>> {
             Some(command) if !command.starts_with(':') => {
                 lines.push(start..start + line.trim_end_matches('\n').len());
             }
-            _ if text.is_empty() => {}
+            _ if text.is_empty() || text.starts_with("//") => {}
             _ => break,
         }
         start += line.len();
@@ -123,13 +143,7 @@ fn parse(text: &str) -> Result<Command, String> {
         }
         "type" | "t" => return Ok(Command::Type(argument.to_owned())),
         "opt" => return level(argument),
-        "dep" => {
-            return Err(
-                ":dep is not supported yet, it comes with a later version; candle_core, candle_nn \
-                 and carrel_training are there without it"
-                    .to_owned(),
-            );
-        }
+        "dep" => return Request::parse(argument).map(Command::Dep),
         "vars" => Command::Vars,
         "clear" => Command::Clear,
         "restart" => Command::Restart,
@@ -265,6 +279,14 @@ mod tests {
         assert_eq!(names("::std", 5), None);
         assert_eq!(blank(":dep é\n:t a.b\nc", 12), "       \n   a.b\nc");
         assert_eq!(blank(":dep é\n:t a.b\nc", 16), "       \n      \nc");
+    }
+
+    #[test]
+    fn a_comment_may_precede_commands_and_stays() {
+        let (commands, code) = split("// first\n:vars\n/// one\nfn one() {}").unwrap();
+        assert_eq!(commands, [Command::Vars]);
+        assert_eq!(code, "// first\n\n/// one\nfn one() {}");
+        assert_eq!(split("\n// first\n:nosuch").unwrap_err().line, 3);
     }
 
     #[test]

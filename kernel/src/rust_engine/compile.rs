@@ -1,5 +1,6 @@
 //! One call of the compiler and one of the linker per cell; never cargo, never rustup's proxy.
 
+use std::collections::HashSet;
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -8,6 +9,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::dependencies::Crates;
 use super::diagnostics::{CellSource, Diagnostic};
 use super::prelude::{DEPENDENCIES, LIBRARY, Prelude};
 
@@ -18,6 +20,10 @@ pub struct Toolchain {
     linker: Vec<OsString>,
     /// Arguments that make the prepared crates known.
     externs: Vec<OsString>,
+    /// The prepared crates that cells can name.
+    named: Vec<(&'static str, PathBuf)>,
+    /// The crates of `:dep`. One of the name of a prepared crate stands before it.
+    pub dependencies: Crates,
     folder: PathBuf,
     /// 0 to 3, as rustc has it.
     pub opt_level: u8,
@@ -66,11 +72,22 @@ impl Toolchain {
     pub fn new(prelude: Prelude, folder: PathBuf) -> Result<Self, String> {
         Ok(Self {
             linker: find_linker()?,
-            externs: externs(&prelude)?,
+            externs: externs(&prelude),
+            named: prelude
+                .named_crates()
+                .map_err(|error| format!("cannot read {}: {error}", prelude.folder.display()))?,
+            dependencies: Crates::default(),
             prelude,
             folder,
             opt_level: 0,
         })
+    }
+
+    /// Names of the crates that a cell can name.
+    pub fn crates(&self) -> HashSet<&str> {
+        let prepared = self.named.iter().map(|(name, _)| *name);
+        let dependencies = self.dependencies.named.keys().map(String::as_str);
+        prepared.chain(dependencies).collect()
     }
 
     /// Compiles and links. Dropping the future kills the tools.
@@ -167,6 +184,21 @@ impl Toolchain {
         arguments.push("dependency=.".into());
         arguments.push(format!("-Copt-level={}", self.opt_level).into());
         arguments.extend_from_slice(&self.externs);
+        let dependencies = &self.dependencies;
+        let prepared = self.named.iter().map(|(name, file)| (*name, file));
+        let prepared = prepared.filter(|(name, _)| !dependencies.named.contains_key(*name));
+        let named = dependencies
+            .named
+            .iter()
+            .map(|(name, file)| (name.as_str(), file));
+        for (name, file) in prepared.chain(named) {
+            arguments.push("--extern".into());
+            arguments.push(joined(&format!("{name}="), file));
+        }
+        for folder in &dependencies.folders {
+            arguments.push("-L".into());
+            arguments.push(joined("dependency=", folder));
+        }
         for name in job.crates {
             arguments.push("--extern".into());
             arguments.push(format!("{name}=lib{name}.rmeta").into());
@@ -232,23 +264,16 @@ impl Toolchain {
     }
 }
 
-fn externs(prelude: &Prelude) -> Result<Vec<OsString>, String> {
+fn externs(prelude: &Prelude) -> Vec<OsString> {
     let folder = &prelude.folder;
-    let mut arguments = vec![
+    vec![
         "-L".into(),
         joined("dependency=", folder),
         "-L".into(),
         joined("dependency=", &folder.join(DEPENDENCIES)),
         "--extern".into(),
         joined("carrel_prelude=", &folder.join(LIBRARY)),
-    ];
-    let named = prelude.named_crates();
-    let named = named.map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
-    for (name, file) in named {
-        arguments.push("--extern".into());
-        arguments.push(joined(&format!("{name}="), &file));
-    }
-    Ok(arguments)
+    ]
 }
 
 /// What follows each `--extern`.

@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use carrel_protocol::{Panic, Place};
 use nix::sys::signal::Signal;
 
+use super::dependencies::{BuildError, DependencyError};
 use super::diagnostics::{CellSource, Cells, Diagnostic, Sources};
 use super::parse::Link;
 use crate::engine::Failure;
@@ -126,6 +127,26 @@ pub fn syntax_error(title: &str, reason: &str) -> Failure {
 /// A line that starts with `:`.
 pub fn command(title: &str, reason: &str) -> Failure {
     simple("command error", &format!("{reason} ({title})"))
+}
+
+/// A crate of `:dep` cannot be had. The builder's own words go below the sentence.
+pub fn dependency(title: &str, error: &DependencyError) -> Failure {
+    let mut failure = simple("dependency error", &format!("{error} ({title})"));
+    if let DependencyError::Build(BuildError::Cargo(error)) = error {
+        failure
+            .traceback
+            .extend((!error.detail.is_empty()).then(|| error.detail.clone()));
+    }
+    failure
+}
+
+/// A library of dependencies does not fit into the worker.
+pub fn unloadable(reason: &str, lost: &[String]) -> Failure {
+    let evalue = format!(
+        "the built crates could not be loaded and are forgotten: {reason}; {}",
+        loss(lost)
+    );
+    simple("dependency error", &evalue)
 }
 
 /// The kernel's own tools are in trouble.

@@ -151,8 +151,9 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
         source.point(value.range.end);
         source.line(" { ref __value => {");
         source.line(&format!(
-            "use {RUNTIME}::{{AsRich as _, AsDebug as _, AsNothing as _}}; \
-             __scope.result((&&&{RUNTIME}::Show(__value)).bundle()); }} }}"
+            "use {RUNTIME}::{{AsRich as _, AsDebug as _, AsNothing as _, Evcxr as _}}; \
+             if {RUNTIME}::is_not_shown(&__value.evcxr_display()) {{ \
+             __scope.result((&&&{RUNTIME}::Show(__value)).bundle()); }} }} }}"
         ));
         // The value may have slept, and no more than that.
         source.point(value.range.end);

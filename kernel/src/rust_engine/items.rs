@@ -1,7 +1,7 @@
 //! The cells whose items later cells see, and the crates in which these are compiled.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::parse::{ItemKind, ItemPart, Parsed};
 
@@ -34,7 +34,7 @@ pub struct ItemCell {
     pub items: Vec<ItemPart>,
     /// The crates that its items name, as `name=file`, when they were compiled last.
     pub externs: Vec<String>,
-    /// Some of its items gave way to those of a later cell.
+    /// Some of its items gave way to those of a later cell, or name a crate that `:dep` changed.
     pub changed: bool,
 }
 
@@ -50,8 +50,16 @@ impl Items {
     }
 
     /// Libraries that a new worker must load before the next cell.
-    pub fn libraries(&self) -> impl Iterator<Item = &PathBuf> {
-        self.crates.iter().map(|one| &one.library)
+    pub fn libraries(&self) -> impl Iterator<Item = &Path> {
+        self.crates.iter().map(|one| &*one.library)
+    }
+
+    /// Takes note that a crate is another one now: a cell that names it and is run again is to see that.
+    pub fn crate_changed(&mut self, name: &str) {
+        for cell in &mut self.cells {
+            let mut items = cell.items.iter();
+            cell.changed |= items.any(|item| item.words.contains(name));
+        }
     }
 
     /// Whether any item mentions a word.

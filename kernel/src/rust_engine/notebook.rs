@@ -9,6 +9,7 @@ use super::diagnostics::Sources;
 use super::generate::Variable;
 use super::items::{ItemCell, ItemCrate, Items};
 use super::merge::Merge;
+use super::types::is_of_crate;
 
 #[derive(Debug, Default)]
 pub struct Notebook {
@@ -135,6 +136,24 @@ impl Notebook {
             self.gone.insert(name.clone(), reason.to_owned());
         }
         names
+    }
+
+    /// Takes note that these names mean other crates from now on: the variables of their types are no more. Gives them
+    /// with the crate.
+    pub fn crates_changed(&mut self, names: &[String]) -> BTreeMap<String, String> {
+        let mut lost = BTreeMap::new();
+        for name in names {
+            self.items.crate_changed(name);
+            let variables = self.variables.iter();
+            let of_crate = variables.filter(|(_, variable)| is_of_crate(&variable.r#type, name));
+            lost.extend(of_crate.map(|(variable, _)| (variable.clone(), name.clone())));
+        }
+        for (variable, name) in &lost {
+            self.variables.remove(variable);
+            let reason = format!("`:dep` changed the crate `{name}` of its type");
+            self.gone.insert(variable.clone(), reason);
+        }
+        lost
     }
 
     /// Forgets variables and items; the names of cells go on.

@@ -30,6 +30,8 @@ pub const NAMED: [&str; 4] = ["candle_core", "candle_nn", "carrel_training", "to
 pub struct Prelude {
     pub folder: PathBuf,
     pub rustc: PathBuf,
+    /// Output of `rustc -vV`.
+    pub version: String,
 }
 
 /// What the folder was made with and from.
@@ -92,6 +94,7 @@ impl Prelude {
             return Ok(Self {
                 folder,
                 rustc: recorded,
+                version: manifest.rustc,
             });
         }
         let rustc = rustc_in(&sysroot()?);
@@ -103,7 +106,11 @@ impl Prelude {
                 found: first_line(&found),
             });
         }
-        Ok(Self { folder, rustc })
+        Ok(Self {
+            folder,
+            rustc,
+            version: found,
+        })
     }
 }
 
@@ -112,6 +119,11 @@ impl Prelude {
     pub fn sysroot(&self) -> &Path {
         let bin = self.rustc.parent();
         bin.and_then(Path::parent).unwrap_or(&self.folder)
+    }
+
+    /// The machine that the compiler runs on.
+    pub fn host(&self) -> &str {
+        host(&self.version)
     }
 
     /// Files of the crates that a cell can name.
@@ -134,9 +146,7 @@ impl Prelude {
 impl Manifest {
     /// The platform of the compiler.
     pub fn host(&self) -> &str {
-        let mut lines = self.rustc.lines();
-        let host = lines.find_map(|line| line.strip_prefix("host: "));
-        host.unwrap_or_default()
+        host(&self.rustc)
     }
 
     pub fn read(folder: &Path) -> Result<Self, PreludeError> {
@@ -192,6 +202,13 @@ pub fn rustc_in(sysroot: &Path) -> PathBuf {
 /// Output of `rustc -vV`, which tells compilers apart whose crates do not fit together.
 pub fn version(rustc: &Path) -> Result<String, RustcError> {
     run(rustc, "-vV")
+}
+
+/// The line `host: ` of [`version`].
+fn host(version: &str) -> &str {
+    let mut lines = version.lines();
+    let host = lines.find_map(|line| line.strip_prefix("host: "));
+    host.unwrap_or_default()
 }
 
 fn run(program: &Path, argument: &'static str) -> Result<String, RustcError> {

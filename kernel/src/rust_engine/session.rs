@@ -1,14 +1,18 @@
 //! One notebook's compiler, worker and state, and the life of a cell between them.
 
+mod depend;
+
 use std::time::{Duration, Instant};
 
-use carrel_protocol::{Ending, Output as Sent, Request, analysis};
+use carrel_protocol::{Ending, Output as Sent, analysis};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 use super::commands::{self, Command, plain_type};
 use super::compile::Toolchain;
+use super::contents::{Contents, Piece};
+use super::dependencies::Dependencies;
 use super::diagnostics::Sources;
 use super::failure;
 use super::notebook::{Notebook, Runnable};
@@ -39,6 +43,11 @@ pub struct Session {
     tools: Option<Tools>,
     worker: Option<Worker>,
     notebook: Notebook,
+    pub dependencies: Dependencies,
+    /// How many libraries of dependencies the worker has.
+    loaded: usize,
+    /// Variables that the worker is to drop when it loads the next one.
+    outdated: Vec<String>,
     /// Times of cells are told.
     timing: bool,
     ended: bool,
@@ -67,10 +76,11 @@ impl Session {
         code: &str,
         outputs: &Outputs,
     ) -> Result<Option<Runnable>, Failure> {
-        let (commands, code) =
-            commands::split(code).map_err(|reason| failure::command(title, &reason))?;
-        for command in &commands {
-            self.obey(command, title, outputs).await?;
+        let (commands, code) = commands::split(code)
+            .map_err(|error| failure::command(&format!("{title}:{}", error.line), &error.reason))?;
+        let is_dep = |command: &Command| matches!(command, Command::Dep(_));
+        for commands in commands.chunk_by(|one, next| is_dep(one) && is_dep(next)) {
+            self.obey(commands, title, outputs).await?;
         }
         if !commands.is_empty() && code.trim().is_empty() {
             return Ok(None);
@@ -81,13 +91,22 @@ impl Session {
         Ok(Some(cell))
     }
 
+    /// Obeys one command, or several `:dep`.
     async fn obey(
         &mut self,
-        command: &Command,
+        commands: &[Command],
         title: &str,
         outputs: &Outputs,
     ) -> Result<(), Failure> {
+        let Some(command) = commands.first() else {
+            return Ok(());
+        };
         let bundle = match command {
+            Command::Dep(_) => {
+                let requests = commands.iter().filter_map(Command::request);
+                let requests: Vec<_> = requests.cloned().collect();
+                return self.depend(&requests, title, outputs).await;
+            }
             Command::Vars => commands::vars(&self.notebook),
             Command::Help => commands::help(),
             Command::Type(expression) => {
@@ -96,7 +115,8 @@ impl Session {
             Command::Clear => {
                 self.kill_worker().await;
                 self.notebook.clear();
-                commands::text("all variables and items are forgotten".to_owned())
+                self.keep_dependencies(0);
+                commands::text("all variables, items and dependencies are forgotten".to_owned())
             }
             Command::Restart => {
                 self.kill_worker().await;
@@ -256,18 +276,18 @@ impl Session {
             return Ok(());
         };
         let mut worker = Worker::start(&tools.toolchain.prelude).await?;
-        for library in self.notebook.items.libraries() {
-            let request = Request::Run {
-                library: library.to_string_lossy().into_owned(),
-                entry: None,
-                drop_variables: Vec::new(),
-            };
-            worker
-                .send(&request)
-                .await
-                .map_err(|error| error.to_string())?;
-            while !matches!(worker.next().await, Event::Ended { .. } | Event::Died(_)) {}
+        let dependencies: Vec<_> = self.dependencies.libraries().collect();
+        for library in dependencies
+            .iter()
+            .copied()
+            .chain(self.notebook.items.libraries())
+        {
+            let loaded = depend::load(&mut worker, library, Vec::new()).await;
+            loaded
+                .map_err(|error| format!("{error}; `:clear` starts without what cells defined"))?;
         }
+        self.loaded = dependencies.len();
+        self.outdated.clear();
         self.worker = Some(worker);
         Ok(())
     }
@@ -285,13 +305,28 @@ impl Session {
         // If the worker is gone, the next event says so.
         let _ = worker.send(&cell.request()).await;
         let mut last_words = String::new();
+        let mut contents = Contents::default();
         loop {
-            match worker.next().await {
-                Event::Printed(name, text) => {
-                    if name == StreamName::Stderr {
-                        last_words = tail(last_words + &text);
+            let next = worker.next();
+            let event = match contents.patience() {
+                Some(patience) => tokio::time::timeout(patience, next).await.ok(),
+                None => Some(next.await),
+            };
+            if !matches!(event, Some(Event::Printed(..))) && contents.patience().is_some() {
+                print(outputs, StreamName::Stdout, contents.give_up()).await;
+            }
+            let Some(event) = event else {
+                continue;
+            };
+            match event {
+                Event::Printed(StreamName::Stdout, text) => {
+                    for piece in contents.add(&text) {
+                        show(outputs, piece).await;
                     }
-                    print(outputs, name, text).await;
+                }
+                Event::Printed(StreamName::Stderr, text) => {
+                    last_words = tail(last_words + &text);
+                    print(outputs, StreamName::Stderr, text).await;
                 }
                 Event::Output(Sent::ThreadPanic(panic)) => {
                     let text = failure::thread_panic(&panic, &self.notebook.sources);
@@ -400,6 +435,15 @@ fn tail(text: String) -> String {
 async fn print(outputs: &Outputs, name: StreamName, text: String) {
     // Nobody listens to the warm-up.
     let _ = outputs.send(Output::Stream { name, text }).await;
+}
+
+async fn show(outputs: &Outputs, piece: Piece) {
+    match piece {
+        Piece::Text(text) => print(outputs, StreamName::Stdout, text).await,
+        Piece::Content { mime, data } => {
+            send(outputs, Sent::Display(vec![(mime, data)])).await;
+        }
+    }
 }
 
 async fn send(outputs: &Outputs, output: Sent) {

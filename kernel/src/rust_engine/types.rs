@@ -2,13 +2,11 @@
 //!
 //! The text is for people and may change with the compiler; kernel and compiler are pinned to each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use quote::ToTokens;
 use syn::visit_mut::{VisitMut, visit_path_mut};
 use syn::{Path, PathSegment, Type};
-
-use super::prelude::NAMED;
 
 /// The generated source gives each kept variable a local of this name and its number, of type `*const T`.
 pub const KEPT: &str = "__kept_";
@@ -33,8 +31,8 @@ pub struct Kept {
     pub boxes: HashMap<usize, String>,
 }
 
-/// Reads the MIR of a cell's crate.
-pub fn kept(mir: &str, cell: &str) -> Kept {
+/// Reads the MIR of a cell's crate; `crates` are those that a cell can name.
+pub fn kept(mir: &str, cell: &str, crates: &HashSet<&str>) -> Kept {
     let mut kept = Kept::default();
     let mut signatures = HashMap::new();
     let mut closures = HashMap::new();
@@ -55,7 +53,7 @@ pub fn kept(mir: &str, cell: &str) -> Kept {
                 closures.extend(number.parse::<usize>().map(|number| (number, *text)));
             } else if let Some(Ok(number)) = name.strip_prefix(KEPT).map(str::parse) {
                 signatures.insert(number, *text);
-                let name = nameable(text, cell);
+                let name = nameable(text, cell, crates);
                 kept.types.extend(name.map(|name| (number, name)));
             }
         }
@@ -104,17 +102,18 @@ fn has_name(text: &str) -> bool {
 }
 
 /// The type with the crate of the cell before paths that have none: `P` is `cell_3::P` for later cells.
-fn nameable(text: &str, cell: &str) -> Option<String> {
+fn nameable(text: &str, cell: &str, crates: &HashSet<&str>) -> Option<String> {
     if !has_name(text) {
         return None;
     }
     let mut r#type = syn::parse_str::<Type>(text).ok()?;
-    Qualify { cell }.visit_type_mut(&mut r#type);
+    Qualify { cell, crates }.visit_type_mut(&mut r#type);
     Some(r#type.into_token_stream().to_string())
 }
 
 struct Qualify<'a> {
     cell: &'a str,
+    crates: &'a HashSet<&'a str>,
 }
 
 impl VisitMut for Qualify<'_> {
@@ -128,7 +127,7 @@ impl VisitMut for Qualify<'_> {
             1 => PRIMITIVES.contains(&name.as_str()),
             // The crates that a cell can name, and those that only the library's crates name: a variable with
             // such a type cannot be bound, which is found when a cell tries.
-            _ => is_crate(&name),
+            _ => is_crate(&name, self.crates),
         };
         if !crate_or_primitive {
             let cell = PathSegment::from(syn::Ident::new(self.cell, first.ident.span()));
@@ -137,9 +136,9 @@ impl VisitMut for Qualify<'_> {
     }
 }
 
-fn is_crate(name: &str) -> bool {
+fn is_crate(name: &str, crates: &HashSet<&str>) -> bool {
     ["std", "core", "alloc", "carrel_prelude"].contains(&name)
-        || NAMED.contains(&name)
+        || crates.contains(name)
         || name.starts_with("cell_")
 }
 
@@ -160,9 +159,20 @@ pub fn mentions(text: &str, name: &str) -> bool {
     false
 }
 
+/// Whether a type is written with the path of a crate.
+pub fn is_of_crate(text: &str, name: &str) -> bool {
+    let words: Vec<&str> = text.split(' ').collect();
+    (1..words.len()).any(|next| {
+        let starts = next < 2 || words[next - 2] != "::";
+        starts && words[next] == "::" && words[next - 1].trim_start_matches(['(', '[']) == name
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{kept, mentions};
+    use std::collections::HashSet;
+
+    use super::{is_of_crate, kept, mentions};
 
     const MIR: &str = "
 fn cell_3::{closure#0}(_1: {closure@cell_3.rs:3:29: 3:38}) -> Result {
@@ -185,7 +195,7 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
 
     #[test]
     fn types_of_the_cell_get_its_crate_and_closures_a_box() {
-        let kept = kept(MIR, "cell_3");
+        let kept = kept(MIR, "cell_3", &HashSet::new());
         assert_eq!(kept.types.len(), 1);
         assert_eq!(kept.types[&0], "std :: vec :: Vec < cell_3 :: P >");
         assert_eq!(
@@ -195,5 +205,13 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
         assert!(mentions(&kept.types[&0], "P"));
         assert!(!mentions(&kept.types[&0], "Vec"));
         assert!(mentions("(u8 , cell_9 :: in_cell_3 :: P)", "P"));
+    }
+
+    #[test]
+    fn a_type_of_a_crate_starts_with_its_name() {
+        let rng = "std :: vec :: Vec < rand :: rngs :: StdRng >";
+        assert!(is_of_crate(rng, "rand"));
+        assert!(is_of_crate("(rand :: R , u8)", "rand"));
+        assert!(!is_of_crate(rng, "vec"));
     }
 }

@@ -82,7 +82,7 @@ async fn a_wrong_command_is_told_with_the_nearest() {
         (":restrat", "`:restart`"),
         (":opt 7", "0, 1, 2 or 3"),
         (":type", ":type 1 + 1"),
-        (":dep rand = \"0.9\"", "later version"),
+        (":dep rand 0.9", "as in a Cargo.toml"),
     ] {
         let failure = notebook.fails("command error", code).await;
         assert!(failure.evalue.contains(told), "{code}: {}", failure.evalue);

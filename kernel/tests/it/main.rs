@@ -5,6 +5,7 @@ mod awaits;
 mod cells;
 mod commands;
 mod completion;
+mod deps;
 mod execute;
 mod failures;
 mod frontend;

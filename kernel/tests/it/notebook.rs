@@ -29,10 +29,11 @@ impl Notebook {
              `cargo build --release -p carrel-kernel -p carrel-worker` and \
              `target/release/carrel-kernel prepare --from target/release --to target/prelude`"
         );
-        Self {
-            engine: RustEngine::default(),
-            number: 0,
-        }
+        Self::over(RustEngine::default())
+    }
+
+    pub fn over(engine: RustEngine) -> Self {
+        Self { engine, number: 0 }
     }
 
     pub async fn run(&mut self, code: &str) -> Ran {

@@ -138,3 +138,33 @@ async fn expressions_are_evaluated_for_the_frontend() {
         "compile error"
     );
 }
+
+#[tokio::test]
+async fn a_type_shows_itself_by_evcxr_display() {
+    let mut notebook = Notebook::open();
+    let ran = notebook
+        .ok("#[derive(Debug)] struct Figure;
+             impl Figure {
+                 fn evcxr_display(&self) {
+                     println!(\"EVCXR_BEGIN_CONTENT image/svg+xml\\n<svg/>\\nEVCXR_END_CONTENT\");
+                 }
+             }
+             println!(\"before\");
+             Figure")
+        .await;
+    let [Output::Stream { text, .. }, Output::Display { bundle, .. }] = &ran.outputs[..] else {
+        panic!("{:?}", ran.outputs)
+    };
+    assert_eq!(text, "before\n");
+    assert_eq!(bundle.data["image/svg+xml"], "<svg/>");
+    assert_eq!(notebook.value("vec![Figure]").await, "[Figure]");
+}
+
+#[tokio::test]
+async fn what_only_begins_like_a_content_is_printed() {
+    let mut notebook = Notebook::open();
+    let code =
+        "print!(\"EVCXR_BEGIN_CONTENT text/html\\n<b>\"); eprintln!(\"more\"); print!(\"EVCXR_\");";
+    let ran = notebook.ok(code).await;
+    assert_eq!(ran.stdout(), "EVCXR_BEGIN_CONTENT text/html\n<b>EVCXR_");
+}

@@ -1,0 +1,182 @@
+//! Crates that a notebook asks for with `:dep`. They are built as shared libraries, which the worker loads beside the
+//! prepared crates, and which cells use as they use those.
+//!
+//! Each `:dep` extends the set of the notebook. Its library holds only the crates that the libraries before it lack, so
+//! a crate that is there keeps its identity, its statics, and the variables of its types.
+
+mod cache;
+mod cargo;
+mod progress;
+mod provided;
+mod request;
+mod set;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use self::cache::{Built, Cache};
+use self::progress::Progress;
+pub use self::request::Request;
+pub use self::set::BuildError;
+use self::set::{Builder, unchanged};
+use super::prelude::{NAMED, Prelude};
+use crate::engine::Output;
+
+/// What a notebook asked for, and the libraries that it has for that.
+#[derive(Debug, Default)]
+pub struct Dependencies {
+    /// Where they are built, if not in the user's cache.
+    pub folder: Option<PathBuf>,
+    /// Oldest first; each has all that those before it have.
+    sets: Vec<Set>,
+}
+
+#[derive(Debug)]
+struct Set {
+    requests: BTreeMap<String, Request>,
+    built: Built,
+}
+
+/// Crates as the compiler is to see them.
+#[derive(Debug, Default)]
+pub struct Crates {
+    /// Files by the name that code has for the crate.
+    pub named: BTreeMap<String, PathBuf>,
+    /// Where the compiler finds the crates that those use.
+    pub folders: Vec<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DependencyError {
+    #[error("{0}")]
+    Request(String),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(
+        "neither $XDG_CACHE_HOME nor $HOME is set, so there is no place to build dependencies in"
+    )]
+    NoCache,
+}
+
+impl Dependencies {
+    /// Adds to the set; gives the names that mean another crate from now on. Nothing changes if the future is dropped.
+    pub async fn add(
+        &mut self,
+        requests: &[Request],
+        prelude: &Prelude,
+        outputs: &mpsc::Sender<Output>,
+    ) -> Result<Vec<String>, DependencyError> {
+        let mut progress = Progress::new(outputs);
+        match self.build(requests, prelude, &mut progress).await {
+            Ok((set, told)) => {
+                progress.end(&told).await;
+                Ok(set.map_or_else(Vec::new, |set| self.adopt(set)))
+            }
+            Err(error) => {
+                progress.fail().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The set that has the requests too, unless the last one has them, and what to tell the person.
+    async fn build(
+        &self,
+        requests: &[Request],
+        prelude: &Prelude,
+        progress: &mut Progress<'_>,
+    ) -> Result<(Option<Set>, String), DependencyError> {
+        let here = std::env::current_dir().map_err(BuildError::Cache)?;
+        let last = self.sets.last();
+        let mut wanted = last.map_or_else(BTreeMap::new, |last| last.requests.clone());
+        let mut told = Vec::new();
+        let mut asked = Vec::new();
+        for request in requests {
+            let request = request
+                .clone()
+                .resolved(&here)
+                .map_err(DependencyError::Request)?;
+            match provided::version(&request) {
+                Some(version) => told.push(format!("{} {version} (prepared)", request.name)),
+                None => {
+                    asked.push(request.package().to_owned());
+                    wanted.insert(request.name.clone(), request);
+                }
+            }
+        }
+        if asked.is_empty() {
+            return Ok((None, told.join(", ")));
+        }
+        let folder = self.folder.clone().or_else(Cache::of_user);
+        let folder = folder.ok_or(DependencyError::NoCache)?;
+        let cache = Cache::open(&folder, &prelude.version).map_err(BuildError::Cache)?;
+        // Asked for again: only sources in folders may be others by now.
+        let again = last.filter(|last| last.requests == wanted);
+        let earlier = self.sets.iter().map(|set| &set.built);
+        let builder = Builder {
+            cache: &cache,
+            rustc: &prelude.rustc,
+            host: prelude.host(),
+            earlier: earlier.take(self.sets.len() - again.iter().len()).collect(),
+        };
+        let built = builder.build(&wanted, progress).await?;
+        let found = built
+            .named
+            .values()
+            .filter(|named| asked.contains(&named.package));
+        told.extend(found.map(|named| format!("{} {}", named.package, named.version)));
+        let told = told.join(", ");
+        if let Some(last) = again {
+            unchanged(&last.built.changeable, &built.changeable)?;
+            return Ok((None, told));
+        }
+        let requests = wanted;
+        Ok((Some(Set { requests, built }), told))
+    }
+
+    fn adopt(&mut self, set: Set) -> Vec<String> {
+        let before = self.crates().named;
+        let is_other = |(name, file): &(&String, &PathBuf)| match before.get(*name) {
+            Some(before) => before.file_name() != file.file_name(),
+            None => NAMED.contains(&name.as_str()),
+        };
+        self.sets.push(set);
+        let named = self.crates().named;
+        let changed = named.iter().filter(is_other).map(|(name, _)| name.clone());
+        changed.collect()
+    }
+
+    /// Forgets all sets but the first.
+    pub fn keep(&mut self, sets: usize) {
+        self.sets.truncate(sets);
+    }
+
+    /// Libraries in the order in which they must be loaded.
+    pub fn libraries(&self) -> impl Iterator<Item = &Path> {
+        self.sets.iter().map(|set| &*set.built.library)
+    }
+
+    /// `cargo metadata` of the crates that are there: their sources, editions, features and dependencies.
+    pub fn metadata(&self) -> Option<&Path> {
+        self.sets.last().map(|set| &*set.built.metadata)
+    }
+
+    pub fn crates(&self) -> Crates {
+        let named = self.sets.last().map(|set| {
+            let named = set.built.named.iter();
+            named
+                .map(|(name, named)| (name.clone(), named.file.clone()))
+                .collect()
+        });
+        Crates {
+            named: named.unwrap_or_default(),
+            folders: self
+                .sets
+                .iter()
+                .map(|set| set.built.crates.clone())
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How a session gets crates: built for `:dep`, and loaded by the worker before the next cell runs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use carrel_protocol::{Ending, Request};
+
+use super::super::dependencies::Request as DependencyRequest;
+use super::super::failure;
+use super::super::worker::{Event, Worker};
+use super::{Outputs, Session, print};
+use crate::engine::{Failure, StreamName};
+
+/// How long loading a library may take.
+const LOAD_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why the worker does not have a library.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    #[error("{0}")]
+    Refused(String),
+    /// The worker can load nothing more.
+    #[error("{0}")]
+    Stuck(String),
+}
+
+impl Session {
+    /// Builds what cells may name from here on. The worker gets it by [`Session::load`].
+    pub(super) async fn depend(
+        &mut self,
+        requests: &[DependencyRequest],
+        title: &str,
+        outputs: &Outputs,
+    ) -> Result<(), Failure> {
+        self.start().await?;
+        let Some(tools) = &mut self.tools else {
+            return Err(failure::tool("the compiler is not there"));
+        };
+        let prelude = &tools.toolchain.prelude;
+        let added = self.dependencies.add(requests, prelude, outputs).await;
+        let changed = added.map_err(|error| failure::dependency(title, &error))?;
+        tools.toolchain.dependencies = self.dependencies.crates();
+        for (variable, name) in self.notebook.crates_changed(&changed) {
+            let text = format!(
+                "`{variable}` was dropped: `{name}`, the crate of its type, is another one now\n"
+            );
+            print(outputs, StreamName::Stderr, text).await;
+            self.outdated.push(variable);
+        }
+        Ok(())
+    }
+
+    /// Has the worker load what was built for `:dep`. What it cannot load is forgotten.
+    pub async fn load(&mut self) -> Result<(), Failure> {
+        let Some(worker) = &mut self.worker else {
+            return Ok(());
+        };
+        loop {
+            let library = self.dependencies.libraries().nth(self.loaded);
+            let Some(library) = library.map(Path::to_owned) else {
+                return Ok(());
+            };
+            match load(worker, &library, std::mem::take(&mut self.outdated)).await {
+                Ok(()) => self.loaded += 1,
+                Err(error) => {
+                    self.keep_dependencies(self.loaded);
+                    let lost = match error {
+                        LoadError::Refused(_) => Vec::new(),
+                        LoadError::Stuck(_) => {
+                            self.kill_worker().await;
+                            self.notebook.lost_all("it was lost with the worker")
+                        }
+                    };
+                    return Err(failure::unloadable(&error.to_string(), &lost));
+                }
+            }
+        }
+    }
+
+    pub(super) fn keep_dependencies(&mut self, sets: usize) {
+        self.dependencies.keep(sets);
+        if let Some(tools) = &mut self.tools {
+            tools.toolchain.dependencies = self.dependencies.crates();
+        }
+    }
+}
+
+/// Loads a library whose code later cells call.
+pub(super) async fn load(
+    worker: &mut Worker,
+    library: &Path,
+    drop_variables: Vec<String>,
+) -> Result<(), LoadError> {
+    let request = Request::Run {
+        library: library.to_string_lossy().into_owned(),
+        entry: None,
+        drop_variables,
+    };
+    // If the worker is gone, the next event says so.
+    let _ = worker.send(&request).await;
+    let ended = async {
+        loop {
+            match worker.next().await {
+                Event::Ended {
+                    ending: Ending::NotLoaded(reason),
+                    ..
+                } => return Err(LoadError::Refused(reason)),
+                Event::Ended { .. } => return Ok(()),
+                Event::Died(status) => {
+                    return Err(LoadError::Stuck(format!("the worker ended ({status})")));
+                }
+                Event::Output(_) => worker.taken().await,
+                Event::Printed(..) => {}
+            }
+        }
+    };
+    let ended = tokio::time::timeout(LOAD_LIMIT, ended).await;
+    ended.unwrap_or_else(|_| Err(LoadError::Stuck(format!("no end within {LOAD_LIMIT:?}"))))
+}

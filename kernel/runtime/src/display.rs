@@ -15,6 +15,30 @@ pub trait Rich {
     fn rich(&self) -> MimeBundle;
 }
 
+/// Values that most cells end with. As `Debug` the compiler would sort all implementations of all crates to find
+/// theirs, which takes as long as the rest of a small cell; what stands here is compiled once, with this crate.
+macro_rules! rich_as_debug {
+    ($($type:ty)*) => {
+        $(impl Rich for $type {
+            fn rich(&self) -> MimeBundle {
+                MimeBundle::plain(format!("{self:?}"))
+            }
+        })*
+    };
+}
+
+rich_as_debug! {
+    bool char str String f32 f64
+    i8 i16 i32 i64 i128 isize
+    u8 u16 u32 u64 u128 usize
+}
+
+impl<T: Rich + ?Sized> Rich for &T {
+    fn rich(&self) -> MimeBundle {
+        (**self).rich()
+    }
+}
+
 /// Shows a value in the middle of a cell.
 pub fn display<T: Debug + ?Sized>(value: &T) {
     send(Output::Display(render(value)));

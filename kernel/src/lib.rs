@@ -4,6 +4,8 @@ mod complete;
 pub mod connection;
 mod control;
 pub mod engine;
+#[cfg(feature = "evcxr")]
+pub mod evcxr_engine;
 mod execute;
 pub mod history;
 mod info;

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use carrel_kernel::connection::ConnectionFile;
+use carrel_kernel::engine::Engine;
+#[cfg(feature = "evcxr")]
+use carrel_kernel::evcxr_engine::EvcxrEngine;
 use carrel_kernel::history::History;
 use carrel_kernel::kernel::Server;
 use carrel_kernel::kernelspec::{self, Location};
 use carrel_kernel::rust_engine::RustEngine;
 use carrel_kernel::rust_engine::prepare::{Prepared, prepare};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, getppid};
@@ -32,8 +35,20 @@ struct Arguments {
     /// Connection file written by Jupyter.
     #[arg(short = 'f', long, value_name = "FILE")]
     connection_file: Option<PathBuf>,
+    /// What evaluates cells.
+    #[arg(long, value_enum, default_value_t, requires = "connection_file")]
+    engine: EngineName,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
+enum EngineName {
+    /// Carrel's own.
+    #[default]
+    Rust,
+    /// That of evcxr, in a kernel that was built with `--features evcxr`.
+    Evcxr,
 }
 
 #[derive(Subcommand)]
@@ -78,6 +93,9 @@ struct PrepareArguments {
 }
 
 fn main() -> anyhow::Result<()> {
+    // evcxr runs cells, and wraps the compiler, in processes of this program.
+    #[cfg(feature = "evcxr")]
+    evcxr::runtime_hook();
     let filter = EnvFilter::try_from_env("CARREL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -96,12 +114,13 @@ fn main() -> anyhow::Result<()> {
         (Some(Command::Prepare(arguments)), _) => prepare_crates(&arguments),
         (None, Some(file)) => {
             let connection = ConnectionFile::read(&file)?;
+            let engine = engine(arguments.engine)?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
                 .enable_all()
                 .build()
                 .context("cannot start the async runtime")?;
-            let served = runtime.block_on(serve(&connection));
+            let served = runtime.block_on(serve(&connection, engine));
             // A thread that still reads from a client must not hold the process.
             runtime.shutdown_background();
             served
@@ -110,13 +129,24 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-async fn serve(connection: &ConnectionFile) -> anyhow::Result<()> {
-    let server = Server::bind(
-        connection,
-        Arc::new(RustEngine::default()),
-        History::of_user(),
-    )
-    .await?;
+fn engine(name: EngineName) -> anyhow::Result<Arc<dyn Engine>> {
+    match name {
+        EngineName::Rust => Ok(Arc::new(RustEngine::default())),
+        #[cfg(feature = "evcxr")]
+        EngineName::Evcxr => {
+            let program =
+                std::env::current_exe().context("cannot find the path of this program")?;
+            Ok(Arc::new(EvcxrEngine::new(program)))
+        }
+        #[cfg(not(feature = "evcxr"))]
+        EngineName::Evcxr => anyhow::bail!(
+            "this kernel was built without evcxr; build it with `cargo build -p carrel-kernel --features evcxr`"
+        ),
+    }
+}
+
+async fn serve(connection: &ConnectionFile, engine: Arc<dyn Engine>) -> anyhow::Result<()> {
+    let server = Server::bind(connection, engine, History::of_user()).await?;
     let (interrupt, interrupts) = mpsc::channel(1);
     let mut sigint = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::spawn(async move {

@@ -8,7 +8,7 @@ mod contents;
 mod crate_graph;
 mod dependencies;
 mod diagnostics;
-mod failure;
+pub(crate) mod failure;
 mod generate;
 mod items;
 mod merge;
@@ -19,7 +19,7 @@ pub mod prepare;
 mod repair;
 mod seen;
 mod session;
-mod source;
+pub(crate) mod source;
 mod types;
 mod worker;
 

@@ -262,7 +262,8 @@ pub fn loss(lost: &[String]) -> String {
     format!("lost variables: {}", lost.join(", "))
 }
 
-fn simple(ename: &str, evalue: &str) -> Failure {
+/// A failure with no place.
+pub fn simple(ename: &str, evalue: &str) -> Failure {
     Failure {
         traceback: vec![format!(
             "\u{1b}[1m\u{1b}[91m{ename}\u{1b}[0m\u{1b}[1m: {evalue}\u{1b}[0m"

@@ -117,13 +117,17 @@ impl Source {
 
     /// The byte at a line and column, both from 1, columns in characters, as panics tell them.
     fn byte_at(&self, line: u32, column: u32) -> Option<usize> {
-        let line = (line as usize).checked_sub(1)?;
-        let text = self.text.split_inclusive('\n').nth(line)?;
-        let start = text.as_ptr() as usize - self.text.as_ptr() as usize;
-        let column = (column as usize).saturating_sub(1);
-        let offset = text.char_indices().nth(column).map_or(0, |(at, _)| at);
-        Some(start + offset)
+        byte_at(&self.text, line as usize, column as usize)
     }
+}
+
+/// The byte at a line and column, both from 1, columns in characters.
+pub fn byte_at(text: &str, line: usize, column: usize) -> Option<usize> {
+    let line = text.split_inclusive('\n').nth(line.checked_sub(1)?)?;
+    let start = line.as_ptr() as usize - text.as_ptr() as usize;
+    let column = column.saturating_sub(1);
+    let offset = line.char_indices().nth(column).map_or(0, |(at, _)| at);
+    Some(start + offset)
 }
 
 /// Line and column of a byte, both from 1, columns in characters.

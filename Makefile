@@ -6,7 +6,7 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare test test-cluster lint bench clean-state
+.PHONY: help run prepare test test-cluster corpus-evcxr lint bench clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: ## Every test that needs no cluster, the browser test included
 
 test-cluster: ## Tests on a Kubernetes cluster (KUBECONFIG=... CARREL_TEST_IMAGE=..., or CARREL_TESTNODE=FOLDER)
 	@deploy/local/test-cluster
+
+corpus-evcxr: ## The kernel's reference corpus on evcxr (builds rust-analyzer once)
+	@deploy/local/corpus-evcxr
 
 lint: ## Format, clippy, dependencies, scripts, documentation
 	@deploy/local/lint

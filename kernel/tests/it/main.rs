@@ -5,6 +5,7 @@ mod awaits;
 mod cells;
 mod commands;
 mod completion;
+mod corpus;
 mod deps;
 mod execute;
 mod failures;

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A notebook with verbs.
-pub struct Notebook {
-    pub engine: RustEngine,
+pub struct Notebook<E = RustEngine> {
+    pub engine: E,
     number: u32,
 }
 
@@ -31,13 +31,20 @@ impl Notebook {
         );
         Self::over(RustEngine::default())
     }
+}
 
-    pub fn over(engine: RustEngine) -> Self {
+impl<E: Engine> Notebook<E> {
+    pub fn over(engine: E) -> Self {
         Self { engine, number: 0 }
     }
 
     pub async fn run(&mut self, code: &str) -> Ran {
         self.number += 1;
+        self.run_again(code).await
+    }
+
+    /// Runs a cell with the number of the one before.
+    pub async fn run_again(&mut self, code: &str) -> Ran {
         let cell = Cell {
             number: self.number,
             code: code.to_owned(),

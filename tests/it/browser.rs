@@ -40,6 +40,7 @@ async fn walk(browser: &Browser, address: &str) -> anyhow::Result<()> {
     log_in(browser, address).await?;
     start_server(browser).await?;
     run_hello_world(browser).await?;
+    complete_while_a_cell_runs(browser).await?;
     stop_and_log_out(browser, address).await
 }
 
@@ -99,6 +100,29 @@ async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
     browser.screenshot("5-hello-tensor").await
 }
 
+async fn complete_while_a_cell_runs(browser: &Browser) -> anyhow::Result<()> {
+    let code = "std::thread::sleep(std::time::Duration::from_secs(600));";
+    run_cell(browser, code).await?;
+    browser.find_text("#jp-bottom-panel", "Rust | Busy").await?;
+    let cell = browser.driver.active_element().await?;
+    cell.send_keys("wh" + Key::Tab).await?;
+    browser.find_text(".jp-Completer", "while").await?;
+    browser.find_text("#jp-bottom-panel", "Rust | Busy").await?;
+    browser.screenshot("6-complete-while-busy").await?;
+    // Out of the completer and the cell; twice I interrupts.
+    cell.send_keys(Key::Escape + Key::Escape).await?;
+    browser
+        .driver
+        .active_element()
+        .await?
+        .send_keys("ii")
+        .await?;
+    browser
+        .find_text(".jp-OutputArea-output", "Interrupted")
+        .await?;
+    browser.find_text("#jp-bottom-panel", "Rust | Idle").await
+}
+
 /// Runs `code` in the cell that is being edited.
 async fn run_cell(browser: &Browser, code: &str) -> anyhow::Result<()> {
     // JupyterLab indents and closes brackets as one types; a paste keeps the text as it is.
@@ -112,13 +136,13 @@ async fn stop_and_log_out(browser: &Browser, address: &str) -> anyhow::Result<()
     browser.goto(&format!("{address}hub/home")).await?;
     // JupyterLab may ask whether to leave a notebook that is not saved.
     let _ = browser.driver.accept_alert().await;
-    browser.screenshot("6-home-running").await?;
+    browser.screenshot("7-home-running").await?;
     browser.click("#stop").await?;
     browser.find("#start").await?;
-    browser.screenshot("7-home-stopped").await?;
+    browser.screenshot("8-home-stopped").await?;
     browser.click("#logout").await?;
     browser.find_text("main", "logged out").await?;
-    browser.screenshot("8-logged-out").await?;
+    browser.screenshot("9-logged-out").await?;
     browser.goto(&format!("{address}hub/home")).await?;
     browser.at("/hub/login").await
 }

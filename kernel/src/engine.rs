@@ -1,8 +1,8 @@
 //! The boundary between the protocol and evaluation: everything that knows a compiler sits behind [`Engine`].
 
 use async_trait::async_trait;
-use bytes::Bytes;
 pub use carrel_protocol::analysis::Completion;
+pub use carrel_protocol::{CommKind, CommMessage};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,21 +54,7 @@ pub enum Output {
         password: bool,
         reply: oneshot::Sender<String>,
     },
-    Comm {
-        kind: CommKind,
-        comm_id: String,
-        target_name: Option<String>,
-        data: Value,
-        metadata: Value,
-        buffers: Vec<Bytes>,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommKind {
-    Open,
-    Message,
-    Close,
+    Comm(CommMessage),
 }
 
 /// How a cell ended. A failure of user code is a value, never an `Err`.
@@ -97,6 +83,20 @@ pub trait Engine: Send + Sync {
     /// Runs one cell to its end. All of its outputs were sent when this returns. A cell that prints faster than
     /// the frontend reads waits for it.
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome;
+
+    /// Hands a frontend's message to whatever of the cells listens to its comm; callbacks run as a cell does. A comm
+    /// to a target that no cell registered is closed.
+    async fn comm(&self, message: &CommMessage, outputs: mpsc::Sender<Output>) -> Outcome {
+        if let CommKind::Open { .. } = message.kind {
+            let close = CommMessage {
+                kind: CommKind::Close,
+                ..message.clone()
+            };
+            // Nobody listens if the frontend is gone.
+            let _ = outputs.send(Output::Comm(close)).await;
+        }
+        Outcome::Ok
+    }
 
     /// Evaluates one expression for `user_expressions`: a MIME bundle, or the failure.
     async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure>;

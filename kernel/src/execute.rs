@@ -2,10 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use crate::engine::{Cell, CommKind, Failure, MimeBundle, Outcome, Output};
+use crate::engine::{Cell, CommKind, CommMessage, Failure, MimeBundle, Outcome, Output};
 use crate::shell::{Answer, Shell};
 use crate::wire::content::ExecuteRequest;
 use crate::wire::message::Message;
@@ -41,7 +42,13 @@ impl Shell {
             allow_stdin: request.allow_stdin,
         };
         let (outcome, result) = match turn {
-            Some(_turn) => self.run_cell(message, &parent, &cell, request.silent).await,
+            Some(_turn) => {
+                let engine = &self.kernel.engine;
+                self.publish_outputs(message, &parent, &cell, request.silent, |outputs| {
+                    engine.execute(&cell, outputs)
+                })
+                .await
+            }
             None => (Outcome::Failed(not_its_turn()), None),
         };
         if store {
@@ -75,16 +82,16 @@ impl Shell {
         }
     }
 
-    /// Runs the cell while its outputs are published; also gives the result's text.
-    async fn run_cell(
+    /// Publishes the outputs of `run` while it runs; also gives the result's text.
+    pub async fn publish_outputs<R: Future<Output = Outcome>>(
         &self,
         message: &Message,
         parent: &Value,
         cell: &Cell,
         silent: bool,
+        run: impl FnOnce(mpsc::Sender<Output>) -> R,
     ) -> (Outcome, Option<String>) {
         let (sender, outputs) = mpsc::channel(OUTPUTS);
-        let engine = self.kernel.engine.clone();
         let mut publisher = CellOutputs {
             shell: self,
             message,
@@ -93,8 +100,7 @@ impl Shell {
             silent,
             result: None,
         };
-        let (outcome, ()) =
-            tokio::join!(engine.execute(cell, sender), publisher.publish_all(outputs));
+        let (outcome, ()) = tokio::join!(run(sender), publisher.publish_all(outputs));
         let result = publisher.result;
         self.kernel.stdin.cancel();
         self.kernel.iopub.flush().await;
@@ -188,51 +194,38 @@ impl CellOutputs<'_> {
                 password,
                 reply,
             } => {
-                // A frontend shows the question below what was printed before it.
+                // A frontend shows the question below what was printed before it; of that, the unfinished last line
+                // is the start of the question, unless it was published already.
+                let line = iopub.take_unfinished_line().await;
                 iopub.flush().await;
                 self.shell
                     .kernel
                     .stdin
-                    .ask(self.message, &prompt, password, reply)
+                    .ask(self.message, &(line + &prompt), password, reply)
                     .await;
             }
-            Output::Comm { .. } => self.publish_comm(output).await,
+            Output::Comm(comm) => self.publish_comm(comm).await,
         }
     }
 
-    async fn publish_comm(&mut self, output: Output) {
-        let Output::Comm {
-            kind,
-            comm_id,
-            target_name,
-            data,
-            metadata,
-            buffers,
-        } = output
-        else {
-            return;
-        };
-        let mut content = json!({ "comm_id": comm_id, "data": data });
-        let msg_type = match kind {
-            CommKind::Open => {
-                let target_name = target_name.unwrap_or_default();
+    async fn publish_comm(&mut self, comm: CommMessage) {
+        self.shell.comms().note(&comm.comm_id, &comm.kind);
+        let mut content = json!({ "comm_id": comm.comm_id, "data": comm.data });
+        let msg_type = match comm.kind {
+            CommKind::Open { target_name } => {
                 content["target_name"] = json!(target_name);
-                self.shell.comms().open(&comm_id, &target_name);
                 "comm_open"
             }
             CommKind::Message => "comm_msg",
-            CommKind::Close => {
-                self.shell.comms().close(&comm_id);
-                "comm_close"
-            }
+            CommKind::Close => "comm_close",
         };
         let mut message = self
             .shell
             .kernel
             .session
             .message(msg_type, self.parent.clone(), content);
-        message.metadata = metadata;
-        message.buffers = buffers;
+        message.metadata = comm.metadata;
+        message.buffers = comm.buffers.into_iter().map(Bytes::from).collect();
         self.shell.kernel.iopub.send(message).await;
     }
 }
@@ -251,7 +244,8 @@ fn bundle_content(bundle: MimeBundle) -> Value {
     json!({ "data": bundle.data, "metadata": bundle.metadata })
 }
 
-fn failure_content(failure: &Failure) -> Value {
+/// Content of an `error` message.
+pub fn failure_content(failure: &Failure) -> Value {
     json!({ "ename": failure.ename, "evalue": failure.evalue, "traceback": failure.traceback })
 }
 

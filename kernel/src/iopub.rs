@@ -36,6 +36,7 @@ enum Item {
     },
     Flush(oneshot::Sender<()>),
     End(oneshot::Sender<()>),
+    TakeLine(oneshot::Sender<String>),
 }
 
 impl IoPub {
@@ -92,6 +93,13 @@ impl IoPub {
         let _ = ended.await;
     }
 
+    /// The unfinished line at the end of what was printed to stdout and is not published yet: it will not be.
+    pub async fn take_unfinished_line(&self) -> String {
+        let (sender, line) = oneshot::channel();
+        self.put(Item::TakeLine(sender)).await;
+        line.await.unwrap_or_default()
+    }
+
     async fn put(&self, item: Item) {
         if self.queue.send(item).await.is_err() {
             tracing::debug!("iopub is closed; a message was dropped");
@@ -114,6 +122,13 @@ struct Pending {
     due: Instant,
 }
 
+impl Pending {
+    fn split_line(&mut self) -> Option<String> {
+        let start = self.text.rfind('\n').map_or(0, |end| end + 1);
+        (self.name == StreamName::Stdout).then(|| self.text.split_off(start))
+    }
+}
+
 impl Publisher {
     async fn run(mut self, mut items: mpsc::Receiver<Item>) {
         loop {
@@ -129,6 +144,10 @@ impl Publisher {
                     Some(Item::Flush(done)) => {
                         self.write_pending().await;
                         let _ = done.send(());
+                    }
+                    Some(Item::TakeLine(sender)) => {
+                        let line = self.pending.as_mut().and_then(Pending::split_line);
+                        let _ = sender.send(line.unwrap_or_default());
                     }
                     Some(Item::End(done)) => {
                         self.write_pending().await;
@@ -171,7 +190,10 @@ impl Publisher {
     async fn write_pending(&mut self) {
         let Some(Pending {
             parent, name, text, ..
-        }) = self.pending.take()
+        }) = self
+            .pending
+            .take()
+            .filter(|pending| !pending.text.is_empty())
         else {
             return;
         };

@@ -13,6 +13,7 @@ mod generate;
 mod items;
 mod merge;
 mod notebook;
+mod outputs;
 mod parse;
 pub(crate) mod prelude;
 pub mod prepare;
@@ -32,7 +33,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use self::analyzer::Analyzer;
 use self::session::{Interrupts, Session};
-use crate::engine::{Cell, Completion, Engine, Failure, MimeBundle, Outcome, Output};
+use crate::engine::{Cell, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output};
 
 /// JupyterLab gives up after a second.
 const COMPLETE_LIMIT: Duration = Duration::from_millis(900);
@@ -97,7 +98,19 @@ impl Engine for RustEngine {
 
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
         let title = format!("Cell [{}]", cell.number);
-        match self.run(&title, &cell.code, &outputs).await {
+        match self
+            .run(&title, &cell.code, cell.allow_stdin, &outputs)
+            .await
+        {
+            Ok(()) => Outcome::Ok,
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    async fn comm(&self, message: &CommMessage, outputs: mpsc::Sender<Output>) -> Outcome {
+        let mut session = self.session.lock().await;
+        let mut interrupts = self.interrupts.subscribe();
+        match session.comm(message, &outputs, &mut interrupts).await {
             Ok(()) => Outcome::Ok,
             Err(failure) => Outcome::Failed(failure),
         }
@@ -107,7 +120,7 @@ impl Engine for RustEngine {
         let (sender, mut outputs) = mpsc::channel(1);
         let run = async {
             let sender = sender;
-            self.run("expression", expression, &sender).await
+            self.run("expression", expression, false, &sender).await
         };
         let result = async {
             let mut result = MimeBundle::default();
@@ -169,10 +182,12 @@ impl RustEngine {
         &self,
         title: &str,
         code: &str,
+        allow_stdin: bool,
         outputs: &mpsc::Sender<Output>,
     ) -> Result<(), Failure> {
         let mut interrupts = self.interrupts.subscribe();
         let mut session = self.session.lock().await;
+        session.allow_stdin = allow_stdin;
         let ended = run(&mut session, title, code, outputs, &mut interrupts).await;
         self.analyzer.see(session.seen());
         ended

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::comms::Comms;
 use crate::complete::{complete, inspect};
 use crate::control::{shutdown, unsupported};
+use crate::engine::CommKind;
 use crate::history::History;
 use crate::info::kernel_info;
 use crate::is_complete::is_complete;
@@ -59,30 +60,13 @@ impl Shell {
             Request::IsComplete(request) => is_complete(request.code).await.into(),
             Request::History(request) => self.history.answer(request).await.into(),
             Request::CommInfo(request) => self.comms().info(request.target_name.as_deref()).into(),
-            Request::CommOpen(request) => {
-                tracing::info!(
-                    target_name = request.target_name,
-                    "A comm_open was refused: no such target"
-                );
-                let close = json!({ "comm_id": request.comm_id, "data": {} });
-                let parent = message.as_parent();
-                self.kernel
-                    .iopub
-                    .publish("comm_close", &parent, close)
-                    .await;
-                Answer::NONE
+            Request::CommOpen(comm) => {
+                let target_name = comm.target_name.clone();
+                self.comm(message, CommKind::Open { target_name }, comm)
+                    .await
             }
-            Request::CommMessage(comm) => {
-                tracing::info!(
-                    comm_id = comm.comm_id,
-                    "A comm_msg was dropped: no cell listens to this comm"
-                );
-                Answer::NONE
-            }
-            Request::CommClose(comm) => {
-                self.comms().close(&comm.comm_id);
-                Answer::NONE
-            }
+            Request::CommMessage(comm) => self.comm(message, CommKind::Message, comm).await,
+            Request::CommClose(comm) => self.comm(message, CommKind::Close, comm).await,
             Request::Interrupt => {
                 self.kernel.interrupt();
                 json!({ "status": "ok" }).into()

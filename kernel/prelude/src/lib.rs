@@ -4,24 +4,63 @@
 /// What the generated code around a cell calls.
 pub use carrel_runtime as runtime;
 
+mod image;
+pub mod widgets;
+
 /// What a cell sees without `use`.
 pub mod prelude {
-    pub use carrel_runtime::{MimeBundle, Rich, clear_output, display, display_mime};
+    pub use carrel_runtime::{
+        Comm, CommKind, CommMessage, DisplayHandle, MimeBundle, ProgressBar, Rich, clear_output,
+        display, display_mime, input, mime, on_comm_open, password, progress,
+    };
     pub use carrel_training::prelude::*;
+    pub use serde_json::json;
+
+    pub use crate::image::{Image, ImageError};
+    pub use crate::widgets;
 }
 
-use carrel_runtime::{MimeBundle, register};
-use carrel_training::prelude::Tensor;
+use std::fmt::Debug;
+
+use carrel_runtime::{MimeBundle, Rich, register};
+use carrel_training::prelude::{Tensor, candle_core};
 use carrel_training::show;
 
-/// Teaches the runtime to show tensors; the worker calls it once.
-pub fn register_renderers() {
-    register(|tensor: &Tensor| {
-        let bundle = MimeBundle::plain(show::text(tensor));
-        match show::html(tensor) {
-            Ok(html) => bundle.with("text/html", html),
-            // Such as a lost device; the text says it too.
-            Err(_) => bundle,
-        }
+use crate::image::{Image, ImageError};
+use crate::widgets::{Button, Control, Widget};
+
+/// Teaches the runtime what to show and answer; the worker calls it once.
+pub fn register_all() {
+    widgets::answer_frontends();
+    register(MimeBundle::rich);
+    register(Widget::rich);
+    register(Button::rich);
+    register(Control::<i64>::rich);
+    register(Control::<f64>::rich);
+    register(Control::<bool>::rich);
+    register(Control::<String>::rich);
+    register_with_results::<_, ImageError>(Image::rich);
+    register_with_results::<_, candle_core::Error>(tensor);
+}
+
+fn tensor(tensor: &Tensor) -> MimeBundle {
+    let bundle = MimeBundle::plain(show::text(tensor));
+    match show::html(tensor) {
+        Ok(html) => bundle.with("text/html", html),
+        // Such as a lost device; the text says it too.
+        Err(_) => bundle,
+    }
+}
+
+/// Also an `Option` or `Result` shows the value in it.
+fn register_with_results<T: 'static, E: Debug + 'static>(shown: fn(&T) -> MimeBundle) {
+    register(shown);
+    register(move |value: &Option<T>| match value {
+        Some(value) => shown(value),
+        None => MimeBundle::plain("None"),
+    });
+    register(move |value: &Result<T, E>| match value {
+        Ok(value) => shown(value),
+        Err(error) => MimeBundle::plain(format!("Err({error:?})")),
     });
 }

@@ -8,6 +8,7 @@ use std::io;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A frame that claims more than this is an error of the sender, and memory is not spent on it.
 pub const MAX_FRAME: usize = 1 << 30;
@@ -23,6 +24,10 @@ pub enum Request {
     },
     /// The kernel took the last output; the cell goes on.
     Taken,
+    /// Hand a frontend's message to what listens in cells, as if it were a cell.
+    Comm(CommMessage),
+    /// Answers a [`Report::Question`]; no line when the frontend takes no questions.
+    Answer { question: u64, line: Option<String> },
 }
 
 /// From the worker.
@@ -32,6 +37,12 @@ pub enum Report {
     Ready,
     /// The worker waits for [`Request::Taken`].
     Output(Output),
+    /// A thread of the cell waits for [`Request::Answer`], or for an interrupt.
+    Question {
+        question: u64,
+        prompt: String,
+        password: bool,
+    },
     /// The cell ended; `variables` are all that live now.
     Ended {
         ending: Ending,
@@ -41,13 +52,60 @@ pub enum Report {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Output {
-    /// Representations by MIME type; JSON types carry their JSON text.
-    Display(Vec<(String, String)>),
-    Result(Vec<(String, String)>),
+    Display {
+        bundle: MimeBundle,
+        display_id: Option<String>,
+        update: bool,
+    },
+    Result(MimeBundle),
     ClearOutput {
         wait: bool,
     },
     ThreadPanic(Panic),
+    Comm(CommMessage),
+}
+
+/// `data` and `metadata` by MIME type.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MimeBundle {
+    pub data: Map<String, Value>,
+    pub metadata: Map<String, Value>,
+}
+
+/// A message on a comm, either way ("Custom Messages").
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CommMessage {
+    pub comm_id: String,
+    pub kind: CommKind,
+    pub data: Value,
+    pub metadata: Value,
+    #[serde(with = "buffers")]
+    pub buffers: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommKind {
+    Open { target_name: String },
+    Message,
+    Close,
+}
+
+/// Bytes as base64, which JSON carries with a third more; as an array of numbers it would be four times as much.
+mod buffers {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(buffers: &[Vec<u8>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(buffers.iter().map(|buffer| STANDARD.encode(buffer)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Vec<u8>>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        let buffers = texts.iter().map(|text| STANDARD.decode(text));
+        buffers.collect::<Result<_, _>>().map_err(D::Error::custom)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -20,7 +20,8 @@ pub fn clear_interrupt() {
     INTERRUPTED.store(false, Ordering::Relaxed);
 }
 
-pub(crate) fn is_interrupted() -> bool {
+/// Whether the running cell is to stop.
+pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 

@@ -3,59 +3,62 @@
 use std::io::Write;
 use std::sync::OnceLock;
 
+use crate::bundle::MimeBundle;
+use crate::comm::CommMessage;
 use crate::interrupt::tick;
 use crate::panics::Panic;
-
-/// One value in several representations, by MIME type. JSON types carry their JSON text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MimeBundle(pub Vec<(String, String)>);
+use crate::stdin::{Answer, Question};
 
 /// What a cell sends besides stdout and stderr.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    Display(MimeBundle),
+    Display {
+        bundle: MimeBundle,
+        /// By which it can be updated.
+        display_id: Option<String>,
+        /// Replaces what was shown under `display_id` before.
+        update: bool,
+    },
     /// The value of the last expression.
     Result(MimeBundle),
     ClearOutput {
         wait: bool,
     },
+    Comm(CommMessage),
     /// A thread that is not the cell's own panicked.
     ThreadPanic(Panic),
 }
 
-type Sink = Box<dyn Fn(Output) + Send + Sync>;
+/// The kernel as cells reach it; the worker provides it.
+pub trait Kernel: Send + Sync {
+    /// Returns when the kernel has taken the output, so that text printed later also appears later.
+    fn send(&self, output: Output);
 
-static SINK: OnceLock<Sink> = OnceLock::new();
+    /// Asks the person for a line, and waits for it or for an interrupt. One question at a time.
+    fn ask(&self, question: &Question) -> Answer;
+}
 
-/// Sets where outputs go; the worker does so once, before the first cell. The sink returns when the kernel has
-/// taken the output, so that text printed later also appears later.
-pub fn set_sink(sink: impl Fn(Output) + Send + Sync + 'static) {
-    // A second sink is ignored: outputs have one way out.
-    let _ = SINK.set(Box::new(sink));
+static KERNEL: OnceLock<&'static dyn Kernel> = OnceLock::new();
+
+/// The worker does so once, before the first cell.
+pub fn connect(kernel: &'static dyn Kernel) {
+    // A second one is ignored: outputs have one way out.
+    let _ = KERNEL.set(kernel);
+}
+
+/// The kernel, when everything printed so far is on its way there.
+pub(crate) fn kernel() -> Option<&'static dyn Kernel> {
+    // Flushing fails only when the kernel is gone, and then nobody reads.
+    let _ = std::io::stdout().flush();
+    KERNEL.get().copied()
 }
 
 /// Sends `output` after all that was printed before it.
 #[track_caller]
 pub(crate) fn send(output: Output) {
-    // Flushing fails only when the kernel is gone, and then nobody reads.
-    let _ = std::io::stdout().flush();
-    if let Some(sink) = SINK.get() {
-        sink(output);
+    if let Some(kernel) = kernel() {
+        kernel.send(output);
     }
     // Library code that shows its progress can be interrupted here.
     tick();
-}
-
-impl MimeBundle {
-    /// A bundle of plain text.
-    pub fn plain(text: impl Into<String>) -> Self {
-        Self::default().with("text/plain", text)
-    }
-
-    /// The bundle with one more representation.
-    #[must_use]
-    pub fn with(mut self, mime: impl Into<String>, data: impl Into<String>) -> Self {
-        self.0.push((mime.into(), data.into()));
-        self
-    }
 }

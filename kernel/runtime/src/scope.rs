@@ -4,9 +4,10 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::pin::pin;
 
+use crate::bundle::MimeBundle;
 use crate::failure::CellError;
 use crate::interrupt::is_interrupted;
-use crate::output::{MimeBundle, Output, send};
+use crate::output::{Output, send};
 use crate::panics::{Stopped, guard};
 use crate::tasks;
 

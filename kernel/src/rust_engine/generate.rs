@@ -47,6 +47,9 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     for item in &parsed.items {
         piece(&mut source, code, &item.part);
         source.line("");
+        if let Some(range) = &item.rich {
+            source.line(&register_rich(&code[range.clone()]));
+        }
     }
     if !parsed.has_statements() && around.carries.is_empty() {
         return source;
@@ -106,6 +109,15 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     source
 }
 
+/// Tells the runtime, as the library is loaded, that a type is `Rich`; unless the trait is another one of that name.
+fn register_rich(r#type: &str) -> String {
+    format!(
+        "const _: () = {{ extern \"C\" fn register() {{ use {RUNTIME}::{{RegisterRich as _, RegisterNothing as _}}; \
+         (&{RUNTIME}::Register::<{type}>(::core::marker::PhantomData)).register() }} \
+         #[used] #[unsafe(link_section = \".init_array\")] static REGISTER: extern \"C\" fn() = register; }};"
+    )
+}
+
 /// The source for a cell whose parts are not known, to have the compiler tell what is wrong with it.
 pub fn unparsed(code: &str, balanced: bool) -> Source {
     let mut source = Source::default();
@@ -151,9 +163,9 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
         source.point(value.range.end);
         source.line(" { ref __value => {");
         source.line(&format!(
-            "use {RUNTIME}::{{AsRich as _, AsDebug as _, AsNothing as _, Evcxr as _}}; \
+            "use {RUNTIME}::{{AsCommon as _, AsRich as _, AsList as _, AsDebug as _, AsNothing as _, Evcxr as _}}; \
              if {RUNTIME}::is_not_shown(&__value.evcxr_display()) {{ \
-             __scope.result((&&&{RUNTIME}::Show(__value)).bundle()); }} }} }}"
+             __scope.result((&&&&&{RUNTIME}::Show(__value)).bundle()); }} }} }}"
         ));
         // The value may have slept, and no more than that.
         source.point(value.range.end);

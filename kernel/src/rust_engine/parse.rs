@@ -65,6 +65,8 @@ pub struct ItemPart {
     pub part: Part,
     /// The type or module that it defines.
     pub defines: Option<String>,
+    /// The type for which it implements `Rich`, if that has no parameters.
+    pub rich: Option<Range<usize>>,
     /// All names that it defines, if they can be known.
     pub names: Option<Vec<String>>,
     /// Identifiers in it.
@@ -164,6 +166,7 @@ impl Parsed {
             self.items.push(ItemPart {
                 part: Part::new(range, edits),
                 defines: names::defined_type(&item),
+                rich: names::rich_type(&item),
                 names: names::names(&item),
                 words,
                 kind: item_kind(&item),

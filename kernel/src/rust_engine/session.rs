@@ -4,25 +4,23 @@ mod depend;
 
 use std::time::{Duration, Instant};
 
-use carrel_protocol::{Ending, Output as Sent, analysis};
-use serde_json::{Map, Value};
+use carrel_protocol::{Ending, Output as Sent, Request, analysis};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 use super::commands::{self, Command, plain_type};
 use super::compile::Toolchain;
-use super::contents::{Contents, Piece};
+use super::contents::Contents;
 use super::dependencies::Dependencies;
 use super::diagnostics::Sources;
 use super::failure;
 use super::notebook::{Notebook, Runnable};
+use super::outputs::{Asked, OpenComms, Outputs, answer, ask, print, send, show};
 use super::parse::{Parsed, SyntaxError, parse};
 use super::prelude::Prelude;
 use super::seen::seen;
 use super::worker::{Event, Worker, interrupt};
-use crate::engine::{Failure, MimeBundle, Output, StreamName};
-
-type Outputs = mpsc::Sender<Output>;
+use crate::engine::{CommMessage, Failure, Output, StreamName};
 
 /// syn recurses on nesting; with its limit this stack is always enough.
 const PARSER_STACK: usize = 256 << 20;
@@ -50,6 +48,9 @@ pub struct Session {
     outdated: Vec<String>,
     /// Times of cells are told.
     timing: bool,
+    /// Whether the frontend of the running cell takes questions.
+    pub allow_stdin: bool,
+    comms: OpenComms,
     ended: bool,
 }
 
@@ -113,13 +114,13 @@ impl Session {
                 commands::text(self.r#type(expression, title, outputs).await?)
             }
             Command::Clear => {
-                self.kill_worker().await;
+                self.lose_worker(outputs).await;
                 self.notebook.clear();
                 self.keep_dependencies(0);
                 commands::text("all variables, items and dependencies are forgotten".to_owned())
             }
             Command::Restart => {
-                self.kill_worker().await;
+                self.lose_worker(outputs).await;
                 let lost = self.notebook.lost_all("the worker was started again");
                 commands::text(format!("a new worker; {}", failure::loss(&lost)))
             }
@@ -211,13 +212,58 @@ impl Session {
     /// Runs a compiled cell to its end, or ends the worker if the cell does not heed an interrupt.
     pub async fn run(
         &mut self,
-        cell: Runnable,
+        mut cell: Runnable,
         outputs: &Outputs,
         interrupts: &mut watch::Receiver<Interrupts>,
     ) -> Result<(), Failure> {
+        let (ending, alive) = loop {
+            match self
+                .run_request(&cell.request(), outputs, interrupts)
+                .await?
+            {
+                (Ending::NotLoaded(reason), _) => {
+                    let sources = &self.notebook.sources;
+                    link_fully(self.tools.as_ref(), sources, &mut cell, &reason).await?;
+                }
+                ended => break ended,
+            }
+        };
+        let before: Vec<String> = self.notebook.variables.keys().cloned().collect();
+        self.notebook
+            .ran(cell, matches!(ending, Ending::Ok), &alive);
+        let is_lost = |name: &String| !self.notebook.variables.contains_key(name);
+        let lost: Vec<String> = before.into_iter().filter(is_lost).collect();
+        self.outcome(ending, &lost)
+    }
+
+    /// Runs the callbacks that listen to a frontend's message, as it runs a cell.
+    pub async fn comm(
+        &mut self,
+        message: &CommMessage,
+        outputs: &Outputs,
+        interrupts: &mut watch::Receiver<Interrupts>,
+    ) -> Result<(), Failure> {
+        self.comms.note(message);
+        if self.worker.is_none() {
+            // No cell ran yet, so none listens.
+            self.comms.close_all(outputs).await;
+            return Ok(());
+        }
+        self.allow_stdin = false;
+        let request = Request::Comm(message.clone());
+        let (ending, _) = self.run_request(&request, outputs, interrupts).await?;
+        self.outcome(ending, &[])
+    }
+
+    async fn run_request(
+        &mut self,
+        request: &Request,
+        outputs: &Outputs,
+        interrupts: &mut watch::Receiver<Interrupts>,
+    ) -> Result<(Ending, Vec<String>), Failure> {
         let group = self.worker.as_ref().and_then(Worker::group);
         let ended = {
-            let running = self.run_to_end(cell, outputs);
+            let running = self.run_to_end(request, outputs);
             tokio::pin!(running);
             tokio::select! {
                 ended = &mut running => return ended,
@@ -233,7 +279,7 @@ impl Session {
         match ended {
             Ok(ended) => ended,
             Err(_) => {
-                self.kill_worker().await;
+                self.lose_worker(outputs).await;
                 let reason = "it was lost when a cell was interrupted";
                 Err(failure::killed(&self.notebook.lost_all(reason)))
             }
@@ -292,25 +338,40 @@ impl Session {
         Ok(())
     }
 
+    /// Ends the worker, and with it its comms, of which frontends learn.
+    async fn lose_worker(&mut self, outputs: &Outputs) {
+        self.kill_worker().await;
+        self.comms.close_all(outputs).await;
+    }
+
     async fn kill_worker(&mut self) {
         if let Some(mut worker) = self.worker.take() {
             worker.kill().await;
         }
     }
 
-    async fn run_to_end(&mut self, mut cell: Runnable, outputs: &Outputs) -> Result<(), Failure> {
+    /// How it ended, and the variables that live now.
+    async fn run_to_end(
+        &mut self,
+        request: &Request,
+        outputs: &Outputs,
+    ) -> Result<(Ending, Vec<String>), Failure> {
         let Some(worker) = &mut self.worker else {
             return Err(failure::tool("the worker is not there"));
         };
         // If the worker is gone, the next event says so.
-        let _ = worker.send(&cell.request()).await;
+        let _ = worker.send(request).await;
         let mut last_words = String::new();
         let mut contents = Contents::default();
+        let mut asked: Option<Asked> = None;
         loop {
-            let next = worker.next();
-            let event = match contents.patience() {
-                Some(patience) => tokio::time::timeout(patience, next).await.ok(),
-                None => Some(next.await),
+            let event = tokio::select! {
+                event = worker.next() => Some(event),
+                (question, line) = answer(&mut asked) => {
+                    worker.answer(question, Some(line)).await;
+                    continue;
+                }
+                () = wait(contents.patience()) => None,
             };
             if !matches!(event, Some(Event::Printed(..))) && contents.patience().is_some() {
                 print(outputs, StreamName::Stdout, contents.give_up()).await;
@@ -334,22 +395,29 @@ impl Session {
                     worker.taken().await;
                 }
                 Event::Output(output) => {
+                    if let Sent::Comm(message) = &output {
+                        self.comms.note(message);
+                    }
                     send(outputs, output).await;
                     worker.taken().await;
                 }
-                Event::Ended {
-                    ending: Ending::NotLoaded(reason),
-                    ..
-                } => {
-                    let sources = &self.notebook.sources;
-                    link_fully(self.tools.as_ref(), sources, &mut cell, &reason).await?;
-                    let _ = worker.send(&cell.request()).await;
-                }
+                Event::Question {
+                    question,
+                    prompt,
+                    password,
+                } => match self.allow_stdin {
+                    true => asked = Some(ask(outputs, question, prompt, password).await),
+                    false => worker.answer(question, None).await,
+                },
                 Event::Ended { ending, variables } => {
-                    return self.finish(cell, ending, &variables);
+                    // A thread that asked learns that its cell is over.
+                    if let Some((question, _)) = asked {
+                        worker.answer(question, None).await;
+                    }
+                    return Ok((ending, variables));
                 }
                 Event::Died(status) => {
-                    self.kill_worker().await;
+                    self.lose_worker(outputs).await;
                     let lost = self.notebook.lost_all("it was lost when the worker died");
                     return Err(failure::died(status, &last_words, &lost));
                 }
@@ -357,17 +425,16 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, cell: Runnable, ending: Ending, alive: &[String]) -> Result<(), Failure> {
-        let before: Vec<String> = self.notebook.variables.keys().cloned().collect();
-        self.notebook.ran(cell, matches!(ending, Ending::Ok), alive);
-        let is_lost = |name: &String| !self.notebook.variables.contains_key(name);
-        let lost: Vec<String> = before.into_iter().filter(is_lost).collect();
+    /// `lost` are variables that are no more.
+    fn outcome(&self, ending: Ending, lost: &[String]) -> Result<(), Failure> {
         let sources = &self.notebook.sources;
         match ending {
+            Ending::Ok => Ok(()),
             Ending::Failed { chain, place } => Err(failure::error(&chain, &place, sources)),
             Ending::Panicked(panic) => Err(failure::panic(&panic, sources)),
-            Ending::Interrupted(place) => Err(failure::interrupted(&place, &lost, sources)),
-            Ending::Ok | Ending::NotLoaded(_) => Ok(()),
+            Ending::Interrupted(place) => Err(failure::interrupted(&place, lost, sources)),
+            // Only a cell is loaded, and that was tried again.
+            Ending::NotLoaded(reason) => Err(failure::tool(&reason)),
         }
     }
 }
@@ -432,53 +499,9 @@ fn tail(text: String) -> String {
     start.map_or_else(String::new, |start| text[start..].to_owned())
 }
 
-async fn print(outputs: &Outputs, name: StreamName, text: String) {
-    // Nobody listens to the warm-up.
-    let _ = outputs.send(Output::Stream { name, text }).await;
-}
-
-async fn show(outputs: &Outputs, piece: Piece) {
-    match piece {
-        Piece::Text(text) => print(outputs, StreamName::Stdout, text).await,
-        Piece::Content { mime, data } => {
-            send(outputs, Sent::Display(vec![(mime, data)])).await;
-        }
-    }
-}
-
-async fn send(outputs: &Outputs, output: Sent) {
-    let output = match output {
-        Sent::Display(bundle) => Output::Display {
-            bundle: mime_bundle(bundle),
-            display_id: None,
-            update: false,
-        },
-        Sent::Result(bundle) => Output::Result {
-            bundle: mime_bundle(bundle),
-        },
-        Sent::ClearOutput { wait } => Output::ClearOutput { wait },
-        Sent::ThreadPanic(_) => return,
-    };
-    let _ = outputs.send(output).await;
-}
-
-/// JSON goes into the message as JSON, everything else as text.
-fn mime_bundle(data: Vec<(String, String)>) -> MimeBundle {
-    let value = |mime: &str, data: String| {
-        let json = mime == "application/json" || mime.ends_with("+json");
-        match json.then(|| serde_json::from_str(&data)) {
-            Some(Ok(value)) => value,
-            _ => Value::String(data),
-        }
-    };
-    MimeBundle {
-        data: data
-            .into_iter()
-            .map(|(mime, data)| {
-                let value = value(&mime, data);
-                (mime, value)
-            })
-            .collect(),
-        metadata: Map::new(),
+async fn wait(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -40,6 +40,12 @@ pub enum Event {
     Printed(StreamName, String),
     /// To be confirmed by [`Worker::taken`].
     Output(Sent),
+    /// To be answered by [`Worker::answer`].
+    Question {
+        question: u64,
+        prompt: String,
+        password: bool,
+    },
     Ended {
         ending: Ending,
         variables: Vec<String>,
@@ -123,7 +129,12 @@ impl Worker {
         let _ = self.send(&Request::Taken).await;
     }
 
-    /// The next event. Everything printed before an output or an end comes before it.
+    /// Answers an [`Event::Question`]; no line means that nobody can be asked.
+    pub async fn answer(&mut self, question: u64, line: Option<String>) {
+        let _ = self.send(&Request::Answer { question, line }).await;
+    }
+
+    /// The next event. Cancel-safe. Everything printed before an output or an end comes before it.
     pub async fn next(&mut self) -> Event {
         loop {
             if let Some(event) = self.printed.pop_front() {
@@ -132,6 +143,15 @@ impl Worker {
             let event = match self.frame_or_text().await {
                 Read::Text(event) => return event,
                 Read::Report(Report::Output(output)) => Event::Output(output),
+                Read::Report(Report::Question {
+                    question,
+                    prompt,
+                    password,
+                }) => Event::Question {
+                    question,
+                    prompt,
+                    password,
+                },
                 Read::Report(Report::Ended { ending, variables }) => {
                     Event::Ended { ending, variables }
                 }

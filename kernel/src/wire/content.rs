@@ -14,9 +14,9 @@ pub enum Request {
     IsComplete(IsCompleteRequest),
     History(HistoryRequest),
     CommInfo(CommInfoRequest),
-    CommOpen(CommOpen),
-    CommMessage(CommId),
-    CommClose(CommId),
+    CommOpen(CommContent),
+    CommMessage(CommContent),
+    CommClose(CommContent),
     Connect,
     Interrupt,
     Shutdown(ShutdownRequest),
@@ -102,16 +102,15 @@ pub struct CommInfoRequest {
     pub target_name: Option<String>,
 }
 
+/// `comm_open`, `comm_msg` and `comm_close`.
 #[derive(Debug, Deserialize)]
-pub struct CommOpen {
+pub struct CommContent {
     pub comm_id: String,
+    /// Of `comm_open` only.
     #[serde(default)]
     pub target_name: String,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct CommId {
-    pub comm_id: String,
+    #[serde(default)]
+    pub data: Value,
 }
 
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,7 @@ use carrel_kernel::engine::{Cell, Engine, Failure, Outcome, Output, StreamName};
 use carrel_kernel::rust_engine::RustEngine;
 use tokio::sync::mpsc;
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A notebook with verbs.
 pub struct Notebook<E = RustEngine> {
@@ -19,6 +19,8 @@ pub struct Notebook<E = RustEngine> {
 pub struct Ran {
     pub failure: Option<Failure>,
     pub outputs: Vec<Output>,
+    /// Prompts of its questions, and whether they asked for a password.
+    pub asked: Vec<(String, bool)>,
 }
 
 impl Notebook {
@@ -39,22 +41,47 @@ impl<E: Engine> Notebook<E> {
     }
 
     pub async fn run(&mut self, code: &str) -> Ran {
+        self.run_answering(code, None).await
+    }
+
+    /// Runs a cell whose questions are answered with these lines; more questions are left open.
+    pub async fn run_answering(&mut self, code: &str, answers: Option<&[&str]>) -> Ran {
         self.number += 1;
-        self.run_again(code).await
+        self.run_numbered(code, answers).await
     }
 
     /// Runs a cell with the number of the one before.
     pub async fn run_again(&mut self, code: &str) -> Ran {
+        self.run_numbered(code, None).await
+    }
+
+    async fn run_numbered(&mut self, code: &str, answers: Option<&[&str]>) -> Ran {
         let cell = Cell {
             number: self.number,
             code: code.to_owned(),
-            allow_stdin: false,
+            allow_stdin: answers.is_some(),
         };
+        let mut answers = answers.unwrap_or_default().iter();
         let (sender, mut received) = mpsc::channel(1);
         let mut outputs = Vec::new();
+        let mut open = Vec::new();
+        let mut asked = Vec::new();
         let collect = async {
             while let Some(output) = received.recv().await {
-                outputs.push(output);
+                match output {
+                    Output::Input {
+                        prompt,
+                        password,
+                        reply,
+                    } => {
+                        asked.push((prompt, password));
+                        match answers.next() {
+                            Some(line) => reply.send((*line).to_owned()).unwrap(),
+                            None => open.push(reply),
+                        }
+                    }
+                    output => outputs.push(output),
+                }
             }
         };
         let run = async { tokio::join!(self.engine.execute(&cell, sender), collect).0 };
@@ -63,7 +90,11 @@ impl<E: Engine> Notebook<E> {
             Outcome::Ok => None,
             Outcome::Failed(failure) => Some(failure),
         };
-        Ran { failure, outputs }
+        Ran {
+            failure,
+            outputs,
+            asked,
+        }
     }
 
     /// Runs a cell that must succeed.

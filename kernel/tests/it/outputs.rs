@@ -114,17 +114,6 @@ async fn warnings_of_the_cell_go_to_stderr_and_unused_ones_nowhere() {
 }
 
 #[tokio::test]
-async fn stdin_of_a_cell_is_at_its_end() {
-    let mut notebook = Notebook::open();
-    assert_eq!(
-        notebook
-            .value("let mut line = String::new(); std::io::stdin().read_line(&mut line)?")
-            .await,
-        "0"
-    );
-}
-
-#[tokio::test]
 async fn expressions_are_evaluated_for_the_frontend() {
     let mut notebook = Notebook::open();
     notebook.engine.warm_up().await;

@@ -180,6 +180,29 @@ async fn a_comm_to_an_unknown_target_is_closed() {
 }
 
 #[tokio::test]
+async fn messages_of_an_open_comm_reach_the_cells_with_their_buffers() {
+    let mut frontend = Frontend::start().await;
+    let content = json!({ "comm_id": "e1", "target_name": "echo", "data": {} });
+    frontend.send_shell("comm_open", content).await;
+    let comms = frontend.ask("comm_info", json!({})).await["comms"].clone();
+    assert_eq!(comms, json!({ "e1": { "target_name": "echo" } }));
+    let mut message = frontend.request("comm_msg", json!({ "comm_id": "e1", "data": [1] }));
+    message.buffers = vec![vec![0, 255].into(), b"second".to_vec().into()];
+    let frames = frontend.codec.encode(&message);
+    frontend.send_shell_frames(frames).await;
+    let outputs = frontend.recv_outputs(&message.header.msg_id).await;
+    assert_eq!(types(&outputs), ["comm_msg"]);
+    assert_eq!(outputs[0].content["data"], json!([1]));
+    assert_eq!(outputs[0].buffers, message.buffers);
+    let failing = json!({ "comm_id": "e1", "data": null });
+    let id = frontend.send_shell("comm_msg", failing).await;
+    assert_eq!(types(&frontend.recv_outputs(&id).await), ["error"]);
+    let unknown = json!({ "comm_id": "e2", "data": {} });
+    let id = frontend.send_shell("comm_msg", unknown).await;
+    assert_eq!(types(&frontend.recv_outputs(&id).await), [""; 0]);
+}
+
+#[tokio::test]
 async fn shutdown_answers_says_idle_and_ends_the_kernel() {
     let mut frontend = Frontend::start().await;
     frontend.send_execute("wait").await;

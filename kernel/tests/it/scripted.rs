@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use carrel_kernel::engine::{
-    Cell, CommKind, Completion, Engine, Failure, MimeBundle, Outcome, Output, StreamName,
+    Cell, CommKind, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output,
+    StreamName,
 };
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-/// Cells: `print N`, `large MEGABYTES`, `value TEXT`, `display`, `input PROMPT`, `comm`, `wait`, `slow fail`, `fail`.
+/// Cells: `print N`, `large MEGABYTES`, `value TEXT`, `display`, `input PROMPT` (after an unfinished line), `comm`,
+/// `wait`, `slow fail`, `fail`.
 #[derive(Default)]
 pub struct ScriptedEngine {
     interrupted: Notify,
@@ -78,6 +79,19 @@ impl Engine for ScriptedEngine {
         Outcome::Ok
     }
 
+    /// Knows the target `echo`, which sends back what it gets, and fails at `null`.
+    async fn comm(&self, message: &CommMessage, outputs: mpsc::Sender<Output>) -> Outcome {
+        let mut answer = message.clone();
+        match &message.kind {
+            CommKind::Open { target_name } if target_name == "echo" => return Outcome::Ok,
+            CommKind::Open { .. } => answer.kind = CommKind::Close,
+            CommKind::Message if message.data.is_null() => return failed("panic"),
+            _ => {}
+        }
+        outputs.send(Output::Comm(answer)).await.unwrap();
+        Outcome::Ok
+    }
+
     async fn evaluate(&self, expression: &str) -> Result<MimeBundle, Failure> {
         if expression == "bad" {
             Err(failure("compile error"))
@@ -114,6 +128,10 @@ impl ScriptedEngine {
     async fn input(&self, prompt: &str, outputs: &mpsc::Sender<Output>) -> Outcome {
         let (reply, line) = oneshot::channel();
         outputs
+            .send(print("asking\nDear ".to_owned()))
+            .await
+            .unwrap();
+        outputs
             .send(Output::Input {
                 prompt: prompt.to_owned(),
                 password: false,
@@ -147,17 +165,15 @@ fn plain(text: &str) -> MimeBundle {
 }
 
 fn comm() -> Output {
-    Output::Comm {
-        kind: CommKind::Open,
+    Output::Comm(CommMessage {
         comm_id: "c1".to_owned(),
-        target_name: Some("plot".to_owned()),
+        kind: CommKind::Open {
+            target_name: "plot".to_owned(),
+        },
         data: json!({ "n": 1 }),
         metadata: json!({}),
-        buffers: vec![
-            Bytes::from_static(b"\x00\xff"),
-            Bytes::from_static(b"second"),
-        ],
-    }
+        buffers: vec![b"\x00\xff".to_vec(), b"second".to_vec()],
+    })
 }
 
 fn failed(ename: &str) -> Outcome {

@@ -3,50 +3,195 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use carrel_protocol::{Output, Report, Request, decode, encode, length};
+use carrel_protocol::{
+    CommKind, CommMessage, MimeBundle, Output, Report, Request, decode, encode, length,
+};
+use carrel_runtime::{Answer, Output as Sent, Question, is_interrupted};
 use nix::unistd::dup2_stdin;
 
 use crate::report;
 
-/// Every report is answered by one request, so a report and its answer hold the lock together. Between cells the
-/// main thread holds it, and what other threads of a cell show then waits for the next cell.
-pub struct Channel(Mutex<File>);
+/// Who waits for an answer looks for an interrupt this often.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// One thread reads what the kernel says and hands it to the thread that waits for it, so that no wait is in the way
+/// of another: a cell that asks for input can still show something on another thread.
+pub struct Channel {
+    /// For one report at a time.
+    socket: Mutex<File>,
+    /// Whoever sends an output holds it until the kernel has taken that.
+    taken: Mutex<Receiver<()>>,
+    /// Whoever asks a question holds it.
+    answers: Mutex<Receiver<(u64, Option<String>)>>,
+    questions: AtomicU64,
+    /// Between cells nobody can be asked.
+    pub running: AtomicBool,
+}
+
+/// Where the reading thread hands things to.
+struct Inbox {
+    cells: Sender<Request>,
+    taken: Sender<()>,
+    answers: Sender<(u64, Option<String>)>,
+}
 
 impl Channel {
-    /// Takes the socket from stdin, where cells find an empty file from here on.
-    pub fn take_stdin() -> io::Result<Self> {
-        let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    /// Takes the socket from stdin, where programs that cells start find an empty file from here on. Cells to run
+    /// come out of the receiver, until the kernel closes its end.
+    pub fn take_stdin() -> io::Result<(Self, Receiver<Request>)> {
+        let socket = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         dup2_stdin(File::open("/dev/null")?)?;
-        Ok(Self(Mutex::new(socket.into())))
+        let reader = socket.try_clone()?;
+        let (cells, to_run) = channel();
+        let (taken, outputs) = channel();
+        let (answers, lines) = channel();
+        let inbox = Inbox {
+            cells,
+            taken,
+            answers,
+        };
+        std::thread::Builder::new()
+            .name("kernel".to_owned())
+            .spawn(move || {
+                if let Err(error) = inbox.fill(reader) {
+                    eprintln!("carrel-worker: the kernel was not understood: {error}");
+                }
+            })?;
+        let channel = Self {
+            socket: Mutex::new(socket),
+            taken: Mutex::new(outputs),
+            answers: Mutex::new(lines),
+            questions: AtomicU64::new(0),
+            running: AtomicBool::new(false),
+        };
+        Ok((channel, to_run))
     }
 
-    /// Sends a report and waits for the kernel's answer; none when the kernel has closed its end.
-    pub fn exchange(&self, report: &Report) -> io::Result<Option<Request>> {
-        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        socket.write_all(&encode(report)?)?;
-        let mut head = [0; 4];
-        match socket.read_exact(&mut head) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            read => read?,
-        }
-        let mut body = vec![0; length(head)?];
-        socket.read_exact(&mut body)?;
-        decode(&body).map(Some)
+    pub fn report(&self, report: &Report) -> io::Result<()> {
+        let frame = encode(report)?;
+        lock(&self.socket).write_all(&frame)
     }
 
-    /// Sends an output of a cell; returns when the kernel has taken it.
-    pub fn send_output(&self, output: carrel_runtime::Output) {
-        use carrel_runtime::Output as Sent;
+    fn send_output(&self, output: &Report) -> io::Result<()> {
+        let taken = lock(&self.taken);
+        self.report(output)?;
+        // Without a kernel nobody reads what is lost.
+        let _ = taken.recv();
+        Ok(())
+    }
+}
+
+impl carrel_runtime::Kernel for Channel {
+    fn send(&self, output: Sent) {
         let output = match output {
-            Sent::Display(bundle) => Output::Display(bundle.0),
-            Sent::Result(bundle) => Output::Result(bundle.0),
+            Sent::Display {
+                bundle,
+                display_id,
+                update,
+            } => Output::Display {
+                bundle: mime_bundle(bundle),
+                display_id,
+                update,
+            },
+            Sent::Result(bundle) => Output::Result(mime_bundle(bundle)),
             Sent::ClearOutput { wait } => Output::ClearOutput { wait },
             Sent::ThreadPanic(panic) => Output::ThreadPanic(report(panic)),
+            Sent::Comm(message) => Output::Comm(to_frontend(message)),
         };
-        if let Err(error) = self.exchange(&Report::Output(output)) {
+        if let Err(error) = self.send_output(&Report::Output(output)) {
             eprintln!("carrel-worker: an output was lost: {error}");
         }
     }
+
+    fn ask(&self, question: &Question) -> Answer {
+        let answers = lock(&self.answers);
+        let number = self.questions.fetch_add(1, Ordering::Relaxed);
+        let asked = self.report(&Report::Question {
+            question: number,
+            prompt: question.prompt.clone(),
+            password: question.password,
+        });
+        if asked.is_err() {
+            return Answer::Refused;
+        }
+        while self.running.load(Ordering::Relaxed) {
+            if is_interrupted() {
+                return Answer::Interrupted;
+            }
+            match answers.recv_timeout(SLICE) {
+                Ok((answered, Some(line))) if answered == number => return Answer::Line(line),
+                Ok((answered, None)) if answered == number => return Answer::Refused,
+                // To a question of a cell that was interrupted.
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Answer::Refused,
+            }
+        }
+        Answer::Refused
+    }
+}
+
+impl Inbox {
+    fn fill(&self, mut socket: File) -> io::Result<()> {
+        loop {
+            let mut head = [0; 4];
+            match socket.read_exact(&mut head) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                read => read?,
+            }
+            let mut body = vec![0; length(head)?];
+            socket.read_exact(&mut body)?;
+            // Those that nobody waits for any more are dropped.
+            let _ = match decode(&body)? {
+                Request::Taken => self.taken.send(()).is_ok(),
+                Request::Answer { question, line } => self.answers.send((question, line)).is_ok(),
+                cell @ (Request::Run { .. } | Request::Comm(_)) => self.cells.send(cell).is_ok(),
+            };
+        }
+    }
+}
+
+fn to_frontend(message: carrel_runtime::CommMessage) -> CommMessage {
+    use carrel_runtime::CommKind as Kind;
+    CommMessage {
+        comm_id: message.comm_id,
+        kind: match message.kind {
+            Kind::Open { target_name } => CommKind::Open { target_name },
+            Kind::Message => CommKind::Message,
+            Kind::Close => CommKind::Close,
+        },
+        data: message.data,
+        metadata: message.metadata,
+        buffers: message.buffers,
+    }
+}
+
+pub fn from_frontend(message: CommMessage) -> carrel_runtime::CommMessage {
+    use carrel_runtime::CommKind as Kind;
+    carrel_runtime::CommMessage {
+        comm_id: message.comm_id,
+        kind: match message.kind {
+            CommKind::Open { target_name } => Kind::Open { target_name },
+            CommKind::Message => Kind::Message,
+            CommKind::Close => Kind::Close,
+        },
+        data: message.data,
+        metadata: message.metadata,
+        buffers: message.buffers,
+    }
+}
+
+fn mime_bundle(bundle: carrel_runtime::MimeBundle) -> MimeBundle {
+    MimeBundle {
+        data: bundle.data,
+        metadata: bundle.metadata,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,8 +13,8 @@ pub struct Library(*mut c_void);
 
 /// Loads a library whose symbols later cells see.
 pub fn open(path: &CStr) -> Result<Library, String> {
-    // SAFETY: the path is a C string. A cell's library runs no code of its own when it is loaded, unless the
-    // person wrote such code, which is theirs to run.
+    // SAFETY: the path is a C string. When it is loaded, a cell's library runs no code but the registration of
+    // renderers, unless the person wrote such code, which is theirs to run.
     let handle = unsafe { dlopen(path.as_ptr(), RTLD_NOW | RTLD_GLOBAL) };
     if handle.is_null() {
         return Err(last_error());

@@ -1,5 +1,5 @@
 //! The process that loads and runs compiled cells. Its socket to the kernel is its stdin, so that it needs no other
-//! agreement with its parent; the cells' own stdin is at its end from the start.
+//! agreement with its parent; what cells read from stdin is asked of the person.
 
 mod channel;
 mod interrupt;
@@ -16,12 +16,10 @@ use carrel_runtime::{Ended, Scope, Stopped};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, from_frontend};
 
 /// Text without a line end is shown within this time; std itself writes full lines only.
 const FLUSH_EVERY: Duration = Duration::from_millis(15);
-
-static RUNNING: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     match run() {
@@ -36,36 +34,43 @@ fn main() -> ExitCode {
 
 fn run() -> io::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
-    let channel: &'static Channel = Box::leak(Box::new(Channel::take_stdin()?));
-    carrel_prelude::register_renderers();
-    carrel_runtime::set_sink(|output| channel.send_output(output));
+    let (channel, cells) = Channel::take_stdin()?;
+    let channel: &'static Channel = Box::leak(Box::new(channel));
+    carrel_prelude::register_all();
+    carrel_runtime::connect(channel);
     carrel_runtime::install_hook();
     interrupt::listen()?;
     let flusher = std::thread::Builder::new()
         .name("flush".to_owned())
-        .spawn(flush_partial_lines)?;
+        .spawn(|| flush_partial_lines(&channel.running))?;
     let mut scope = Scope::default();
-    let mut report = Report::Ready;
-    while let Some(request) = channel.exchange(&report)? {
-        let Request::Run {
-            library,
-            entry,
-            drop_variables,
-        } = request
-        else {
-            return Err(io::Error::other("a cell was expected"));
-        };
+    channel.report(&Report::Ready)?;
+    for request in cells {
         carrel_runtime::clear_interrupt();
-        RUNNING.store(true, Ordering::Relaxed);
+        channel.running.store(true, Ordering::Relaxed);
         flusher.thread().unpark();
-        let ending = run_cell(&mut scope, &library, entry.as_deref(), &drop_variables);
-        RUNNING.store(false, Ordering::Relaxed);
+        let ending = match request {
+            Request::Run {
+                library,
+                entry,
+                drop_variables,
+            } => run_cell(&mut scope, &library, entry.as_deref(), &drop_variables),
+            Request::Comm(message) => {
+                let message = from_frontend(message);
+                ending(carrel_runtime::guard(|| {
+                    carrel_runtime::receive(&message);
+                    Ended::Ok
+                }))
+            }
+            Request::Taken | Request::Answer { .. } => continue,
+        };
+        channel.running.store(false, Ordering::Relaxed);
         // What stopped this cell is not to stop the tasks and threads that live on.
         carrel_runtime::clear_interrupt();
         // A closed stdout loses text, not the cell.
         let _ = io::stdout().flush();
         let variables = scope.names();
-        report = Report::Ended { ending, variables };
+        channel.report(&Report::Ended { ending, variables })?;
     }
     Ok(())
 }
@@ -85,7 +90,11 @@ fn run_cell(
         return Ending::Ok;
     };
     // Variables that a cell replaces are dropped outside of its own guard.
-    match carrel_runtime::guard(|| entry(scope)) {
+    ending(carrel_runtime::guard(|| entry(scope)))
+}
+
+fn ending(ended: Result<Ended, Stopped>) -> Ending {
+    match ended {
         Ok(Ended::Ok) => Ending::Ok,
         Ok(Ended::Failed(error)) => Ending::Failed {
             chain: error.chain(),
@@ -120,9 +129,9 @@ fn place(place: carrel_runtime::Place) -> Place {
     }
 }
 
-fn flush_partial_lines() {
+fn flush_partial_lines(running: &AtomicBool) {
     loop {
-        if RUNNING.load(Ordering::Relaxed) {
+        if running.load(Ordering::Relaxed) {
             // As above: lost text is no reason to end.
             let _ = io::stdout().flush();
             std::thread::park_timeout(FLUSH_EVERY);

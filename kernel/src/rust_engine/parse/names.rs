@@ -1,5 +1,8 @@
 //! The names that an item brings into scope.
 
+use std::ops::Range;
+
+use syn::spanned::Spanned;
 use syn::{Item, UseTree};
 
 /// The type or module that an item defines, whose values a later definition of that name leaves behind.
@@ -48,4 +51,12 @@ fn used_names(tree: &UseTree, names: &mut Vec<String>) -> bool {
         UseTree::Glob(_) => false,
         UseTree::Group(group) => group.items.iter().all(|tree| used_names(tree, names)),
     }
+}
+
+/// The type of an `impl Rich for Type`, if neither has parameters.
+pub fn rich_type(item: &Item) -> Option<Range<usize>> {
+    let Item::Impl(item) = item else { return None };
+    let (path, _) = item.trait_.as_ref()?;
+    let is_rich = path.segments.last()?.ident == "Rich" && item.generics.params.is_empty();
+    is_rich.then(|| item.self_ty.span().byte_range())
 }

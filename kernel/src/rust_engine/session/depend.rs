@@ -110,6 +110,7 @@ pub(super) async fn load(
                     return Err(LoadError::Stuck(format!("the worker ended ({status})")));
                 }
                 Event::Output(_) => worker.taken().await,
+                Event::Question { question, .. } => worker.answer(question, None).await,
                 Event::Printed(..) => {}
             }
         }

@@ -1,0 +1,39 @@
+//! One value in several representations.
+
+use serde_json::{Map, Value};
+
+/// One value in several representations, by MIME type; a frontend shows the richest that it knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MimeBundle {
+    pub data: Map<String, Value>,
+    /// By MIME type too, such as `{"image/png": {"width": 640}}`.
+    pub metadata: Map<String, Value>,
+}
+
+impl MimeBundle {
+    /// A bundle of plain text.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self::default().with("text/plain", text.into())
+    }
+
+    /// The bundle with one more representation. JSON types take a JSON value or its text.
+    #[must_use]
+    pub fn with(mut self, mime: impl Into<String>, data: impl Into<Value>) -> Self {
+        let (mime, data) = (mime.into(), data.into());
+        let is_json = mime == "application/json" || mime.ends_with("+json");
+        let parsed = match &data {
+            Value::String(text) if is_json => serde_json::from_str(text).ok(),
+            _ => None,
+        };
+        self.data.insert(mime, parsed.unwrap_or(data));
+        self
+    }
+
+    /// The bundle with metadata on the representation `mime`, such as
+    /// `("image/png", json!({ "width": 640, "height": 480 }))` or `("text/html", json!({ "isolated": true }))`.
+    #[must_use]
+    pub fn with_metadata(mut self, mime: impl Into<String>, metadata: impl Into<Value>) -> Self {
+        self.metadata.insert(mime.into(), metadata.into());
+        self
+    }
+}

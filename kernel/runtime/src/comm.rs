@@ -1,0 +1,144 @@
+//! Comms: channels of the person's own between cells and frontends ("Custom Messages" of the protocol). Callbacks run
+//! as small cells, between the others.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::display::unique_id;
+use crate::output::{Output, send};
+
+/// A message on a comm, either way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommMessage {
+    pub comm_id: String,
+    pub kind: CommKind,
+    pub data: Value,
+    pub metadata: Value,
+    pub buffers: Vec<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommKind {
+    Open { target_name: String },
+    Message,
+    Close,
+}
+
+/// One end of a comm; clones are the same comm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comm {
+    id: String,
+}
+
+type Callback = Arc<Mutex<dyn FnMut(&CommMessage) + Send>>;
+type Target = Arc<Mutex<dyn FnMut(Comm, &CommMessage) + Send>>;
+
+/// What listens. Never locked while a callback runs, for that may open, close and listen itself.
+#[derive(Default)]
+struct Registry {
+    targets: HashMap<String, Target>,
+    /// Open comms.
+    comms: HashMap<String, Option<Callback>>,
+}
+
+static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+
+impl Comm {
+    /// Opens a comm to `target_name` of the frontends.
+    #[track_caller]
+    pub fn open(target_name: &str, data: Value, metadata: Value, buffers: Vec<Vec<u8>>) -> Self {
+        let comm = Self { id: unique_id() };
+        registry(|registry| registry.comms.insert(comm.id.clone(), None));
+        let target_name = target_name.to_owned();
+        comm.post(CommKind::Open { target_name }, data, metadata, buffers);
+        comm
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    #[track_caller]
+    pub fn send(&self, data: Value, buffers: Vec<Vec<u8>>) {
+        self.post(CommKind::Message, data, json!({}), buffers);
+    }
+
+    /// Calls `callback` with what frontends send, and with the [`CommKind::Close`] at the end. It replaces an earlier
+    /// one. A comm that was closed calls nothing.
+    pub fn on_message(&self, callback: impl FnMut(&CommMessage) + Send + 'static) {
+        registry(|registry| {
+            if let Some(present) = registry.comms.get_mut(&self.id) {
+                *present = Some(Arc::new(Mutex::new(callback)));
+            }
+        });
+    }
+
+    /// Closes it on both ends; a second time does nothing.
+    #[track_caller]
+    pub fn close(&self) {
+        if registry(|registry| registry.comms.remove(&self.id)).is_some() {
+            self.post(CommKind::Close, json!({}), json!({}), Vec::new());
+        }
+    }
+
+    #[track_caller]
+    fn post(&self, kind: CommKind, data: Value, metadata: Value, buffers: Vec<Vec<u8>>) {
+        send(Output::Comm(CommMessage {
+            comm_id: self.id.clone(),
+            kind,
+            data,
+            metadata,
+            buffers,
+        }));
+    }
+}
+
+/// Lets frontends open comms to `name`; `opened` gets each with its first message.
+pub fn on_comm_open(
+    name: impl Into<String>,
+    opened: impl FnMut(Comm, &CommMessage) + Send + 'static,
+) {
+    let opened = Arc::new(Mutex::new(opened));
+    registry(|registry| registry.targets.insert(name.into(), opened));
+}
+
+/// Calls whoever listens to what a frontend sent. Unknown targets are closed, as the protocol asks.
+pub fn receive(message: &CommMessage) {
+    let comm = Comm {
+        id: message.comm_id.clone(),
+    };
+    match &message.kind {
+        CommKind::Open { target_name } => {
+            registry(|registry| registry.comms.insert(comm.id.clone(), None));
+            match registry(|registry| registry.targets.get(target_name).cloned()) {
+                Some(target) => lock(&target)(comm, message),
+                None => comm.close(),
+            }
+        }
+        CommKind::Message => call(
+            registry(|registry| registry.comms.get(&comm.id).cloned()),
+            message,
+        ),
+        CommKind::Close => call(
+            registry(|registry| registry.comms.remove(&comm.id)),
+            message,
+        ),
+    }
+}
+
+fn call(callback: Option<Option<Callback>>, message: &CommMessage) {
+    if let Some(Some(callback)) = callback {
+        lock(&callback)(message);
+    }
+}
+
+fn registry<R>(act: impl FnOnce(&mut Registry) -> R) -> R {
+    act(lock(&REGISTRY).get_or_insert_default())
+}
+
+/// A callback that panicked once is called again.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

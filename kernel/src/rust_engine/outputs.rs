@@ -1,0 +1,125 @@
+//! What the worker sends, as the outputs of a cell.
+
+use std::collections::BTreeSet;
+
+use carrel_protocol::Output as Sent;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::contents::Piece;
+use crate::engine::{CommKind, CommMessage, MimeBundle, Output, StreamName};
+
+pub type Outputs = mpsc::Sender<Output>;
+
+/// An open question, and where its answer comes from.
+pub type Asked = (u64, oneshot::Receiver<String>);
+
+/// Ids of the comms between the worker and frontends.
+#[derive(Debug, Default)]
+pub struct OpenComms(BTreeSet<String>);
+
+impl OpenComms {
+    /// Takes note of a message, from either end.
+    pub fn note(&mut self, message: &CommMessage) {
+        match message.kind {
+            CommKind::Open { .. } => _ = self.0.insert(message.comm_id.clone()),
+            CommKind::Message => {}
+            CommKind::Close => _ = self.0.remove(&message.comm_id),
+        }
+    }
+
+    /// Closes all: the other end is gone.
+    pub async fn close_all(&mut self, outputs: &Outputs) {
+        for comm_id in std::mem::take(&mut self.0) {
+            let message = CommMessage {
+                comm_id,
+                kind: CommKind::Close,
+                data: json!({}),
+                metadata: json!({}),
+                buffers: Vec::new(),
+            };
+            let _ = outputs.send(Output::Comm(message)).await;
+        }
+    }
+}
+
+pub async fn print(outputs: &Outputs, name: StreamName, text: String) {
+    // Nobody listens to the warm-up.
+    let _ = outputs.send(Output::Stream { name, text }).await;
+}
+
+/// A piece of what was printed.
+pub async fn show(outputs: &Outputs, piece: Piece) {
+    let (mime, data) = match piece {
+        Piece::Text(text) => return print(outputs, StreamName::Stdout, text).await,
+        Piece::Content { mime, data } => (mime, data),
+    };
+    let is_json = mime == "application/json" || mime.ends_with("+json");
+    let json = is_json.then(|| serde_json::from_str(&data));
+    let value = match json {
+        Some(Ok(value)) => value,
+        _ => Value::String(data),
+    };
+    let output = Output::Display {
+        bundle: MimeBundle {
+            data: Map::from_iter([(mime, value)]),
+            metadata: Map::new(),
+        },
+        display_id: None,
+        update: false,
+    };
+    let _ = outputs.send(output).await;
+}
+
+pub async fn send(outputs: &Outputs, output: Sent) {
+    let output = match output {
+        Sent::Display {
+            bundle,
+            display_id,
+            update,
+        } => Output::Display {
+            bundle: mime_bundle(bundle),
+            display_id,
+            update,
+        },
+        Sent::Result(bundle) => Output::Result {
+            bundle: mime_bundle(bundle),
+        },
+        Sent::ClearOutput { wait } => Output::ClearOutput { wait },
+        Sent::Comm(message) => Output::Comm(message),
+        Sent::ThreadPanic(_) => return,
+    };
+    let _ = outputs.send(output).await;
+}
+
+fn mime_bundle(bundle: carrel_protocol::MimeBundle) -> MimeBundle {
+    MimeBundle {
+        data: bundle.data,
+        metadata: bundle.metadata,
+    }
+}
+
+pub async fn ask(outputs: &Outputs, question: u64, prompt: String, password: bool) -> Asked {
+    let (reply, line) = oneshot::channel();
+    let _ = outputs
+        .send(Output::Input {
+            prompt,
+            password,
+            reply,
+        })
+        .await;
+    (question, line)
+}
+
+/// The answer to the open question, when it comes. None comes to a question that an interrupt took back: the cell
+/// stops by that.
+pub async fn answer(asked: &mut Option<Asked>) -> (u64, String) {
+    if let Some((question, line)) = asked {
+        let (question, line) = (*question, line.await);
+        *asked = None;
+        if let Ok(line) = line {
+            return (question, line);
+        }
+    }
+    std::future::pending().await
+}

@@ -44,10 +44,12 @@ impl Shell {
         let (outcome, result) = match turn {
             Some(_turn) => {
                 let engine = &self.kernel.engine;
-                self.publish_outputs(message, &parent, &cell, request.silent, |outputs| {
-                    engine.execute(&cell, outputs)
-                })
-                .await
+                let run = |outputs| engine.execute(&cell, outputs);
+                let ended = self.publish_outputs(message, &parent, &cell, request.silent, run);
+                let ended = ended.await;
+                // Only a cell asks, and only one runs at a time.
+                self.kernel.stdin.cancel();
+                ended
             }
             None => (Outcome::Failed(not_its_turn()), None),
         };
@@ -102,7 +104,6 @@ impl Shell {
         };
         let (outcome, ()) = tokio::join!(run(sender), publisher.publish_all(outputs));
         let result = publisher.result;
-        self.kernel.stdin.cancel();
         self.kernel.iopub.flush().await;
         (outcome, result)
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{options, request};
 
-/// All documents of a start.
+/// All documents of a start, with their keys in order.
 fn documents(options: &KubeOptions, request: &StartRequest) -> serde_json::Value {
     let options = resolve(options, request).unwrap();
     let (names, fields) = objects::names(
@@ -25,10 +25,12 @@ fn documents(options: &KubeOptions, request: &StartRequest) -> serde_json::Value
     };
     let pod = objects::pod(&plan).unwrap();
     let secret = objects::secret(&plan, "uid-of-the-pod");
-    match options.storage_pvc_ensure {
+    let mut documents = match options.storage_pvc_ensure {
         true => json!([objects::pvc(&plan).unwrap(), pod, secret]),
         false => json!([pod, secret]),
-    }
+    };
+    documents.sort_all_objects();
+    documents
 }
 
 #[test]

@@ -261,10 +261,7 @@ async fn a_named_server_lives_beside_the_default_one() {
 async fn activity_moves_forward_and_is_checked() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
+    browser.spawn().await.expect(303);
     let token = wait_for("the start", || async {
         (!hub.spawner.requests().is_empty()).then(|| hub.spawner.variable("JUPYTERHUB_API_TOKEN"))
     })

@@ -38,10 +38,7 @@ async fn a_hub_killed_at_any_step_of_a_start_loses_no_pod() {
         Moment::Ready,
     ];
     for moment in at_once.into_iter().chain(seen) {
-        hub.browser
-            .submit("/hub/spawn", "/hub/spawn", &[])
-            .await
-            .expect(303);
+        hub.browser.spawn().await.expect(303);
         hub.wait_for(moment, &namespace).await;
         hub = hub.kill_and_restart().await;
 

@@ -11,14 +11,7 @@ use crate::harness::{Behaviour, FakeSpawner, TestHub, wait_for};
 async fn a_ready_server_is_served_again_and_the_login_holds() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
-    wait_for("the server", || async {
-        (browser.get("/user/admin/lab").await.status == 200).then_some(())
-    })
-    .await;
+    browser.spawn_ready("admin").await;
     let token = hub.spawner.variable("JUPYTERHUB_API_TOKEN");
 
     let hub = hub.crash_and_restart().await;
@@ -45,10 +38,7 @@ async fn a_start_that_was_under_way_goes_on() {
     };
     let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
     let browser = hub.admin().await;
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
+    browser.spawn().await.expect(303);
     wait_for("the process", || async {
         (hub.spawner.running() == 1).then_some(())
     })
@@ -77,10 +67,7 @@ async fn a_start_that_was_under_way_goes_on() {
 async fn a_start_without_a_process_is_told_as_failed() {
     let hub = TestHub::with(Behaviour::Hangs).await;
     let browser = hub.admin().await;
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
+    browser.spawn().await.expect(303);
     wait_for("the start", || async {
         (!hub.spawner.requests().is_empty()).then_some(())
     })
@@ -96,28 +83,14 @@ async fn a_start_without_a_process_is_told_as_failed() {
         page.body
     );
     hub.spawner.behave(Behaviour::Answers);
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
-    wait_for("the server", || async {
-        (browser.get("/user/admin/lab").await.status == 200).then_some(())
-    })
-    .await;
+    browser.spawn_ready("admin").await;
 }
 
 #[tokio::test]
 async fn a_server_that_ended_meanwhile_is_told_as_not_running() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
-    wait_for("the server", || async {
-        (browser.get("/user/admin/lab").await.status == 200).then_some(())
-    })
-    .await;
+    browser.spawn_ready("admin").await;
     hub.spawner.kill_all();
 
     let _hub = hub.crash_and_restart().await;
@@ -130,14 +103,7 @@ async fn a_server_that_ended_meanwhile_is_told_as_not_running() {
 async fn a_server_that_runs_although_it_was_stopped_is_ended_and_a_strangers_is_not() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
-    wait_for("the server", || async {
-        (browser.get("/user/admin/lab").await.status == 200).then_some(())
-    })
-    .await;
+    browser.spawn_ready("admin").await;
     browser
         .submit("/hub/home", "/hub/stop/admin", &[])
         .await

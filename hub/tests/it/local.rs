@@ -22,10 +22,7 @@ async fn failed_start(cmd: &[&str]) -> String {
         let _ = stopped.await;
     }));
     browser.login("admin", "").await.expect(303);
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
+    browser.spawn().await.expect(303);
     let page = wait_for("the failure", || async {
         let page = browser.get("/hub/spawn-pending/admin").await;
         page.body.contains("did not start").then_some(page.body)

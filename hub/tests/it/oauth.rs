@@ -20,10 +20,7 @@ const AUTHORIZE: &[(&str, &str)] = &[
 async fn with_server() -> (TestHub, Browser) {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    browser
-        .submit("/hub/spawn", "/hub/spawn", &[])
-        .await
-        .expect(303);
+    browser.spawn().await.expect(303);
     wait_for("the server", || async {
         (browser.get("/hub/spawn-pending/admin").await.location() == "/user/admin/").then_some(())
     })

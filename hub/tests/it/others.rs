@@ -18,14 +18,7 @@ async fn with_two() -> (TestHub, Browser, Browser) {
     let (admin, bob) = (hub.admin().await, hub.browser());
     bob.login("bob", "of bob").await.expect(303);
     for (browser, user) in [(&admin, "admin"), (&bob, "bob")] {
-        browser
-            .submit("/hub/spawn", "/hub/spawn", &[])
-            .await
-            .expect(303);
-        wait_for("a server", || async {
-            (browser.get(&format!("/user/{user}/lab")).await.status == 200).then_some(())
-        })
-        .await;
+        browser.spawn_ready(user).await;
     }
     (hub, admin, bob)
 }

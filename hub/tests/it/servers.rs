@@ -6,10 +6,6 @@ use reqwest::Method;
 
 use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
 
-async fn spawn(browser: &Browser) -> Reply {
-    browser.submit("/hub/spawn", "/hub/spawn", &[]).await
-}
-
 /// The page of a start once it holds `text`.
 async fn pending_with(browser: &Browser, text: &str) -> Reply {
     wait_for(text, || async {
@@ -40,7 +36,7 @@ async fn a_start_leads_to_the_server_through_the_proxy() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
     assert_eq!(
-        spawn(&browser).await.expect(303).location(),
+        browser.spawn().await.expect(303).location(),
         "/hub/spawn-pending/admin"
     );
     ready(&browser).await;
@@ -73,7 +69,7 @@ async fn a_start_leads_to_the_server_through_the_proxy() {
 async fn progress_ends_with_ready() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     let events = progress(&browser).await.expect(200);
     assert_eq!(events.header("content-type"), "text/event-stream");
     assert_eq!(events.header("cache-control"), "no-cache");
@@ -165,7 +161,7 @@ async fn failures_say_why_and_leave_nothing_running() {
     for (behaviour, reason) in table {
         let hub = TestHub::with(behaviour).await;
         let browser = hub.admin().await;
-        spawn(&browser).await.expect(303);
+        browser.spawn().await.expect(303);
         let events = progress(&browser).await.expect(200).body;
         let last = events.trim_end().rsplit("data: ").next().unwrap();
         assert!(
@@ -186,7 +182,7 @@ async fn failures_say_why_and_leave_nothing_running() {
         browser.get("/user/admin/api/status").await.expect(424);
         // The next start is a new one.
         hub.spawner.behave(Behaviour::Answers);
-        spawn(&browser).await.expect(303);
+        browser.spawn().await.expect(303);
         ready(&browser).await;
     }
 }
@@ -200,7 +196,7 @@ async fn a_pending_start_can_be_cancelled() {
         };
         let hub = TestHub::configured(FakeSpawner::new(behaviour), long).await;
         let browser = hub.admin().await;
-        spawn(&browser).await.expect(303);
+        browser.spawn().await.expect(303);
         pending_with(&browser, "progress").await;
         browser
             .submit("/hub/home", "/hub/stop/admin", &[])
@@ -215,7 +211,7 @@ async fn a_pending_start_can_be_cancelled() {
 async fn a_server_that_dies_is_noticed_and_its_route_goes() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     ready(&browser).await;
     hub.spawner.kill_all();
     let page = wait_for("the death to be noticed", || async {
@@ -230,7 +226,7 @@ async fn a_server_that_dies_is_noticed_and_its_route_goes() {
         page.body
     );
     assert!(hub.app.routes.list().is_empty());
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     ready(&browser).await;
 }
 
@@ -241,7 +237,7 @@ async fn a_dead_server_is_noticed_by_the_request_that_it_does_not_answer() {
     };
     let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), rarely).await;
     let browser = hub.admin().await;
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     ready(&browser).await;
     hub.spawner.kill_all();
     let page = browser.get("/user/admin/lab").await.expect(503);
@@ -341,7 +337,7 @@ async fn a_stale_spawn_form_starts_nothing() {
 async fn stopping_twice_is_no_error() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     ready(&browser).await;
     // One page for both: while the server stops, the next would have no button.
     let xsrf = browser.get("/hub/home").await.hidden("_xsrf");
@@ -356,7 +352,7 @@ async fn stopping_twice_is_no_error() {
 async fn the_end_of_the_hub_is_the_end_of_its_servers() {
     let mut hub = TestHub::start().await;
     let browser = hub.admin().await;
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     ready(&browser).await;
     hub.end().await;
     assert_eq!(hub.spawner.running(), 0);
@@ -367,7 +363,7 @@ async fn servers_go_on_without_a_hub_if_they_are_to() {
     let keep = |config: &mut carrel_hub::config::Config| config.jupyter_hub.cleanup_servers = false;
     let mut hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), keep).await;
     let browser = hub.admin().await;
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     ready(&browser).await;
     hub.end().await;
     assert_eq!(hub.spawner.running(), 1);
@@ -377,7 +373,7 @@ async fn servers_go_on_without_a_hub_if_they_are_to() {
 async fn a_server_that_moves_is_followed_over_a_restart_too() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
-    spawn(&browser).await.expect(303);
+    browser.spawn().await.expect(303);
     ready(&browser).await;
     let answers = || async {
         let page = browser.get("/user/admin/lab").await;

@@ -7,7 +7,7 @@ use reqwest::header::{COOKIE, HeaderMap, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::Value;
 
-use super::LIMIT;
+use super::{LIMIT, wait_for};
 
 pub struct Browser {
     client: Client,
@@ -67,6 +67,20 @@ impl Browser {
             &[("username", user), ("password", password)],
         )
         .await
+    }
+
+    /// Presses *Start My Server*.
+    pub async fn spawn(&self) -> Reply {
+        self.submit("/hub/spawn", "/hub/spawn", &[]).await
+    }
+
+    /// Starts the user's server and waits until it answers.
+    pub async fn spawn_ready(&self, user: &str) {
+        self.spawn().await.expect(303);
+        wait_for("the server", || async {
+            (self.get(&format!("/user/{user}/lab")).await.status == 200).then_some(())
+        })
+        .await;
     }
 
     /// A call of the API with a token instead of cookies.

@@ -1,5 +1,6 @@
 //! The life of one start: claim, pod, secret, and the wait until the pod runs or will never do so.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,10 @@ struct Waiting<'a> {
     state: &'a State,
     events: &'a UnboundedSender<StartEvent>,
     kubernetes: broadcast::Receiver<Arc<Event>>,
+    /// The uid of the pod: events of an earlier one have its name too.
+    pod: Option<String>,
+    /// Versions of the events that were told.
+    told: HashSet<String>,
     changes: tokio::sync::watch::Receiver<()>,
     progress: u8,
     /// The trouble that was told last, and since when there is any.
@@ -133,6 +138,8 @@ impl<'a> Waiting<'a> {
             state,
             events,
             kubernetes: inner.watch.events(),
+            pod: None,
+            told: HashSet::new(),
             changes: inner.watch.changes(),
             progress: 10,
             trouble: None,
@@ -147,6 +154,7 @@ impl<'a> Waiting<'a> {
                     "The pod of the server was deleted",
                 )));
             };
+            self.pod.clone_from(&pod.metadata.uid);
             match judge(&pod) {
                 Condition::Running {
                     ip,
@@ -174,13 +182,15 @@ impl<'a> Waiting<'a> {
         let wake = Instant::now() + LOOK;
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(wake) => return,
-                _ = self.changes.changed() => return,
+                // What has come is told before the change that may be the end of the start.
+                biased;
                 event = self.kubernetes.recv() => match event {
                     Ok(event) => self.tell(&event),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
+                _ = self.changes.changed() => return,
+                () = tokio::time::sleep_until(wake) => return,
             }
         }
     }
@@ -203,7 +213,8 @@ impl<'a> Waiting<'a> {
     }
 
     fn tell(&mut self, event: &Event) {
-        if event.involved_object.name.as_deref() != Some(&self.state.pod_name) {
+        let version = event.metadata.resource_version.clone().unwrap_or_default();
+        if event.involved_object.uid != self.pod || !self.told.insert(version) {
             return;
         }
         let at = event.last_timestamp.as_ref().map(|time| time.0);

@@ -60,7 +60,8 @@ impl Watch {
             let events = events.clone();
             tasks.push(tokio::spawn(async move {
                 let note = |event: &watcher::Event<Event>| {
-                    if let watcher::Event::Apply(event) = event {
+                    // What happened while nobody watched comes with the first list after that.
+                    if let watcher::Event::Apply(event) | watcher::Event::InitApply(event) = event {
                         // Nobody may wait for a start just now.
                         let _ = events.send(Arc::new(event.clone()));
                     }
@@ -95,7 +96,7 @@ impl Watch {
         self.changes.subscribe()
     }
 
-    /// Kubernetes' events of pods from now on.
+    /// Kubernetes' events of pods as they are heard of from now on; some more than once, and old ones among them.
     pub(super) fn events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
     }

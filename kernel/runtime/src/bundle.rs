@@ -13,13 +13,22 @@ pub struct MimeBundle {
 impl MimeBundle {
     /// A bundle of plain text.
     pub fn plain(text: impl Into<String>) -> Self {
-        Self::default().with("text/plain", text.into())
+        Self::text(text.into())
     }
 
     /// The bundle with one more representation. JSON types take a JSON value or its text.
     #[must_use]
-    pub fn with(mut self, mime: impl Into<String>, data: impl Into<Value>) -> Self {
-        let (mime, data) = (mime.into(), data.into());
+    pub fn with(self, mime: impl Into<String>, data: impl Into<Value>) -> Self {
+        self.add(mime.into(), data.into())
+    }
+
+    // Generic functions are compiled again in each cell; what takes long in them stands here.
+
+    fn text(text: String) -> Self {
+        Self::default().add("text/plain".to_owned(), text.into())
+    }
+
+    fn add(mut self, mime: String, data: Value) -> Self {
         let is_json = mime == "application/json" || mime.ends_with("+json");
         let parsed = match &data {
             Value::String(text) if is_json => serde_json::from_str(text).ok(),

@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 pub use carrel_protocol::analysis::Completion;
-pub use carrel_protocol::{CommKind, CommMessage};
-use serde_json::{Map, Value};
+pub use carrel_protocol::{CommKind, CommMessage, MimeBundle};
 use tokio::sync::{mpsc, oneshot};
 
 /// One cell to evaluate.
@@ -14,13 +13,6 @@ pub struct Cell {
     pub code: String,
     /// Whether the frontend answers `input_request`.
     pub allow_stdin: bool,
-}
-
-/// A MIME bundle: `data` by MIME type, `metadata` beside it.
-#[derive(Debug, Clone, Default)]
-pub struct MimeBundle {
-    pub data: Map<String, Value>,
-    pub metadata: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

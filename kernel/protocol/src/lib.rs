@@ -66,7 +66,7 @@ pub enum Output {
 }
 
 /// `data` and `metadata` by MIME type.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct MimeBundle {
     pub data: Map<String, Value>,
     pub metadata: Map<String, Value>,

@@ -78,25 +78,16 @@ pub async fn send(outputs: &Outputs, output: Sent) {
             display_id,
             update,
         } => Output::Display {
-            bundle: mime_bundle(bundle),
+            bundle,
             display_id,
             update,
         },
-        Sent::Result(bundle) => Output::Result {
-            bundle: mime_bundle(bundle),
-        },
+        Sent::Result(bundle) => Output::Result { bundle },
         Sent::ClearOutput { wait } => Output::ClearOutput { wait },
         Sent::Comm(message) => Output::Comm(message),
         Sent::ThreadPanic(_) => return,
     };
     let _ = outputs.send(output).await;
-}
-
-fn mime_bundle(bundle: carrel_protocol::MimeBundle) -> MimeBundle {
-    MimeBundle {
-        data: bundle.data,
-        metadata: bundle.metadata,
-    }
 }
 
 pub async fn ask(outputs: &Outputs, question: u64, prompt: String, password: bool) -> Asked {

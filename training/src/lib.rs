@@ -1,7 +1,9 @@
 //! Tensors and training for notebook cells. Knows no notebook: how its values look is text and HTML.
 
 mod cpu;
+pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod random;
 pub mod show;
 pub mod strings;
@@ -11,5 +13,23 @@ pub mod prelude {
     pub use candle_core::{self, D, DType, Device, IndexOp, Module, ModuleT, Shape, Tensor, Var};
     pub use candle_nn;
 
+    pub use crate::nn::{
+        AvgPool2d, BatchNorm, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer, LayerNorm, Linear,
+        LogSoftmax, MaxPool2d, Relu, Sequential, Sigmoid, Silu, Softmax, Tanh,
+    };
+    pub use crate::ops::{
+        Conv2dConfig, Pool2dConfig, cross_entropy, l1_loss, log_softmax, mse_loss, nll_loss,
+        softmax,
+    };
+    pub use crate::optim::{Adam, AdamW, Optimizer, Schedule, Sgd, clip_grad_norm};
+    pub use crate::random::{Random, manual_seed};
     pub use crate::strings::{StringTensor, constant};
+    pub use crate::{layers, sequential};
+}
+
+/// The value of a mutex, also after a panic of another thread: what is guarded here has no half-done states.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,20 +1,26 @@
 //! Differentiable operations: by hand for f32 and f64 on the CPU, from candle's own operations everywhere else.
 
+mod avg_pool2d;
 mod conv2d;
+mod conv2d_pool;
 mod dropout;
 mod linear;
 mod loss;
 mod max_pool2d;
+mod norm;
 pub mod portable;
 mod softmax;
 mod window;
 
+pub use avg_pool2d::avg_pool2d;
 use candle_core::{DType, Tensor};
 pub use conv2d::{Conv2dConfig, conv2d};
-pub use dropout::{dropout, dropout2d};
+pub use conv2d_pool::conv2d_max_pool2d_relu;
+pub use dropout::{dropout, dropout2d, mask};
 pub use linear::{Then, linear};
-pub use loss::{cross_entropy, nll_loss};
+pub use loss::{cross_entropy, l1_loss, mse_loss, nll_loss};
 pub use max_pool2d::{Pool2dConfig, max_pool2d, max_pool2d_relu};
+pub use norm::{Normalized, batch_norm, layer_norm};
 pub use softmax::{log_softmax, softmax};
 
 /// Whether the operations of this crate compute with these tensors; else [`portable`] does.

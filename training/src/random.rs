@@ -1,7 +1,13 @@
 //! Random numbers whose state can be saved: xoshiro256++ (Blackman and Vigna, 2019), seeded through SplitMix64.
 
+use std::cell::RefCell;
+use std::sync::{LazyLock, Mutex};
+
+use candle_core::{Device, Result, Shape, Tensor};
+use serde::{Deserialize, Serialize};
+
 /// A generator; equal seeds give equal numbers on every machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Random {
     state: [u64; 4],
 }
@@ -31,4 +37,62 @@ impl Random {
     pub fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
+
+    /// Uniform in 0..`end`, which must not be 0 (Lemire, 2019, without the rejection of one in 2^64 / end).
+    pub fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.bits()) * end as u128) >> 64) as usize
+    }
+
+    /// Puts items into random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+
+    /// A tensor of f32, uniform in -`bound`..`bound`, on the CPU.
+    ///
+    /// # Errors
+    /// When candle refuses the shape.
+    pub fn uniform_tensor(&mut self, bound: f64, shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        let values = (0..shape.elem_count()).map(|_| ((self.uniform() * 2.0 - 1.0) * bound) as f32);
+        Tensor::from_vec(values.collect(), shape, &Device::Cpu)
+    }
+}
+
+static GLOBAL: LazyLock<Mutex<Random>> = LazyLock::new(|| Mutex::new(Random::new(0)));
+
+thread_local! {
+    static LOCAL: RefCell<Option<Random>> = const { RefCell::new(None) };
+}
+
+/// Seeds the generator that new layers draw their weights from, as `torch.manual_seed`.
+pub fn manual_seed(seed: u64) {
+    *crate::lock(&GLOBAL) = Random::new(seed);
+}
+
+/// Runs `build`, whose layers draw from a generator of their own: what other threads do makes no difference.
+///
+/// ```
+/// # use carrel_training::prelude::*;
+/// # use carrel_training::random::with_seed;
+/// let a = with_seed(7, || Linear::new(3, 2))?;
+/// let b = with_seed(7, || Linear::new(3, 2))?;
+/// assert_eq!(a.weight.to_vec2::<f32>()?, b.weight.to_vec2::<f32>()?);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn with_seed<R>(seed: u64, build: impl FnOnce() -> R) -> R {
+    let before = LOCAL.replace(Some(Random::new(seed)));
+    let built = build();
+    LOCAL.set(before);
+    built
+}
+
+/// Draws from the generator of [`with_seed`], or from that of [`manual_seed`].
+pub fn draw<R>(f: impl FnOnce(&mut Random) -> R) -> R {
+    LOCAL.with_borrow_mut(|local| match local {
+        Some(random) => f(random),
+        None => f(&mut crate::lock(&GLOBAL)),
+    })
 }

@@ -125,8 +125,15 @@ impl Geometry {
         Shape::from((self.n, self.out, height, width))
     }
 
-    /// One picture, added to what `y` holds; `unrolled` is scratch.
-    pub fn forward<T: Real>(&self, x: &[T], weight: &[T], unrolled: &mut [T], y: &mut [T]) {
+    /// One picture, with `add` added to what `y` holds; `unrolled` is scratch.
+    pub fn forward<T: Real>(
+        &self,
+        x: &[T],
+        weight: &[T],
+        add: bool,
+        unrolled: &mut [T],
+        y: &mut [T],
+    ) {
         let (rows, places) = self.unrolled();
         let out = self.out / self.groups;
         for group in 0..self.groups {
@@ -136,7 +143,7 @@ impl Geometry {
                 [out, rows, places],
                 Matrix::rows(&weight[group * out * rows..][..out * rows], rows),
                 Matrix::rows(unrolled, places),
-                true,
+                add,
                 &mut y[group * out * places..][..out * places],
             );
         }
@@ -196,7 +203,7 @@ impl Conv2d {
                     plane.fill(*bias);
                 }
                 let x = &x[picture * geometry.input_len()..][..geometry.input_len()];
-                geometry.forward(x, weight, &mut unrolled, y);
+                geometry.forward(x, weight, true, &mut unrolled, y);
             }
         });
         y

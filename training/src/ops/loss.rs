@@ -1,4 +1,4 @@
-//! Losses of classification, as means over the batch: negative log-likelihood and cross entropy.
+//! Losses as means over the batch: negative log-likelihood, cross entropy, squared and absolute error.
 
 use super::log_softmax;
 use candle_core::{DType, Result, Tensor, bail};
@@ -13,6 +13,26 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
 pub fn nll_loss(log_probabilities: &Tensor, targets: &Tensor) -> Result<Tensor> {
     check("nll_loss", log_probabilities, targets)?;
     pick(log_probabilities, targets)
+}
+
+/// The mean of the squared differences.
+pub fn mse_loss(x: &Tensor, target: &Tensor) -> Result<Tensor> {
+    same_shape("mse_loss", x, target)?;
+    (x - target)?.sqr()?.mean_all()
+}
+
+/// The mean of the absolute differences.
+pub fn l1_loss(x: &Tensor, target: &Tensor) -> Result<Tensor> {
+    same_shape("l1_loss", x, target)?;
+    (x - target)?.abs()?.mean_all()
+}
+
+fn same_shape(op: &str, x: &Tensor, target: &Tensor) -> Result<()> {
+    if x.dims() != target.dims() || x.elem_count() == 0 {
+        let (x, target) = (x.shape(), target.shape());
+        bail!("{op}: the target {target:?} does not fit {x:?}")
+    }
+    Ok(())
 }
 
 fn pick(log_probabilities: &Tensor, targets: &Tensor) -> Result<Tensor> {

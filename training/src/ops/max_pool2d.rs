@@ -76,21 +76,11 @@ struct MaxPool2d {
 impl MaxPool2d {
     /// Value and place of the first maximum of the window at (row, column); NaN wins, as in PyTorch.
     fn winner<T: Real>(&self, plane: &[T], row: usize, column: usize) -> (T, usize) {
-        let Windows {
-            size,
-            kernel,
-            stride,
-            padding,
-            ..
-        } = &self.windows;
-        let range = |at: usize, axis: usize| {
-            let from = at * stride;
-            from.saturating_sub(*padding)..(from + kernel[axis] - padding).min(size[axis])
-        };
-        let columns = range(column, 1);
+        let Windows { size, stride, .. } = self.windows;
+        let columns = self.windows.inside_window(column * stride, 1);
         let (mut best, mut place) = (T::neg_infinity(), 0);
         let mut first = true;
-        for row in range(row, 0) {
+        for row in self.windows.inside_window(row * stride, 0) {
             let line = row * size[1];
             for (x, at) in plane[line..][columns.clone()]
                 .iter()

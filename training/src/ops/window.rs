@@ -44,6 +44,12 @@ impl Windows {
         })
     }
 
+    /// The part of a window without dilation, at the padded place `from`, that lies inside of the plane.
+    pub fn inside_window(&self, from: usize, axis: usize) -> Range<usize> {
+        let last = (from + self.kernel[axis]).saturating_sub(self.padding);
+        from.saturating_sub(self.padding)..last.min(self.size[axis])
+    }
+
     /// Elements of all channels.
     pub fn len(&self) -> usize {
         self.channels * self.size[0] * self.size[1]

@@ -3,8 +3,12 @@
 
 mod candle;
 mod conv2d;
+mod fused;
 mod harness;
 mod linear;
 mod loss;
 mod max_pool2d;
+mod nn;
+mod norm;
+mod optim;
 mod random;

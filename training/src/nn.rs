@@ -1,0 +1,47 @@
+//! Layers with PyTorch's names and defaults. A network of one's own is a struct of layers, a
+//! [`ModuleT`](candle_core::ModuleT) that says how they follow one another, and [`layers!`](crate::layers).
+//!
+//! ```
+//! use carrel_training::prelude::*;
+//!
+//! struct Net { conv: Conv2d, out: Linear }
+//!
+//! impl ModuleT for Net {
+//!     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+//!         let x = self.conv.forward_t(x, train)?.relu()?.flatten_from(1)?;
+//!         self.out.forward_t(&x, train)
+//!     }
+//! }
+//! layers!(Net { conv, out });
+//!
+//! let net = Net { conv: Conv2d::new(1, 4, 3)?, out: Linear::new(4 * 26 * 26, 10)? };
+//! assert_eq!(net.predict(&Tensor::zeros((2, 1, 28, 28), DType::F32, &Device::Cpu)?)?.dims(), [2, 10]);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+mod activation;
+mod conv2d;
+mod dropout;
+mod layer;
+mod linear;
+mod norm;
+mod pool;
+mod sequential;
+
+pub use activation::{Flatten, Gelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Tanh};
+pub use conv2d::Conv2d;
+pub use dropout::{Dropout, Dropout2d};
+pub use layer::{Layer, Part, Parts, StateError};
+pub use linear::Linear;
+pub use norm::{BatchNorm, LayerNorm};
+pub use pool::{AvgPool2d, MaxPool2d};
+pub use sequential::Sequential;
+
+use crate::random::draw;
+use candle_core::{Result, Shape, Var};
+
+/// PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in).
+fn uniform(shape: impl Into<Shape>, fan_in: usize) -> Result<Var> {
+    let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+    Var::from_tensor(&draw(|random| random.uniform_tensor(bound, shape))?)
+}

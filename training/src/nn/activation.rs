@@ -1,0 +1,90 @@
+//! Activations and reshaping: layers without parameters.
+
+use super::layer::without_parts;
+use crate::ops;
+use candle_core::{Module, Result, Tensor};
+
+/// `max(x, 0)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Relu;
+
+/// The exact form, by the error function.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gelu;
+
+/// `x * sigmoid(x)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silu;
+
+/// `1 / (1 + exp(-x))`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sigmoid;
+
+/// The hyperbolic tangent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tanh;
+
+/// Over the last dimension.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Softmax;
+
+/// Over the last dimension.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogSoftmax;
+
+/// (n, ..) becomes (n, product).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flatten;
+
+impl Module for Relu {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.relu()
+    }
+}
+
+impl Module for Gelu {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.gelu_erf()
+    }
+}
+
+impl Module for Silu {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.silu()
+    }
+}
+
+impl Module for Sigmoid {
+    /// By tanh, which does not overflow.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        (((x * 0.5)?.tanh()? + 1.0)? * 0.5)?.contiguous()
+    }
+}
+
+impl Module for Tanh {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.tanh()
+    }
+}
+
+impl Module for Softmax {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::softmax(x, candle_core::D::Minus1)
+    }
+}
+
+impl Module for LogSoftmax {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::log_softmax(x, candle_core::D::Minus1)
+    }
+}
+
+impl Module for Flatten {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.flatten_from(1)
+    }
+}
+
+without_parts!(
+    Relu, Gelu, Silu, Sigmoid, Tanh, Softmax, LogSoftmax, Flatten
+);

@@ -1,0 +1,86 @@
+//! The 2-d convolution.
+
+use super::{Layer, Parts, uniform};
+use crate::ops::{self, Conv2dConfig};
+use candle_core::{Module, Result, Tensor, Var, bail};
+
+/// Over (n, in, h, w), with a square kernel.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    /// (out, in / groups, k, k)
+    pub weight: Var,
+    /// (out)
+    pub bias: Option<Var>,
+    pub config: Conv2dConfig,
+}
+
+impl Conv2d {
+    /// # Errors
+    /// When candle refuses the shape.
+    pub fn new(inner: usize, out: usize, kernel: usize) -> Result<Self> {
+        Self::with(inner, out, kernel, Conv2dConfig::default())
+    }
+
+    /// With stride, padding, dilation and groups.
+    ///
+    /// # Errors
+    /// When the groups do not divide the channels.
+    pub fn with(inner: usize, out: usize, kernel: usize, config: Conv2dConfig) -> Result<Self> {
+        let groups = config.groups;
+        if groups == 0 || !inner.is_multiple_of(groups) || !out.is_multiple_of(groups) {
+            bail!("Conv2d: {groups} groups do not divide {inner} channels in and {out} out")
+        }
+        let fan_in = inner / groups * kernel * kernel;
+        Ok(Self {
+            weight: uniform((out, inner / groups, kernel, kernel), fan_in)?,
+            bias: Some(uniform(out, fan_in)?),
+            config,
+        })
+    }
+
+    #[must_use]
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.config.stride = stride;
+        self
+    }
+
+    #[must_use]
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.config.padding = padding;
+        self
+    }
+
+    #[must_use]
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.config.dilation = dilation;
+        self
+    }
+
+    /// The same without a bias.
+    #[must_use]
+    pub fn without_bias(mut self) -> Self {
+        self.bias = None;
+        self
+    }
+}
+
+impl Module for Conv2d {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::conv2d(x, &self.weight, self.bias.as_deref(), &self.config)
+    }
+}
+
+impl Layer for Conv2d {
+    fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        parts.parameter("weight", &self.weight);
+        if let Some(bias) = &self.bias {
+            parts.parameter("bias", bias);
+        }
+    }
+
+    fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        self.weight = change(&self.weight)?;
+        self.bias = self.bias.as_ref().map(change).transpose()?;
+        Ok(())
+    }
+}

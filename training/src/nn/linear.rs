@@ -1,0 +1,61 @@
+//! The fully connected layer.
+
+use super::{Layer, Parts, uniform};
+use crate::ops::{self, Then};
+use candle_core::{Module, Result, Tensor, Var};
+
+/// `y = x w^T + b`, over the last dimension.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// (out, in)
+    pub weight: Var,
+    /// (out)
+    pub bias: Option<Var>,
+}
+
+impl Linear {
+    /// # Errors
+    /// When candle refuses the shape.
+    pub fn new(inner: usize, out: usize) -> Result<Self> {
+        Ok(Self {
+            weight: uniform((out, inner), inner)?,
+            bias: Some(uniform(out, inner)?),
+        })
+    }
+
+    /// The same without a bias.
+    #[must_use]
+    pub fn without_bias(mut self) -> Self {
+        self.bias = None;
+        self
+    }
+
+    /// With a rectifier or a dropout mask behind it, in one pass.
+    ///
+    /// # Errors
+    /// When `x` does not fit.
+    pub fn forward_then(&self, x: &Tensor, then: Then) -> Result<Tensor> {
+        ops::linear(x, &self.weight, self.bias.as_deref(), then)
+    }
+}
+
+impl Module for Linear {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_then(x, Then::default())
+    }
+}
+
+impl Layer for Linear {
+    fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        parts.parameter("weight", &self.weight);
+        if let Some(bias) = &self.bias {
+            parts.parameter("bias", bias);
+        }
+    }
+
+    fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        self.weight = change(&self.weight)?;
+        self.bias = self.bias.as_ref().map(change).transpose()?;
+        Ok(())
+    }
+}

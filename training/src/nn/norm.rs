@@ -1,0 +1,135 @@
+//! Layers that normalize by mean and variance.
+
+use super::{Layer, Parts};
+use crate::ops;
+use candle_core::{DType, Device, Module, ModuleT, Result, Shape, Tensor, Var};
+
+/// PyTorch's default.
+const EPS: f64 = 1e-5;
+/// How much of a batch's moments the running ones take.
+const MOMENTUM: f64 = 0.1;
+
+/// Normalizes channels of (n, c, ..) over the batch: `BatchNorm1d`, `2d` and `3d` in one.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    pub weight: Var,
+    pub bias: Var,
+    pub running_mean: Var,
+    /// Unbiased.
+    pub running_var: Var,
+    pub eps: f64,
+    pub momentum: f64,
+}
+
+impl BatchNorm {
+    /// # Errors
+    /// When candle refuses the shape.
+    pub fn new(channels: usize) -> Result<Self> {
+        Ok(Self {
+            weight: Var::ones(channels, DType::F32, &Device::Cpu)?,
+            bias: Var::zeros(channels, DType::F32, &Device::Cpu)?,
+            running_mean: Var::zeros(channels, DType::F32, &Device::Cpu)?,
+            running_var: Var::ones(channels, DType::F32, &Device::Cpu)?,
+            eps: EPS,
+            momentum: MOMENTUM,
+        })
+    }
+
+    fn train(&self, x: &Tensor) -> Result<Tensor> {
+        let normalized = ops::batch_norm(x, &self.weight, &self.bias, self.eps)?;
+        let count = (x.elem_count() / self.weight.elem_count()) as f64;
+        let unbiased = (normalized.variance * (count / (count - 1.0).max(1.0)))?;
+        self.keep(&self.running_mean, &normalized.mean)?;
+        self.keep(&self.running_var, &unbiased)?;
+        Ok(normalized.y)
+    }
+
+    fn keep(&self, running: &Var, new: &Tensor) -> Result<()> {
+        running.set(&((running.as_tensor() * (1.0 - self.momentum))? + (new * self.momentum)?)?)
+    }
+
+    fn normalize(&self, x: &Tensor) -> Result<Tensor> {
+        let scale = (&self.weight.as_detached_tensor()
+            / (self.running_var.as_detached_tensor() + self.eps)?.sqrt()?)?;
+        let shift = (self.bias.as_tensor() - (self.running_mean.as_tensor() * &scale)?)?;
+        let mut shape = vec![1; x.rank()];
+        if let Some(channels) = shape.get_mut(1) {
+            *channels = scale.elem_count();
+        }
+        x.broadcast_mul(&scale.reshape(shape.as_slice())?)?
+            .broadcast_add(&shift.reshape(shape.as_slice())?)
+    }
+}
+
+impl ModuleT for BatchNorm {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if train {
+            self.train(x)
+        } else {
+            self.normalize(x)
+        }
+    }
+}
+
+impl Layer for BatchNorm {
+    fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        parts.parameter("weight", &self.weight);
+        parts.parameter("bias", &self.bias);
+        parts.buffer("running_mean", &self.running_mean);
+        parts.buffer("running_var", &self.running_var);
+    }
+
+    fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        for var in [
+            &mut self.weight,
+            &mut self.bias,
+            &mut self.running_mean,
+            &mut self.running_var,
+        ] {
+            *var = change(var)?;
+        }
+        Ok(())
+    }
+}
+
+/// Normalizes each item over its last dimensions.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    pub weight: Var,
+    pub bias: Var,
+    pub eps: f64,
+}
+
+impl LayerNorm {
+    /// Over the last dimensions, of `shape`.
+    ///
+    /// # Errors
+    /// When candle refuses the shape.
+    pub fn new(shape: impl Into<Shape>) -> Result<Self> {
+        let shape = shape.into();
+        Ok(Self {
+            weight: Var::ones(&shape, DType::F32, &Device::Cpu)?,
+            bias: Var::zeros(&shape, DType::F32, &Device::Cpu)?,
+            eps: EPS,
+        })
+    }
+}
+
+impl Module for LayerNorm {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::layer_norm(x, &self.weight, &self.bias, self.eps)
+    }
+}
+
+impl Layer for LayerNorm {
+    fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        parts.parameter("weight", &self.weight);
+        parts.parameter("bias", &self.bias);
+    }
+
+    fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        self.weight = change(&self.weight)?;
+        self.bias = change(&self.bias)?;
+        Ok(())
+    }
+}

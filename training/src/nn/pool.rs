@@ -1,0 +1,46 @@
+//! Pools over square windows.
+
+use super::layer::without_parts;
+use crate::ops::{self, Pool2dConfig};
+use candle_core::{Module, Result, Tensor};
+
+/// The maximum of each window.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool2d(pub Pool2dConfig);
+
+/// The mean of each window.
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool2d(pub Pool2dConfig);
+
+macro_rules! pool {
+    ($layer:ident, $op:path) => {
+        impl $layer {
+            /// Windows side by side.
+            pub fn new(kernel: usize) -> Self {
+                Self(Pool2dConfig::new(kernel))
+            }
+
+            #[must_use]
+            pub fn stride(mut self, stride: usize) -> Self {
+                self.0.stride = stride;
+                self
+            }
+
+            #[must_use]
+            pub fn padding(mut self, padding: usize) -> Self {
+                self.0.padding = padding;
+                self
+            }
+        }
+
+        impl Module for $layer {
+            fn forward(&self, x: &Tensor) -> Result<Tensor> {
+                $op(x, &self.0)
+            }
+        }
+    };
+}
+
+pool!(MaxPool2d, ops::max_pool2d);
+pool!(AvgPool2d, ops::avg_pool2d);
+without_parts!(MaxPool2d, AvgPool2d);

@@ -1,0 +1,76 @@
+//! Layers one after the other.
+
+use super::{Layer, Parts};
+use candle_core::{ModuleT, Result, Tensor, Var};
+
+/// A network in which each layer takes what the one before it gives. [`sequential!`](crate::sequential) makes one.
+#[derive(Default)]
+pub struct Sequential {
+    layers: Vec<Box<dyn Layer>>,
+}
+
+impl Sequential {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more layer, whose name is its number.
+    #[must_use]
+    #[allow(clippy::should_implement_trait)]
+    pub fn add(mut self, layer: impl Layer + 'static) -> Self {
+        self.layers.push(Box::new(layer));
+        self
+    }
+
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+}
+
+impl ModuleT for Sequential {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (at, layer) in self.layers.iter().enumerate() {
+            x = layer
+                .forward_t(&x, train)
+                .map_err(|error| error.context(format!("in layer {at} of a Sequential")))?;
+        }
+        Ok(x)
+    }
+}
+
+impl Layer for Sequential {
+    fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
+        for (at, layer) in self.layers.iter().enumerate() {
+            parts.layer(&at.to_string(), layer.as_ref());
+        }
+    }
+
+    fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        self.layers
+            .iter_mut()
+            .try_for_each(|layer| layer.map(change))
+    }
+}
+
+/// The layers and nothing of their values.
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "Sequential of {} layers\n{}",
+            self.len(),
+            self.summary()
+        )
+    }
+}
+
+/// `sequential![Linear::new(784, 128)?, Relu, Linear::new(128, 10)?]`
+#[macro_export]
+macro_rules! sequential {
+    ($($layer:expr),* $(,)?) => { $crate::nn::Sequential::new()$(.add($layer))* };
+}

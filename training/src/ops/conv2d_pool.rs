@@ -1,0 +1,243 @@
+//! Convolution, dropout of channels, 2 x 2 maximum pool and rectifier in one pass: what stands between is never
+//! written to memory.
+
+use super::{
+    Conv2dConfig, Pool2dConfig, conv2d,
+    conv2d::{Geometry, dtype, gradients},
+    max_pool2d_relu, ours,
+};
+use crate::cpu::{Real, add, by_dtype, each, shares, slice, split, sum, with};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use std::sync::Mutex;
+
+/// `relu(max_pool2d(mask * conv2d(x, weight, bias), 2))`; `mask` has one factor of at least 0 for each picture and
+/// output channel.
+///
+/// # Errors
+/// Those of [`conv2d`](super::conv2d()), or when the mask does not fit.
+pub fn conv2d_max_pool2d_relu(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    config: &Conv2dConfig,
+    mask: Option<Vec<f32>>,
+) -> Result<Tensor> {
+    let geometry = Geometry::new(x.shape(), weight.shape(), Some(bias.shape()), config)?;
+    let planes = geometry.n * geometry.out;
+    if let Some(mask) = &mask
+        && (mask.len() != planes || mask.iter().any(|factor| *factor < 0.0))
+    {
+        bail!(
+            "conv2d_max_pool2d_relu: expected {planes} factors of at least 0, got {}",
+            mask.len()
+        )
+    }
+    let [height, width] = geometry.windows.output();
+    if !ours(&[x, weight]) || height < 2 || width < 2 {
+        let mut y = conv2d(x, weight, Some(bias), config)?;
+        if let Some(mask) = mask {
+            let mask = Tensor::from_vec(mask, (geometry.n, geometry.out, 1, 1), x.device())?;
+            y = y.broadcast_mul(&mask.to_dtype(x.dtype())?)?;
+        }
+        return max_pool2d_relu(&y, &Pool2dConfig::new(2));
+    }
+    let op = ConvPool {
+        geometry,
+        mask,
+        winners: Mutex::default(),
+    };
+    x.contiguous()?
+        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
+}
+
+struct ConvPool {
+    geometry: Geometry,
+    mask: Option<Vec<f32>>,
+    /// The place in its plane of each window's maximum, from the forward pass.
+    winners: Mutex<Vec<u32>>,
+}
+
+impl ConvPool {
+    fn pooled(&self) -> [usize; 2] {
+        self.geometry.windows.output().map(|size| size / 2)
+    }
+
+    fn factor<T: Real>(&self, plane: usize) -> T {
+        self.mask
+            .as_ref()
+            .map_or(T::one(), |mask| T::real(f64::from(mask[plane])))
+    }
+
+    fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> (Vec<T>, Vec<u32>) {
+        let geometry = &self.geometry;
+        let (rows, places) = geometry.unrolled();
+        let [_, width] = geometry.windows.output();
+        let pooled: usize = self.pooled().iter().product();
+        let per_picture = geometry.out * pooled;
+        let shares = shares(geometry.n, geometry.work());
+        let mut y = vec![T::zero(); geometry.n * per_picture];
+        let mut winners = vec![0; y.len()];
+        let parts = split(&mut y, per_picture, &shares).into_iter();
+        let parts = parts.zip(split(&mut winners, per_picture, &shares));
+        each(
+            shares.iter().cloned().zip(parts).collect(),
+            |(share, (y, winners))| {
+                let mut unrolled = vec![T::zero(); rows * places];
+                let mut planes = vec![T::zero(); geometry.output_len()];
+                let parts = y.chunks_mut(per_picture);
+                for ((picture, y), winners) in share.zip(parts).zip(winners.chunks_mut(per_picture))
+                {
+                    let x = &x[picture * geometry.input_len()..][..geometry.input_len()];
+                    geometry.forward(x, weight, false, &mut unrolled, &mut planes);
+                    let parts = y.chunks_mut(pooled).zip(winners.chunks_mut(pooled));
+                    for (channel, (y, winners)) in parts.enumerate() {
+                        let factor = self.factor::<T>(picture * geometry.out + channel);
+                        pool_plane(&planes[channel * places..][..places], width, y, winners);
+                        for y in y {
+                            let value = (*y + bias[channel]) * factor;
+                            *y = if value <= T::zero() { T::zero() } else { value };
+                        }
+                    }
+                }
+            },
+        );
+        (y, winners)
+    }
+
+    /// The gradients of x (empty where not wanted), weight and bias.
+    fn backward<T: Real>(
+        &self,
+        (x, weight, y, dy): (&[T], &[T], &[T], &[T]),
+        winners: &[u32],
+        want_dx: bool,
+    ) -> [Vec<T>; 3] {
+        let geometry = &self.geometry;
+        let (rows, places) = geometry.unrolled();
+        let input = geometry.input_len();
+        let pooled: usize = self.pooled().iter().product();
+        let shares = shares(geometry.n, geometry.work());
+        let mut dx = vec![T::zero(); if want_dx { geometry.n * input } else { 0 }];
+        let parts = split(&mut dx, if want_dx { input } else { 0 }, &shares);
+        let sums = each(
+            shares.iter().cloned().zip(parts).collect(),
+            |(share, dx)| {
+                let mut sums = vec![T::zero(); geometry.weight_len() + geometry.out];
+                let (dweight, dbias) = sums.split_at_mut(geometry.weight_len());
+                let mut unrolled = vec![T::zero(); rows * places];
+                let mut planes = vec![T::zero(); geometry.output_len()];
+                for (at, picture) in share.enumerate() {
+                    planes.fill(T::zero());
+                    let mut totals = Vec::with_capacity(geometry.out);
+                    for (channel, plane) in planes.chunks_mut(places).enumerate() {
+                        let which = picture * geometry.out + channel;
+                        let (factor, of) =
+                            (self.factor(which), which * pooled..(which + 1) * pooled);
+                        let parts = y[of.clone()].iter().zip(&dy[of.clone()]);
+                        totals.push(spread(parts.zip(&winners[of]), factor, plane));
+                    }
+                    add(dbias, &totals);
+                    let dx = want_dx.then(|| &mut dx[at * input..][..input]);
+                    let x = &x[picture * input..][..input];
+                    geometry.backward((x, weight, &planes), &mut unrolled, dweight, dx);
+                }
+                sums
+            },
+        );
+        let mut dweight = sum(sums, geometry.weight_len() + geometry.out);
+        let dbias = dweight.split_off(geometry.weight_len());
+        [dx, dweight, dbias]
+    }
+}
+
+/// The maximum of each 2 x 2 window of a plane, and its place; a tie goes to the first.
+fn pool_plane<T: Real>(plane: &[T], width: usize, y: &mut [T], winners: &mut [u32]) {
+    let pooled = width / 2;
+    let lines = y.chunks_mut(pooled).zip(winners.chunks_mut(pooled));
+    for (row, (y, winners)) in lines.enumerate() {
+        let from = 2 * row * width;
+        let (top, rest) = plane[from..].split_at(width);
+        let pairs = top.as_chunks::<2>().0.iter().zip(rest.as_chunks::<2>().0);
+        let places = (from as u32..).step_by(2);
+        for (((y, winner), ([a, b], [c, d])), place) in
+            y.iter_mut().zip(winners).zip(pairs).zip(places)
+        {
+            let (upper, at_upper) = if *b > *a { (*b, 1) } else { (*a, 0) };
+            let (lower, at_lower) = if *d > *c { (*d, 1) } else { (*c, 0) };
+            let below = lower > upper;
+            *y = if below { lower } else { upper };
+            *winner = place
+                + if below {
+                    width as u32 + at_lower
+                } else {
+                    at_upper
+                };
+        }
+    }
+}
+
+/// Writes the gradients of the pooled elements to the places of their maxima; gives back their sum.
+fn spread<'a, T: Real>(
+    parts: impl Iterator<Item = ((&'a T, &'a T), &'a u32)>,
+    factor: T,
+    plane: &mut [T],
+) -> T {
+    let mut total = T::zero();
+    for ((y, dy), winner) in parts {
+        let step = if *y == T::zero() {
+            T::zero()
+        } else {
+            *dy * factor
+        };
+        plane[*winner as usize] = step;
+        total += step;
+    }
+    total
+}
+
+impl CustomOp3 for ConvPool {
+    fn name(&self) -> &'static str {
+        "conv2d_max_pool2d_relu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let [height, width] = self.pooled();
+        let y = by_dtype!(dtype(x), T => {
+            let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
+            let (y, winners) = self.forward(x, weight, slice::<T>(bias, bias_layout)?);
+            *crate::lock(&self.winners) = winners;
+            WithDType::to_cpu_storage_owned(y)
+        });
+        Ok((
+            y,
+            Shape::from((self.geometry.n, self.geometry.out, height, width)),
+        ))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let want_dx = x.track_op();
+        let winners = crate::lock(&self.winners);
+        by_dtype!(x.dtype(), T => {
+            let [dx, dweight, dbias] = with::<T, _>(x, |x| with(weight, |weight| {
+                with(y, |y| with(dy, |dy| {
+                    Ok(self.backward((x, weight, y, dy), &winners, want_dx))
+                }))
+            }))?;
+            gradients(want_dx.then_some(dx), dweight, dbias, [x, weight, bias])
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! Element-wise updates of a tensor by two others, in place on the CPU.
+
+use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Var, bail};
+use candle_core::{DType, Tensor};
+
+use crate::cpu::{Real, slice};
+
+/// How an element becomes another, by those of two more tensors.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Update {
+    /// `x = a x + b y + c z`
+    Linear { a: f64, b: f64, c: f64 },
+    /// `x = a x + b (y + c z)^2`
+    Square { a: f64, b: f64, c: f64 },
+    /// `x = a x - b y / (sqrt(z) / c + eps)`
+    Quotient { a: f64, b: f64, c: f64, eps: f64 },
+}
+
+/// Updates `x` by `y` and `z`, three different tensors of one shape.
+pub(super) fn update(x: &Var, y: &Tensor, z: &Tensor, by: Update) -> Result<()> {
+    if x.dims() != y.dims() {
+        bail!(
+            "a gradient of {:?} for a parameter of {:?}",
+            y.shape(),
+            x.shape()
+        )
+    }
+    let (y, z) = (y.detach().contiguous()?, z.detach().contiguous()?);
+    let in_place = x.device().is_cpu()
+        && matches!(x.dtype(), DType::F32 | DType::F64)
+        && [y.dtype(), z.dtype()] == [x.dtype(); 2];
+    if in_place {
+        return x.inplace_op3(&y, &z, &by);
+    }
+    let x_value = x.as_detached_tensor();
+    let new = match by {
+        Update::Linear { a, b, c } => (((x_value * a)? + (y * b)?)? + (z * c)?)?,
+        Update::Square { a, b, c } => ((x_value * a)? + ((y + (z * c)?)?.sqr()? * b)?)?,
+        Update::Quotient { a, b, c, eps } => {
+            ((x_value * a)? - ((y * b)? / ((z.sqrt()? / c)? + eps)?)?)?
+        }
+    };
+    x.set(&new)
+}
+
+impl Update {
+    fn run<T: Real>(self, x: &mut [T], y: &[T], z: &[T]) {
+        let each = x.iter_mut().zip(y).zip(z);
+        match self {
+            Self::Linear { a, b, c } => {
+                let [a, b, c] = [a, b, c].map(T::real);
+                each.for_each(|((x, y), z)| *x = a * *x + b * *y + c * *z);
+            }
+            Self::Square { a, b, c } => {
+                let [a, b, c] = [a, b, c].map(T::real);
+                each.for_each(|((x, y), z)| {
+                    let y = *y + c * *z;
+                    *x = a * *x + b * y * y;
+                });
+            }
+            Self::Quotient { a, b, c, eps } => {
+                let [a, b, c, eps] = [a, b, 1.0 / c, eps].map(T::real);
+                each.for_each(|((x, y), z)| *x = a * *x - b * *y / (z.sqrt() * c + eps));
+            }
+        }
+    }
+}
+
+impl InplaceOp3 for Update {
+    fn name(&self) -> &'static str {
+        "optimizer step"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &mut CpuStorage,
+        x_layout: &Layout,
+        y: &CpuStorage,
+        y_layout: &Layout,
+        z: &CpuStorage,
+        z_layout: &Layout,
+    ) -> Result<()> {
+        let Some((from, to)) = x_layout.contiguous_offsets() else {
+            bail!("a parameter whose elements are not contiguous cannot be changed in place")
+        };
+        match x {
+            CpuStorage::F32(x) => {
+                self.run(&mut x[from..to], slice(y, y_layout)?, slice(z, z_layout)?);
+            }
+            CpuStorage::F64(x) => {
+                self.run(&mut x[from..to], slice(y, y_layout)?, slice(z, z_layout)?);
+            }
+            _ => bail!("expected a parameter of f32 or f64"),
+        }
+        Ok(())
+    }
+}

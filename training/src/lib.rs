@@ -1,10 +1,12 @@
 //! Tensors and training for notebook cells. Knows no notebook: how its values look is text and HTML.
 
 mod cpu;
+pub mod data;
 pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod random;
+pub mod ranks;
 pub mod show;
 pub mod strings;
 
@@ -13,6 +15,7 @@ pub mod prelude {
     pub use candle_core::{self, D, DType, Device, IndexOp, Module, ModuleT, Shape, Tensor, Var};
     pub use candle_nn;
 
+    pub use crate::data::{DataLoader, Dataset, Mnist, TensorDataset, accuracy};
     pub use crate::nn::{
         AvgPool2d, BatchNorm, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer, LayerNorm, Linear,
         LogSoftmax, MaxPool2d, Relu, Sequential, Sigmoid, Silu, Softmax, Tanh,

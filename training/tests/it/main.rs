@@ -3,6 +3,7 @@
 
 mod candle;
 mod conv2d;
+mod data;
 mod fused;
 mod harness;
 mod linear;
@@ -12,3 +13,4 @@ mod nn;
 mod norm;
 mod optim;
 mod random;
+mod ranks;

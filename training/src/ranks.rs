@@ -1,0 +1,151 @@
+//! Ranks: the processes of one job. How they find one another, and what they do together: sums, copies, barriers.
+//! Every operation is called by all ranks in the same order. Sums are made in the order of the ranks, so that they
+//! are the same, bit for bit, on every rank and in every run.
+
+mod collectives;
+mod connect;
+mod environment;
+mod handshake;
+mod pulse;
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+pub use environment::{Environment, EnvironmentError, Task, TaskKind};
+
+use pulse::Pulse;
+
+/// How ranks meet.
+#[derive(Clone, Debug)]
+pub struct Meeting {
+    pub environment: Environment,
+    /// What all ranks of the job know and nobody else.
+    pub secret: Vec<u8>,
+    /// What must be equal on all ranks, such as the recipe with its numbers.
+    pub configuration: String,
+    /// How long ranks may take to start.
+    pub start_within: Duration,
+    /// How long a rank may give no sign of life.
+    pub silence: Duration,
+}
+
+impl Meeting {
+    /// With five minutes to start and five seconds of silence.
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            secret: Vec::new(),
+            configuration: String::new(),
+            start_within: Duration::from_secs(300),
+            silence: Duration::from_secs(5),
+        }
+    }
+}
+
+/// All ranks of a job, connected, as one of them sees them.
+pub struct Ranks {
+    rank: usize,
+    /// None at the own place.
+    peers: Vec<Option<Peer>>,
+    /// The operations so far: they must be the same on all ranks.
+    sequence: u32,
+    pulse: Pulse,
+}
+
+struct Peer {
+    stream: TcpStream,
+    address: SocketAddr,
+}
+
+impl Ranks {
+    /// Waits for all ranks. Rank 0 listens at the port of the environment, the others call there.
+    ///
+    /// # Errors
+    /// When a rank does not come in time, lacks the secret, speaks another version or has another configuration.
+    pub fn connect(meeting: &Meeting) -> Result<Self, RanksError> {
+        connect::connect(meeting)
+    }
+
+    /// A job of one rank.
+    pub fn alone() -> Self {
+        Self {
+            rank: 0,
+            peers: vec![None],
+            sequence: 0,
+            pulse: Pulse::default(),
+        }
+    }
+
+    /// Leaves so that the others take this rank for lost: for a rank that failed.
+    pub fn abort(self) {
+        self.pulse.abort();
+    }
+
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// The number of ranks.
+    pub fn world(&self) -> usize {
+        self.peers.len()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RanksError {
+    #[error(
+        "rank 0 cannot listen on port {port}: {source}; another process may use it, so give another MASTER_PORT"
+    )]
+    Listen { port: u16, source: io::Error },
+    #[error("cannot reach rank 0 at {address} in {seconds} s: {reason}")]
+    Unreachable {
+        address: String,
+        seconds: u64,
+        reason: String,
+    },
+    #[error("of {world} ranks {missing:?} did not come in {seconds} s{refused}")]
+    Missing {
+        world: usize,
+        missing: Vec<usize>,
+        seconds: u64,
+        /// Who came but was sent away, or nothing.
+        refused: String,
+    },
+    #[error("{address} speaks another protocol: {reason}")]
+    Protocol { address: String, reason: String },
+    #[error(
+        "{address} speaks version {theirs} of the ranks' protocol, this one speaks {ours}: run the same build on all ranks"
+    )]
+    Version {
+        address: String,
+        ours: u32,
+        theirs: u32,
+    },
+    #[error("{address} does not know the secret of this job: give all ranks the same one")]
+    Secret { address: String },
+    #[error("rank 0 refused this rank: {0}")]
+    Refused(String),
+    #[error("rank {rank} has another configuration than rank 0: {theirs} instead of {ours}")]
+    Configuration {
+        rank: usize,
+        ours: String,
+        theirs: String,
+    },
+    #[error("rank {rank} ({address}) was lost: {reason}")]
+    Lost {
+        rank: usize,
+        address: String,
+        reason: String,
+    },
+    #[error(
+        "rank {rank} is out of step: it is at {theirs} where this rank is at {ours}; all ranks must do the same"
+    )]
+    OutOfStep {
+        rank: usize,
+        ours: String,
+        theirs: String,
+    },
+    #[error("the connection to {address} failed: {source}")]
+    Io { address: String, source: io::Error },
+}

@@ -1,0 +1,202 @@
+//! Who a process is in its job, from the variables that PyTorchJob and TFJob set.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+/// The port of PyTorchJob, where none is given.
+const DEFAULT_PORT: u16 = 23456;
+
+/// The place of a process in its job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    pub rank: usize,
+    pub world: usize,
+    /// Where rank 0 listens.
+    pub host: String,
+    pub port: u16,
+    /// The task of TF_CONFIG.
+    pub task: Option<Task>,
+}
+
+/// A task of a TFJob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub kind: TaskKind,
+    pub index: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskKind {
+    /// Master is its older name.
+    #[serde(alias = "master")]
+    Chief,
+    Worker,
+    Ps,
+    Evaluator,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EnvironmentError {
+    #[error("{variable}={value:?} is no {wanted}")]
+    Value {
+        variable: &'static str,
+        value: String,
+        wanted: &'static str,
+    },
+    #[error(
+        "{set} is set but {missing} is not: a job of several ranks needs RANK, WORLD_SIZE and MASTER_ADDR"
+    )]
+    Incomplete {
+        set: &'static str,
+        missing: &'static str,
+    },
+    #[error("RANK={rank} is not below WORLD_SIZE={world}")]
+    Rank { rank: usize, world: usize },
+    #[error("TF_CONFIG is not what a TFJob sets: {0}")]
+    TfConfig(String),
+}
+
+impl Environment {
+    /// One process.
+    pub fn alone() -> Self {
+        Self {
+            rank: 0,
+            world: 1,
+            host: "localhost".to_owned(),
+            port: DEFAULT_PORT,
+            task: None,
+        }
+    }
+
+    /// From the process's variables: `RANK` and `WORLD_SIZE`, else `TF_CONFIG`, else one process.
+    ///
+    /// # Errors
+    /// When they contradict one another or are no numbers.
+    pub fn from_process() -> Result<Self, EnvironmentError> {
+        Self::from_variables(|name| std::env::var(name).ok())
+    }
+
+    /// The same from `variable`.
+    ///
+    /// # Errors
+    /// When they contradict one another or are no numbers.
+    pub fn from_variables(
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, EnvironmentError> {
+        match (variable("RANK"), variable("WORLD_SIZE")) {
+            (None, None) => match variable("TF_CONFIG") {
+                Some(config) => Self::from_tf_config(&config),
+                None => Ok(Self::alone()),
+            },
+            (Some(_), None) => Err(EnvironmentError::Incomplete {
+                set: "RANK",
+                missing: "WORLD_SIZE",
+            }),
+            (None, Some(_)) => Err(EnvironmentError::Incomplete {
+                set: "WORLD_SIZE",
+                missing: "RANK",
+            }),
+            (Some(rank), Some(world)) => {
+                let rank = number("RANK", &rank)?;
+                let world = number("WORLD_SIZE", &world)?;
+                if rank >= world {
+                    return Err(EnvironmentError::Rank { rank, world });
+                }
+                let host = match variable("MASTER_ADDR") {
+                    Some(host) => host,
+                    None if world == 1 => "localhost".to_owned(),
+                    None => {
+                        return Err(EnvironmentError::Incomplete {
+                            set: "WORLD_SIZE",
+                            missing: "MASTER_ADDR",
+                        });
+                    }
+                };
+                let port = variable("MASTER_PORT").map(|port| number("MASTER_PORT", &port));
+                Ok(Self {
+                    rank,
+                    world,
+                    host,
+                    port: port.transpose()?.unwrap_or(DEFAULT_PORT),
+                    task: None,
+                })
+            }
+        }
+    }
+
+    /// Ranks in the order chief (or master), workers, parameter servers; rank 0 listens at its own address.
+    fn from_tf_config(config: &str) -> Result<Self, EnvironmentError> {
+        #[derive(Deserialize)]
+        struct Config {
+            cluster: BTreeMap<TaskKind, Vec<String>>,
+            task: Place,
+        }
+        #[derive(Deserialize)]
+        struct Place {
+            #[serde(rename = "type")]
+            kind: TaskKind,
+            index: usize,
+        }
+        let wrong = |reason: String| EnvironmentError::TfConfig(reason);
+        let Config { cluster, task } =
+            serde_json::from_str(config).map_err(|error| wrong(error.to_string()))?;
+        let all = || {
+            let tasks = cluster
+                .iter()
+                .filter(|(kind, _)| **kind != TaskKind::Evaluator);
+            tasks.flat_map(|(kind, at)| (0..at.len()).map(move |index| (*kind, index)))
+        };
+        let rank = all().position(|(kind, index)| kind == task.kind && index == task.index);
+        let rank = rank.ok_or_else(|| {
+            wrong(format!(
+                "the cluster has no task {} {}",
+                task.kind, task.index
+            ))
+        })?;
+        let first = cluster
+            .values()
+            .flatten()
+            .next()
+            .cloned()
+            .unwrap_or_default();
+        let (host, port) = first
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
+            .ok_or_else(|| wrong(format!("{first:?} is no host:port")))?;
+        Ok(Self {
+            rank,
+            world: all().count(),
+            host,
+            port,
+            task: Some(Task {
+                kind: task.kind,
+                index: task.index,
+            }),
+        })
+    }
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Chief => "chief",
+            Self::Worker => "worker",
+            Self::Ps => "ps",
+            Self::Evaluator => "evaluator",
+        })
+    }
+}
+
+fn number<T: std::str::FromStr>(
+    variable: &'static str,
+    value: &str,
+) -> Result<T, EnvironmentError> {
+    value.trim().parse().map_err(|_| EnvironmentError::Value {
+        variable,
+        value: value.to_owned(),
+        wanted: "number",
+    })
+}

@@ -1,0 +1,285 @@
+//! Ranks as threads of one process: sums and copies, who may join, who is lost.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use carrel_training::ranks::{Environment, EnvironmentError, Meeting, Ranks, RanksError, TaskKind};
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn meeting(rank: usize, world: usize, port: u16) -> Meeting {
+    let environment = Environment {
+        rank,
+        world,
+        host: "localhost".into(),
+        port,
+        task: None,
+    };
+    Meeting {
+        secret: b"secret".to_vec(),
+        configuration: "lr 0.01".into(),
+        start_within: Duration::from_secs(20),
+        silence: Duration::from_secs(2),
+        ..Meeting::new(environment)
+    }
+}
+
+/// Runs `job` on every rank at once; the results in their order.
+fn on_ranks<R: Send>(world: usize, job: impl Fn(Ranks) -> R + Sync) -> Vec<R> {
+    let port = free_port();
+    thread::scope(|scope| {
+        let start = |rank| {
+            let job = &job;
+            scope.spawn(move || job(Ranks::connect(&meeting(rank, world, port)).unwrap()))
+        };
+        let threads: Vec<_> = (0..world).map(start).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn sums_of_every_size_are_right_and_the_same_on_all_ranks() {
+    // Fewer numbers than ranks, no numbers, one block, several blocks with a rest.
+    for world in [1, 2, 3, 4] {
+        let results = on_ranks(world, |mut ranks| {
+            [0usize, 1, 5, 21_840, 700_001].map(|len| {
+                let mut values: Vec<f32> = (0..len)
+                    .map(|at| (ranks.rank() + 1) as f32 / (at + 3) as f32)
+                    .collect();
+                ranks.all_reduce_sum(&mut values).unwrap();
+                let factor = (world * (world + 1) / 2) as f32;
+                for (at, value) in values.iter().enumerate() {
+                    let expected = factor / (at + 3) as f32;
+                    assert!((value - expected).abs() <= 1e-6 * expected, "{at} of {len}");
+                }
+                values
+                    .iter()
+                    .map(|value| value.to_bits())
+                    .collect::<Vec<_>>()
+            })
+        });
+        assert!(results.iter().all(|result| *result == results[0]));
+    }
+}
+
+#[test]
+fn copies_means_and_gathers() {
+    let results = on_ranks(3, |mut ranks| {
+        let own = vec![ranks.rank() as u8; ranks.rank() * 100_000];
+        let copy = ranks.broadcast(2, &own).unwrap();
+        let all = ranks.all_gather(&own).unwrap();
+        let mut mean = [ranks.rank() as f32 * 3.0];
+        ranks.all_reduce_mean(&mut mean).unwrap();
+        ranks.barrier().unwrap();
+        (
+            copy.len(),
+            all.iter().map(Vec::len).collect::<Vec<_>>(),
+            all[2][0],
+            mean,
+        )
+    });
+    for result in results {
+        assert_eq!(result, (200_000, vec![0, 100_000, 200_000], 2, [3.0]));
+    }
+}
+
+#[test]
+fn a_rank_that_leaves_is_named_to_all_at_once() {
+    let begun = Instant::now();
+    let said = on_ranks(3, |mut ranks| {
+        if ranks.rank() == 1 {
+            ranks.abort();
+            return String::new();
+        }
+        let error = ranks.all_reduce_sum(&mut vec![0.0; 1_000_000]).unwrap_err();
+        assert!(matches!(error, RanksError::Lost { rank: 1, .. }), "{error}");
+        error.to_string()
+    });
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    assert!(
+        said[0].contains("rank 1 (127.0.0.1:") && said[0].contains("was lost"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn different_operations_are_told_apart() {
+    let said = on_ranks(2, |mut ranks| match ranks.rank() {
+        0 => ranks
+            .all_reduce_sum(&mut [1.0, 2.0])
+            .unwrap_err()
+            .to_string(),
+        _ => ranks.all_gather(&[7]).unwrap_err().to_string(),
+    });
+    assert!(
+        said.iter().any(|said| said.contains("out of step")),
+        "{said:?}"
+    );
+}
+
+/// What both sides say when rank 1 comes with `change`.
+fn refusals(change: impl FnOnce(&mut Meeting)) -> [String; 2] {
+    let port = free_port();
+    let mut other = meeting(1, 2, port);
+    change(&mut other);
+    let mut leader = meeting(0, 2, port);
+    leader.start_within = Duration::from_secs(2);
+    thread::scope(|scope| {
+        let leader = scope.spawn(move || Ranks::connect(&leader).err().unwrap().to_string());
+        let other = Ranks::connect(&other).err().unwrap().to_string();
+        [leader.join().unwrap(), other]
+    })
+}
+
+#[test]
+fn who_does_not_fit_is_refused_with_the_reason_on_both_sides() {
+    let said = refusals(|meeting| meeting.secret = b"guessed".to_vec());
+    assert!(
+        said[0].contains("ranks [1] did not come in 2 s")
+            && said[0].contains("does not know the secret"),
+        "{said:?}"
+    );
+    assert!(
+        said[1].contains("does not know the job's secret"),
+        "{said:?}"
+    );
+    let said = refusals(|meeting| meeting.configuration = "lr 0.02".into());
+    for said in said {
+        assert!(
+            said.contains(
+                "rank 1 has another configuration than rank 0: lr 0.02 instead of lr 0.01"
+            ),
+            "{said}"
+        );
+    }
+    let said = refusals(|meeting| meeting.environment.world = 3);
+    assert!(
+        said[1].contains("it expects 3 ranks, rank 0 expects 2"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn strangers_at_the_port_do_not_disturb_and_strange_servers_are_named() {
+    let port = free_port();
+    thread::scope(|scope| {
+        let leader =
+            scope.spawn(move || Ranks::connect(&meeting(0, 2, port)).map(|ranks| ranks.world()));
+        let mut stranger = loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+                break stream;
+            }
+            thread::yield_now();
+        };
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let other = Ranks::connect(&meeting(1, 2, port)).unwrap();
+        assert_eq!(leader.join().unwrap().unwrap(), 2);
+        drop(other);
+    });
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        stream.write_all(b"SSH-2.0-OpenSSH\r\n").unwrap();
+        let _ = stream.read(&mut [0; 64]);
+    });
+    let said = Ranks::connect(&meeting(1, 2, port))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        said.contains("speaks another protocol") && said.contains("SSH-"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_port_in_use_and_a_leader_that_never_comes_are_named() {
+    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let said = Ranks::connect(&meeting(0, 2, port))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        said.contains(&format!("rank 0 cannot listen on port {port}")),
+        "{said}"
+    );
+    let mut lonely = meeting(1, 2, free_port());
+    lonely.start_within = Duration::from_millis(100);
+    let said = Ranks::connect(&lonely).err().unwrap().to_string();
+    assert!(said.contains("cannot reach rank 0 at localhost:"), "{said}");
+}
+
+fn environment(variables: &[(&str, &str)]) -> Result<Environment, EnvironmentError> {
+    Environment::from_variables(|name| {
+        let found = variables.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn the_variables_of_pytorch_jobs_are_read() {
+    assert_eq!(environment(&[]), Ok(Environment::alone()));
+    let master = [
+        ("RANK", "0"),
+        ("WORLD_SIZE", "4"),
+        ("MASTER_ADDR", "localhost"),
+        ("MASTER_PORT", "23456"),
+    ];
+    let read = environment(&master).unwrap();
+    assert_eq!(
+        (read.rank, read.world, read.host.as_str(), read.port),
+        (0, 4, "localhost", 23456)
+    );
+    for (variables, expected) in [
+        (
+            &[("RANK", "4"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "x")][..],
+            "RANK=4 is not below WORLD_SIZE=4",
+        ),
+        (
+            &[("RANK", "one"), ("WORLD_SIZE", "4")],
+            "RANK=\"one\" is no number",
+        ),
+        (&[("RANK", "1")], "RANK is set but WORLD_SIZE is not"),
+        (&[("RANK", "1"), ("WORLD_SIZE", "2")], "MASTER_ADDR is not"),
+    ] {
+        let said = environment(variables).unwrap_err().to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn tf_config_gives_each_task_a_rank() {
+    let cluster = r#""cluster":{"ps":["p0:2222","p1:2222"],"master":["example-job-master-0:2222"],"worker":["w0:2222"]}"#;
+    let of = |kind: &str, index: usize| {
+        let config = format!(
+            r#"{{{cluster},"task":{{"type":"{kind}","index":{index}}},"environment":"cloud"}}"#
+        );
+        environment(&[("TF_CONFIG", &config)])
+    };
+    let master = of("master", 0).unwrap();
+    assert_eq!(
+        (master.rank, master.world, master.host.as_str(), master.port),
+        (0, 4, "example-job-master-0", 2222)
+    );
+    assert_eq!(master.task.unwrap().kind, TaskKind::Chief);
+    assert_eq!(of("worker", 0).unwrap().rank, 1);
+    assert_eq!(of("ps", 1).unwrap().rank, 3);
+    let said = of("worker", 1).unwrap_err().to_string();
+    assert!(said.contains("the cluster has no task worker 1"), "{said}");
+    let said = environment(&[("TF_CONFIG", "{}")]).unwrap_err().to_string();
+    assert!(said.contains("not what a TFJob sets"), "{said}");
+}

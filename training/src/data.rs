@@ -9,7 +9,7 @@ mod sampler;
 use candle_core::{Result, Tensor, bail};
 
 pub use loader::{Batches, DataLoader};
-pub use mnist::{Digits, MNIST_FILES, Mnist, MnistError};
+pub use mnist::{Digits, MNIST_FILES, MnistData, MnistError};
 pub use sampler::{Order, Partition, Sampler};
 
 /// A set of items that are taken in batches.

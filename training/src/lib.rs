@@ -7,15 +7,17 @@ pub mod ops;
 pub mod optim;
 pub mod random;
 pub mod ranks;
+pub mod recipes;
 pub mod show;
 pub mod strings;
+pub mod trainer;
 
 /// What a cell sees without `use`.
 pub mod prelude {
     pub use candle_core::{self, D, DType, Device, IndexOp, Module, ModuleT, Shape, Tensor, Var};
     pub use candle_nn;
 
-    pub use crate::data::{DataLoader, Dataset, Mnist, TensorDataset, accuracy};
+    pub use crate::data::{DataLoader, Dataset, MnistData, TensorDataset, accuracy};
     pub use crate::nn::{
         AvgPool2d, BatchNorm, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer, LayerNorm, Linear,
         LogSoftmax, MaxPool2d, Relu, Sequential, Sigmoid, Silu, Softmax, Tanh,
@@ -26,7 +28,10 @@ pub mod prelude {
     };
     pub use crate::optim::{Adam, AdamW, Optimizer, Schedule, Sgd, clip_grad_norm};
     pub use crate::random::{Random, manual_seed};
+    pub use crate::ranks::{Environment, Meeting, Ranks};
+    pub use crate::recipes::{Mnist, MnistNet};
     pub use crate::strings::{StringTensor, constant};
+    pub use crate::trainer::{History, Step, TrainError, Trainer, Watcher};
     pub use crate::{layers, sequential};
 }
 

@@ -64,12 +64,12 @@ pub enum MnistError {
 
 /// Both parts of the data set.
 #[derive(Clone, Debug)]
-pub struct Mnist {
+pub struct MnistData {
     pub train: Digits,
     pub test: Digits,
 }
 
-impl Mnist {
+impl MnistData {
     /// From the folder `$CARREL_DATA`, else from the user's cache, which a mirror fills: `$CARREL_DATA_MIRROR`, or
     /// a public one.
     ///

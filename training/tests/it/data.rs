@@ -11,16 +11,16 @@ use std::thread;
 use candle_core::{Device, Result, Tensor};
 use carrel_training::data::mirror::{Wanted, fetch};
 use carrel_training::data::{
-    DataLoader, Dataset, Mnist, Order, Partition, Sampler, TensorDataset, accuracy, idx,
+    DataLoader, Dataset, MnistData, Order, Partition, Sampler, TensorDataset, accuracy, idx,
 };
 
 /// The data that the tests share; None where there is none, which is said.
-pub fn mnist() -> Option<Mnist> {
+pub fn mnist() -> Option<MnistData> {
     let folder = PathBuf::from(std::env::var_os("CARREL_DATA").or_else(|| {
         eprintln!("skipped: $CARREL_DATA names no folder with MNIST");
         None
     })?);
-    Some(Mnist::load_from(Some(&folder), &mut |_| {}).unwrap())
+    Some(MnistData::load_from(Some(&folder), &mut |_| {}).unwrap())
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_broken_idx_file_says_what_is_wrong_with_it() {
 #[test]
 fn a_folder_that_lacks_a_file_or_has_unlike_counts_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let said = Mnist::load_from(Some(folder.path()), &mut |_| {})
+    let said = MnistData::load_from(Some(folder.path()), &mut |_| {})
         .unwrap_err()
         .to_string();
     assert!(
@@ -125,7 +125,7 @@ fn a_folder_that_lacks_a_file_or_has_unlike_counts_is_named() {
         [0, 0, 8, 1, 0, 0, 0, 1, 5],
     )
     .unwrap();
-    let said = Mnist::load_from(Some(folder.path()), &mut |_| {})
+    let said = MnistData::load_from(Some(folder.path()), &mut |_| {})
         .unwrap_err()
         .to_string();
     assert!(said.ends_with("2 pictures and 1 labels"), "{said}");

@@ -1,0 +1,227 @@
+//! Distributed MNIST as in `examples/dist-mnist/dist_mnist.py` of pytorch-operator (commit 9605eb67), in its lines too.
+
+use std::path::PathBuf;
+
+use candle_core::{ModuleT, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{RecipeError, Setting};
+use crate::data::{DataLoader, MnistData, Order, Partition, Sampler};
+use crate::layers;
+use crate::nn::{Conv2d, Dropout, Dropout2d, Linear};
+use crate::ops::{self, Then};
+use crate::optim::Sgd;
+use crate::random::with_seed;
+use crate::ranks::{Meeting, Ranks};
+use crate::trainer::{Epoch, History, Step, Trainer, Watcher};
+
+/// The recipe with its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mnist {
+    pub epochs: usize,
+    /// Pictures per step, of all ranks together.
+    pub batch: usize,
+    pub learning_rate: f64,
+    pub momentum: f64,
+    /// The probability to drop, of channels and of elements.
+    pub dropout: f64,
+    pub seed: u64,
+    /// The folder with the data; see [`MnistData::load_from`].
+    pub data: Option<PathBuf>,
+    /// The first so many pictures only.
+    pub pictures: Option<usize>,
+}
+
+impl Default for Mnist {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 128,
+            learning_rate: 0.01,
+            momentum: 0.5,
+            dropout: 0.5,
+            seed: 1234,
+            data: None,
+            pictures: None,
+        }
+    }
+}
+
+impl Mnist {
+    #[must_use]
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Pictures per step, of all ranks together.
+    #[must_use]
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    #[must_use]
+    pub fn learning_rate(mut self, rate: f64) -> Self {
+        self.learning_rate = rate;
+        self
+    }
+
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The network before training.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn network(&self) -> Result<MnistNet> {
+        MnistNet::new(self.seed, self.dropout)
+    }
+
+    pub(super) fn run(&self, mut setting: Setting) -> std::result::Result<History, RecipeError> {
+        let (rank, world) = (setting.environment.rank, setting.environment.world);
+        let batch = self.batch / world;
+        if batch == 0 {
+            let batch = self.batch;
+            return Err(RecipeError::Batch { batch, world });
+        }
+        let mut data = MnistData::load_from(self.data.as_deref(), &mut setting.say)?;
+        if let Some(pictures) = self.pictures {
+            data.train = data.train.take(pictures);
+        }
+        let meeting = Meeting {
+            secret: setting.secret,
+            // Where the data lie may differ.
+            configuration: format!(
+                "{:?}",
+                Self {
+                    data: None,
+                    ..self.clone()
+                }
+            ),
+            ..Meeting::new(setting.environment)
+        };
+        let sampler = Sampler {
+            order: Order::Shuffled { seed: self.seed },
+            partition: Partition::Stretches,
+            rank,
+            world,
+        };
+        let stop = setting.stop;
+        let mut trainer = Trainer::new(self.network()?)
+            .data(DataLoader::new(data.train, batch).sampler(sampler))
+            .test(DataLoader::new(data.test, 500))
+            .loss(ops::nll_loss)
+            .optimizer(|parameters| {
+                Ok(Sgd::new(parameters, self.learning_rate)?.momentum(self.momentum))
+            })?
+            .epochs(self.epochs)
+            .ranks(Ranks::connect(&meeting)?)
+            .stop_when(move || stop())
+            .watch(Lines {
+                rank,
+                say: setting.say,
+                watcher: setting.watcher,
+            });
+        if let Some(folder) = setting.checkpoints {
+            trainer = trainer.checkpoints(folder);
+        }
+        Ok(trainer.fit()?.clone())
+    }
+}
+
+/// Prints an epoch as the source does, and tells another watcher.
+struct Lines {
+    rank: usize,
+    say: Box<dyn FnMut(&str) + Send>,
+    watcher: Option<Box<dyn Watcher>>,
+}
+
+impl Watcher for Lines {
+    fn step(&mut self, step: &Step) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher.step(step);
+        }
+    }
+
+    fn epoch(&mut self, number: usize, epoch: &Epoch) {
+        (self.say)(&format!(
+            "Rank  {} , epoch  {number} :  {}",
+            self.rank, epoch.loss
+        ));
+        if let Some(watcher) = &mut self.watcher {
+            watcher.epoch(number, epoch);
+        }
+    }
+
+    fn end(&mut self, history: &History) {
+        if let Some(accuracy) = history.epochs.last().and_then(|epoch| epoch.accuracy) {
+            (self.say)(&format!("Test accuracy: {accuracy}"));
+        }
+        if let Some(watcher) = &mut self.watcher {
+            watcher.end(history);
+        }
+    }
+}
+
+/// The source's network: two convolutions, two linear layers, 21,840 parameters.
+#[derive(Debug)]
+pub struct MnistNet {
+    pub conv1: Conv2d,
+    pub conv2: Conv2d,
+    pub drop: Dropout2d,
+    pub fc1: Linear,
+    pub drop1: Dropout,
+    pub fc2: Linear,
+}
+
+impl MnistNet {
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn new(seed: u64, dropout: f64) -> Result<Self> {
+        with_seed(seed, || {
+            Ok(Self {
+                conv1: Conv2d::new(1, 10, 5)?,
+                conv2: Conv2d::new(10, 20, 5)?,
+                drop: Dropout2d::new(dropout),
+                fc1: Linear::new(320, 50)?,
+                drop1: Dropout::new(dropout),
+                fc2: Linear::new(50, 10)?,
+            })
+        })
+    }
+}
+
+layers!(MnistNet {
+    conv1,
+    conv2,
+    drop,
+    fc1,
+    drop1,
+    fc2
+});
+
+impl ModuleT for MnistNet {
+    /// Logarithms of probabilities, (n, 10), of pictures (n, 1, 28, 28). Channels are dropped before the pool, as in
+    /// the source.
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let n = x.dim(0)?;
+        let x = block(&self.conv1, x, None)?;
+        let channels = train.then(|| self.drop.mask(n * 20)).transpose()?;
+        let x = block(&self.conv2, &x, channels)?.flatten_from(1)?;
+        let mask = train.then(|| self.drop1.mask(n * 50)).transpose()?;
+        let x = self.fc1.forward_then(&x, Then { relu: true, mask })?;
+        ops::log_softmax(&self.fc2.forward_then(&x, Then::default())?, 1)
+    }
+}
+
+fn block(conv: &Conv2d, x: &Tensor, mask: Option<Vec<f32>>) -> Result<Tensor> {
+    let Some(bias) = &conv.bias else {
+        candle_core::bail!("a convolution of MnistNet has a bias")
+    };
+    ops::conv2d_max_pool2d_relu(x, &conv.weight, bias, &conv.config, mask)
+}

@@ -1,0 +1,281 @@
+//! The loop itself.
+
+use std::time::Instant;
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Result as TensorResult, Tensor, Var};
+
+use super::{
+    Checkpoint, CheckpointError, Ended, Epoch, History, Step, TrainError, Trainer, Watcher, host,
+};
+use crate::data::{DataLoader, accuracy};
+use crate::nn::Layer;
+use crate::optim::clip_grad_norm;
+use crate::ranks::Ranks;
+
+impl<M: Layer> Trainer<M> {
+    /// Trains up to the number of epochs, from where it stands: from the newest checkpoint, or where an interrupt came.
+    ///
+    /// # Errors
+    /// When a step fails, a rank is lost, or a checkpoint cannot be read or written. The model stays as it was after
+    /// the last whole step, and is written as a checkpoint if there is a folder for them.
+    pub fn fit(&mut self) -> Result<&History, TrainError> {
+        let mut watcher = self.watcher.take().unwrap_or_else(host::watcher);
+        let ended = self.run(watcher.as_mut());
+        if ended.is_ok() {
+            watcher.end(&self.progress.history);
+        }
+        self.watcher = Some(watcher);
+        match ended {
+            Ok(()) => Ok(&self.progress.history),
+            Err(error) => {
+                // The others learn at once that this rank is gone.
+                std::mem::replace(&mut self.ranks, Ranks::alone()).abort();
+                Err(error)
+            }
+        }
+    }
+
+    fn run(&mut self, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
+        let data = self.data.clone().filter(|data| !data.is_empty());
+        let data = data.ok_or(TrainError::NoData)?.on(&self.device);
+        self.begin()?;
+        let begun = Instant::now();
+        while self.progress.epoch < self.epochs {
+            let ended = self.epoch(&data, begun, watcher);
+            match ended {
+                Ok(true) => self.save()?,
+                Ok(false) => {
+                    self.progress.history.ended = Ended::Stopped;
+                    return self.save();
+                }
+                Err(error) => {
+                    if matches!(error, TrainError::Ranks(_)) {
+                        self.save()?;
+                    }
+                    return Err(error);
+                }
+            }
+            let number = self.progress.epoch - 1;
+            watcher.epoch(number, &self.progress.history.epochs[number]);
+            if self.is_stuck()? {
+                self.progress.history.ended = Ended::Early;
+                return Ok(());
+            }
+        }
+        self.progress.history.ended = Ended::Done;
+        // Nobody leaves while another still needs its part of a sum.
+        Ok(self.ranks.barrier()?)
+    }
+
+    /// Takes the state of rank 0 on all ranks: that of its newest checkpoint, if it has one.
+    fn begin(&mut self) -> Result<(), TrainError> {
+        self.ready_optimizer()?;
+        let (model, Some(optimizer)) = (&self.model, &mut self.optimizer) else {
+            return Ok(());
+        };
+        let mut checkpoint = None;
+        if let (0, Some(folder), 0) = (self.ranks.rank(), &self.checkpoints, self.progress.steps) {
+            checkpoint = Checkpoint::newest(folder)?;
+        }
+        if self.ranks.world() > 1 {
+            let own = match checkpoint {
+                Some(checkpoint) => checkpoint,
+                None => Checkpoint::of(model, optimizer.as_ref(), &self.progress)?,
+            };
+            checkpoint = Some(share(&mut self.ranks, &own)?);
+        }
+        if let Some(checkpoint) = checkpoint {
+            self.progress = checkpoint.restore(model, optimizer.as_mut())?;
+            if self.ranks.rank() > 0 {
+                // The losses are those of rank 0's batches.
+                self.progress.loss = f64::NAN;
+            }
+        }
+        if self.progress.batch == 0 {
+            self.progress.loss = 0.0;
+        }
+        Ok(())
+    }
+
+    /// The rest of an epoch; false if it was stopped.
+    fn epoch(
+        &mut self,
+        data: &DataLoader,
+        begun: Instant,
+        watcher: &mut dyn Watcher,
+    ) -> Result<bool, TrainError> {
+        let (epoch, first) = (self.progress.epoch, self.progress.batch);
+        let (batches, before) = (data.len(), self.progress.seconds);
+        let resumed = Instant::now();
+        // A rank that took over in the middle of an epoch knows only the losses since.
+        let (mut known, mut total) = match self.progress.loss.is_nan() {
+            true => (0, 0.0),
+            false => (first, self.progress.loss),
+        };
+        for batch in data.epoch(epoch, first) {
+            if (self.stop)() || host::interrupted() {
+                return Ok(false);
+            }
+            let at = self.progress.batch;
+            let step = |source| TrainError::Step {
+                epoch,
+                batch: at,
+                source,
+            };
+            let (inputs, targets) = batch.map_err(step)?;
+            let loss = self.step(&inputs, &targets)?;
+            (known, total) = (known + 1, total + loss);
+            self.progress.batch += 1;
+            self.progress.steps += 1;
+            self.progress.loss = total;
+            self.progress.seconds = before + resumed.elapsed().as_secs_f64();
+            watcher.step(&Step {
+                epoch,
+                epochs: self.epochs,
+                batch: self.progress.batch,
+                batches,
+                loss: total / known as f64,
+                elapsed: begun.elapsed(),
+            });
+        }
+        let (test_loss, accuracy) = self.evaluate()?.unzip();
+        self.progress.history.epochs.push(Epoch {
+            loss: total / known.max(1) as f64,
+            test_loss,
+            accuracy: accuracy.flatten(),
+            seconds: before + resumed.elapsed().as_secs_f64(),
+        });
+        self.progress.epoch += 1;
+        (
+            self.progress.batch,
+            self.progress.loss,
+            self.progress.seconds,
+        ) = (0, 0.0, 0.0);
+        Ok(true)
+    }
+
+    /// One step; the loss of this rank's batch.
+    fn step(&mut self, inputs: &Tensor, targets: &Tensor) -> Result<f64, TrainError> {
+        let (epoch, batch) = (self.progress.epoch, self.progress.batch);
+        let failed = |source| TrainError::Step {
+            epoch,
+            batch,
+            source,
+        };
+        let output = self.model.forward_t(inputs, true).map_err(failed)?;
+        let loss = (self.loss)(&output, targets).map_err(failed)?;
+        let value = scalar(&loss).map_err(failed)?;
+        if !value.is_finite() {
+            return Err(TrainError::NotFinite {
+                loss: value,
+                epoch,
+                batch,
+            });
+        }
+        let mut gradients = loss.backward().map_err(failed)?;
+        let Some(optimizer) = &mut self.optimizer else {
+            return Ok(value);
+        };
+        average(&mut self.ranks, optimizer.parameters(), &mut gradients)?;
+        if let Some(norm) = self.clip {
+            clip_grad_norm(&mut gradients, optimizer.parameters(), norm).map_err(failed)?;
+        }
+        let rate = optimizer.learning_rate();
+        optimizer.set_learning_rate(rate * self.schedule.factor(self.progress.steps));
+        let stepped = optimizer.step(&gradients);
+        optimizer.set_learning_rate(rate);
+        stepped.map_err(failed)?;
+        Ok(value)
+    }
+
+    /// Loss and accuracy on the test set, on rank 0.
+    fn evaluate(&self) -> Result<Option<(f64, Option<f64>)>, TrainError> {
+        let Some(test) = self.test.as_ref().filter(|_| self.ranks.rank() == 0) else {
+            return Ok(None);
+        };
+        let (mut items, mut loss, mut right) = (0.0, 0.0, 0.0);
+        let mut classes = true;
+        for batch in test.clone().on(&self.device).epoch(0, 0) {
+            let (inputs, targets) = batch?;
+            let output = self.model.predict(&inputs)?;
+            let size = targets.dims().first().copied().unwrap_or(1) as f64;
+            loss += size * scalar(&(self.loss)(&output, &targets)?)?;
+            classes &= targets.dtype().is_int() && targets.rank() == 1 && output.rank() == 2;
+            if classes {
+                right += size * accuracy(&output, &targets)?;
+            }
+            items += size;
+        }
+        Ok(Some((loss / items, classes.then_some(right / items))))
+    }
+
+    /// Whether to end early: rank 0 knows, and all do the same.
+    fn is_stuck(&mut self) -> Result<bool, TrainError> {
+        let Some(patience) = self.patience else {
+            return Ok(false);
+        };
+        let stuck = u8::from(self.progress.history.is_stuck(patience.max(1)));
+        Ok(self.ranks.broadcast(0, &[stuck])?.first() == Some(&1))
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        if let (0, Some(folder), Some(optimizer)) =
+            (self.ranks.rank(), &self.checkpoints, &self.optimizer)
+        {
+            Checkpoint::of(&self.model, optimizer.as_ref(), &self.progress)?.save(folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// The checkpoint of rank 0.
+fn share(ranks: &mut Ranks, own: &Checkpoint) -> Result<Checkpoint, TrainError> {
+    let files = own.to_files().map_err(|source| CheckpointError::Write {
+        path: "for the other ranks".into(),
+        source,
+    })?;
+    let mut received = [const { Vec::new() }; 3];
+    for (file, received) in files.iter().zip(&mut received) {
+        *received = ranks.broadcast(0, file)?;
+    }
+    Checkpoint::from_files(&received).map_err(|reason| {
+        let path = "from rank 0".into();
+        CheckpointError::Damaged { path, reason }.into()
+    })
+}
+
+/// Replaces the gradients by their means over all ranks, all of them in one go.
+fn average(
+    ranks: &mut Ranks,
+    parameters: &[Var],
+    gradients: &mut GradStore,
+) -> Result<(), TrainError> {
+    if ranks.world() == 1 {
+        return Ok(());
+    }
+    let mut all = Vec::new();
+    for parameter in parameters {
+        match gradients.get(parameter) {
+            Some(gradient) => {
+                let flat = gradient.to_dtype(DType::F32)?.flatten_all()?;
+                all.extend(flat.to_vec1::<f32>()?);
+            }
+            // Another rank's batch may have used it.
+            None => all.extend(std::iter::repeat_n(0.0, parameter.elem_count())),
+        }
+    }
+    ranks.all_reduce_mean(&mut all)?;
+    let mut rest = all.as_slice();
+    for parameter in parameters {
+        let (own, after) = rest.split_at(parameter.elem_count());
+        let mean = Tensor::from_slice(own, parameter.shape(), parameter.device())?;
+        gradients.insert(parameter, mean.to_dtype(parameter.dtype())?);
+        rest = after;
+    }
+    Ok(())
+}
+
+fn scalar(loss: &Tensor) -> TensorResult<f64> {
+    loss.to_dtype(DType::F64)?.to_scalar()
+}

@@ -1,0 +1,330 @@
+//! The training loop: ranks against one process, going on bit for bit, ends and failures.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use candle_core::{Device, Result, Tensor};
+use carrel_training::data::{Order, Partition, Sampler};
+use carrel_training::prelude::*;
+use carrel_training::random::with_seed;
+use carrel_training::trainer::{Checkpoint, Ended, Epoch};
+
+use crate::harness::{difference, numbers};
+
+/// Random pictures, and classes that depend on them.
+fn pictures(count: usize, size: usize) -> TensorDataset {
+    let x = numbers(7, &[count, 1, size, size])
+        .to_dtype(DType::F32)
+        .unwrap();
+    let sums = x.flatten_from(1).unwrap().narrow(1, 0, 4).unwrap();
+    TensorDataset::new(x, sums.argmax(1).unwrap()).unwrap()
+}
+
+/// A small network with every kind of state: momentum, running moments, dropout.
+fn network() -> Sequential {
+    with_seed(5, || {
+        sequential![
+            Conv2d::new(1, 4, 3).unwrap(),
+            BatchNorm::new(4).unwrap(),
+            Relu,
+            Dropout2d::new(0.25),
+            Flatten,
+            Dropout::new(0.25),
+            Linear::new(4 * 36, 4).unwrap()
+        ]
+    })
+}
+
+fn trainer(folder: Option<&Path>, epochs: usize) -> Trainer<Sequential> {
+    let data = pictures(90, 8);
+    let trainer = Trainer::new(network())
+        .data(DataLoader::new(data.clone(), 16).shuffle(3))
+        .test(DataLoader::new(data, 32))
+        .schedule(Schedule::Cosine {
+            over: 20,
+            least: 0.1,
+        })
+        .optimizer(|parameters| Ok(Adam::new(parameters, 0.01)?.weight_decay(0.01)))
+        .unwrap()
+        .epochs(epochs);
+    match folder {
+        Some(folder) => trainer.checkpoints(folder),
+        None => trainer,
+    }
+}
+
+fn bits(state: &BTreeMap<String, Tensor>) -> Vec<u32> {
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    state.values().flat_map(flat).map(f32::to_bits).collect()
+}
+
+/// What two histories must share: all but the seconds.
+fn losses(history: &History) -> Vec<(f64, Option<f64>, Option<f64>)> {
+    history
+        .epochs
+        .iter()
+        .map(|e| (e.loss, e.test_loss, e.accuracy))
+        .collect()
+}
+
+#[test]
+fn a_rerun_is_the_same_bit_for_bit_and_learns() {
+    let (mut first, mut second) = (trainer(None, 6), trainer(None, 6));
+    let history = first.fit().unwrap().clone();
+    assert_eq!(losses(second.fit().unwrap()), losses(&history));
+    assert_eq!(
+        bits(&first.model().state().unwrap()),
+        bits(&second.model().state().unwrap())
+    );
+    assert_eq!(history.ended, Ended::Done);
+    assert!(history.loss() < 0.75 * history.losses()[0], "{history}");
+    assert!(history.epochs[5].accuracy > Some(0.6), "{history}");
+    assert!(history.to_string().lines().count() == 7, "{history}");
+}
+
+#[test]
+fn training_that_was_stopped_in_an_epoch_goes_on_bit_for_bit() {
+    let mut whole = trainer(None, 4);
+    whole.fit().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // 6 batches an epoch: stopped within the second one, then in the fourth.
+    for stop_after in [8, 12] {
+        let steps = AtomicUsize::new(0);
+        let mut part = trainer(Some(folder.path()), 4)
+            .stop_when(move || steps.fetch_add(1, Ordering::Relaxed) >= stop_after);
+        assert_eq!(part.fit().unwrap().ended, Ended::Stopped);
+    }
+    let mut rest = trainer(Some(folder.path()), 4);
+    let history = rest.fit().unwrap().clone();
+    assert_eq!(losses(&history), losses(whole.history()));
+    assert_eq!(
+        bits(&rest.model().state().unwrap()),
+        bits(&whole.model().state().unwrap())
+    );
+    // Old ones are removed, and nothing unfinished stays.
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["step-0000000020", "step-0000000024"]);
+    // Done is done.
+    assert_eq!(
+        trainer(Some(folder.path()), 4).fit().unwrap().epochs.len(),
+        4
+    );
+}
+
+#[test]
+fn an_interrupted_trainer_keeps_the_model_and_goes_on() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let counter = steps.clone();
+    let mut trainer =
+        trainer(None, 3).stop_when(move || counter.fetch_add(1, Ordering::Relaxed) == 10);
+    let mut whole = self::trainer(None, 3);
+    whole.fit().unwrap();
+    let history = trainer.fit().unwrap();
+    assert_eq!((history.ended, history.epochs.len()), (Ended::Stopped, 1));
+    assert_eq!(trainer.fit().unwrap().ended, Ended::Done);
+    assert_eq!(
+        bits(&trainer.model().state().unwrap()),
+        bits(&whole.model().state().unwrap())
+    );
+}
+
+/// Trains on `world` ranks, without dropout, 50 steps of 128 pictures.
+fn on_ranks(world: usize) -> Vec<BTreeMap<String, Tensor>> {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let run = |rank| {
+        let environment = Environment {
+            rank,
+            world,
+            host: "localhost".into(),
+            port,
+            task: None,
+        };
+        let sampler = Sampler {
+            order: Order::Shuffled { seed: 2 },
+            partition: Partition::Dealt,
+            rank,
+            world,
+        };
+        // Another seed on the other ranks: rank 0's weights count.
+        let model = MnistNet::new(1234 + rank as u64, 0.0).unwrap();
+        let mut trainer = Trainer::new(model)
+            .data(DataLoader::new(pictures(128 * 5, 28), 128 / world).sampler(sampler))
+            .loss(nll_loss)
+            .optimizer(|parameters| Ok(Sgd::new(parameters, 0.01)?.momentum(0.5)))
+            .unwrap()
+            .ranks(Ranks::connect(&Meeting::new(environment)).unwrap())
+            .epochs(10);
+        trainer.fit().unwrap();
+        trainer.model().state().unwrap()
+    };
+    thread::scope(|scope| {
+        let ranks: Vec<_> = (0..world)
+            .map(|rank| scope.spawn(move || run(rank)))
+            .collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn four_ranks_do_what_one_process_does_with_their_batches_together() {
+    let alone = on_ranks(1).remove(0);
+    let ranks = on_ranks(4);
+    let start = MnistNet::new(1234, 0.0).unwrap().state().unwrap();
+    for (name, value) in &alone {
+        assert!(
+            difference(value, &start[name]) > 1e-3,
+            "{name} was not trained"
+        );
+        let error = difference(value, &ranks[0][name]);
+        assert!(error < 1e-5, "{name}: {error}");
+    }
+    for rank in &ranks {
+        assert_eq!(bits(rank), bits(&ranks[0]));
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_training_with_the_place() {
+    let mut trainer = trainer(None, 3).loss(|output, _| output.affine(f64::NAN, 0.0)?.sum_all());
+    let before = bits(&trainer.model().parameters_state());
+    let said = trainer.fit().unwrap_err().to_string();
+    assert!(
+        said.starts_with("the loss is NaN in epoch 0, batch 0: try"),
+        "{said}"
+    );
+    assert_eq!(bits(&trainer.model().parameters_state()), before);
+}
+
+/// The parameters alone: a forward pass moves the running moments.
+trait ParametersState {
+    fn parameters_state(&self) -> BTreeMap<String, Tensor>;
+}
+
+impl ParametersState for Sequential {
+    fn parameters_state(&self) -> BTreeMap<String, Tensor> {
+        let mut state = self.state().unwrap();
+        state.retain(|name, _| !name.contains("running"));
+        state
+    }
+}
+
+#[test]
+fn training_ends_early_when_the_test_loss_stands_still() {
+    let mut trainer = trainer(None, 50)
+        .early_stop(2)
+        .loss(|output, _| output.zeros_like()?.sum_all());
+    let history = trainer.fit().unwrap();
+    assert_eq!((history.ended, history.epochs.len()), (Ended::Early, 3));
+}
+
+#[test]
+fn without_data_it_says_what_to_give() {
+    let said = Trainer::new(network()).fit().unwrap_err().to_string();
+    assert!(said.contains("give the trainer .data(..)"), "{said}");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_or_read_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "no folder").unwrap();
+    let said = trainer(Some(&file), 1).fit().unwrap_err().to_string();
+    assert!(
+        said.contains("cannot write the checkpoint") && said.contains("step-0000000006"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "no folder");
+    let folder = folder.path().join("checkpoints");
+    trainer(Some(&folder), 1).fit().unwrap();
+    let model = folder.join("step-0000000006/model.safetensors");
+    let whole = fs::read(&model).unwrap();
+    fs::write(&model, &whole[..whole.len() / 2]).unwrap();
+    let said = trainer(Some(&folder), 2).fit().unwrap_err().to_string();
+    assert!(said.contains("is damaged: model.safetensors"), "{said}");
+    fs::write(&model, whole).unwrap();
+    let mut other = Trainer::new(Linear::new(3, 2).unwrap())
+        .data(DataLoader::new(pictures(8, 8), 4))
+        .checkpoints(&folder);
+    let said = other.fit().unwrap_err().to_string();
+    assert!(
+        said.contains("that of another model: the state has no weight"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_checkpoint_is_what_python_reads() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    trainer(Some(folder.path()), 1).fit()?;
+    let read = Checkpoint::newest(folder.path())?.unwrap();
+    assert_eq!(read.model["0.weight"].dims(), [4, 1, 3, 3]);
+    assert_eq!(read.training.progress.steps, 6);
+    let raw = fs::read(folder.path().join("step-0000000006/training.json"))?;
+    let json: serde_json::Value = serde_json::from_slice(&raw)?;
+    assert_eq!(json["progress"]["epoch"], 1);
+    assert_eq!(
+        json["random"]["3.random"]["state"]
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
+    Ok(())
+}
+
+/// Keeps what it is told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Watcher for Told {
+    fn step(&mut self, step: &Step) {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{}/{} of {}", step.batch, step.batches, step.epoch));
+    }
+
+    fn epoch(&mut self, number: usize, _epoch: &Epoch) {
+        self.0.lock().unwrap().push(format!("epoch {number}"));
+    }
+
+    fn end(&mut self, history: &History) {
+        self.0.lock().unwrap().push(format!("{:?}", history.ended));
+    }
+}
+
+#[test]
+fn a_watcher_is_told_each_step_and_epoch_and_the_end() -> Result<()> {
+    let told = Told::default();
+    let data = TensorDataset::new(
+        Tensor::ones((4, 3), DType::F32, &Device::Cpu)?,
+        Tensor::zeros(4, DType::U32, &Device::Cpu)?,
+    )?;
+    Trainer::new(Linear::new(3, 2)?)
+        .data(DataLoader::new(data, 2))
+        .epochs(2)
+        .watch(told.clone())
+        .fit()
+        .unwrap();
+    let told = told.0.lock().unwrap();
+    assert_eq!(
+        *told,
+        [
+            "1/2 of 0", "2/2 of 0", "epoch 0", "1/2 of 1", "2/2 of 1", "epoch 1", "Done"
+        ]
+    );
+    Ok(())
+}

@@ -18,6 +18,7 @@ mod parse;
 pub(crate) mod prelude;
 pub mod prepare;
 mod repair;
+mod rustc;
 mod seen;
 mod session;
 pub(crate) mod source;

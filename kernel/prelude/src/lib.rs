@@ -1,18 +1,12 @@
 //! Prebuilt crates that every cell sees without set-up. One shared library holds them, so that every cell works
 //! with the same statics and thread pools, and no cell compiles them again.
 
-/// What the generated code around a cell calls.
-pub use carrel_runtime as runtime;
-
 mod image;
 pub mod widgets;
 
 /// What a cell sees without `use`.
 pub mod prelude {
-    pub use carrel_runtime::{
-        Comm, CommKind, CommMessage, DisplayHandle, MimeBundle, ProgressBar, Rich, clear_output,
-        display, display_mime, input, mime, on_comm_open, password, progress,
-    };
+    pub use carrel_runtime::prelude::*;
     pub use carrel_training::prelude::*;
     pub use serde_json::json;
 

@@ -1,5 +1,13 @@
 //! What every cell links: variable store, display, panic guard, interrupts, input. Knows no tensor and no wire format.
 
+/// What a cell sees without `use`, if it names nothing of the prepared crates.
+pub mod prelude {
+    pub use crate::{
+        Comm, CommKind, CommMessage, DisplayHandle, MimeBundle, ProgressBar, Rich, clear_output,
+        display, display_mime, input, mime, on_comm_open, password, progress,
+    };
+}
+
 mod bundle;
 mod closures;
 mod comm;

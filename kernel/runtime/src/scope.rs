@@ -38,6 +38,11 @@ impl Scope {
         })
     }
 
+    /// Runs the statements of a cell that takes no variables.
+    pub fn run_function(&mut self, body: fn(&mut Self) -> Result<(), CellError>) -> Ended {
+        self.run(body)
+    }
+
     /// Runs the statements of a cell that waits for futures.
     pub fn run_async(
         &mut self,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::compile::{CompileError, Compiled, Job, Toolchain};
+use super::dependencies::Crates;
 use super::diagnostics::{CellSource, Cells, Diagnostic};
 use super::failure;
 use super::generate::{Surroundings, Variable, generate, unparsed};
@@ -12,11 +13,24 @@ use super::notebook::{Notebook, Runnable};
 use super::parse::{Parsed, SyntaxError};
 use super::repair::{NO_NAME, repair};
 use super::source::Mark;
-use super::types::{Kept, kept, mentions};
+use super::types::{Kept, crates, is_light, kept, mentions};
 use crate::engine::Failure;
 
 /// Compiling again in another way; more would only try the person's patience.
 const MOST_ATTEMPTS: usize = 7;
+
+/// Words of cells that need the prepared crates; others are learned.
+const PRELUDE_NAMES: [&str; 9] = [
+    "Tensor",
+    "Device",
+    "DType",
+    "candle_core",
+    "candle_nn",
+    "carrel_training",
+    "carrel_prelude",
+    "json",
+    "widgets",
+];
 
 /// A cell to compile.
 struct Task<'a> {
@@ -26,11 +40,17 @@ struct Task<'a> {
     parsed: Parsed,
     /// Variables whose type it defines again, with that type.
     outdated: BTreeMap<String, String>,
+    /// Its value may show itself in evcxr's way, being of a crate of `:dep` or of a cell that has a method for that.
+    evcxr: bool,
 }
 
 /// A way to compile it.
 #[derive(Default)]
 struct Attempt {
+    /// The prepared crates are in sight. The compiler takes longer to read them than for a small cell.
+    prelude: bool,
+    /// Names that were missed without them.
+    missed: Vec<String>,
     /// Our own lines that are wrong, and why.
     lost: HashMap<Mark, String>,
     awaits: bool,
@@ -73,6 +93,7 @@ impl Notebook {
             parsed.items.clear();
         }
         let mut attempt = Attempt {
+            prelude: self.needs_prelude(&parsed, &toolchain.dependencies),
             awaits: parsed.awaits,
             ..Attempt::default()
         };
@@ -81,6 +102,8 @@ impl Notebook {
             title,
             code,
             outdated: self.outdated(&parsed),
+            evcxr: !toolchain.dependencies.named.is_empty()
+                || self.mentions(&parsed, "evcxr_display"),
             parsed,
         };
         let links: Vec<_> = task
@@ -119,6 +142,7 @@ impl Notebook {
                         attempt.boxes = kept.boxes;
                         continue;
                     }
+                    self.prelude_names.extend(attempt.missed.drain(..));
                     let runnable = self.runnable(task, attempt, &cell, compiled, kept);
                     self.sources.insert(cell.file.clone(), cell);
                     return Ok(runnable);
@@ -180,6 +204,30 @@ impl Notebook {
         format!("cell_{}", self.compiled)
     }
 
+    /// Whether a cell or the items that it sees have a word.
+    fn mentions(&self, parsed: &Parsed, word: &str) -> bool {
+        let mut items = parsed.items.iter();
+        parsed.words.contains(word)
+            || items.any(|item| item.words.contains(word))
+            || self.items.mention(word)
+    }
+
+    /// Whether a cell seems to name something of the prepared crates. If it does and this is false, it is compiled
+    /// twice.
+    fn needs_prelude(&self, parsed: &Parsed, dependencies: &Crates) -> bool {
+        let items = parsed.items.iter();
+        let mut words = items.flat_map(|item| &item.words).chain(&parsed.words);
+        let known = |name: &str| is_light(name) || dependencies.named.contains_key(name);
+        let mut variables = self.variables.iter();
+        self.items.have_prelude(self.items.cells.len())
+            // A name that it defines out of sight could be one of theirs.
+            || parsed.items.iter().any(|item| item.names.is_none())
+            || words.any(|word| PRELUDE_NAMES.contains(&&**word) || self.prelude_names.contains(word))
+            || variables.any(|(name, variable)| {
+                parsed.words.contains(name) && !crates(&variable.r#type).all(known)
+            })
+    }
+
     fn outdated(&self, parsed: &Parsed) -> BTreeMap<String, String> {
         let defined: Vec<&String> = parsed
             .items
@@ -207,6 +255,13 @@ impl Notebook {
         cell: &CellSource,
     ) -> bool {
         let any = |codes: &[&str]| diagnostics.iter().any(|one| codes.contains(&one.code()));
+        if !attempt.prelude && (any(&["E0599"]) || diagnostics.iter().any(Diagnostic::misses_name))
+        {
+            let missing = diagnostics.iter().filter(|one| one.misses_name());
+            attempt.missed = missing.filter_map(Diagnostic::quoted).collect();
+            attempt.prelude = true;
+            return true;
+        }
         // A macro waits, or somebody does in a function that is not `async`.
         if !attempt.awaits && any(&["E0728"]) {
             attempt.awaits = true;
@@ -217,6 +272,7 @@ impl Notebook {
             && let Some(first) = self.merge_from(task, attempt)
         {
             attempt.merge = Some(Merge::new(&self.items, first, &task.parsed));
+            attempt.prelude = true;
             attempt.carries = self.carries(task, attempt);
             return true;
         }
@@ -275,19 +331,24 @@ impl Notebook {
                 variables.insert(variable.as_str(), kind);
             }
         }
-        let (modules, earlier) = match &attempt.merge {
+        let (modules, imports) = match &attempt.merge {
             Some(merge) => merge.declarations(name),
-            None => (String::new(), self.items.before(self.items.cells.len())),
+            None => {
+                let count = self.items.cells.len();
+                let imports = self.items.imports(count, attempt.prelude, &parsed.items);
+                (String::new(), imports)
+            }
         };
         let around = Surroundings {
             name,
-            earlier: &earlier,
+            imports: &imports,
             modules: &modules,
             carries: &attempt.carries,
             variables,
             without: &without,
             boxes: &attempt.boxes,
             awaits: attempt.awaits,
+            evcxr: task.evcxr,
             tokio: parsed.words.contains("tokio") || self.items.mention("tokio"),
         };
         CellSource {
@@ -354,6 +415,7 @@ impl Notebook {
                 code: cell.code.clone(),
                 items: task.parsed.items,
                 externs: Vec::new(),
+                prelude: attempt.prelude,
                 changed: false,
             }),
             name: task.name,

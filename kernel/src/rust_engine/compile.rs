@@ -11,12 +11,14 @@ use tokio::process::Command;
 
 use super::dependencies::Crates;
 use super::diagnostics::{CellSource, Diagnostic};
-use super::prelude::{DEPENDENCIES, LIBRARY, Prelude};
+use super::prelude::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
+use super::rustc::Rustc;
 
 /// Compiler, linker and the folder where cells are compiled.
 #[derive(Debug)]
 pub struct Toolchain {
     pub prelude: Prelude,
+    rustc: Rustc,
     linker: Vec<OsString>,
     /// Arguments that make the prepared crates known.
     externs: Vec<OsString>,
@@ -77,6 +79,7 @@ impl Toolchain {
                 .named_crates()
                 .map_err(|error| format!("cannot read {}: {error}", prelude.folder.display()))?,
             dependencies: Crates::default(),
+            rustc: Rustc::new(prelude.rustc.clone(), folder.clone()),
             prelude,
             folder,
             opt_level: 0,
@@ -124,16 +127,11 @@ impl Toolchain {
                 .await
                 .map_err(tool_error("write", &path))?;
         }
-        let rustc = &self.prelude.rustc;
-        let output = Command::new(rustc)
-            .arg(&file)
-            .args(self.arguments(job))
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(tool_error("run", rustc))?;
+        let mut arguments = self.arguments(job);
+        arguments.push(file.into());
+        let output = self.rustc.run(&arguments).await;
+        let output = output.map_err(tool_error("run", &self.rustc.program))?;
+        self.rustc.start_ahead();
         let stderr = String::from_utf8_lossy(&output.stderr);
         let (diagnostics, rest) = Diagnostic::parse_all(&stderr);
         if output.status.success() {
@@ -273,6 +271,8 @@ fn externs(prelude: &Prelude) -> Vec<OsString> {
         joined("dependency=", &folder.join(DEPENDENCIES)),
         "--extern".into(),
         joined("carrel_prelude=", &folder.join(LIBRARY)),
+        "--extern".into(),
+        joined("carrel_runtime=", &folder.join(RUNTIME)),
     ]
 }
 

@@ -82,6 +82,22 @@ impl Diagnostic {
         (!imports.is_empty()).then(|| imports.join(", "))
     }
 
+    /// Whether a name is not in scope.
+    pub fn misses_name(&self) -> bool {
+        let paths = [
+            "E0404", "E0405", "E0412", "E0422", "E0423", "E0425", "E0432", "E0433", "E0531",
+            "E0532", "E0573", "E0574",
+        ];
+        // A macro has no code.
+        paths.contains(&self.code())
+            || self.code().is_empty() && self.message.starts_with("cannot find")
+    }
+
+    /// The first name that the message quotes.
+    pub fn quoted(&self) -> Option<String> {
+        self.message.split('`').nth(1).map(str::to_owned)
+    }
+
     pub fn code(&self) -> &str {
         self.code.as_ref().map_or("", |code| &code.code)
     }

@@ -6,14 +6,14 @@ use super::parse::{Parsed, Part, TICK};
 use super::source::{Mark, Source};
 use super::types::{CLOSURE, KEPT};
 
-const RUNTIME: &str = "::carrel_prelude::runtime";
+const RUNTIME: &str = "::carrel_runtime";
 
 /// What the notebook adds to a cell.
 pub struct Surroundings<'a> {
     /// Unique name of the cell's crate and of its function.
     pub name: &'a str,
-    /// Path of the module that holds all earlier items.
-    pub earlier: &'a str,
+    /// Imports of what it sees.
+    pub imports: &'a str,
     /// Declarations of modules with earlier cells that are compiled again in this crate.
     pub modules: &'a str,
     /// Types that variables have with those modules.
@@ -26,6 +26,8 @@ pub struct Surroundings<'a> {
     pub boxes: &'a HashMap<usize, String>,
     /// Its statements wait for futures.
     pub awaits: bool,
+    /// Values may show themselves in evcxr's way.
+    pub evcxr: bool,
     /// It may need the tokio runtime, also when it waits for nothing itself.
     pub tokio: bool,
 }
@@ -42,8 +44,7 @@ pub struct Variable {
 pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Source {
     let mut source = Source::default();
     source.insert(around.modules);
-    // A glob import gives way to names defined here: the newest definition wins in this and all later cells.
-    source.line(&format!("pub use {}::*;", around.earlier));
+    source.line(around.imports);
     for item in &parsed.items {
         piece(&mut source, code, &item.part);
         source.line("");
@@ -71,15 +72,21 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         let line = format!("let {mutable}{name}: {type} = __scope.take::<{type}>(\"{name}\");");
         source.marked_line(Mark::Take((*name).to_owned()), &line);
     }
-    // The closure borrows what the statements only use, so that it is still there after a panic.
-    source.line(match around.awaits {
-        true => "let __ended = __scope.run_async(async |__scope| {",
-        false => "let __ended = __scope.run(|__scope| {",
-    });
+    // A closure borrows what the statements only use, so that it is still there after a panic. A function is compiled
+    // sooner.
+    let function = format!(
+        "fn __body(__scope: &mut {RUNTIME}::Scope) -> ::core::result::Result<(), {RUNTIME}::CellError> {{"
+    );
+    let (begin, end) = match (around.awaits, around.variables.is_empty()) {
+        (true, _) => ("let __ended = __scope.run_async(async |__scope| {", "});"),
+        (false, false) => ("let __ended = __scope.run(|__scope| {", "});"),
+        (false, true) => (&*function, "} let __ended = __scope.run_function(__body);"),
+    };
+    source.line(begin);
     if around.tokio && !around.awaits {
         source.line(&format!("{RUNTIME}::enter()?;"));
     }
-    statements(&mut source, code, parsed);
+    statements(&mut source, code, parsed, around.evcxr);
     for (number, binding) in parsed.bindings.iter().enumerate() {
         let name = &binding.name;
         let mark = Mark::Keep(name.clone());
@@ -98,7 +105,7 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         };
         source.marked_line(mark, &line);
     }
-    source.line("::core::result::Result::Ok(()) });");
+    source.line(&format!("::core::result::Result::Ok(()) {end}"));
     for name in around.variables.keys() {
         let mark = Mark::Restore((*name).to_owned());
         if !around.without.contains(&mark) {
@@ -144,7 +151,7 @@ pub fn piece(source: &mut Source, code: &str, part: &Part) {
     source.piece(code, start..part.range.end);
 }
 
-fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
+fn statements(source: &mut Source, code: &str, parsed: &Parsed, evcxr: bool) {
     for statement in &parsed.statements {
         piece(source, code, statement);
         // On a line of its own: a statement may end with a comment.
@@ -162,9 +169,13 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed) {
         source.insert("\n)");
         source.point(value.range.end);
         source.line(" { ref __value => {");
+        if evcxr {
+            source.line(&format!(
+                "use {RUNTIME}::Evcxr as _; if {RUNTIME}::is_not_shown(&__value.evcxr_display())"
+            ));
+        }
         source.line(&format!(
-            "use {RUNTIME}::{{AsCommon as _, AsRich as _, AsList as _, AsDebug as _, AsNothing as _, Evcxr as _}}; \
-             if {RUNTIME}::is_not_shown(&__value.evcxr_display()) {{ \
+            "{{ use {RUNTIME}::{{AsCommon as _, AsRich as _, AsList as _, AsDebug as _, AsNothing as _}}; \
              __scope.result((&&&&&{RUNTIME}::Show(__value)).bundle()); }} }} }}"
         ));
         // The value may have slept, and no more than that.

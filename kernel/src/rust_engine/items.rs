@@ -1,11 +1,13 @@
 //! The cells whose items later cells see, and the crates in which these are compiled.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::parse::{ItemKind, ItemPart, Parsed};
 
-/// What a cell sees when no cell before it has defined anything.
+/// What every cell sees.
+const RUNTIME: &str = "::carrel_runtime::prelude";
+/// That and what the prepared crates offer.
 const PRELUDE: &str = "::carrel_prelude::prelude";
 
 #[derive(Debug, Default)]
@@ -34,15 +36,36 @@ pub struct ItemCell {
     pub items: Vec<ItemPart>,
     /// The crates that its items name, as `name=file`, when they were compiled last.
     pub externs: Vec<String>,
+    /// It sees the prepared crates, and so do later cells through it.
+    pub prelude: bool,
     /// Some of its items gave way to those of a later cell, or name a crate that `:dep` changed.
     pub changed: bool,
 }
 
 impl Items {
-    /// The path of the module with all items before those of cell `index`.
-    pub fn before(&self, index: usize) -> String {
-        let last = index.checked_sub(1).and_then(|last| self.cells.get(last));
-        last.map_or_else(|| PRELUDE.to_owned(), ItemCell::path)
+    /// Whether what a cell sees of the first `count` cells holds the prepared crates.
+    pub fn have_prelude(&self, count: usize) -> bool {
+        self.cells[..count].last().is_some_and(|last| last.prelude)
+    }
+
+    /// Imports of all that a cell after the first `count` sees, but for names of its own. A glob import gives way to
+    /// names defined in the cell: the newest definition wins there and in all later cells.
+    pub fn imports(&self, count: usize, prelude: bool, own: &[ItemPart]) -> String {
+        let before = &self.cells[..count];
+        let path = before.last().map(ItemCell::path);
+        let path = path.as_deref().unwrap_or(RUNTIME);
+        let mut imports = format!("pub use {path}::*;");
+        if prelude && !self.have_prelude(count) {
+            imports.push_str(&format!(" pub use {PRELUDE}::*;"));
+            // Glob imports do not give way to each other.
+            let defined = before.iter().flat_map(|cell| names(&cell.items));
+            let own: HashSet<&String> = names(own).collect();
+            let defined: BTreeSet<&String> = defined.filter(|name| !own.contains(name)).collect();
+            for name in defined {
+                imports.push_str(&format!(" pub use {path}::{name};"));
+            }
+        }
+        imports
     }
 
     pub fn crate_names(&self) -> Vec<String> {
@@ -131,6 +154,15 @@ impl ItemCell {
         let mut names = self.items.iter().filter_map(|item| item.names.as_ref());
         names.any(|names| names.iter().any(|other| other == name))
     }
+}
+
+/// What the items define, as far as it can be named in an import.
+fn names(items: &[ItemPart]) -> impl Iterator<Item = &String> {
+    let names = items
+        .iter()
+        .filter_map(|item| item.names.as_ref())
+        .flatten();
+    names.filter(|name| !["self", "_"].contains(&name.as_str()))
 }
 
 fn texts<'a>(code: &'a str, items: &'a [ItemPart]) -> impl Iterator<Item = &'a str> {

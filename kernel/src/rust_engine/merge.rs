@@ -15,7 +15,7 @@ use super::source::Source;
 pub struct Merge {
     /// Index of the first among all cells with items.
     pub first: usize,
-    /// The path of all items before them.
+    /// Imports of what was there before them.
     before: String,
     /// As they were, but for what the new cell implements again.
     cells: Vec<ItemCell>,
@@ -39,7 +39,7 @@ impl Merge {
             .collect();
         Self {
             first,
-            before: items.before(first),
+            before: items.imports(first, true, &items.cells[first].items),
             defined: defined(&cells),
             cells,
             macros_of_new,
@@ -51,6 +51,7 @@ impl Merge {
         let mut cells = self.cells;
         for cell in &mut cells {
             name.clone_into(&mut cell.crate_name);
+            cell.prelude = true;
             cell.set_externs(externs);
         }
         cells
@@ -63,7 +64,7 @@ impl Merge {
         before.all(|one| externs.contains(one))
     }
 
-    /// Lines for the root of the new crate, `name`, and the path of the newest module there.
+    /// Lines for the root of the new crate, `name`, and imports of what is seen there.
     pub fn declarations(&self, name: &str) -> (String, String) {
         // The types of variables are named as other crates name them.
         let mut declarations = format!("extern crate self as {name};\n");
@@ -71,16 +72,18 @@ impl Merge {
             let (file, module) = (file(cell, name), cell.module());
             declarations.push_str(&format!("#[path = \"{file}\"] pub mod {module};\n"));
         }
-        let last = self.cells.last().map(ItemCell::module);
-        let path = format!("self::{}", last.unwrap_or_default());
-        (declarations, path)
+        let imports = match self.cells.last() {
+            Some(last) => format!("pub use self::{}::*;", last.module()),
+            None => self.before.clone(),
+        };
+        (declarations, imports)
     }
 
     /// The source of each module.
     pub fn modules(&self, name: &str) -> Vec<CellSource> {
         let module = |(index, cell): (usize, &ItemCell)| {
             let before = match index.checked_sub(1) {
-                Some(before) => format!("super::{}", self.cells[before].module()),
+                Some(before) => format!("pub use super::{}::*;", self.cells[before].module()),
                 None => self.before.clone(),
             };
             CellSource {
@@ -127,7 +130,7 @@ impl Merge {
 
     fn module(&self, index: usize, cell: &ItemCell, before: &str) -> Source {
         let mut source = Source::default();
-        source.line(&format!("pub use {before}::*;"));
+        source.line(before);
         for item in &cell.items {
             match &item.kind {
                 ItemKind::Static(name, _) if self.stays(item) => {

@@ -17,6 +17,8 @@ pub struct Notebook {
     /// Why a variable that once was is no more.
     pub gone: HashMap<String, String>,
     pub items: Items,
+    /// Words that cells named things of the prepared crates by.
+    pub prelude_names: HashSet<String>,
     /// All cells by generated file, for the places of panics.
     pub sources: Sources,
     pub compiled: u32,

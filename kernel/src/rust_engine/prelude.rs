@@ -19,6 +19,8 @@ pub const ANALYZER: &str = "carrel-analyzer";
 /// Where the sources of the crates are, for the analyzer.
 pub const CRATES: &str = "crates.json";
 pub const LIBRARY: &str = "libcarrel_prelude.so";
+/// The part of it that every cell calls.
+pub const RUNTIME: &str = "libcarrel_runtime.so";
 /// Crates that the compiler looks up because the library's crates use them.
 pub const DEPENDENCIES: &str = "deps";
 

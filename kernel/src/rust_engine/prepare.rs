@@ -10,11 +10,9 @@ use std::time::UNIX_EPOCH;
 use super::compile::joined;
 use super::crate_graph;
 use super::prelude::{
-    ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RustcError, SourceFile, WORKER,
-    rustc_in, sysroot, user_folder, version,
+    ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RUNTIME, RustcError, SourceFile,
+    WORKER, rustc_in, sysroot, user_folder, version,
 };
-
-const RUNTIME: &str = "libcarrel_runtime.so";
 
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {

@@ -137,9 +137,7 @@ impl VisitMut for Qualify<'_> {
 }
 
 fn is_crate(name: &str, crates: &HashSet<&str>) -> bool {
-    ["std", "core", "alloc", "carrel_prelude"].contains(&name)
-        || crates.contains(name)
-        || name.starts_with("cell_")
+    is_light(name) || name == "carrel_prelude" || crates.contains(name)
 }
 
 /// Whether a type names `name` of a cell's crate, as it does after `name` was defined again.
@@ -161,11 +159,26 @@ pub fn mentions(text: &str, name: &str) -> bool {
 
 /// Whether a type is written with the path of a crate.
 pub fn is_of_crate(text: &str, name: &str) -> bool {
-    let words: Vec<&str> = text.split(' ').collect();
-    (1..words.len()).any(|next| {
-        let starts = next < 2 || words[next - 2] != "::";
-        starts && words[next] == "::" && words[next - 1].trim_start_matches(['(', '[']) == name
+    crates(text).any(|other| other == name)
+}
+
+/// The crates with which the paths in a type start.
+pub fn crates(text: &str) -> impl Iterator<Item = &str> {
+    let mut before = "";
+    let mut words = text.split(' ').peekable();
+    std::iter::from_fn(move || {
+        let word = words.next()?;
+        let starts = before != "::" && words.peek() == Some(&"::");
+        before = word;
+        Some(starts.then(|| word.trim_start_matches(['(', '['])))
     })
+    .flatten()
+}
+
+/// Whether the compiler has read a crate already when it has read the runtime.
+pub fn is_light(name: &str) -> bool {
+    let runtime = ["std", "core", "alloc", "tokio", "carrel_runtime"];
+    runtime.contains(&name) || name.starts_with("cell_")
 }
 
 #[cfg(test)]

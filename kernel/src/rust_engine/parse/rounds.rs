@@ -99,7 +99,7 @@ pub fn edits(expression: &ExprForLoop, code: impl Fn(Range<usize>) -> String) ->
     }
     let name = code(pattern.clone());
     edits.push((pattern, "__portion".into()));
-    let portions = "::carrel_prelude::runtime::portions(";
+    let portions = "::carrel_runtime::portions(";
     edits.push((range.start..range.start, portions.into()));
     edits.push((range.end..range.end, ")".into()));
     let brace = expression.body.brace_token.span;

@@ -15,9 +15,9 @@ use syn::{
 use super::{Edits, collect_words, rounds};
 
 /// The call, which is also put between the statements of a cell.
-pub const TICK: &str = "::carrel_prelude::runtime::tick();";
-const TICK_AFTER: &str = " ::carrel_prelude::runtime::tick();";
-const TICK_IN_BLOCK: &str = "{ ::carrel_prelude::runtime::tick(); ";
+pub const TICK: &str = "::carrel_runtime::tick();";
+const TICK_AFTER: &str = " ::carrel_runtime::tick();";
+const TICK_IN_BLOCK: &str = "{ ::carrel_runtime::tick(); ";
 
 /// Ticks in an item. Those of optimized code cost quick loops nothing.
 pub fn in_item(item: &Item, code: &str, optimized: bool) -> Edits {
@@ -138,7 +138,7 @@ impl<'ast> Visit<'ast> for Ticks<'_> {
             false => None,
         };
         if let Some(range) = range {
-            self.insert(range.start, "::carrel_prelude::runtime::rounds");
+            self.insert(range.start, "::carrel_runtime::rounds");
             self.quick_chains.insert(range.start);
         }
         // A chain begins where its first receiver does.

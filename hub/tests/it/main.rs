@@ -3,6 +3,7 @@
 
 mod accounts;
 mod api;
+mod chart;
 mod cluster;
 mod config;
 mod crash;

@@ -6,7 +6,7 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare test test-cluster corpus-evcxr lint bench clean-state
+.PHONY: help run prepare images test test-cluster corpus-evcxr lint bench clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: ## Build what is missing and run the hub (PORT=8000 STATE=.carrel)
 
 prepare: ## All of `make run` but the hub itself
 	@deploy/local/run prepare
+
+images: ## Container images as archives in test-output/images (ARGUMENTS="--debootstrap --binaries FOLDER")
+	@images/build $(ARGUMENTS)
 
 test: ## Every test that needs no cluster, the browser test included
 	@deploy/local/test

@@ -55,17 +55,21 @@ KubeSpawner:
   {{ $name }}: {{ toJson $value }}
   {{- end }}
   {{- end }}
-  {{- include "carrel.storage" .storage | nindent 2 }}
+  {{- include "carrel.storage" $ | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* Takes the root. */}}
 {{- define "carrel.storage" -}}
+{{- with .Values.singleuser.storage }}
 {{- $volumes := list }}
 {{- $mounts := list }}
 {{- if eq .type "dynamic" }}
 {{- $volumes = append $volumes (dict "name" "home" "persistentVolumeClaim" (dict "claimName" "{pvc_name}")) }}
 {{- $mounts = append $mounts (dict "name" "home" "mountPath" .homeMountPath) }}
 storage_pvc_ensure: true
+storage_extra_labels:
+  app.kubernetes.io/instance: {{ $.Release.Name }}
 storage_capacity: {{ .capacity }}
 pvc_name_template: {{ .dynamic.pvcNameTemplate | quote }}
 storage_access_modes: {{ toJson .dynamic.storageAccessModes }}
@@ -79,4 +83,5 @@ storage_class: {{ . | quote }}
 {{- end }}
 volumes: {{ concat $volumes .extraVolumes | toJson }}
 volume_mounts: {{ concat $mounts .extraVolumeMounts | toJson }}
+{{- end }}
 {{- end }}

@@ -21,6 +21,7 @@ app.kubernetes.io/component: hub
 
 {{/* Of the pods that KubeSpawner makes. */}}
 {{- define "carrel.serverLabels" -}}
+app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: singleuser-server
 hub.jupyter.org/network-access-hub: "true"
 {{- end }}

@@ -9,7 +9,7 @@ export PORT STATE
 .PHONY: help run prepare images test test-cluster corpus-evcxr lint bench clean-state
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build what is missing and run the hub (PORT=8000 STATE=.carrel)
 	@deploy/local/run
@@ -23,7 +23,7 @@ images: ## Container images as archives in test-output/images (ARGUMENTS="--debo
 test: ## Every test that needs no cluster, the browser test included
 	@deploy/local/test
 
-test-cluster: ## Tests on a Kubernetes cluster (KUBECONFIG=... CARREL_TEST_IMAGE=..., or CARREL_TESTNODE=FOLDER)
+test-cluster: ## Tests on a Kubernetes cluster: KUBECONFIG=..., or CARREL_TESTNODE=FOLDER; KEEP_CLUSTER=1 leaves it standing
 	@deploy/local/test-cluster
 
 corpus-evcxr: ## The kernel's reference corpus on evcxr (builds rust-analyzer once)

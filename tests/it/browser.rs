@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use thirtyfour::Key;
 
-const HELLO: &str = "let hello = constant(\"Hello Tensor!\");
+pub const HELLO: &str = "let hello = constant(\"Hello Tensor!\");
 println!(\"{hello}\");
 let x = Tensor::arange(0f32, 6., &Device::Cpu)?.reshape((2, 3))?;
 x.matmul(&x.t()?)?";
@@ -44,7 +44,7 @@ async fn walk(browser: &Browser, address: &str) -> anyhow::Result<()> {
     stop_and_log_out(browser, address).await
 }
 
-async fn log_in(browser: &Browser, address: &str) -> anyhow::Result<()> {
+pub async fn log_in(browser: &Browser, address: &str) -> anyhow::Result<()> {
     browser.goto(address).await?;
     browser.at("/hub/login").await?;
     browser.screenshot("1-login").await?;
@@ -68,7 +68,7 @@ async fn start_server(browser: &Browser) -> anyhow::Result<()> {
     browser.gone("#jupyterlab-splash").await
 }
 
-async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
+pub async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
     browser.screenshot("4-jupyterlab").await?;
     browser
         .click(".jp-LauncherCard[data-category=Notebook][title^=Rust]")
@@ -124,7 +124,7 @@ async fn complete_while_a_cell_runs(browser: &Browser) -> anyhow::Result<()> {
 }
 
 /// Runs `code` in the cell that is being edited.
-async fn run_cell(browser: &Browser, code: &str) -> anyhow::Result<()> {
+pub async fn run_cell(browser: &Browser, code: &str) -> anyhow::Result<()> {
     // JupyterLab indents and closes brackets as one types; a paste keeps the text as it is.
     let paste = "document.execCommand('insertText', false, arguments[0])";
     browser.driver.execute(paste, vec![code.into()]).await?;

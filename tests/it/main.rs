@@ -1,6 +1,7 @@
 //! The whole path from outside: what a person, an administrator and Jupyter see.
 
 mod browser;
+mod cluster;
 mod crash;
 mod kernel;
 mod refusals;

@@ -1,6 +1,7 @@
 //! Verbs for black-box tests: start a hub, log in, start a server, run cells, drive a browser. Links no crate of ours.
 
 pub mod browser;
+pub mod cluster;
 pub mod hub;
 pub mod installation;
 pub mod notebook;

@@ -19,6 +19,11 @@ pub struct Person {
 
 impl Person {
     pub fn new(hub: &Hub) -> anyhow::Result<Self> {
+        Self::at(&hub.url("/"))
+    }
+
+    /// A person who opens `address`, that of a Hub.
+    pub fn at(address: &str) -> anyhow::Result<Self> {
         let jar = Arc::new(Jar::default());
         let client = Client::builder()
             .cookie_provider(jar.clone())
@@ -27,7 +32,7 @@ impl Person {
         Ok(Self {
             client,
             jar,
-            origin: Url::parse(&hub.url("/"))?,
+            origin: Url::parse(address)?,
         })
     }
 
@@ -78,7 +83,16 @@ impl Person {
 
     /// *Start My Server*; returns when the server answers this person.
     pub async fn start_server(&self, user: &str) -> anyhow::Result<()> {
-        let reply = self.submit("/hub/spawn", "/hub/spawn", &[]).await?;
+        self.start_server_with(user, &[]).await
+    }
+
+    /// [`Self::start_server`] with fields of the form.
+    pub async fn start_server_with(
+        &self,
+        user: &str,
+        fields: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let reply = self.submit("/hub/spawn", "/hub/spawn", fields).await?;
         ensure!(
             reply.status().is_success(),
             "spawn: {} {}",

@@ -2,6 +2,7 @@
 
 mod cpu;
 pub mod data;
+pub mod job;
 pub mod nn;
 pub mod ops;
 pub mod optim;
@@ -18,6 +19,7 @@ pub mod prelude {
     pub use candle_nn;
 
     pub use crate::data::{DataLoader, Dataset, MnistData, TensorDataset, accuracy};
+    pub use crate::job::TrainJob;
     pub use crate::nn::{
         AvgPool2d, BatchNorm, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer, LayerNorm, Linear,
         LogSoftmax, MaxPool2d, Relu, Sequential, Sigmoid, Silu, Softmax, Tanh,

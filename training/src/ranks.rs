@@ -10,6 +10,7 @@ mod pulse;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{Environment, EnvironmentError, Task, TaskKind};
@@ -17,7 +18,7 @@ pub use environment::{Environment, EnvironmentError, Task, TaskKind};
 use pulse::Pulse;
 
 /// How ranks meet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Meeting {
     pub environment: Environment,
     /// What all ranks of the job know and nobody else.
@@ -28,6 +29,8 @@ pub struct Meeting {
     pub start_within: Duration,
     /// How long a rank may give no sign of life.
     pub silence: Duration,
+    /// Asked while waiting for the others; where it says so, this rank no longer waits.
+    pub stop: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Meeting {
@@ -39,6 +42,7 @@ impl Meeting {
             configuration: String::new(),
             start_within: Duration::from_secs(300),
             silence: Duration::from_secs(5),
+            stop: Arc::new(|| false),
         }
     }
 }
@@ -112,6 +116,8 @@ pub enum RanksError {
         /// Who came but was sent away, or nothing.
         refused: String,
     },
+    #[error("stopped while waiting for the other ranks")]
+    Stopped,
     #[error("{address} speaks another protocol: {reason}")]
     Protocol { address: String, reason: String },
     #[error(

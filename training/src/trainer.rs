@@ -30,6 +30,8 @@ pub use checkpoint::{Checkpoint, CheckpointError, Progress, Training};
 pub use history::{Ended, Epoch, History};
 pub use host::{Host, Step, Watcher, set_host};
 
+pub(crate) use host::interrupted;
+
 use crate::data::DataLoader;
 use crate::nn::Layer;
 use crate::optim::{Optimizer, Schedule, Sgd};

@@ -35,7 +35,7 @@ fn lead(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
     let mut addresses: Vec<Option<SocketAddr>> = vec![None; world];
     let mut refused = String::new();
     while controls.iter().skip(1).any(Option::is_none) {
-        let Some(mut stream) = accept(&listener, end)? else {
+        let Some(mut stream) = accept(&listener, meeting, end)? else {
             let rank = (1..world).filter(|rank| controls[*rank].is_none());
             return Err(missing(meeting, rank.collect(), refused));
         };
@@ -160,7 +160,7 @@ fn accept_data(
 ) -> Result<Vec<Option<Peer>>, RanksError> {
     let mut peers: Vec<Option<Peer>> = ranks.iter().map(|_| None).collect();
     while peers.iter().any(Option::is_none) {
-        let Some(mut stream) = accept(listener, end)? else {
+        let Some(mut stream) = accept(listener, meeting, end)? else {
             let absent = ranks.iter().zip(&peers).filter(|(_, peer)| peer.is_none());
             let absent = absent.map(|(rank, _)| *rank).collect();
             return Err(missing(meeting, absent, String::new()));
@@ -218,8 +218,15 @@ fn listen(port: u16) -> Result<TcpListener, RanksError> {
 }
 
 /// The next connection, or None at `end`.
-fn accept(listener: &TcpListener, end: Instant) -> Result<Option<TcpStream>, RanksError> {
+fn accept(
+    listener: &TcpListener,
+    meeting: &Meeting,
+    end: Instant,
+) -> Result<Option<TcpStream>, RanksError> {
     loop {
+        if (meeting.stop)() {
+            return Err(RanksError::Stopped);
+        }
         match listener.accept() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false).map_err(io_error("a peer"))?;
@@ -237,6 +244,9 @@ fn accept(listener: &TcpListener, end: Instant) -> Result<Option<TcpStream>, Ran
 /// Calls until somebody listens: the name of a pod that starts is not known at first.
 fn call(host: &str, port: u16, meeting: &Meeting, end: Instant) -> Result<TcpStream, RanksError> {
     loop {
+        if (meeting.stop)() {
+            return Err(RanksError::Stopped);
+        }
         let tried = (host, port)
             .to_socket_addrs()
             // `localhost` is the IPv6 address first in many systems, and rank 0 listens on IPv4.

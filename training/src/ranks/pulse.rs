@@ -134,20 +134,22 @@ impl Watch {
         let (mut sent, mut heard) = (None::<Instant>, Instant::now());
         let mut told = false;
         loop {
-            if self.shared.ending.load(Ordering::Relaxed) {
-                if self.shared.aborted.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                // Who is gone needs no goodbye.
-                let _ = self.control.write_all(&message(BYE, 0));
-                return Ok(());
-            }
+            // Looked at first: a rank that leaves because of a loss tells of it before.
+            let ending = self.shared.ending.load(Ordering::Relaxed);
             let lost = crate::lock(&self.shared.lost)
                 .as_ref()
                 .map(|loss| loss.rank);
             if let (Some(rank), false) = (lost, told) {
                 told = true;
                 let _ = self.control.write_all(&message(LOST, rank));
+            }
+            if ending {
+                if self.shared.aborted.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                // Who is gone needs no goodbye.
+                let _ = self.control.write_all(&message(BYE, 0));
+                return Ok(());
             }
             if sent.is_none_or(|sent| sent.elapsed() >= BEAT) {
                 self.control

@@ -103,6 +103,7 @@ impl Mnist {
                     ..self.clone()
                 }
             ),
+            stop: setting.stop.clone(),
             ..Meeting::new(setting.environment)
         };
         let sampler = Sampler {
@@ -130,7 +131,7 @@ impl Mnist {
         if let Some(folder) = setting.checkpoints {
             trainer = trainer.checkpoints(folder);
         }
-        Ok(trainer.fit()?.clone())
+        Ok(trainer.fit()?)
     }
 }
 

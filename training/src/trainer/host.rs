@@ -43,7 +43,7 @@ pub fn set_host(host: Host) {
     let _ = HOST.set(host);
 }
 
-pub(super) fn interrupted() -> bool {
+pub(crate) fn interrupted() -> bool {
     HOST.get().is_some_and(|host| (host.interrupted)())
 }
 

@@ -9,8 +9,9 @@ use super::{
     Checkpoint, CheckpointError, Ended, Epoch, History, Step, TrainError, Trainer, Watcher, host,
 };
 use crate::data::{DataLoader, accuracy};
-use crate::nn::Layer;
+use crate::nn::{Layer, Part};
 use crate::optim::clip_grad_norm;
+use crate::random::Random;
 use crate::ranks::Ranks;
 
 impl<M: Layer> Trainer<M> {
@@ -19,7 +20,7 @@ impl<M: Layer> Trainer<M> {
     /// # Errors
     /// When a step fails, a rank is lost, or a checkpoint cannot be read or written. The model stays as it was after
     /// the last whole step, and is written as a checkpoint if there is a folder for them.
-    pub fn fit(&mut self) -> Result<&History, TrainError> {
+    pub fn fit(&mut self) -> Result<History, TrainError> {
         let mut watcher = self.watcher.take().unwrap_or_else(host::watcher);
         let ended = self.run(watcher.as_mut());
         if ended.is_ok() {
@@ -27,7 +28,7 @@ impl<M: Layer> Trainer<M> {
         }
         self.watcher = Some(watcher);
         match ended {
-            Ok(()) => Ok(&self.progress.history),
+            Ok(()) => Ok(self.progress.history.clone()),
             Err(error) => {
                 // The others learn at once that this rank is gone.
                 std::mem::replace(&mut self.ranks, Ranks::alone()).abort();
@@ -155,8 +156,18 @@ impl<M: Layer> Trainer<M> {
         Ok(true)
     }
 
-    /// One step; the loss of this rank's batch.
+    /// One step, or none at all: a forward pass that leads to no step must not move generators and running means.
     fn step(&mut self, inputs: &Tensor, targets: &Tensor) -> Result<f64, TrainError> {
+        let before = Moved::of(&self.model)?;
+        let stepped = self.try_step(inputs, targets);
+        if stepped.is_err() {
+            before.restore(&self.model)?;
+        }
+        stepped
+    }
+
+    /// The loss of this rank's batch.
+    fn try_step(&mut self, inputs: &Tensor, targets: &Tensor) -> Result<f64, TrainError> {
         let (epoch, batch) = (self.progress.epoch, self.progress.batch);
         let failed = |source| TrainError::Step {
             epoch,
@@ -224,6 +235,44 @@ impl<M: Layer> Trainer<M> {
             (self.ranks.rank(), &self.checkpoints, &self.optimizer)
         {
             Checkpoint::of(&self.model, optimizer.as_ref(), &self.progress)?.save(folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a forward pass changes, in the order of the model's parts.
+struct Moved {
+    buffers: Vec<Tensor>,
+    generators: Vec<Random>,
+}
+
+impl Moved {
+    fn of(model: &dyn Layer) -> TensorResult<Self> {
+        let (mut buffers, mut generators) = (Vec::new(), Vec::new());
+        for (_, part) in model.named_parts() {
+            match part {
+                Part::Parameter(_) => {}
+                Part::Buffer(var) => buffers.push(var.as_tensor().copy()?),
+                Part::Random(random) => generators.push(crate::lock(random).clone()),
+            }
+        }
+        Ok(Self {
+            buffers,
+            generators,
+        })
+    }
+
+    fn restore(self, model: &dyn Layer) -> TensorResult<()> {
+        let (mut buffers, mut generators) = (self.buffers.iter(), self.generators.into_iter());
+        for (_, part) in model.named_parts() {
+            match part {
+                Part::Parameter(_) => {}
+                Part::Buffer(var) => buffers.next().map_or(Ok(()), |before| var.set(before))?,
+                Part::Random(random) => {
+                    let now = &mut *crate::lock(random);
+                    *now = generators.next().unwrap_or_else(|| now.clone());
+                }
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod candle;
 mod conv2d;
 mod data;
 mod fused;
+mod gpu;
 mod harness;
 mod linear;
 mod loss;

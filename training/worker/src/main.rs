@@ -1,0 +1,153 @@
+//! `carrel-train`: one rank of a training job, on its own or started by an operator (RANK and WORLD_SIZE, or TF_CONFIG).
+
+mod smoke;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use carrel_training::job::{RankState, SECRET_VARIABLE, StatusFile, TrainJob};
+use carrel_training::ranks::Environment;
+use carrel_training::recipes::{Mnist, Recipe, Setting};
+use carrel_training::trainer::{Ended, Watcher};
+use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// Many tensors of the same sizes are made and dropped in each step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What a shell reports of a process that SIGTERM ended.
+const STOPPED: u8 = 143;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trains the MNIST network of pytorch-operator's dist-mnist example
+    Mnist(MnistArguments),
+    /// Computes a matrix product on every task of the job and compares them
+    Smoke,
+    /// Runs this rank's part of the job that is described in a folder
+    Run { folder: PathBuf },
+}
+
+#[derive(clap::Args)]
+struct MnistArguments {
+    /// Folder with the four files of MNIST; else $CARREL_DATA, else the user's cache, filled from a mirror
+    #[arg(long)]
+    data: Option<PathBuf>,
+    #[arg(long, default_value_t = 10)]
+    epochs: usize,
+    /// Pictures per step, of all ranks together
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    #[arg(long, default_value_t = 0.01)]
+    learning_rate: f64,
+    #[arg(long, default_value_t = 0.5)]
+    dropout: f64,
+    #[arg(long, default_value_t = 1234)]
+    seed: u64,
+    /// The first so many pictures only
+    #[arg(long)]
+    pictures: Option<usize>,
+    /// Folder for checkpoints: the newest one there is where training begins
+    #[arg(long)]
+    checkpoints: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(Ended::Stopped) => ExitCode::from(STOPPED),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("carrel-train: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Ended> {
+    let environment = Environment::from_process()?;
+    let secret = std::env::var(SECRET_VARIABLE)
+        .unwrap_or_default()
+        .into_bytes();
+    match command {
+        Command::Smoke => smoke::run(environment, secret).map(|()| Ended::Done),
+        Command::Mnist(arguments) => {
+            let checkpoints = arguments.checkpoints;
+            let recipe = Mnist {
+                data: arguments.data,
+                epochs: arguments.epochs,
+                batch: arguments.batch,
+                learning_rate: arguments.learning_rate,
+                dropout: arguments.dropout,
+                seed: arguments.seed,
+                pictures: arguments.pictures,
+                ..Mnist::default()
+            };
+            train(&recipe.into(), environment, secret, checkpoints, None)
+        }
+        Command::Run { folder } => run_job(&TrainJob::open(&folder)?, environment, secret),
+    }
+}
+
+fn run_job(job: &TrainJob, environment: Environment, secret: Vec<u8>) -> anyhow::Result<Ended> {
+    let path = job.status_file(environment.rank);
+    let status = StatusFile::create(path.clone())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let recipe = &job.description().recipe;
+    let rank = environment.rank;
+    let ended = train(
+        recipe,
+        environment,
+        secret,
+        Some(job.checkpoints()),
+        Some(Box::new(status)),
+    );
+    let (state, reason) = match &ended {
+        Ok(Ended::Stopped) => (RankState::Stopped, None),
+        Ok(_) => (RankState::Succeeded, None),
+        Err(error) => (RankState::Failed, Some(format!("{error:#}"))),
+    };
+    job.end_rank(rank, state, reason)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    ended
+}
+
+fn train(
+    recipe: &Recipe,
+    environment: Environment,
+    secret: Vec<u8>,
+    checkpoints: Option<PathBuf>,
+    watcher: Option<Box<dyn Watcher>>,
+) -> anyhow::Result<Ended> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // The second one ends the process at once, should a step never end.
+        signal_hook::flag::register_conditional_default(signal, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let stopping = stop.clone();
+    let ended = recipe.run(Setting {
+        environment,
+        secret,
+        checkpoints,
+        stop: Arc::new(move || stopping.load(Ordering::Relaxed)),
+        watcher,
+        say: Box::new(|line| println!("{line}")),
+    });
+    match ended {
+        Ok(history) => Ok(history.ended),
+        // When all ranks are asked to end, some find others gone before they come to their own end.
+        Err(_) if stop.load(Ordering::Relaxed) => Ok(Ended::Stopped),
+        Err(error) => Err(error.into()),
+    }
+}

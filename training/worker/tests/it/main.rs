@@ -1,0 +1,6 @@
+//! `carrel-train` as processes: the seed's tasks, signals, lost ranks, jobs.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+mod jobs;
+mod ranks;

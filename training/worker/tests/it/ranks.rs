@@ -1,0 +1,212 @@
+//! Ranks that end, are killed or stand still, and the seed's sample of a TFJob.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::{PROGRAM, checkpoints, ended, free_port, rank, text, wait_for, write_digits};
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+/// The lines of rank 0's epochs.
+fn epochs(output: &str) -> Vec<String> {
+    output
+        .lines()
+        .filter(|line| line.starts_with("Rank  0 , epoch  "))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_job_whose_rank_was_killed_goes_on_from_its_checkpoint_to_the_same_end() {
+    let folder = tempfile::tempdir().unwrap();
+    write_digits(folder.path(), 1280);
+    let data = folder.path().to_str().unwrap();
+    let start = |checkpoints: &str| -> Vec<Child> {
+        let port = free_port();
+        let arguments = [
+            "mnist",
+            "--data",
+            data,
+            "--epochs",
+            "4",
+            "--batch",
+            "32",
+            "--checkpoints",
+            checkpoints,
+        ];
+        (0..2)
+            .map(|number| rank(number, 2, port, &arguments))
+            .collect()
+    };
+    let undisturbed = folder.path().join("undisturbed");
+    let whole: Vec<_> = start(undisturbed.to_str().unwrap())
+        .into_iter()
+        .map(ended)
+        .collect();
+    assert!(
+        whole.iter().all(|rank| rank.status.success()),
+        "{}",
+        text(&whole[0].stderr)
+    );
+    let expected = epochs(&text(&whole[0].stdout));
+    assert_eq!(expected.len(), 4);
+
+    let disturbed = folder.path().join("disturbed");
+    let mut ranks = start(disturbed.to_str().unwrap());
+    wait_for("the first checkpoint", || checkpoints(&disturbed) > 0);
+    signal(&ranks[1], Signal::SIGKILL);
+    let killed = Instant::now();
+    ended(ranks.remove(1));
+    let survivor = ended(ranks.remove(0));
+    assert!(killed.elapsed() < Duration::from_secs(20));
+    let said = text(&survivor.stderr);
+    // It may have been done already, on a quick machine: then it has nothing to complain of.
+    assert!(
+        !survivor.status.success()
+            && said.contains("rank 1 (127.0.0.1:")
+            && said.contains("was lost"),
+        "{said}"
+    );
+
+    let rest: Vec<_> = start(disturbed.to_str().unwrap())
+        .into_iter()
+        .map(ended)
+        .collect();
+    assert!(rest[0].status.success(), "{}", text(&rest[0].stderr));
+    let rest = epochs(&text(&rest[0].stdout));
+    assert!(!rest.is_empty() && rest.len() < 4, "{rest:?}");
+    assert_eq!(rest, expected[4 - rest.len()..]);
+}
+
+#[test]
+fn sigterm_writes_a_checkpoint_and_ends_with_143() {
+    let folder = tempfile::tempdir().unwrap();
+    write_digits(folder.path(), 1280);
+    let kept = folder.path().join("checkpoints");
+    let arguments = [
+        "mnist",
+        "--data",
+        folder.path().to_str().unwrap(),
+        "--epochs",
+        "1000",
+        "--checkpoints",
+        kept.to_str().unwrap(),
+    ];
+    let child = rank(0, 1, free_port(), &arguments);
+    wait_for("the first epoch", || checkpoints(&kept) > 0);
+    signal(&child, Signal::SIGTERM);
+    let output = ended(child);
+    assert_eq!(output.status.code(), Some(143), "{}", text(&output.stderr));
+    assert!(checkpoints(&kept) > 0);
+    // While it waits for others it ends too.
+    let mut lonely = rank(1, 2, free_port(), &arguments);
+    let lines = BufReader::new(lonely.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line == "Done!"));
+    signal(&lonely, Signal::SIGTERM);
+    assert_eq!(ended(lonely).status.code(), Some(143));
+}
+
+#[test]
+fn a_rank_that_stands_still_is_named_within_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    write_digits(folder.path(), 1280);
+    let kept = folder.path().join("checkpoints");
+    let arguments = [
+        "mnist",
+        "--data",
+        folder.path().to_str().unwrap(),
+        "--epochs",
+        "1000",
+        "--batch",
+        "32",
+        "--checkpoints",
+        kept.to_str().unwrap(),
+    ];
+    let port = free_port();
+    let mut ranks: Vec<Child> = (0..3)
+        .map(|number| rank(number, 3, port, &arguments))
+        .collect();
+    wait_for("the first epoch", || checkpoints(&kept) > 0);
+    signal(&ranks[2], Signal::SIGSTOP);
+    let stopped = Instant::now();
+    let outputs: Vec<_> = ranks.drain(..2).map(ended).collect();
+    assert!(
+        stopped.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        stopped.elapsed()
+    );
+    for output in outputs {
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("rank 2") && said.contains("no sign of life"),
+            "{said}"
+        );
+    }
+    signal(&ranks[0], Signal::SIGKILL);
+    ended(ranks.remove(0));
+}
+
+#[test]
+fn the_sample_of_a_tfjob_multiplies_matrices_on_every_task() {
+    let port = free_port();
+    let cluster = format!(
+        r#""cluster":{{"master":["localhost:{port}"],"worker":["localhost:1"],"ps":["localhost:2","localhost:3"]}}"#
+    );
+    let start = |kind: &str, index: usize| {
+        Command::new(PROGRAM)
+            .arg("smoke")
+            .env(
+                "TF_CONFIG",
+                format!(r#"{{{cluster},"task":{{"type":"{kind}","index":{index}}}}}"#),
+            )
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let tasks = [
+        start("ps", 1),
+        start("worker", 0),
+        start("ps", 0),
+        start("master", 0),
+    ];
+    for task in tasks {
+        let output = ended(task);
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(
+            said.starts_with("Carrel version: ") && said.contains("\ntf_config: {\"cluster\""),
+            "{said}"
+        );
+        assert!(said.contains("is the same on all 4 tasks"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_call_is_said() {
+    let run = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
+    };
+    let said = run(&[("RANK", "2")], &["smoke"]);
+    assert!(
+        said.starts_with("carrel-train: RANK is set but WORLD_SIZE is not"),
+        "{said}"
+    );
+    let said = run(&[], &["mnist", "--data", "/nowhere"]);
+    assert!(
+        said.contains("there is no train-images-idx3-ubyte.gz in /nowhere"),
+        "{said}"
+    );
+    let said = run(&[], &["run", "/nowhere"]);
+    assert!(said.contains("/nowhere/job.json"), "{said}");
+}

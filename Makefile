@@ -32,7 +32,7 @@ corpus-evcxr: ## The kernel's reference corpus on evcxr (builds rust-analyzer on
 lint: ## Format, clippy, dependencies, scripts, documentation
 	@deploy/local/lint
 
-bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy")
+bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy training")
 	@deploy/local/bench $(PARTS)
 
 clean-state: ## Remove users' files, database, logs and the Python environment in STATE

@@ -10,9 +10,10 @@ import os
 import hub
 import kernel
 import proxy
+import training
 from common import heading
 
-PARTS = {"hub": hub.measure, "kernel": kernel.measure, "proxy": proxy.measure}
+PARTS = {"hub": hub.measure, "kernel": kernel.measure, "proxy": proxy.measure, "training": training.measure}
 
 
 def main():
@@ -29,6 +30,9 @@ def arguments():
     parser.add_argument("--hub", required=True, help="carrel-hub")
     parser.add_argument("--kernel", required=True, help="carrel-kernel")
     parser.add_argument("--proxy", required=True, help="the example proxy_bench")
+    parser.add_argument("--train", required=True, help="carrel-train")
+    parser.add_argument("--throughput", required=True, help="its example throughput")
+    parser.add_argument("--all-reduce", required=True, help="its example all_reduce")
     parser.add_argument("--jupyterhub", required=True)
     parser.add_argument("--chp", help="configurable-http-proxy")
     parser.add_argument("--evcxr", help="evcxr_jupyter")

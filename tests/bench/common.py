@@ -153,6 +153,6 @@ def row(what, ours, peer, theirs, ratio, goal, met):
 
 
 def figure(samples, unit):
-    digits = {"s": 3, "MB": 1, "times": 2}.get(unit, 0)
+    digits = {"s": 3, "MB": 1, "times": 2, "GB/s": 2}.get(unit, 0)
     middle, low, high = statistics.median(samples), min(samples), max(samples)
     return f"{middle:.{digits}f} {unit} [{low:.{digits}f}-{high:.{digits}f}]"

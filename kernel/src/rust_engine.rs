@@ -36,9 +36,9 @@ use self::analyzer::Analyzer;
 use self::session::{Interrupts, Session};
 use crate::engine::{Cell, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output};
 
-/// JupyterLab gives up after a second.
-const COMPLETE_LIMIT: Duration = Duration::from_millis(900);
-/// The first question waits until the sources of all crates are read.
+/// The first question waits until the sources of all crates are read. JupyterLab waits as long as its setting
+/// `providerTimeout` says, one second where nobody set it, and shows words until then.
+const COMPLETE_LIMIT: Duration = Duration::from_secs(4);
 const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The engine; its parts start with [`Engine::warm_up`] or with the first cell.

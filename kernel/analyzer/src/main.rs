@@ -1,6 +1,7 @@
 //! The process that knows what could stand in a cell and what a name means: rust-analyzer over a crate made of the
 //! notebook. It answers questions on stdin with frames on stdout, and ends with its stdin.
 
+mod ahead;
 mod completion;
 mod description;
 mod library;
@@ -82,7 +83,9 @@ fn answer_all(sysroot: &Path, questions: &Receiver<Question>) {
             world = Some(World::load(sysroot, &question.notebook.crates));
         }
         // rust-analyzer panics on some programs, and goes on well after it.
-        let reply = catch_unwind(AssertUnwindSafe(|| answer(world.as_mut()?, &question)));
+        let reply = catch_unwind(AssertUnwindSafe(|| {
+            answer(world.as_mut()?, &question, is_new)
+        }));
         let reply = reply.ok().flatten().unwrap_or(Reply::Nothing);
         send(&Answer { id, reply });
         if is_new {
@@ -90,13 +93,18 @@ fn answer_all(sysroot: &Path, questions: &Receiver<Question>) {
             question.code = "\"\".".to_owned();
             question.offset = question.code.len();
             question.wish = Wish::Complete;
-            let _ = catch_unwind(AssertUnwindSafe(|| answer(world.as_mut()?, &question)));
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                answer(world.as_mut()?, &question, false)
+            }));
         }
     }
 }
 
-fn answer(world: &mut World, question: &Question) -> Option<Reply> {
+fn answer(world: &mut World, question: &Question, is_new: bool) -> Option<Reply> {
     let code = world.show(&question.notebook, &question.code);
+    if is_new {
+        ahead::read_ahead(&world.db);
+    }
     attach_db(&world.db, || match question.wish {
         Wish::Complete => completion::complete(world, code, question),
         Wish::Inspect { detail } => description::describe(world, code, question, detail),

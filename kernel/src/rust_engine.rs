@@ -21,6 +21,7 @@ mod repair;
 mod rustc;
 mod seen;
 mod session;
+mod sight;
 pub(crate) mod source;
 mod types;
 mod worker;

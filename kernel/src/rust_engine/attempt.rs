@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::compile::{CompileError, Compiled, Job, Toolchain};
-use super::dependencies::Crates;
 use super::diagnostics::{CellSource, Cells, Diagnostic};
 use super::failure;
 use super::generate::{Surroundings, Variable, generate, unparsed};
@@ -13,24 +12,11 @@ use super::notebook::{Notebook, Runnable};
 use super::parse::{Parsed, SyntaxError};
 use super::repair::{NO_NAME, repair};
 use super::source::Mark;
-use super::types::{Kept, crates, is_light, kept, mentions};
+use super::types::{Kept, kept, mentions};
 use crate::engine::Failure;
 
 /// Compiling again in another way; more would only try the person's patience.
 const MOST_ATTEMPTS: usize = 7;
-
-/// Words of cells that need the prepared crates; others are learned.
-const PRELUDE_NAMES: [&str; 9] = [
-    "Tensor",
-    "Device",
-    "DType",
-    "candle_core",
-    "candle_nn",
-    "carrel_training",
-    "carrel_prelude",
-    "json",
-    "widgets",
-];
 
 /// A cell to compile.
 struct Task<'a> {
@@ -202,30 +188,6 @@ impl Notebook {
     fn next_name(&mut self) -> String {
         self.compiled += 1;
         format!("cell_{}", self.compiled)
-    }
-
-    /// Whether a cell or the items that it sees have a word.
-    fn mentions(&self, parsed: &Parsed, word: &str) -> bool {
-        let mut items = parsed.items.iter();
-        parsed.words.contains(word)
-            || items.any(|item| item.words.contains(word))
-            || self.items.mention(word)
-    }
-
-    /// Whether a cell seems to name something of the prepared crates. If it does and this is false, it is compiled
-    /// twice.
-    fn needs_prelude(&self, parsed: &Parsed, dependencies: &Crates) -> bool {
-        let items = parsed.items.iter();
-        let mut words = items.flat_map(|item| &item.words).chain(&parsed.words);
-        let known = |name: &str| is_light(name) || dependencies.named.contains_key(name);
-        let mut variables = self.variables.iter();
-        self.items.have_prelude(self.items.cells.len())
-            // A name that it defines out of sight could be one of theirs.
-            || parsed.items.iter().any(|item| item.names.is_none())
-            || words.any(|word| PRELUDE_NAMES.contains(&&**word) || self.prelude_names.contains(word))
-            || variables.any(|(name, variable)| {
-                parsed.words.contains(name) && !crates(&variable.r#type).all(known)
-            })
     }
 
     fn outdated(&self, parsed: &Parsed) -> BTreeMap<String, String> {

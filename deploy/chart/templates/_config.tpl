@@ -81,7 +81,7 @@ storage_class: {{ . | quote }}
 {{- $volumes = append $volumes (dict "name" "home" "persistentVolumeClaim" (dict "claimName" $claim)) }}
 {{- $mounts = append $mounts (dict "name" "home" "mountPath" .homeMountPath "subPath" .static.subPath) }}
 {{- end }}
-volumes: {{ concat $volumes .extraVolumes | toJson }}
-volume_mounts: {{ concat $mounts .extraVolumeMounts | toJson }}
+volumes: {{ concat $volumes .extraVolumes | default list | toJson }}
+volume_mounts: {{ concat $mounts .extraVolumeMounts | default list | toJson }}
 {{- end }}
 {{- end }}

@@ -24,6 +24,79 @@ fn the_schema_is_up_to_date() {
     );
 }
 
+/// What the templates make of values is a configuration that the Hub takes.
+#[test]
+fn the_hub_takes_what_the_chart_makes_of_values() {
+    let image = config_of(&[]).kube_spawner.0.image;
+    assert!(image.starts_with("localhost/carrel-singleuser:"), "{image}");
+    let none = config_of(&["singleuser.storage.type=none"]);
+    assert!(!none.kube_spawner.storage_pvc_ensure);
+    assert!(none.kube_spawner.volumes.items().is_empty());
+    let dynamic = config_of(&["singleuser.storage.dynamic.storageClass=fast"]);
+    assert_eq!(dynamic.kube_spawner.storage_class.as_deref(), Some("fast"));
+    let fixed = [
+        "singleuser.storage.type=static",
+        "singleuser.storage.static.pvcName=homes",
+    ];
+    let mounts = config_of(&fixed).kube_spawner.volume_mounts.items();
+    assert_eq!(mounts[0].sub_path.as_deref(), Some("{username}"));
+    let all = config_of(&[
+        "hub.baseUrl=/one/",
+        "hub.db.type=postgres",
+        "hub.db.url=postgresql://db/hub",
+        "hub.config.KubeSpawner.image=mine:1",
+        "imagePullSecrets={registry}",
+        "singleuser.cmd=null",
+        "singleuser.cpu.limit=0.5",
+        "singleuser.memory.limit=1073741824",
+        "singleuser.uid=0",
+        "singleuser.extraEnv.NAME=value",
+        "singleuser.extraLabels.site=north",
+        "singleuser.nodeSelector.pool=gpu",
+        "singleuser.extraTolerations[0].key=gpu",
+        "singleuser.extraResource.limits.gpu=1",
+        "singleuser.serviceAccountName=user",
+        "singleuser.priorityClassName=high",
+        "singleuser.events=false",
+        "singleuser.extraPodConfig.runtimeClassName=nvidia",
+        "singleuser.lifecycleHooks.preStop.exec.command={sync}",
+    ]);
+    assert_eq!(
+        all.jupyter_hub.db_url.as_ref().map(|url| &*url.0),
+        Some("postgresql://db/hub")
+    );
+    assert_eq!(all.kube_spawner.image, "mine:1");
+    assert_eq!(all.kube_spawner.uid, Some(0));
+    assert_eq!(all.kube_spawner.cmd, None);
+    assert!(!all.kube_spawner.events_enabled);
+}
+
+/// The configuration in the Secret of `helm template --set VALUE...`.
+fn config_of(values: &[&str]) -> Config {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart");
+    let mut helm = std::process::Command::new("helm");
+    helm.args([
+        "template",
+        "carrel",
+        chart,
+        "--show-only",
+        "templates/hub/secret.yaml",
+    ]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    let output = helm
+        .output()
+        .expect("helm: run the tests by deploy/local/test, which puts it on PATH");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{values:?}: {error}");
+    let (_, config) = text
+        .split_once("carrel.yaml: |")
+        .expect("the Secret holds a file");
+    Config::parse("carrel.yaml", config).unwrap_or_else(|errors| panic!("{errors}\n{config}"))
+}
+
 fn schema() -> Value {
     // The one draft that every version of Helm reads.
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);

@@ -223,10 +223,10 @@ pub struct Singleuser {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Cpu {
-    /// Most cores that it may use.
-    limit: Option<f64>,
+    /// Most cores that it may use, such as 0.5 or 500m.
+    limit: Option<Amount>,
     /// Cores that it has for sure.
-    guarantee: Option<f64>,
+    guarantee: Option<Amount>,
 }
 
 /// Memory of a server.
@@ -234,9 +234,9 @@ pub struct Cpu {
 #[schemars(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Memory {
     /// Most memory that it may use, such as 2G.
-    limit: Option<Bytes>,
+    limit: Option<Amount>,
     /// Memory that it has for sure.
-    guarantee: Option<Bytes>,
+    guarantee: Option<Amount>,
 }
 
 /// Other resources of a server, such as nvidia.com/gpu.
@@ -365,10 +365,10 @@ pub enum Command {
     Words(Vec<String>),
 }
 
-/// A number of bytes, or one with a unit.
+/// A number, or a text with one and its unit: `0.5`, `500m`, `2G`.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-pub enum Bytes {
+pub enum Amount {
     Number(f64),
     WithUnit(String),
 }

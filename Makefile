@@ -6,7 +6,7 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare images test test-cluster corpus-evcxr lint bench clean-state
+.PHONY: help run prepare images test test-cluster corpus-evcxr lint bench bench-cluster clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: ## Format, clippy, dependencies, scripts, documentation
 
 bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy training")
 	@deploy/local/bench $(PARTS)
+
+bench-cluster: ## Speed and memory on a Kubernetes cluster, as for test-cluster
+	@deploy/local/bench-cluster
 
 clean-state: ## Remove users' files, database, logs and the Python environment in STATE
 	@deploy/local/run clean

@@ -51,7 +51,7 @@ KubeSpawner:
     "extra_pod_config" .extraPodConfig
     "profile_list" .profileList }}
   {{- range $name, $value := $options }}
-  {{- if not (or (kindIs "invalid" $value) (and (not (kindIs "float64" $value)) (empty $value))) }}
+  {{- if not (or (kindIs "invalid" $value) (and (has (kindOf $value) (list "string" "map" "slice")) (empty $value))) }}
   {{ $name }}: {{ toJson $value }}
   {{- end }}
   {{- end }}

@@ -87,13 +87,13 @@ fn config_of(values: &[&str]) -> Config {
     }
     let output = helm
         .output()
-        .expect("helm: run the tests by deploy/local/test, which puts it on PATH");
+        .unwrap_or_else(|error| panic!("helm: {error}; deploy/local/test puts it on PATH"));
     let text = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{values:?}: {error}");
-    let (_, config) = text
-        .split_once("carrel.yaml: |")
-        .expect("the Secret holds a file");
+    let Some((_, config)) = text.split_once("carrel.yaml: |") else {
+        panic!("the Secret holds no file: {text}");
+    };
     Config::parse("carrel.yaml", config).unwrap_or_else(|errors| panic!("{errors}\n{config}"))
 }
 

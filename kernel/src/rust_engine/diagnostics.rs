@@ -1,5 +1,7 @@
 //! The compiler's messages, and how they look in a notebook: at the cell's own lines, without ours.
 
+mod names;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -51,7 +53,10 @@ impl Diagnostic {
                     if diagnostic.spans.is_empty()
                         && diagnostic.message.starts_with("aborting") => {}
                 Ok(diagnostic) if diagnostic.level == "failure-note" => {}
-                Ok(diagnostic) => diagnostics.push(diagnostic),
+                Ok(mut diagnostic) => {
+                    names::shorten(&mut diagnostic);
+                    diagnostics.push(diagnostic);
+                }
                 Err(_) => {
                     rest.push_str(line);
                     rest.push('\n');

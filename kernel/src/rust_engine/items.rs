@@ -85,6 +85,15 @@ impl Items {
         }
     }
 
+    /// Macros that have a value also when they are called with braces.
+    pub fn value_macros(&self) -> HashSet<String> {
+        let mut names = HashSet::new();
+        for item in self.cells.iter().flat_map(|cell| &cell.items) {
+            item.kind.note_macro(&mut names);
+        }
+        names
+    }
+
     /// Whether any item mentions a word.
     pub fn mention(&self, word: &str) -> bool {
         let mut items = self.cells.iter().flat_map(|cell| &cell.items);

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::diagnostics::CellSource;
 use super::generate::piece;
 use super::items::{ItemCell, Items};
-use super::parse::{Impl, ItemKind, ItemPart, Parsed, Part};
+use super::parse::{Impl, ItemKind, ItemPart, MacroItem, Parsed, Part};
 use super::source::Source;
 
 /// Earlier cells on their way into a new crate.
@@ -136,7 +136,7 @@ impl Merge {
                 ItemKind::Static(name, _) if self.stays(item) => {
                     source.line(&format!("pub use {}::{name};", cell.path()));
                 }
-                ItemKind::Macro(name, place) => {
+                ItemKind::Macro(MacroItem { name, place, .. }) => {
                     // Exported macros share the root of their crate; the newest has its own name there.
                     let mut part = item.part.clone();
                     let mut exported = name.clone();
@@ -181,7 +181,7 @@ fn implementation(item: &ItemPart) -> Option<&Impl> {
 
 fn macro_name(item: &ItemPart) -> Option<&String> {
     match &item.kind {
-        ItemKind::Macro(name, _) => Some(name),
+        ItemKind::Macro(item) => Some(&item.name),
         _ => None,
     }
 }

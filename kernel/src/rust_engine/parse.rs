@@ -21,6 +21,7 @@ mod names;
 mod public;
 mod rounds;
 mod ticks;
+mod values;
 
 pub use impls::Impl;
 pub use public::is_visibility;
@@ -78,14 +79,23 @@ pub struct ItemPart {
 #[derive(Debug, Clone)]
 pub enum ItemKind {
     Impl(Impl),
-    /// With its name and where that stands.
-    Macro(String, Range<usize>),
+    Macro(MacroItem),
     /// With its name and the identifiers of its type.
     Static(String, HashSet<String>),
     /// An `extern` block with the libraries that it names.
     Foreign(Vec<Link>),
     Use,
     Other,
+}
+
+/// A `macro_rules!`.
+#[derive(Debug, Clone)]
+pub struct MacroItem {
+    pub name: String,
+    /// Where its name stands.
+    pub place: Range<usize>,
+    /// A call of it with braces is an expression.
+    pub makes_value: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +119,12 @@ pub struct SyntaxError {
 /// Nesting beyond this is no program, and parsers recurse on it.
 const MOST_NESTED: usize = 1000;
 
-/// Parses a cell that is to be `optimized` or not.
-pub fn parse(code: &str, optimized: bool) -> Result<Parsed, SyntaxError> {
+/// Parses a cell that is to be `optimized` or not. `value_macros` are macros of earlier cells that have a value.
+pub fn parse(
+    code: &str,
+    optimized: bool,
+    mut value_macros: HashSet<String>,
+) -> Result<Parsed, SyntaxError> {
     if nesting(code) > MOST_NESTED {
         return Err(SyntaxError {
             message: format!("the code is nested more than {MOST_NESTED} levels deep"),
@@ -130,9 +144,29 @@ pub fn parse(code: &str, optimized: bool) -> Result<Parsed, SyntaxError> {
     let mut parsed = Parsed::default();
     let last = statements.len().saturating_sub(1);
     for (index, statement) in statements.into_iter().enumerate() {
-        parsed.add(statement, code, optimized, index == last);
+        if index == last {
+            for item in &parsed.items {
+                item.kind.note_macro(&mut value_macros);
+            }
+            let has_value = has_value(&statement, &value_macros);
+            parsed.add(statement, code, optimized, has_value);
+        } else {
+            parsed.add(statement, code, optimized, false);
+        }
     }
     Ok(parsed)
+}
+
+impl ItemKind {
+    /// Adds a macro that has a value; one that has none takes the place of an earlier one that has.
+    pub fn note_macro(&self, value_macros: &mut HashSet<String>) {
+        if let Self::Macro(item) = self {
+            match item.makes_value {
+                true => _ = value_macros.insert(item.name.clone()),
+                false => _ = value_macros.remove(&item.name),
+            }
+        }
+    }
 }
 
 impl Part {
@@ -156,7 +190,7 @@ impl Parsed {
         })
     }
 
-    fn add(&mut self, statement: Stmt, code: &str, optimized: bool, last: bool) {
+    fn add(&mut self, statement: Stmt, code: &str, optimized: bool, is_value: bool) {
         let range = statement.span().byte_range();
         if let Stmt::Item(item) = statement {
             let mut words = HashSet::new();
@@ -184,7 +218,7 @@ impl Parsed {
             self.bind(&local.pat, is_closure(local));
         }
         let part = Part::new(range, ticks::in_statement(&statement, code, optimized));
-        if last && has_value(&statement) {
+        if is_value {
             self.value = Some(part);
         } else {
             self.statements.push(part);
@@ -234,8 +268,14 @@ fn item_kind(item: &Item) -> ItemKind {
     match item {
         Item::Impl(item) => ItemKind::Impl(impls::of(item)),
         Item::Macro(syn::ItemMacro {
-            ident: Some(name), ..
-        }) => ItemKind::Macro(name.to_string(), name.span().byte_range()),
+            ident: Some(name),
+            mac,
+            ..
+        }) => ItemKind::Macro(MacroItem {
+            name: name.to_string(),
+            place: name.span().byte_range(),
+            makes_value: values::makes_value(&mac.tokens),
+        }),
         Item::Static(item) => {
             let mut words = HashSet::new();
             collect_words(item.ty.to_token_stream(), &mut words);
@@ -268,23 +308,17 @@ fn link(attribute: &Attribute) -> Option<Link> {
         })
 }
 
-fn has_value(statement: &Stmt) -> bool {
+fn has_value(statement: &Stmt, value_macros: &HashSet<String>) -> bool {
     match statement {
         Stmt::Expr(_, semicolon) => semicolon.is_none(),
         // With braces, `thread_local! { .. }` and the like expand to statements.
         Stmt::Macro(call) => {
             let statements = matches!(call.mac.delimiter, MacroDelimiter::Brace(_));
-            call.semi_token.is_none() && (!statements || is_value_macro(&call.mac.path))
+            let has_value = || !statements || values::is_of_value(&call.mac.path, value_macros);
+            call.semi_token.is_none() && has_value()
         }
         _ => false,
     }
-}
-
-/// Macros that people write with braces and that have a value.
-fn is_value_macro(path: &syn::Path) -> bool {
-    let names = ["select", "json", "html", "vec", "format"];
-    let last = path.segments.last();
-    last.is_some_and(|last| names.iter().any(|name| last.ident == name))
 }
 
 /// The names that a pattern binds.

@@ -41,9 +41,12 @@ fn repair_one(diagnostic: &Diagnostic, cell: &CellSource) -> Vec<(Mark, String)>
         }
         // A closure that is put into a box borrows.
         ("E0373", _) => keeps(Place::Note, CAPTURES),
-        // Borrowed for longer than it lives, moved while borrowed, and the like: all because a variable that
+        // Borrowed for longer than it lives, moved or copied while borrowed, and the like: all because a variable that
         // borrows from another is to be kept.
-        ("E0310" | "E0499" | "E0502" | "E0505" | "E0506" | "E0521" | "E0597" | "E0716", _) => {
+        (
+            "E0310" | "E0499" | "E0502" | "E0503" | "E0505" | "E0506" | "E0521" | "E0597" | "E0716",
+            _,
+        ) => {
             let borrowers = keeps(Place::Secondary, BORROWS);
             match borrowers.is_empty() {
                 true => keeps(Place::Primary, BORROWS),

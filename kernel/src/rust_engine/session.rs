@@ -1,32 +1,31 @@
 //! One notebook's compiler, worker and state, and the life of a cell between them.
 
 mod depend;
+mod obey;
+mod request;
 
-use std::time::{Duration, Instant};
+use std::collections::HashSet;
+use std::time::Instant;
 
-use carrel_protocol::{Ending, Output as Sent, Request, analysis};
+use carrel_protocol::{Ending, Request, analysis};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
-use super::commands::{self, Command, plain_type};
+use super::commands::{self, Command};
 use super::compile::Toolchain;
-use super::contents::Contents;
 use super::dependencies::Dependencies;
 use super::diagnostics::Sources;
 use super::failure;
 use super::notebook::{Notebook, Runnable};
-use super::outputs::{Asked, OpenComms, Outputs, answer, ask, print, send, show};
+use super::outputs::{OpenComms, Outputs, print};
 use super::parse::{Parsed, SyntaxError, parse};
 use super::prelude::Prelude;
 use super::seen::seen;
-use super::worker::{Event, Worker, interrupt};
-use crate::engine::{CommMessage, Failure, Output, StreamName};
+use super::worker::Worker;
+use crate::engine::{CommMessage, Failure, StreamName};
 
 /// syn recurses on nesting; with its limit this stack is always enough.
 const PARSER_STACK: usize = 256 << 20;
-
-/// How long an interrupted cell may take to stop by itself.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// What came to a running cell from outside.
 #[derive(Debug, Default)]
@@ -92,81 +91,6 @@ impl Session {
         Ok(Some(cell))
     }
 
-    /// Obeys one command, or several `:dep`.
-    async fn obey(
-        &mut self,
-        commands: &[Command],
-        title: &str,
-        outputs: &Outputs,
-    ) -> Result<(), Failure> {
-        let Some(command) = commands.first() else {
-            return Ok(());
-        };
-        let bundle = match command {
-            Command::Dep(_) => {
-                let requests = commands.iter().filter_map(Command::request);
-                let requests: Vec<_> = requests.cloned().collect();
-                return self.depend(&requests, title, outputs).await;
-            }
-            Command::Vars => commands::vars(&self.notebook),
-            Command::Help => commands::help(),
-            Command::Type(expression) => {
-                commands::text(self.r#type(expression, title, outputs).await?)
-            }
-            Command::Clear => {
-                self.lose_worker(outputs).await;
-                self.notebook.clear();
-                self.keep_dependencies(0);
-                commands::text("all variables, items and dependencies are forgotten".to_owned())
-            }
-            Command::Restart => {
-                self.lose_worker(outputs).await;
-                let lost = self.notebook.lost_all("the worker was started again");
-                commands::text(format!("a new worker; {}", failure::loss(&lost)))
-            }
-            Command::Opt(level) => {
-                self.start().await?;
-                let Some(tools) = &mut self.tools else {
-                    return Err(failure::tool("the compiler is not there"));
-                };
-                let present = &mut tools.toolchain.opt_level;
-                *present = level.unwrap_or(*present);
-                commands::text(format!("optimization: {present}"))
-            }
-            Command::Timing => {
-                self.timing = !self.timing;
-                let state = if self.timing { "on" } else { "off" };
-                commands::text(format!("timing: {state}"))
-            }
-        };
-        let output = Output::Display {
-            bundle,
-            display_id: None,
-            update: false,
-        };
-        // Nobody listens if the frontend is gone.
-        let _ = outputs.send(output).await;
-        Ok(())
-    }
-
-    /// The type of an expression, which is compiled and not run.
-    async fn r#type(
-        &mut self,
-        expression: &str,
-        title: &str,
-        outputs: &Outputs,
-    ) -> Result<String, Failure> {
-        let code = format!("let expression = {expression};");
-        let cell = self.compile_code(title, &code, outputs).await?;
-        match cell.declared("expression") {
-            Ok(r#type) => Ok(plain_type(r#type)),
-            Err(reason) => Err(failure::command(
-                title,
-                &format!("the type cannot be told: {reason}"),
-            )),
-        }
-    }
-
     /// Tells how long something took, after `:timing`.
     pub async fn tell_time(&self, what: &str, begun: Instant, outputs: &Outputs) {
         if self.timing {
@@ -186,7 +110,11 @@ impl Session {
             return Err(failure::tool("the compiler is not there"));
         };
         let toolchain = &tools.toolchain;
-        let parsed = parse_apart(code, toolchain.opt_level > 0)?;
+        let parsed = parse_apart(
+            code,
+            toolchain.opt_level > 0,
+            self.notebook.items.value_macros(),
+        )?;
         let cell = match parsed {
             Ok(parsed) => {
                 self.notebook
@@ -255,40 +183,9 @@ impl Session {
         self.outcome(ending, &[])
     }
 
-    async fn run_request(
-        &mut self,
-        request: &Request,
-        outputs: &Outputs,
-        interrupts: &mut watch::Receiver<Interrupts>,
-    ) -> Result<(Ending, Vec<String>), Failure> {
-        let group = self.worker.as_ref().and_then(Worker::group);
-        let ended = {
-            let running = self.run_to_end(request, outputs);
-            tokio::pin!(running);
-            tokio::select! {
-                ended = &mut running => return ended,
-                Ok(()) = interrupts.changed() => {}
-            }
-            interrupt(group);
-            let grace = match interrupts.borrow().shutdown {
-                true => Duration::ZERO,
-                false => GRACE,
-            };
-            tokio::time::timeout(grace, running).await
-        };
-        match ended {
-            Ok(ended) => ended,
-            Err(_) => {
-                self.lose_worker(outputs).await;
-                let reason = "it was lost when a cell was interrupted";
-                Err(failure::killed(&self.notebook.lost_all(reason)))
-            }
-        }
-    }
-
     /// What the next cell sees, for the analyzer.
     pub fn seen(&self) -> analysis::Notebook {
-        seen(&self.notebook)
+        seen(&self.notebook, &self.dependencies)
     }
 
     /// Ends the worker; later cells are refused.
@@ -350,81 +247,6 @@ impl Session {
         }
     }
 
-    /// How it ended, and the variables that live now.
-    async fn run_to_end(
-        &mut self,
-        request: &Request,
-        outputs: &Outputs,
-    ) -> Result<(Ending, Vec<String>), Failure> {
-        let Some(worker) = &mut self.worker else {
-            return Err(failure::tool("the worker is not there"));
-        };
-        // If the worker is gone, the next event says so.
-        let _ = worker.send(request).await;
-        let mut last_words = String::new();
-        let mut contents = Contents::default();
-        let mut asked: Option<Asked> = None;
-        loop {
-            let event = tokio::select! {
-                event = worker.next() => Some(event),
-                (question, line) = answer(&mut asked) => {
-                    worker.answer(question, Some(line)).await;
-                    continue;
-                }
-                () = wait(contents.patience()) => None,
-            };
-            if !matches!(event, Some(Event::Printed(..))) && contents.patience().is_some() {
-                print(outputs, StreamName::Stdout, contents.give_up()).await;
-            }
-            let Some(event) = event else {
-                continue;
-            };
-            match event {
-                Event::Printed(StreamName::Stdout, text) => {
-                    for piece in contents.add(&text) {
-                        show(outputs, piece).await;
-                    }
-                }
-                Event::Printed(StreamName::Stderr, text) => {
-                    last_words = tail(last_words + &text);
-                    print(outputs, StreamName::Stderr, text).await;
-                }
-                Event::Output(Sent::ThreadPanic(panic)) => {
-                    let text = failure::thread_panic(&panic, &self.notebook.sources);
-                    print(outputs, StreamName::Stderr, text).await;
-                    worker.taken().await;
-                }
-                Event::Output(output) => {
-                    if let Sent::Comm(message) = &output {
-                        self.comms.note(message);
-                    }
-                    send(outputs, output).await;
-                    worker.taken().await;
-                }
-                Event::Question {
-                    question,
-                    prompt,
-                    password,
-                } => match self.allow_stdin {
-                    true => asked = Some(ask(outputs, question, prompt, password).await),
-                    false => worker.answer(question, None).await,
-                },
-                Event::Ended { ending, variables } => {
-                    // A thread that asked learns that its cell is over.
-                    if let Some((question, _)) = asked {
-                        worker.answer(question, None).await;
-                    }
-                    return Ok((ending, variables));
-                }
-                Event::Died(status) => {
-                    self.lose_worker(outputs).await;
-                    let lost = self.notebook.lost_all("it was lost when the worker died");
-                    return Err(failure::died(status, &last_words, &lost));
-                }
-            }
-        }
-    }
-
     /// `lost` are variables that are no more.
     fn outcome(&self, ending: Ending, lost: &[String]) -> Result<(), Failure> {
         let sources = &self.notebook.sources;
@@ -457,12 +279,16 @@ async fn find_tools() -> Result<Tools, String> {
 
 /// Parses on a thread of its own: with a large stack, and because proc-macro2 keeps every text that it parsed for
 /// as long as its thread lives.
-fn parse_apart(code: &str, optimized: bool) -> Result<Result<Parsed, SyntaxError>, Failure> {
+fn parse_apart(
+    code: &str,
+    optimized: bool,
+    value_macros: HashSet<String>,
+) -> Result<Result<Parsed, SyntaxError>, Failure> {
     let code = code.to_owned();
     let parsed = std::thread::Builder::new()
         .name("parse".to_owned())
         .stack_size(PARSER_STACK)
-        .spawn(move || parse(&code, optimized))
+        .spawn(move || parse(&code, optimized, value_macros))
         .map(std::thread::JoinHandle::join);
     match parsed {
         Ok(Ok(parsed)) => Ok(parsed),
@@ -490,18 +316,4 @@ async fn link_fully(
     cell.library = library.map_err(|_| not_loaded())?;
     cell.linked_fully = true;
     Ok(())
-}
-
-/// As much of a text as a dying process needs to say why, with a backtrace.
-fn tail(text: String) -> String {
-    let start = text.len().saturating_sub(64 * 1024);
-    let start = (start..=text.len()).find(|at| text.is_char_boundary(*at));
-    start.map_or_else(String::new, |start| text[start..].to_owned())
-}
-
-async fn wait(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
-    }
 }

@@ -12,6 +12,7 @@ pub(crate) mod failure;
 mod generate;
 mod items;
 mod merge;
+mod metadata;
 mod notebook;
 mod outputs;
 mod parse;
@@ -26,7 +27,7 @@ pub(crate) mod source;
 mod types;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -78,13 +79,6 @@ impl RustEngine {
             session: Mutex::new(session),
             ..Self::default()
         }
-    }
-
-    /// A file with `cargo metadata` of the crates that `:dep` brought: their sources, editions, features and
-    /// dependencies. Waits while a cell runs.
-    pub async fn dependency_metadata(&self) -> Option<PathBuf> {
-        let session = self.session.lock().await;
-        session.dependencies.metadata().map(Path::to_owned)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sources on disk: of the standard library, and of the crates that cells can name.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,6 +65,27 @@ pub fn files(root_module: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Adds the crates that a source offers on, `pub use NAME`, and those whose macros it is written with, `NAME::item!`.
+/// Without these its items cannot be known; those of other crates only show in signatures.
+pub fn needs(text: &str, names: &mut HashSet<String>) {
+    let is_word = |letter: char| letter == '_' || letter.is_alphanumeric();
+    for sign in ["pub use ", "pub extern crate "] {
+        for (at, _) in text.match_indices(sign) {
+            let name = text[at + sign.len()..].trim_start_matches("::");
+            let end = name.find(|letter| !is_word(letter)).unwrap_or(name.len());
+            names.insert(name[..end].to_owned());
+        }
+    }
+    for (at, _) in text.match_indices('!') {
+        let path = text[..at].trim_end_matches(is_word);
+        let Some(path) = path.strip_suffix("::") else {
+            continue;
+        };
+        let start = path.trim_end_matches(is_word).len();
+        names.insert(path[start..].to_owned());
+    }
+}
+
 /// What the compiler sets for this machine.
 pub fn platform(sysroot: &Path) -> CfgOptions {
     let output = Command::new(sysroot.join("bin/rustc"))
@@ -86,5 +108,22 @@ pub fn set(options: &mut CfgOptions, cfg: &str) {
             Symbol::intern(value.trim().trim_matches('"')),
         ),
         None => options.insert_atom(Symbol::intern(cfg.trim())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_that_are_offered_or_whose_macros_are_used_are_needed() {
+        let text = "pub use ::inner::Item; pub use self::own; pub extern crate whole;
+            use hidden::Other; pub(crate) use closed::Thing;
+            bitflags::bitflags! { struct Flags: u8 {} }
+            fn f() { vec![1 != 2]; }";
+        let mut names = HashSet::new();
+        needs(text, &mut names);
+        let names: std::collections::BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(names, ["bitflags", "inner", "self", "whole"].into());
     }
 }

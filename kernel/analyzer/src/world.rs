@@ -1,10 +1,10 @@
 //! rust-analyzer's database: sources of the libraries, read once, and the notebook as it is now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use carrel_protocol::analysis::{CrateGraph, Notebook};
+use carrel_protocol::analysis::{CrateGraph, CrateSource, Notebook};
 use ra_ap_hir::{CfgOptions, ChangeWithProcMacros};
 use ra_ap_ide_db::base_db::{
     AbsPathBuf, CrateBuilderId, CrateDisplayName, CrateGraphBuilder, CrateName, CrateOrigin,
@@ -45,7 +45,8 @@ impl World {
         if let Some(folder) = &standard {
             loading.standard_library(folder);
         }
-        let mut visible = Vec::new();
+        // A later graph has the crates that a person asked for in place of prepared ones.
+        let mut visible = BTreeMap::new();
         for graph in library::crate_graphs(crates) {
             visible.extend(loading.crate_graph(&graph));
         }
@@ -108,6 +109,8 @@ struct Loading {
     platform: CfgOptions,
     /// By path: crates may share their folder.
     loaded: HashMap<PathBuf, FileId>,
+    /// By root module: crates that the crate offers or is written with.
+    needs: HashMap<FileId, HashSet<String>>,
     next_file: u32,
     standard: Vec<(&'static str, CrateBuilderId)>,
 }
@@ -127,6 +130,7 @@ impl Loading {
             graph: CrateGraphBuilder::default(),
             platform,
             loaded: HashMap::new(),
+            needs: HashMap::new(),
             next_file: 2,
             standard: Vec::new(),
         }
@@ -138,7 +142,7 @@ impl Loading {
             ("alloc", LangCrateOrigin::Alloc),
             ("std", LangCrateOrigin::Std),
         ] {
-            let Some(file) = self.read(&folder.join(name).join("src/lib.rs")) else {
+            let Some(file) = self.read(&folder.join(name).join("src/lib.rs"), |_| {}) else {
                 continue;
             };
             let platform = self.platform.clone();
@@ -148,31 +152,33 @@ impl Loading {
                 Edition::Edition2024,
                 platform,
                 CrateOrigin::Lang(origin),
+                false,
             );
             self.depend_on_standard(added);
             self.standard.push((name, added));
         }
     }
 
-    /// Adds crates; gives those that cells can name.
+    /// Adds the crates that cells can name, and those that they offer or are written with; gives the former.
     fn crate_graph(&mut self, graph: &CrateGraph) -> Vec<(String, CrateBuilderId)> {
-        let mut added = Vec::new();
-        for source in &graph.crates {
-            let file = self.read(&source.root_module);
-            added.push(file.map(|file| {
-                let mut cfg = self.platform.clone();
-                source
-                    .cfg
-                    .iter()
-                    .for_each(|line| library::set(&mut cfg, line));
-                let edition = source.edition.parse().unwrap_or(Edition::CURRENT);
-                let name = CrateName::normalize_dashes(&source.display_name);
-                let origin = CrateOrigin::Library {
-                    repo: None,
-                    name: name.symbol().clone(),
-                };
-                self.add(file, &source.display_name, edition, cfg, origin)
-            }));
+        let mut added = vec![None; graph.crates.len()];
+        let visible = graph.crates.iter().enumerate();
+        let visible = visible.filter(|(_, source)| !source.names.is_empty());
+        let mut wanted: Vec<usize> = visible.map(|(index, _)| index).collect();
+        while let Some(index) = wanted.pop() {
+            let (Some(source), Some(None)) = (graph.crates.get(index), added.get(index)) else {
+                continue;
+            };
+            let mut names = HashSet::new();
+            let read = self.read(&source.root_module, |text| library::needs(text, &mut names));
+            let Some(file) = read else {
+                continue;
+            };
+            added[index] = Some(self.library(file, source));
+            // Empty where it was read before, for a crate of another graph.
+            let names = self.needs.entry(file).or_insert(names);
+            let needed = source.deps.iter().filter(|dep| names.contains(&dep.name));
+            wanted.extend(needed.map(|dep| dep.index));
         }
         for (source, from) in graph.crates.iter().zip(&added) {
             let Some(from) = *from else { continue };
@@ -184,19 +190,41 @@ impl Loading {
             self.depend_on_standard(from);
         }
         let named = graph.crates.iter().zip(added);
+        let named = named.filter_map(|(source, added)| Some((&source.names, added?)));
         named
-            .filter(|(source, _)| source.visible)
-            .filter_map(|(source, added)| Some((source.display_name.clone(), added?)))
+            .flat_map(|(names, added)| names.iter().map(move |name| (name.clone(), added)))
             .collect()
     }
 
-    fn notebook(&mut self, visible: Vec<(String, CrateBuilderId)>) {
+    fn library(&mut self, file: FileId, source: &CrateSource) -> CrateBuilderId {
+        let mut cfg = self.platform.clone();
+        source
+            .cfg
+            .iter()
+            .for_each(|line| library::set(&mut cfg, line));
+        let edition = source.edition.parse().unwrap_or(Edition::CURRENT);
+        let name = CrateName::normalize_dashes(&source.display_name);
+        let origin = CrateOrigin::Library {
+            repo: None,
+            name: name.symbol().clone(),
+        };
+        self.add(
+            file,
+            &source.display_name,
+            edition,
+            cfg,
+            origin,
+            source.is_proc_macro,
+        )
+    }
+
+    fn notebook(&mut self, visible: BTreeMap<String, CrateBuilderId>) {
         let platform = self.platform.clone();
         let origin = CrateOrigin::Local {
             repo: None,
             name: None,
         };
-        let added = self.add(ROOT, NAME, Edition::Edition2024, platform, origin);
+        let added = self.add(ROOT, NAME, Edition::Edition2024, platform, origin, false);
         for (name, to) in visible {
             self.depend(added, &name, to);
         }
@@ -209,8 +237,8 @@ impl Loading {
         (self.change, self.loaded)
     }
 
-    /// Reads the files of a crate; gives the file of its root module.
-    fn read(&mut self, root_module: &Path) -> Option<FileId> {
+    /// Reads the files of a crate, unless that was done; gives the file of its root module.
+    fn read(&mut self, root_module: &Path, mut each: impl FnMut(&str)) -> Option<FileId> {
         if let Some(file) = self.loaded.get(root_module) {
             return Some(*file);
         }
@@ -224,6 +252,7 @@ impl Loading {
                 let file = FileId::from_raw(self.next_file);
                 self.next_file += 1;
                 files.insert(file, VfsPath::new_real_path(name.to_owned()));
+                each(&text);
                 self.change.change_file(file, Some(text));
                 self.loaded.insert(path, file);
             }
@@ -239,6 +268,7 @@ impl Loading {
         edition: Edition,
         cfg: CfgOptions,
         origin: CrateOrigin,
+        is_proc_macro: bool,
     ) -> CrateBuilderId {
         let data = CrateWorkspaceData {
             target: Err("no layout of types is needed".into()),
@@ -255,7 +285,7 @@ impl Loading {
             Env::default(),
             origin,
             Vec::new(),
-            false,
+            is_proc_macro,
             AbsPathBuf::assert("/".into()).into(),
             data.into(),
         )

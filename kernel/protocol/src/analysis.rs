@@ -99,8 +99,10 @@ pub struct CrateSource {
     /// Such as `feature="std"`.
     pub cfg: Vec<String>,
     pub deps: Vec<CrateDependency>,
-    /// Whether cells can name it.
-    pub visible: bool,
+    /// Names that cells have for it. Of crates without, those are read that a crate which is read offers or is written
+    /// with.
+    pub names: Vec<String>,
+    pub is_proc_macro: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -6,48 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use carrel_protocol::analysis::{CrateDependency, CrateGraph, CrateSource};
-use serde::Deserialize;
 
+use super::metadata::{Metadata, NamedCrate, Node, Target};
 use super::prelude::{NAMED, WORKER};
-
-/// What of `cargo metadata` is needed.
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    resolve: Resolve,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    id: String,
-    targets: Vec<Target>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    kind: Vec<String>,
-    name: String,
-    src_path: PathBuf,
-    edition: String,
-}
-
-#[derive(Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<Dependency>,
-    features: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    name: String,
-    pkg: String,
-}
 
 /// The crates of the prelude whose worker was built in `from`.
 pub fn of_prelude(from: &Path, sysroot: &Path, host: &str) -> Result<CrateGraph, String> {
@@ -55,7 +16,7 @@ pub fn of_prelude(from: &Path, sysroot: &Path, host: &str) -> Result<CrateGraph,
     // What was built was downloaded, but for crates that are only for tests.
     let metadata = metadata(&manifest, sysroot, host, &["--offline"])
         .or_else(|_| metadata(&manifest, sysroot, host, &[]))?;
-    Ok(graph(&metadata))
+    Ok(prelude(&metadata))
 }
 
 fn metadata(
@@ -94,49 +55,74 @@ fn manifest_of_prelude(from: &Path) -> Result<PathBuf, String> {
 
 /// The crates that cells can name. Those that they use in turn would double what the analyzer reads and holds, and
 /// show in few signatures.
-fn graph(metadata: &Metadata) -> CrateGraph {
+fn prelude(metadata: &Metadata) -> CrateGraph {
     let visible = |name: &str| NAMED.contains(&name) || name == "carrel_prelude";
     // What the first offers is offered through the prelude; macros of the second define types of tokio.
     let needed = ["carrel_runtime", "pin_project_lite"];
-    let chosen = |name: &str| visible(name) || needed.contains(&name);
-    let libraries: HashMap<&str, &Target> = metadata
-        .packages
-        .iter()
-        .filter_map(|package| Some((&*package.id, library(package)?)))
-        .collect();
-    let chosen: Vec<(&Node, &Target)> = metadata
-        .resolve
-        .nodes
-        .iter()
-        .filter_map(|node| Some((node, *libraries.get(&*node.id)?)))
-        .filter(|(_, target)| chosen(&target.name))
-        .collect();
-    let dependency = |dep: &Dependency| {
-        Some(CrateDependency {
-            index: chosen.iter().position(|(node, _)| node.id == dep.pkg)?,
-            name: dep.name.clone(),
-        })
-    };
-    let source = |(node, target): &(&Node, &Target)| CrateSource {
-        display_name: target.name.clone(),
-        root_module: target.src_path.clone(),
-        edition: target.edition.clone(),
-        cfg: node
-            .features
-            .iter()
-            .map(|name| format!("feature={name:?}"))
-            .collect(),
-        deps: node.deps.iter().filter_map(dependency).collect(),
-        visible: visible(&target.name),
-    };
-    CrateGraph {
-        crates: chosen.iter().map(source).collect(),
-    }
+    let crates = libraries(metadata).filter(|(_, target)| {
+        let name = &*target.name;
+        !target.is_proc_macro() && (visible(name) || needed.contains(&name))
+    });
+    graph(&crates.collect::<Vec<_>>(), |_, target| {
+        let name = visible(&target.name).then(|| target.name.clone());
+        name.into_iter().collect()
+    })
 }
 
-/// The package's library; a procedural macro is none, the analyzer runs no code.
-fn library(package: &Package) -> Option<&Target> {
-    let kinds = ["lib", "rlib", "dylib"];
-    let mut targets = package.targets.iter();
-    targets.find(|target| target.kind.iter().any(|kind| kinds.contains(&&**kind)))
+/// The crates of a package: cells can name its direct dependencies.
+pub fn of_dependencies(metadata: &Metadata) -> CrateGraph {
+    let crates = libraries(metadata).filter(|(node, _)| !metadata.is_root(&node.id));
+    graph(&crates.collect::<Vec<_>>(), |node, target| {
+        let named = metadata.named().iter();
+        let names = named.filter(|named| named.pkg == node.id);
+        let mut names: Vec<String> = names.map(|named| named.name.clone()).collect();
+        // Types are told with the crate's own name.
+        if !names.is_empty() && !names.contains(&target.name) {
+            names.push(target.name.clone());
+        }
+        names
+    })
+}
+
+fn libraries(metadata: &Metadata) -> impl Iterator<Item = (&Node, &Target)> {
+    let targets: HashMap<&str, &Target> = metadata
+        .packages
+        .iter()
+        .filter_map(|package| Some((&*package.id, package.library()?)))
+        .collect();
+    let nodes = metadata.nodes().iter();
+    nodes.filter_map(move |node| Some((node, *targets.get(&*node.id)?)))
+}
+
+/// `names` are what cells call a crate.
+fn graph(crates: &[(&Node, &Target)], names: impl Fn(&Node, &Target) -> Vec<String>) -> CrateGraph {
+    let indices: HashMap<&str, usize> = crates
+        .iter()
+        .enumerate()
+        .map(|(index, (node, _))| (&*node.id, index))
+        .collect();
+    let source = |(node, target): &(&Node, &Target)| {
+        let dependency = |dep: &NamedCrate| {
+            Some(CrateDependency {
+                index: *indices.get(&*dep.pkg)?,
+                name: dep.name.clone(),
+            })
+        };
+        CrateSource {
+            display_name: target.name.clone(),
+            root_module: target.src_path.clone(),
+            edition: target.edition.clone(),
+            cfg: node
+                .features
+                .iter()
+                .map(|name| format!("feature={name:?}"))
+                .collect(),
+            deps: node.deps.iter().filter_map(dependency).collect(),
+            names: names(node, target),
+            is_proc_macro: target.is_proc_macro(),
+        }
+    };
+    CrateGraph {
+        crates: crates.iter().map(source).collect(),
+    }
 }

@@ -20,7 +20,7 @@ use self::cache::{Built, Cache};
 use self::progress::Progress;
 pub use self::request::Request;
 pub use self::set::BuildError;
-use self::set::{Builder, unchanged};
+use self::set::{Builder, crate_of, file_name, unchanged};
 use super::prelude::{NAMED, Prelude};
 use crate::engine::Output;
 
@@ -158,20 +158,24 @@ impl Dependencies {
         self.sets.iter().map(|set| &*set.built.library)
     }
 
-    /// `cargo metadata` of the crates that are there: their sources, editions, features and dependencies.
-    pub fn metadata(&self) -> Option<&Path> {
-        self.sets.last().map(|set| &*set.built.metadata)
+    /// A file that says where the sources of the crates are, for the analyzer.
+    pub fn sources(&self) -> Option<&Path> {
+        self.sets.last().map(|set| &*set.built.sources)
     }
 
     pub fn crates(&self) -> Crates {
-        let named = self.sets.last().map(|set| {
-            let named = set.built.named.iter();
-            named
-                .map(|(name, named)| (name.clone(), named.file.clone()))
-                .collect()
-        });
+        let mut named = BTreeMap::new();
+        if let Some(set) = self.sets.last() {
+            let of_code = set.built.named.iter();
+            named.extend(of_code.map(|(name, named)| (name.clone(), named.file.clone())));
+            // The compiler tells types with the crate's own name, also where the person gave it another.
+            for found in set.built.named.values() {
+                let own = crate_of(&file_name(&found.file)).to_owned();
+                named.entry(own).or_insert_with(|| found.file.clone());
+            }
+        }
         Crates {
-            named: named.unwrap_or_default(),
+            named,
             folders: self
                 .sets
                 .iter()

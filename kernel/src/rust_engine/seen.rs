@@ -1,7 +1,10 @@
 //! What a new cell sees of the notebook, as the analyzer is told it.
 
+use std::path::Path;
+
 use carrel_protocol::analysis;
 
+use super::dependencies::Dependencies;
 use super::generate::piece;
 use super::items::ItemCell;
 use super::notebook::Notebook;
@@ -9,8 +12,8 @@ use super::parse::{Part, is_visibility};
 use super::source::Source;
 use super::types::MODULE;
 
-/// Items and variables. The crates that they come in are those that the process adds.
-pub fn seen(notebook: &Notebook) -> analysis::Notebook {
+/// Items, variables and the crates of `:dep`; the process adds those that are there without.
+pub fn seen(notebook: &Notebook, dependencies: &Dependencies) -> analysis::Notebook {
     let items = notebook.items.cells.iter().map(|cell| analysis::Items {
         name: cell.name.clone(),
         title: cell.title.clone(),
@@ -29,7 +32,11 @@ pub fn seen(notebook: &Notebook) -> analysis::Notebook {
         mutable: variable.mutable,
     });
     analysis::Notebook {
-        crates: Vec::new(),
+        crates: dependencies
+            .sources()
+            .map(Path::to_owned)
+            .into_iter()
+            .collect(),
         items: items.collect(),
         variables: variables.collect(),
     }

@@ -172,13 +172,13 @@ async fn completions(engine: &RustEngine, code: &str) -> Vec<Completion> {
     }
 }
 
-async fn texts(engine: &RustEngine, code: &str) -> Vec<String> {
+pub async fn texts(engine: &RustEngine, code: &str) -> Vec<String> {
     let found = completions(engine, code).await;
     found.into_iter().map(|found| found.text).collect()
 }
 
 /// What `|` is at, once the analyzer has answered.
-async fn inspect(engine: &RustEngine, code: &str, detail: bool) -> MimeBundle {
+pub async fn inspect(engine: &RustEngine, code: &str, detail: bool) -> MimeBundle {
     let (code, offset) = cursor(code);
     let begun = Instant::now();
     loop {
@@ -189,7 +189,7 @@ async fn inspect(engine: &RustEngine, code: &str, detail: bool) -> MimeBundle {
     }
 }
 
-fn plain(bundle: &MimeBundle) -> String {
+pub fn plain(bundle: &MimeBundle) -> String {
     bundle.data["text/plain"].as_str().unwrap().to_owned()
 }
 

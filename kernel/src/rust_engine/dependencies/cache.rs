@@ -31,8 +31,8 @@ pub struct Built {
     pub library: PathBuf,
     /// Metadata of all crates, for the compiler.
     pub crates: PathBuf,
-    /// `cargo metadata` of the set: sources, editions, features and dependencies of its crates.
-    pub metadata: PathBuf,
+    /// Where the sources of its crates are, for the analyzer.
+    pub sources: PathBuf,
     /// By the name that code has for it.
     pub named: BTreeMap<String, Named>,
     /// Hash of each crate whose source may change, by its file name, which stays.

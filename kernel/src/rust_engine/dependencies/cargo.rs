@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
+use super::super::metadata::Metadata;
 use super::progress::Progress;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -40,39 +41,6 @@ pub struct CargoError {
     pub network: bool,
 }
 
-/// The parts of `cargo metadata` that say which crates the package names.
-#[derive(Debug, Deserialize)]
-pub struct Metadata {
-    pub packages: Vec<Package>,
-    resolve: Resolve,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Package {
-    pub id: String,
-    pub name: String,
-    pub version: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Resolve {
-    root: String,
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<NamedCrate>,
-}
-
-/// A crate as another one names it.
-#[derive(Debug, Deserialize)]
-pub struct NamedCrate {
-    pub name: String,
-    pub pkg: String,
-}
-
 /// A crate that cargo built, or found built.
 #[derive(Debug, Deserialize)]
 pub struct Artifact {
@@ -87,40 +55,13 @@ pub struct Build {
     pub error: Option<CargoError>,
 }
 
-impl Metadata {
-    /// The direct dependencies.
-    pub fn named(&self) -> &[NamedCrate] {
-        let mut nodes = self.resolve.nodes.iter();
-        let root = nodes.find(|node| node.id == self.resolve.root);
-        root.map_or(&[], |node| &node.deps)
-    }
-
-    /// Whether a crate among them may ask for tokio's runtime.
-    pub fn has_tokio(&self) -> bool {
-        let mut packages = self.packages.iter();
-        packages.any(|package| package.name == "tokio" && package.version.starts_with("1."))
-    }
-
-    pub fn names_tokio(&self) -> bool {
-        self.named().iter().any(|named| named.name == "tokio")
-    }
-
-    pub fn is_root(&self, id: &str) -> bool {
-        self.resolve.root == id
-    }
-
-    pub fn package(&self, id: &str) -> Option<&Package> {
-        self.packages.iter().find(|package| package.id == id)
-    }
-}
-
 impl Cargo<'_> {
-    /// Chooses versions and downloads, without the network if that does. Gives the JSON text too.
+    /// Chooses versions and downloads, without the network if that does.
     pub async fn resolve(
         &self,
         host: &str,
         progress: &mut Progress<'_>,
-    ) -> Result<(Metadata, String), CargoError> {
+    ) -> Result<Metadata, CargoError> {
         let arguments = ["metadata", "--format-version=1", "--filter-platform", host];
         let offline = arguments.iter().chain(&["--offline"]);
         let (mut text, mut error) = self.run(offline, progress).await?;
@@ -131,12 +72,11 @@ impl Cargo<'_> {
         }
         match error {
             Some(error) => Err(error),
-            None => match serde_json::from_str(&text) {
-                Ok(metadata) => Ok((metadata, text)),
-                Err(error) => Err(CargoError::tool(&format!(
+            None => serde_json::from_str(&text).map_err(|error| {
+                CargoError::tool(&format!(
                     "cargo's metadata reads otherwise than expected: {error}"
-                ))),
-            },
+                ))
+            }),
         }
     }
 

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::super::compile::joined;
+use super::super::crate_graph;
+use super::super::metadata::Metadata;
 use super::cache::{Built, Cache, Named, hash};
-use super::cargo::{Artifact, Cargo, CargoError, Metadata, ROOT};
+use super::cargo::{Artifact, Cargo, CargoError, ROOT};
 use super::progress::Progress;
 use super::request::Request;
 
@@ -20,7 +23,7 @@ const CRATES: &str = "crates";
 const MANIFEST: &str = "Cargo.toml";
 const LOCK: &str = "Cargo.lock";
 const ROOT_FILE: &str = "lib.rs";
-const METADATA: &str = "metadata.json";
+const SOURCES: &str = "sources.json";
 
 /// Futures of crates that use tokio look for its runtime on the thread that polls them. The prepared crates have a tokio
 /// of their own, which is not the one that these crates know, so the library brings a runtime of theirs.
@@ -37,6 +40,18 @@ extern \"C\" fn enter() {
 #[unsafe(link_section = \".init_array\")]
 static ENTER: extern \"C\" fn() = enter;
 ";
+
+/// A linker that exports all of a library. The compiler would hide what is no Rust, such as the functions of a C library
+/// that a build script brought; but cells hold code of generic functions that call them.
+const LINKER: &str = "#!/bin/sh
+for argument; do
+  case $argument in
+    *--version-script=*) echo '{ global: *; };' >\"${argument#*--version-script=}\" ;;
+  esac
+done
+exec cc \"$@\"
+";
+const LINKER_FILE: &str = "link.sh";
 
 /// Everything that is the same for all sets of a notebook.
 #[derive(Debug)]
@@ -104,14 +119,20 @@ impl Builder<'_> {
             package: &package,
             target: &self.cache.target(),
         };
-        let (mut metadata, mut metadata_text) = cargo.resolve(self.host, progress).await?;
+        let mut metadata = cargo.resolve(self.host, progress).await?;
         if metadata.has_tokio() && !metadata.names_tokio() {
             name_tokio(&mut manifest);
             fs::write(package.join(MANIFEST), manifest.to_string())?;
-            (metadata, metadata_text) = cargo.resolve(self.host, progress).await?;
+            metadata = cargo.resolve(self.host, progress).await?;
         }
         self.write_root(&package, &metadata, requests)?;
-        let build = cargo.build(self.arguments(&key), progress).await?;
+        let mut arguments = self.arguments(&key);
+        if metadata.has_native() {
+            arguments.push(joined("-Clinker=", &write_linker(&package)?));
+            // By its name it could be any.
+            arguments.push("-Clinker-flavor=gcc".into());
+        }
+        let build = cargo.build(arguments, progress).await?;
         let files = self.crate_files(&build.artifacts);
         let changeable = changeable(&files)?;
         // Cargo fails then, in words about the inside of the compiler.
@@ -125,11 +146,13 @@ impl Builder<'_> {
         let root = artifacts.find(|artifact| metadata.is_root(&artifact.package_id));
         let library = root.and_then(|root| root.filenames.first());
         let library = library.ok_or_else(|| io::Error::other("cargo told of no library"))?;
-        let folder = self.keep(&key, library, &files, &changeable, &metadata_text)?;
+        let sources = serde_json::to_string(&crate_graph::of_dependencies(&metadata));
+        let sources = sources.map_err(io::Error::from)?;
+        let folder = self.keep(&key, library, &files, &changeable, &sources)?;
         let crates = folder.join(CRATES);
         let built = Built {
             library: folder.join(library_file(&key)),
-            metadata: folder.join(METADATA),
+            sources: folder.join(SOURCES),
             named: named(&metadata, &files, &crates),
             key,
             crates,
@@ -247,10 +270,13 @@ impl Builder<'_> {
         library: &Path,
         files: &[CrateFile<'_>],
         changeable: &BTreeMap<String, String>,
-        metadata_text: &str,
+        sources: &str,
     ) -> io::Result<PathBuf> {
         let names = files.iter().map(|file| file_name(file.file));
-        let contents: Vec<String> = names.chain(changeable.values().cloned()).collect();
+        let contents: Vec<String> = names
+            .chain(changeable.values().cloned())
+            .chain([sources.to_owned()])
+            .collect();
         let contents = hash(contents.iter().map(String::as_str));
         self.cache.keep(key, &contents, |new| {
             let crates = new.join(CRATES);
@@ -260,10 +286,17 @@ impl Builder<'_> {
                 // The compiler writes a new file rather than into this one.
                 fs::hard_link(file, &to).or_else(|_| fs::copy(file, &to).map(|_| ()))?;
             }
-            fs::write(new.join(METADATA), metadata_text)?;
+            fs::write(new.join(SOURCES), sources)?;
             fs::copy(library, new.join(library_file(key))).map(|_| ())
         })
     }
+}
+
+fn write_linker(package: &Path) -> io::Result<PathBuf> {
+    let file = package.join(LINKER_FILE);
+    fs::write(&file, LINKER)?;
+    fs::set_permissions(&file, Permissions::from_mode(0o755))?;
+    Ok(file)
 }
 
 /// An error if a crate of both has other contents in each: the names of its symbols are the same, so the worker can
@@ -274,13 +307,15 @@ pub fn unchanged(
 ) -> Result<(), BuildError> {
     let same = |(file, hash): &(&String, &String)| now.get(*file).is_none_or(|now| now == *hash);
     match loaded.iter().find(|entry| !same(entry)) {
-        Some((file, _)) => {
-            let name = file.strip_prefix("lib").unwrap_or(file);
-            let name = name.split('-').next().unwrap_or_default();
-            Err(BuildError::Changed(name.to_owned()))
-        }
+        Some((file, _)) => Err(BuildError::Changed(crate_of(file).to_owned())),
         None => Ok(()),
     }
+}
+
+/// `serde` of `libserde-1f2e3d.rmeta`.
+pub fn crate_of(file_name: &str) -> &str {
+    let name = file_name.strip_prefix("lib").unwrap_or(file_name);
+    name.split('-').next().unwrap_or_default()
 }
 
 /// Hashes by file name of crates from folders, whose file names stay when they change.
@@ -327,7 +362,7 @@ fn name_tokio(manifest: &mut Table) {
     }
 }
 
-fn file_name(path: &Path) -> String {
+pub fn file_name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()

@@ -6,6 +6,7 @@ pub mod widgets;
 
 /// What a cell sees without `use`.
 pub mod prelude {
+    pub use carrel_plot::{Plot, plot};
     pub use carrel_runtime::prelude::*;
     pub use carrel_training::prelude::*;
     pub use serde_json::json;
@@ -16,7 +17,8 @@ pub mod prelude {
 
 use std::fmt::Debug;
 
-use carrel_runtime::{MimeBundle, Rich, register};
+use carrel_plot::Plot;
+use carrel_runtime::{MimeBundle, Rich, mime, register};
 use carrel_training::prelude::{Tensor, candle_core};
 use carrel_training::show;
 
@@ -33,8 +35,16 @@ pub fn register_all() {
     register(Control::<f64>::rich);
     register(Control::<bool>::rich);
     register(Control::<String>::rich);
+    register(plot);
     register_with_results::<_, ImageError>(Image::rich);
     register_with_results::<_, candle_core::Error>(tensor);
+}
+
+/// HTML has the colours of the page; the image is for frontends that show no HTML, or none of a stranger's notebook.
+fn plot(plot: &Plot) -> MimeBundle {
+    mime::svg(plot.svg())
+        .with("text/html", plot.html())
+        .with("text/plain", format!("{plot:?}"))
 }
 
 fn tensor(tensor: &Tensor) -> MimeBundle {

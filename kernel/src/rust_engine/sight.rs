@@ -6,7 +6,7 @@ use super::parse::Parsed;
 use super::types::{crates, is_light};
 
 /// Words of cells that need the prepared crates; others are learned.
-const PRELUDE_NAMES: [&str; 9] = [
+const PRELUDE_NAMES: [&str; 11] = [
     "Tensor",
     "Device",
     "DType",
@@ -15,6 +15,8 @@ const PRELUDE_NAMES: [&str; 9] = [
     "carrel_training",
     "carrel_prelude",
     "json",
+    "plot",
+    "Plot",
     "widgets",
 ];
 

@@ -46,6 +46,30 @@ async fn what_was_shown_can_be_replaced_from_later_cells() {
 }
 
 #[tokio::test]
+async fn a_plot_shows_itself_and_grows_in_place() {
+    let mut notebook = Notebook::open();
+    let code = "let mut curve = plot([1.0, 0.5]).title(\"Loss\"); let shown = display(&curve);";
+    let first = displayed(&notebook.ok(code).await);
+    for mime in ["text/html", "image/svg+xml"] {
+        let text = first[0].0.data[mime].as_str().unwrap();
+        assert!(text.starts_with("<svg ") && text.contains("Loss"), "{text}");
+    }
+    assert_eq!(
+        first[0].0.data["text/plain"],
+        "Plot(\"Loss\", Line \"\" of 2 ending at 0.5)"
+    );
+    let code = "curve.push(\"\", 0.25); shown.update(&curve);";
+    let later = displayed(&notebook.ok(code).await);
+    assert_eq!((&later[0].1, later[0].2), (&first[0].1, true));
+    assert_eq!(
+        later[0].0.data["text/plain"],
+        "Plot(\"Loss\", Line \"\" of 3 ending at 0.25)"
+    );
+    let shown = notebook.ok("curve").await.data("text/html").unwrap();
+    assert!(shown.starts_with("<svg "), "{shown}");
+}
+
+#[tokio::test]
 async fn formats_carry_their_metadata() {
     let mut notebook = Notebook::open();
     let code = "display(&mime::png([1, 2]).with_metadata(\"image/png\", json!({ \"width\": 64 })));

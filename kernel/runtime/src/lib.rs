@@ -24,6 +24,7 @@ mod show;
 mod sleep;
 mod stdin;
 mod tasks;
+mod terminal;
 
 pub use bundle::MimeBundle;
 pub use closures::signature;

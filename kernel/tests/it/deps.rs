@@ -10,6 +10,8 @@ use carrel_kernel::rust_engine::RustEngine;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::analyzer::program;
+use crate::completion::{self, inspect, texts};
 use crate::notebook::{Notebook, plain};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -91,18 +93,91 @@ async fn crates_are_there_in_this_and_all_later_cells() {
             .await,
         "4"
     );
-    let metadata = notebook.engine.dependency_metadata().await.unwrap();
-    assert!(
-        fs::read_to_string(metadata)
-            .unwrap()
-            .contains("\"name\":\"itoa\"")
-    );
     notebook.ok(":clear").await;
-    assert_eq!(notebook.engine.dependency_metadata().await, None);
     let failure = notebook
         .fails("compile error", "semver::Version::new(1, 0, 0)")
         .await;
     assert!(failure.evalue.contains("semver"), "{}", failure.evalue);
+}
+
+#[tokio::test]
+async fn crates_complete_and_explain_themselves() {
+    program();
+    let place = Place::new();
+    let inner = "/// Found inside.\npub struct Thing { pub number: u8 }";
+    let inner = place.write("inner", "", inner);
+    let outer = format!("[dependencies]\ninner = {inner}\n");
+    let outer = place.write("outer", &outer, "pub use inner::Thing;");
+    let mut notebook = place.notebook();
+    notebook
+        .ok(&format!(
+            ":dep itoa = \"1\"\n:dep offers = {}\nlet thing = offers::Thing {{ number: 1 }};",
+            outer.replace(" }", ", package = \"outer\" }")
+        ))
+        .await;
+    let engine = &notebook.engine;
+    assert_eq!(texts(engine, "itoa::Bu|").await, ["Buffer"]);
+    assert_eq!(texts(engine, "ito|").await, ["itoa"]);
+    assert_eq!(texts(engine, "thing.nu|").await, ["number"]);
+    let told = completion::plain(&inspect(engine, "itoa::Buff|er", false).await);
+    assert!(told.contains("pub struct Buffer"), "{told}");
+    assert!(told.contains("correctly sized stack allocation"), "{told}");
+    let told = completion::plain(&inspect(engine, "offers::Thi|ng", false).await);
+    assert!(told.contains("Found inside."), "{told}");
+    notebook.ok(":clear").await;
+    let engine = &notebook.engine;
+    assert_eq!(texts(engine, "Strin|").await[0], "String");
+    assert!(engine.complete("itoa::Bu", 8).await.is_none());
+}
+
+#[tokio::test]
+async fn a_native_library_that_a_crate_builds_is_there_once_for_crate_and_cells() {
+    let place = Place::new();
+    let source = "unsafe extern \"C\" { fn native_count() -> i32; }
+        pub fn count() -> i32 { unsafe { native_count() } }
+        pub fn generic<T>(_: T) -> i32 { unsafe { native_count() } }";
+    let native = place.write("native", "links = \"count\"\n", source);
+    let build = r#"fn main() {
+        let out = std::env::var("OUT_DIR").unwrap();
+        let (c, o) = (format!("{out}/count.c"), format!("{out}/count.o"));
+        std::fs::write(&c, "static int n; int native_count(void) { return ++n; }").unwrap();
+        let run = |program: &str, arguments: &[&str]| {
+            assert!(std::process::Command::new(program).args(arguments).status().unwrap().success());
+        };
+        run("cc", &["-c", "-fPIC", &c, "-o", &o]);
+        run("ar", &["rcs", &format!("{out}/libcount.a"), &o]);
+        println!("cargo:rustc-link-search=native={out}\ncargo:rustc-link-lib=static=count");
+    }"#;
+    fs::write(place.0.path().join("native/build.rs"), build).unwrap();
+    let mut notebook = place.notebook();
+    notebook.ok(&format!(":dep native = {native}")).await;
+    // Code of the generic one is in the cell.
+    let code = "(native::count(), native::generic(\"\"), native::count())";
+    assert_eq!(notebook.value(code).await, "(1, 2, 3)");
+}
+
+#[tokio::test]
+async fn bars_of_indicatif_overwrite_their_line() {
+    let place = Place::new();
+    let mut notebook = place.notebook();
+    notebook.ok(":dep indicatif = \"0.18\"").await;
+    let code = "let bar = indicatif::ProgressBar::new(3);
+        for _ in 0..3 { bar.inc(1); }
+        bar.finish();";
+    let ran = notebook.ok(code).await;
+    let drawn = ran.printed(StreamName::Stderr);
+    assert!(drawn.contains("3/3"), "{drawn:?}");
+    let code = "let bars = indicatif::MultiProgress::new();
+        let [first, second] = [1, 1].map(|n| bars.add(indicatif::ProgressBar::new(n)));
+        second.inc(1);
+        first.finish();";
+    let both = notebook.ok(code).await.printed(StreamName::Stderr);
+    assert!(both.contains("1/1"), "{both:?}");
+    for drawn in [drawn, both] {
+        // The cursor goes to the start of the line, and never up.
+        assert!(drawn.contains('\r') && !drawn.contains('\n'), "{drawn:?}");
+        assert!(!drawn.contains('A'), "{drawn:?}");
+    }
 }
 
 #[tokio::test]

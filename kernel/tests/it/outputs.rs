@@ -157,3 +157,14 @@ async fn what_only_begins_like_a_content_is_printed() {
     let ran = notebook.ok(code).await;
     assert_eq!(ran.stdout(), "EVCXR_BEGIN_CONTENT text/html\n<b>EVCXR_");
 }
+
+#[tokio::test]
+async fn stdout_and_stderr_are_terminals_to_libraries_and_not_to_programs() {
+    let mut notebook = Notebook::open();
+    let code = "use std::io::{self, IsTerminal};
+        let null = std::fs::File::open(\"/dev/null\")?;
+        [io::stdout().is_terminal(), io::stderr().is_terminal(), io::stdin().is_terminal(), null.is_terminal()]";
+    assert_eq!(notebook.value(code).await, "[true, true, false, false]");
+    let code = "std::process::Command::new(\"test\").args([\"-t\", \"1\"]).status()?.success()";
+    assert_eq!(notebook.value(code).await, "false");
+}

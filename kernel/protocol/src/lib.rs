@@ -72,8 +72,13 @@ pub struct MimeBundle {
     pub metadata: Map<String, Value>,
 }
 
+/// Whether data of a MIME type is a JSON value, and not text.
+pub fn is_json(mime: &str) -> bool {
+    mime == "application/json" || mime.ends_with("+json")
+}
+
 /// A message on a comm, either way ("Custom Messages").
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommMessage {
     pub comm_id: String,
     pub kind: CommKind,

@@ -1,5 +1,6 @@
 //! One value in several representations.
 
+use carrel_protocol::is_json;
 use serde_json::{Map, Value};
 
 /// One value in several representations, by MIME type; a frontend shows the richest that it knows.
@@ -29,9 +30,8 @@ impl MimeBundle {
     }
 
     fn add(mut self, mime: String, data: Value) -> Self {
-        let is_json = mime == "application/json" || mime.ends_with("+json");
         let parsed = match &data {
-            Value::String(text) if is_json => serde_json::from_str(text).ok(),
+            Value::String(text) if is_json(&mime) => serde_json::from_str(text).ok(),
             _ => None,
         };
         self.data.insert(mime, parsed.unwrap_or(data));

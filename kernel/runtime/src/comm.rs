@@ -4,27 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use carrel_protocol::{CommKind, CommMessage};
 use serde_json::{Value, json};
 
 use crate::display::unique_id;
 use crate::output::{Output, send};
-
-/// A message on a comm, either way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CommMessage {
-    pub comm_id: String,
-    pub kind: CommKind,
-    pub data: Value,
-    pub metadata: Value,
-    pub buffers: Vec<Vec<u8>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommKind {
-    Open { target_name: String },
-    Message,
-    Close,
-}
 
 /// One end of a comm; clones are the same comm.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use carrel_protocol::Output as Sent;
+use carrel_protocol::{Output as Sent, is_json};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,8 +54,7 @@ pub async fn show(outputs: &Outputs, piece: Piece) {
         Piece::Text(text) => return print(outputs, StreamName::Stdout, text).await,
         Piece::Content { mime, data } => (mime, data),
     };
-    let is_json = mime == "application/json" || mime.ends_with("+json");
-    let json = is_json.then(|| serde_json::from_str(&data));
+    let json = is_json(&mime).then(|| serde_json::from_str(&data));
     let value = match json {
         Some(Ok(value)) => value,
         _ => Value::String(data),

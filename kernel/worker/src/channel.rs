@@ -8,9 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use carrel_protocol::{
-    CommKind, CommMessage, MimeBundle, Output, Report, Request, decode, encode, length,
-};
+use carrel_protocol::{MimeBundle, Output, Report, Request, decode, encode, length};
 use carrel_runtime::{Answer, Output as Sent, Question, is_interrupted};
 use nix::unistd::dup2_stdin;
 
@@ -101,7 +99,7 @@ impl carrel_runtime::Kernel for Channel {
             Sent::Result(bundle) => Output::Result(mime_bundle(bundle)),
             Sent::ClearOutput { wait } => Output::ClearOutput { wait },
             Sent::ThreadPanic(panic) => Output::ThreadPanic(report(panic)),
-            Sent::Comm(message) => Output::Comm(to_frontend(message)),
+            Sent::Comm(message) => Output::Comm(message),
         };
         if let Err(error) = self.send_output(&Report::Output(output)) {
             eprintln!("carrel-worker: an output was lost: {error}");
@@ -152,36 +150,6 @@ impl Inbox {
                 cell @ (Request::Run { .. } | Request::Comm(_)) => self.cells.send(cell).is_ok(),
             };
         }
-    }
-}
-
-fn to_frontend(message: carrel_runtime::CommMessage) -> CommMessage {
-    use carrel_runtime::CommKind as Kind;
-    CommMessage {
-        comm_id: message.comm_id,
-        kind: match message.kind {
-            Kind::Open { target_name } => CommKind::Open { target_name },
-            Kind::Message => CommKind::Message,
-            Kind::Close => CommKind::Close,
-        },
-        data: message.data,
-        metadata: message.metadata,
-        buffers: message.buffers,
-    }
-}
-
-pub fn from_frontend(message: CommMessage) -> carrel_runtime::CommMessage {
-    use carrel_runtime::CommKind as Kind;
-    carrel_runtime::CommMessage {
-        comm_id: message.comm_id,
-        kind: match message.kind {
-            CommKind::Open { target_name } => Kind::Open { target_name },
-            CommKind::Message => Kind::Message,
-            CommKind::Close => Kind::Close,
-        },
-        data: message.data,
-        metadata: message.metadata,
-        buffers: message.buffers,
     }
 }
 

@@ -16,7 +16,7 @@ use carrel_runtime::{Ended, Scope, Stopped};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
-use crate::channel::{Channel, from_frontend};
+use crate::channel::Channel;
 
 /// Text without a line end is shown within this time; std itself writes full lines only.
 const FLUSH_EVERY: Duration = Duration::from_millis(15);
@@ -55,13 +55,10 @@ fn run() -> io::Result<()> {
                 entry,
                 drop_variables,
             } => run_cell(&mut scope, &library, entry.as_deref(), &drop_variables),
-            Request::Comm(message) => {
-                let message = from_frontend(message);
-                ending(carrel_runtime::guard(|| {
-                    carrel_runtime::receive(&message);
-                    Ended::Ok
-                }))
-            }
+            Request::Comm(message) => ending(carrel_runtime::guard(|| {
+                carrel_runtime::receive(&message);
+                Ended::Ok
+            })),
             Request::Taken | Request::Answer { .. } => continue,
         };
         channel.running.store(false, Ordering::Relaxed);

@@ -19,7 +19,7 @@ use evcxr::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::{Cell, Engine, Failure, MimeBundle, Outcome, Output, StreamName};
+use crate::engine::{Cell, Completion, Engine, Failure, MimeBundle, Outcome, Output, StreamName};
 use crate::rust_engine::failure::simple;
 use crate::rust_engine::source::byte_at;
 
@@ -103,6 +103,15 @@ impl Engine for EvcxrEngine {
         let (outputs, _) = mpsc::channel(1);
         self.apart(move |shared| shared.run("expression", &expression, &outputs))
             .await
+    }
+
+    /// evcxr's own would wait until the cell that runs has ended.
+    async fn complete(&self, _code: &str, _offset: usize) -> Option<Vec<Completion>> {
+        None
+    }
+
+    async fn inspect(&self, _code: &str, _offset: usize, _detail: bool) -> Option<MimeBundle> {
+        None
     }
 
     fn interrupt(&self) {

@@ -48,6 +48,8 @@ pub struct Outcome {
     pub error_has: Vec<String>,
     /// Variables that are there after the cell.
     pub vars: Option<Vec<String>>,
+    /// It has no end, so it is not run.
+    pub waits: bool,
 }
 
 /// Reads a file; the error names its line.
@@ -142,6 +144,7 @@ impl Outcome {
         let text = text.to_owned();
         match key {
             "nothing" => {}
+            "waits for ever" => self.waits = true,
             "value" => self.value = Some(text),
             "value has" => self.value_has.push(text),
             "prints" => self.prints.push(text),

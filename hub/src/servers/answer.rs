@@ -34,6 +34,11 @@ enum Answer {
     Nothing,
 }
 
+/// Between two tries: somebody waits, and a refused connection costs next to nothing.
+const PAUSE: Duration = Duration::from_millis(50);
+/// To ask the spawner may be a request to another machine.
+const LONGEST_UNTIL_LOOK: Duration = Duration::from_millis(500);
+
 const STRANGER: &str = ": what answers there sends no X-JupyterHub-Version header. Is Spawner.cmd a jupyterhub-singleuser?";
 
 /// Returns when the server answers at `<url><prefix>api`; asks the spawner meanwhile whether it lives.
@@ -45,7 +50,7 @@ pub async fn wait(
     limit: Duration,
 ) -> Result<(), NotReady> {
     let deadline = Instant::now() + limit;
-    let mut pause = Duration::from_millis(50);
+    let (mut look, mut until_look) = (Instant::now(), PAUSE);
     let mut hint = "";
     loop {
         match ask(url, prefix).await {
@@ -53,18 +58,21 @@ pub async fn wait(
             Answer::Stranger => hint = STRANGER,
             Answer::Nothing => {}
         }
-        if let Poll::Stopped { reason } = spawner.poll(state).await? {
-            return Err(NotReady::Died(reason));
+        if Instant::now() >= look {
+            if let Poll::Stopped { reason } = spawner.poll(state).await? {
+                return Err(NotReady::Died(reason));
+            }
+            look = Instant::now() + until_look;
+            until_look = (until_look * 2).min(LONGEST_UNTIL_LOOK);
         }
-        if Instant::now() + pause >= deadline {
+        if Instant::now() + PAUSE >= deadline {
             return Err(NotReady::Silent {
                 url: format!("{}{prefix}", origin(url)),
                 seconds: limit.as_secs(),
                 hint,
             });
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(500));
+        sleep(PAUSE).await;
     }
 }
 

@@ -58,7 +58,7 @@ pub async fn log_in(browser: &Browser, address: &str) -> anyhow::Result<()> {
     browser.screenshot("2-home").await
 }
 
-async fn start_server(browser: &Browser) -> anyhow::Result<()> {
+pub async fn start_server(browser: &Browser) -> anyhow::Result<()> {
     browser.click("#start").await?;
     browser.at("/hub/spawn-pending/admin").await?;
     browser.screenshot("3-spawn-pending").await?;
@@ -70,14 +70,7 @@ async fn start_server(browser: &Browser) -> anyhow::Result<()> {
 
 pub async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
     browser.screenshot("4-jupyterlab").await?;
-    browser
-        .click(".jp-LauncherCard[data-category=Notebook][title^=Rust]")
-        .await?;
-    browser
-        .click(".jp-Notebook .jp-CodeCell .cm-content")
-        .await?;
-    // JupyterLab may start a kernel twice for a new notebook, and drops a cell that is sent in between.
-    browser.find_text("#jp-bottom-panel", "Rust | Idle").await?;
+    open_notebook(browser).await?;
     run_cell(browser, HELLO).await?;
     browser
         .find_text(".jp-OutputArea-output", "Hello Tensor!")
@@ -98,6 +91,18 @@ pub async fn run_hello_world(browser: &Browser) -> anyhow::Result<()> {
         "{table:?}"
     );
     browser.screenshot("5-hello-tensor").await
+}
+
+/// Opens a new Rust notebook from JupyterLab's launcher; its first cell is being edited.
+pub async fn open_notebook(browser: &Browser) -> anyhow::Result<()> {
+    browser
+        .click(".jp-LauncherCard[data-category=Notebook][title^=Rust]")
+        .await?;
+    browser
+        .click(".jp-Notebook .jp-CodeCell .cm-content")
+        .await?;
+    // JupyterLab may start a kernel twice for a new notebook, and drops a cell that is sent in between.
+    browser.find_text("#jp-bottom-panel", "Rust | Idle").await
 }
 
 async fn complete_while_a_cell_runs(browser: &Browser) -> anyhow::Result<()> {

@@ -6,3 +6,4 @@ mod crash;
 mod kernel;
 mod refusals;
 mod tidy;
+mod widgets;

@@ -11,7 +11,7 @@ use thirtyfour::prelude::*;
 use crate::hub::free_port;
 use crate::{installation, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser with a new profile; [`Browser::quit`] ends it.
 pub struct Browser {

@@ -164,7 +164,7 @@ fn axes(plot: &Plot, series: &[Series]) -> (Axis, Axis) {
     // Bars stand on zero.
     let zero = (has_bars && !plot.y.is_log).then_some(0.0);
     let values = points().map(|(_, y)| *y).chain(zero);
-    (x, Axis::around(values, plot.y.is_log, height as usize / 50))
+    (x, Axis::around(values, plot.y.is_log, height as usize / 40))
 }
 
 /// Names of the series beside their colours, in rows; gives the height of these.

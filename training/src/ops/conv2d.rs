@@ -1,7 +1,7 @@
 //! 2-d convolution as matrix products over unrolled windows (im2col), forward and backward.
 
 use super::{ours, portable, window::Windows};
-use crate::cpu::{Matrix, Real, add, by_dtype, each, multiply, shares, slice, split, sum, with};
+use crate::cpu::{Matrix, Real, by_dtype, each, multiply, shares, slice, split, sum, with};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 /// Stride, padding, dilation and groups, as in `torch.nn.functional.conv2d`.
@@ -125,64 +125,130 @@ impl Geometry {
         Shape::from((self.n, self.out, height, width))
     }
 
-    /// One picture, with `add` added to what `y` holds; `unrolled` is scratch.
-    pub fn forward<T: Real>(
-        &self,
-        x: &[T],
-        weight: &[T],
-        add: bool,
-        unrolled: &mut [T],
-        y: &mut [T],
-    ) {
+    /// How many pictures one matrix product takes: more where they are small, as long as their unrolled windows stay
+    /// in the processor's cache.
+    pub fn at_once(&self) -> usize {
+        const CACHED: usize = 1 << 16;
+        (CACHED / (self.windows.rows() * self.windows.places())).clamp(1, 32)
+    }
+
+    /// Room for the unrolled windows and the results of [`Self::at_once`] pictures.
+    pub fn scratch<T: Real>(&self) -> Scratch<T> {
+        let places = self.at_once() * self.windows.places();
+        Scratch {
+            unrolled: vec![T::zero(); self.windows.rows() * places],
+            planes: vec![T::zero(); self.out * places],
+        }
+    }
+
+    /// Fills the planes of `scratch` from some pictures: for each output channel the places of one picture after the
+    /// other. Without bias.
+    pub fn forward<T: Real>(&self, x: &[T], weight: &[T], scratch: &mut Scratch<T>) {
         let (rows, places) = self.unrolled();
         let out = self.out / self.groups;
+        let pitch = x.len() / self.input_len() * places;
         for group in 0..self.groups {
-            self.windows
-                .unroll(&x[group * self.windows.len()..], unrolled);
+            for (picture, x) in x.chunks(self.input_len()).enumerate() {
+                let to = &mut scratch.unrolled[picture * places..];
+                self.windows
+                    .unroll(&x[group * self.windows.len()..], pitch, to);
+            }
             multiply(
-                [out, rows, places],
+                [out, rows, pitch],
                 Matrix::rows(&weight[group * out * rows..][..out * rows], rows),
-                Matrix::rows(unrolled, places),
-                add,
-                &mut y[group * out * places..][..out * places],
+                Matrix::rows(&scratch.unrolled[..rows * pitch], pitch),
+                false,
+                &mut scratch.planes[group * out * pitch..][..out * pitch],
             );
         }
     }
 
-    /// The gradients of one picture, added to `dweight` and, where wanted, to `dx`.
-    pub fn backward<T: Real>(
+    /// The gradients of x (empty where not wanted), weight and bias. `fill(picture, count, planes, dbias)` writes the
+    /// gradient of the planes of `count` pictures from number `picture` on, and adds their sums to `dbias`.
+    pub fn backward_all<T: Real>(
         &self,
-        (x, weight, dy): (&[T], &[T], &[T]),
-        unrolled: &mut [T],
+        (x, weight): (&[T], &[T]),
+        want_dx: bool,
+        fill: impl Fn(usize, usize, &mut [T], &mut [T]) + Send + Sync,
+    ) -> [Vec<T>; 3] {
+        let input = self.input_len();
+        let shares = shares(self.n, self.work());
+        let mut dx = vec![T::zero(); if want_dx { self.n * input } else { 0 }];
+        let parts = split(&mut dx, if want_dx { input } else { 0 }, &shares);
+        let sums = each(
+            shares.iter().cloned().zip(parts).collect(),
+            |(share, dx)| {
+                let mut sums = vec![T::zero(); self.weight_len() + self.out];
+                let (dweight, dbias) = sums.split_at_mut(self.weight_len());
+                let mut scratch = self.scratch();
+                for picture in share.clone().step_by(self.at_once()) {
+                    let count = self.at_once().min(share.end - picture);
+                    fill(picture, count, &mut scratch.planes, dbias);
+                    let from = (picture - share.start) * input;
+                    let dx = want_dx.then(|| &mut dx[from..from + count * input]);
+                    let x = &x[picture * input..][..count * input];
+                    self.backward((x, weight), &mut scratch, dweight, dx);
+                }
+                sums
+            },
+        );
+        let mut dweight = sum(sums, self.weight_len() + self.out);
+        let dbias = dweight.split_off(self.weight_len());
+        [dx, dweight, dbias]
+    }
+
+    /// The gradients of some pictures, from that of the planes in `scratch`, added to `dweight` and, where wanted, to
+    /// `dx`.
+    fn backward<T: Real>(
+        &self,
+        (x, weight): (&[T], &[T]),
+        scratch: &mut Scratch<T>,
         dweight: &mut [T],
         mut dx: Option<&mut [T]>,
     ) {
         let (rows, places) = self.unrolled();
         let out = self.out / self.groups;
+        let pitch = x.len() / self.input_len() * places;
+        let Scratch { unrolled, planes } = scratch;
         for group in 0..self.groups {
             let channels = group * self.windows.len();
-            let dy = &dy[group * out * places..][..out * places];
+            let dy = Matrix::rows(&planes[group * out * pitch..][..out * pitch], pitch);
             let kernel = group * out * rows..(group + 1) * out * rows;
-            self.windows.unroll(&x[channels..], unrolled);
+            for (picture, x) in x.chunks(self.input_len()).enumerate() {
+                let to = &mut unrolled[picture * places..];
+                self.windows.unroll(&x[channels..], pitch, to);
+            }
+            let windows = Matrix::transposed(&unrolled[..rows * pitch], pitch);
             multiply(
-                [out, places, rows],
-                Matrix::rows(dy, places),
-                Matrix::transposed(unrolled, places),
+                [out, pitch, rows],
+                dy,
+                windows,
                 true,
                 &mut dweight[kernel.clone()],
             );
             if let Some(dx) = dx.as_deref_mut() {
+                let weight = Matrix::transposed(&weight[kernel], rows);
                 multiply(
-                    [rows, out, places],
-                    Matrix::transposed(&weight[kernel], rows),
-                    Matrix::rows(dy, places),
+                    [rows, out, pitch],
+                    weight,
+                    dy,
                     false,
-                    unrolled,
+                    &mut unrolled[..rows * pitch],
                 );
-                self.windows.roll(unrolled, &mut dx[channels..]);
+                for (picture, dx) in dx.chunks_mut(self.input_len()).enumerate() {
+                    self.windows
+                        .roll(&unrolled[picture * places..], pitch, &mut dx[channels..]);
+                }
             }
         }
     }
+}
+
+/// What a product needs beside its factors.
+pub(super) struct Scratch<T> {
+    unrolled: Vec<T>,
+    /// For each output channel the places of one picture after the other.
+    pub planes: Vec<T>,
 }
 
 struct Conv2d {
@@ -192,18 +258,25 @@ struct Conv2d {
 impl Conv2d {
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let geometry = &self.geometry;
-        let (rows, places) = geometry.unrolled();
+        let (input, output) = (geometry.input_len(), geometry.output_len());
+        let (places, at_once) = (geometry.windows.places(), geometry.at_once());
         let shares = shares(geometry.n, geometry.work());
-        let mut y = vec![T::zero(); geometry.n * geometry.output_len()];
-        let parts = split(&mut y, geometry.output_len(), &shares);
+        let mut y = vec![T::zero(); geometry.n * output];
+        let parts = split(&mut y, output, &shares);
         each(shares.iter().cloned().zip(parts).collect(), |(share, y)| {
-            let mut unrolled = vec![T::zero(); rows * places];
-            for (picture, y) in share.zip(y.chunks_mut(geometry.output_len())) {
-                for (plane, bias) in y.chunks_mut(places).zip(bias) {
-                    plane.fill(*bias);
+            let mut scratch = geometry.scratch();
+            let x = x[share.start * input..share.end * input].chunks(at_once * input);
+            for (x, y) in x.zip(y.chunks_mut(at_once * output)) {
+                geometry.forward(x, weight, &mut scratch);
+                let pitch = x.len() / input * places;
+                for (picture, y) in y.chunks_mut(output).enumerate() {
+                    for (channel, y) in y.chunks_mut(places).enumerate() {
+                        let plane = &scratch.planes[channel * pitch + picture * places..];
+                        for (y, plane) in y.iter_mut().zip(plane) {
+                            *y = *plane + bias[channel];
+                        }
+                    }
                 }
-                let x = &x[picture * geometry.input_len()..][..geometry.input_len()];
-                geometry.forward(x, weight, true, &mut unrolled, y);
             }
         });
         y
@@ -212,32 +285,17 @@ impl Conv2d {
     /// The gradients of x (empty where not wanted), weight and bias.
     fn backward<T: Real>(&self, (x, weight, dy): (&[T], &[T], &[T]), want_dx: bool) -> [Vec<T>; 3] {
         let geometry = &self.geometry;
-        let (rows, places) = geometry.unrolled();
-        let (input, output) = (geometry.input_len(), geometry.output_len());
-        let shares = shares(geometry.n, geometry.work());
-        let mut dx = vec![T::zero(); if want_dx { geometry.n * input } else { 0 }];
-        let parts = split(&mut dx, if want_dx { input } else { 0 }, &shares);
-        let sums = each(
-            shares.iter().cloned().zip(parts).collect(),
-            |(share, dx)| {
-                let mut sums = vec![T::zero(); geometry.weight_len() + geometry.out];
-                let (dweight, dbias) = sums.split_at_mut(geometry.weight_len());
-                let mut unrolled = vec![T::zero(); rows * places];
-                for (at, picture) in share.enumerate() {
-                    let dy = &dy[picture * output..][..output];
-                    let dx = want_dx.then(|| &mut dx[at * input..][..input]);
-                    let x = &x[picture * input..][..input];
-                    geometry.backward((x, weight, dy), &mut unrolled, dweight, dx);
-                    let planes: Vec<T> =
-                        dy.chunks(places).map(|p| p.iter().copied().sum()).collect();
-                    add(dbias, &planes);
+        let (output, places) = (geometry.output_len(), geometry.windows.places());
+        geometry.backward_all((x, weight), want_dx, |picture, count, planes, dbias| {
+            let pitch = count * places;
+            for at in 0..count {
+                let dy = &dy[(picture + at) * output..][..output];
+                for (channel, dy) in dy.chunks(places).enumerate() {
+                    planes[channel * pitch + at * places..][..places].copy_from_slice(dy);
+                    dbias[channel] += dy.iter().copied().sum();
                 }
-                sums
-            },
-        );
-        let mut dweight = sum(sums, geometry.weight_len() + geometry.out);
-        let dbias = dweight.split_off(geometry.weight_len());
-        [dx, dweight, dbias]
+            }
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     conv2d::{Geometry, dtype, gradients},
     max_pool2d_relu, ours,
 };
-use crate::cpu::{Real, add, by_dtype, each, shares, slice, split, sum, with};
+use crate::cpu::{Real, by_dtype, each, shares, slice, split, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use std::sync::Mutex;
 
@@ -70,8 +70,9 @@ impl ConvPool {
 
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> (Vec<T>, Vec<u32>) {
         let geometry = &self.geometry;
-        let (rows, places) = geometry.unrolled();
+        let (places, at_once) = (geometry.windows.places(), geometry.at_once());
         let [_, width] = geometry.windows.output();
+        let input = geometry.input_len();
         let pooled: usize = self.pooled().iter().product();
         let per_picture = geometry.out * pooled;
         let shares = shares(geometry.n, geometry.work());
@@ -82,17 +83,19 @@ impl ConvPool {
         each(
             shares.iter().cloned().zip(parts).collect(),
             |(share, (y, winners))| {
-                let mut unrolled = vec![T::zero(); rows * places];
-                let mut planes = vec![T::zero(); geometry.output_len()];
-                let parts = y.chunks_mut(per_picture);
-                for ((picture, y), winners) in share.zip(parts).zip(winners.chunks_mut(per_picture))
-                {
-                    let x = &x[picture * geometry.input_len()..][..geometry.input_len()];
-                    geometry.forward(x, weight, false, &mut unrolled, &mut planes);
-                    let parts = y.chunks_mut(pooled).zip(winners.chunks_mut(pooled));
-                    for (channel, (y, winners)) in parts.enumerate() {
-                        let factor = self.factor::<T>(picture * geometry.out + channel);
-                        pool_plane(&planes[channel * places..][..places], width, y, winners);
+                let mut scratch = geometry.scratch();
+                for picture in share.clone().step_by(at_once) {
+                    let count = at_once.min(share.end - picture);
+                    let x = &x[picture * input..][..count * input];
+                    geometry.forward(x, weight, &mut scratch);
+                    for at in 0..count * geometry.out {
+                        let (number, channel) = (at / geometry.out, at % geometry.out);
+                        let plane =
+                            &scratch.planes[(channel * count + number) * places..][..places];
+                        let to = ((picture - share.start) * geometry.out + at) * pooled;
+                        let y = &mut y[to..to + pooled];
+                        pool_plane(plane, width, y, &mut winners[to..to + pooled]);
+                        let factor = self.factor::<T>(picture * geometry.out + at);
                         for y in y {
                             let value = (*y + bias[channel]) * factor;
                             *y = if value <= T::zero() { T::zero() } else { value };
@@ -111,41 +114,19 @@ impl ConvPool {
         winners: &[u32],
         want_dx: bool,
     ) -> [Vec<T>; 3] {
-        let geometry = &self.geometry;
-        let (rows, places) = geometry.unrolled();
-        let input = geometry.input_len();
+        let (geometry, places) = (&self.geometry, self.geometry.windows.places());
         let pooled: usize = self.pooled().iter().product();
-        let shares = shares(geometry.n, geometry.work());
-        let mut dx = vec![T::zero(); if want_dx { geometry.n * input } else { 0 }];
-        let parts = split(&mut dx, if want_dx { input } else { 0 }, &shares);
-        let sums = each(
-            shares.iter().cloned().zip(parts).collect(),
-            |(share, dx)| {
-                let mut sums = vec![T::zero(); geometry.weight_len() + geometry.out];
-                let (dweight, dbias) = sums.split_at_mut(geometry.weight_len());
-                let mut unrolled = vec![T::zero(); rows * places];
-                let mut planes = vec![T::zero(); geometry.output_len()];
-                for (at, picture) in share.enumerate() {
-                    planes.fill(T::zero());
-                    let mut totals = Vec::with_capacity(geometry.out);
-                    for (channel, plane) in planes.chunks_mut(places).enumerate() {
-                        let which = picture * geometry.out + channel;
-                        let (factor, of) =
-                            (self.factor(which), which * pooled..(which + 1) * pooled);
-                        let parts = y[of.clone()].iter().zip(&dy[of.clone()]);
-                        totals.push(spread(parts.zip(&winners[of]), factor, plane));
-                    }
-                    add(dbias, &totals);
-                    let dx = want_dx.then(|| &mut dx[at * input..][..input]);
-                    let x = &x[picture * input..][..input];
-                    geometry.backward((x, weight, &planes), &mut unrolled, dweight, dx);
-                }
-                sums
-            },
-        );
-        let mut dweight = sum(sums, geometry.weight_len() + geometry.out);
-        let dbias = dweight.split_off(geometry.weight_len());
-        [dx, dweight, dbias]
+        geometry.backward_all((x, weight), want_dx, |picture, count, planes, dbias| {
+            planes[..geometry.out * count * places].fill(T::zero());
+            for at in 0..count * geometry.out {
+                let (number, channel) = (at / geometry.out, at % geometry.out);
+                let plane = &mut planes[(channel * count + number) * places..][..places];
+                let which = picture * geometry.out + at;
+                let of = which * pooled..(which + 1) * pooled;
+                let parts = y[of.clone()].iter().zip(&dy[of.clone()]);
+                dbias[channel] += spread(parts.zip(&winners[of]), self.factor(which), plane);
+            }
+        })
     }
 }
 

@@ -66,12 +66,12 @@ impl Windows {
         self.channels * self.kernel[0] * self.kernel[1]
     }
 
-    /// Writes element (channel, ky, kx) of every window to one row each: `unrolled` is `rows` x `places`.
-    pub fn unroll<T: Real>(&self, x: &[T], unrolled: &mut [T]) {
+    /// Writes element (channel, ky, kx) of every window to one row each: row r begins at `r * pitch` of `unrolled` and
+    /// has `places` elements.
+    pub fn unroll<T: Real>(&self, x: &[T], pitch: usize, unrolled: &mut [T]) {
         let width = self.output()[1];
-        let mut lines = unrolled.chunks_exact_mut(width);
-        self.each_line(|from, columns| {
-            let Some(line) = lines.next() else { return };
+        self.each_line(pitch, |to, from, columns| {
+            let line = &mut unrolled[to..to + width];
             let Some(from) = from else {
                 return line.fill(T::zero());
             };
@@ -89,16 +89,13 @@ impl Windows {
     }
 
     /// The adjoint of [`Self::unroll`]: adds every element of the windows to where it came from.
-    pub fn roll<T: Real>(&self, unrolled: &[T], x: &mut [T]) {
+    pub fn roll<T: Real>(&self, unrolled: &[T], pitch: usize, x: &mut [T]) {
         let width = self.output()[1];
-        let mut lines = unrolled.chunks_exact(width);
-        self.each_line(|from, columns| {
-            let (Some(line), Some(from)) = (lines.next(), from) else {
-                return;
-            };
-            let line = &line[columns];
+        self.each_line(pitch, |at, from, columns| {
+            let Some(from) = from else { return };
+            let line = &unrolled[at..at + width][columns];
             if self.stride == 1 {
-                crate::cpu::add(&mut x[from..from + line.len()], line);
+                add_line(&mut x[from..from + line.len()], line);
             } else {
                 for (x, from) in x[from..].iter_mut().step_by(self.stride).zip(line) {
                     *x += *from;
@@ -107,27 +104,30 @@ impl Windows {
         });
     }
 
-    /// Calls `f` for every line of the unrolled windows, in order, with the place in `x` of its first element
+    /// Calls `f` for every line of the unrolled windows, with its place there, the place in `x` of its first element
     /// (None where the padding covers the line) and the columns that lie inside of `x`.
-    fn each_line(&self, mut f: impl FnMut(Option<usize>, Range<usize>)) {
+    fn each_line(&self, pitch: usize, mut f: impl FnMut(usize, Option<usize>, Range<usize>)) {
         let [height, width] = self.size;
         let [out_height, out_width] = self.output();
+        let mut row = 0;
         for channel in 0..self.channels {
             for ky in 0..self.kernel[0] {
                 for kx in 0..self.kernel[1] {
                     let columns = self.inside(kx, width, out_width);
                     for y in 0..out_height {
+                        let to = row + y * out_width;
                         let line = (y * self.stride + ky * self.dilation).checked_sub(self.padding);
                         match line {
                             Some(line) if line < height && !columns.is_empty() => {
                                 let column = columns.start * self.stride + kx * self.dilation;
                                 let from =
                                     (channel * height + line) * width + column - self.padding;
-                                f(Some(from), columns.clone());
+                                f(to, Some(from), columns.clone());
                             }
-                            _ => f(None, 0..0),
+                            _ => f(to, None, 0..0),
                         }
                     }
+                    row += pitch;
                 }
             }
         }
@@ -159,4 +159,14 @@ fn copy_line<T: Copy>(to: &mut [T], from: &[T]) {
     for (to, from) in to_rest.iter_mut().zip(from_rest) {
         *to = *from;
     }
+}
+
+/// `to += from`, in blocks for the same reason.
+fn add_line<T: Real>(to: &mut [T], from: &[T]) {
+    let (to, to_rest) = to.as_chunks_mut::<8>();
+    let (from, from_rest) = from.as_chunks::<8>();
+    for (to, from) in to.iter_mut().zip(from) {
+        crate::cpu::add(to, from);
+    }
+    crate::cpu::add(to_rest, from_rest);
 }

@@ -30,7 +30,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, Progress, Training};
 pub use history::{Ended, Epoch, History};
 pub use host::{Host, Step, Watcher, set_host};
 
-pub(crate) use host::interrupted;
+pub(crate) use host::{interrupted, unwind_if_interrupted};
 
 use crate::data::DataLoader;
 use crate::nn::Layer;

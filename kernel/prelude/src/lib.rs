@@ -2,6 +2,7 @@
 //! with the same statics and thread pools, and no cell compiles them again.
 
 mod image;
+mod training;
 pub mod widgets;
 
 /// What a cell sees without `use`.
@@ -28,6 +29,7 @@ use crate::widgets::{Button, Control, Widget};
 /// Teaches the runtime what to show and answer; the worker calls it once.
 pub fn register_all() {
     widgets::answer_frontends();
+    training::register_all();
     register(MimeBundle::rich);
     register(Widget::rich);
     register(Button::rich);

@@ -18,6 +18,8 @@ pub const WORKER: &str = "carrel-worker";
 pub const ANALYZER: &str = "carrel-analyzer";
 /// Where the sources of the crates are, for the analyzer.
 pub const CRATES: &str = "crates.json";
+/// Optional: without it a cell cannot start training jobs.
+pub const TRAIN: &str = "carrel-train";
 pub const LIBRARY: &str = "libcarrel_prelude.so";
 /// The part of it that every cell calls.
 pub const RUNTIME: &str = "libcarrel_runtime.so";

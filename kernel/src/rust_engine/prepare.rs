@@ -11,7 +11,7 @@ use super::compile::joined;
 use super::crate_graph;
 use super::prelude::{
     ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RUNTIME, RustcError, SourceFile,
-    WORKER, rustc_in, sysroot, user_folder, version,
+    TRAIN, WORKER, rustc_in, sysroot, user_folder, version,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -94,10 +94,12 @@ fn fill(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareEr
     fs::write(&path, text).map_err(write_error(&path))
 }
 
-/// What cargo built; the analyzer need not be there.
+/// What cargo built; the analyzer and the program of training jobs need not be there.
 fn files(from: &Path) -> impl Iterator<Item = &'static str> {
-    let analyzer = from.join(ANALYZER).is_file().then_some(ANALYZER);
-    [WORKER, LIBRARY, RUNTIME].into_iter().chain(analyzer)
+    let optional = [ANALYZER, TRAIN]
+        .into_iter()
+        .filter(|name| from.join(name).is_file());
+    [WORKER, LIBRARY, RUNTIME].into_iter().chain(optional)
 }
 
 /// Cells run without it.

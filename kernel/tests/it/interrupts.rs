@@ -12,7 +12,7 @@ use crate::notebook::Notebook;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs a cell that first prints, and interrupts it then.
-async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
+pub async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
     let cell = Cell {
         number: 9,
         code: code.to_owned(),
@@ -44,7 +44,7 @@ async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
     }
 }
 
-async fn value(engine: &RustEngine, expression: &str) -> String {
+pub async fn value(engine: &RustEngine, expression: &str) -> String {
     let bundle = engine.evaluate(expression).await.unwrap();
     bundle.data["text/plain"].as_str().unwrap().to_owned()
 }

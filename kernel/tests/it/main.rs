@@ -23,5 +23,6 @@ mod requests;
 mod scripted;
 mod stdin;
 mod subshells;
+mod training;
 mod wire;
 mod zmtp;

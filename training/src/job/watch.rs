@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{JobError, JobState, JobStatus, RankState, RankStatus, TrainJob};
-use crate::trainer::interrupted;
+use crate::trainer::{interrupted, unwind_if_interrupted};
 
 const PAUSE: Duration = Duration::from_millis(100);
 const WIDTH: usize = 24;
@@ -51,6 +51,7 @@ impl TrainJob {
                     source,
                 })?;
             if ended {
+                unwind_if_interrupted();
                 return Ok(status);
             }
             thread::sleep(PAUSE);

@@ -32,6 +32,8 @@ pub trait Watcher: Send {
 pub struct Host {
     /// Whether the person wants to end what runs.
     pub interrupted: fn() -> bool,
+    /// Ends what runs, if the person wants it; called when all is in order.
+    pub unwind: fn(),
     pub watcher: fn() -> Box<dyn Watcher>,
 }
 
@@ -45,6 +47,12 @@ pub fn set_host(host: Host) {
 
 pub(crate) fn interrupted() -> bool {
     HOST.get().is_some_and(|host| (host.interrupted)())
+}
+
+pub(crate) fn unwind_if_interrupted() {
+    if let Some(host) = HOST.get() {
+        (host.unwind)();
+    }
 }
 
 pub(super) fn watcher() -> Box<dyn Watcher> {

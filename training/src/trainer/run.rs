@@ -27,6 +27,7 @@ impl<M: Layer> Trainer<M> {
             watcher.end(&self.progress.history);
         }
         self.watcher = Some(watcher);
+        host::unwind_if_interrupted();
         match ended {
             Ok(()) => Ok(self.progress.history.clone()),
             Err(error) => {

@@ -102,7 +102,8 @@ fn the_recipe_prints_the_lines_of_the_source() {
     assert_eq!(said, "a batch of 0 cannot be shared by 1 ranks");
 }
 
-/// The acceptance band of the seed's job. Some minutes of processor time, in a release build.
+/// The acceptance band of the seed's job, of five runs elsewhere. Seeds differ by more than it is wide: in the third
+/// epoch PyTorch comes to 0.394 and 0.399 with two of them, this recipe to 0.36 to 0.46 with eight.
 #[test]
 #[ignore = "takes minutes: cargo test --release -p carrel-training -- --ignored seed"]
 fn the_seeds_job_on_four_ranks_falls_into_its_band() {
@@ -110,7 +111,8 @@ fn the_seeds_job_on_four_ranks_falls_into_its_band() {
     let recipe = Mnist {
         data: Some(data),
         ..Mnist::default()
-    };
+    }
+    .seed(1);
     let (history, said) = on_ranks(4, &recipe).remove(0);
     let history = history.unwrap();
     println!("{}", said.join("\n"));

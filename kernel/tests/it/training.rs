@@ -1,0 +1,81 @@
+//! Training from cells: what is shown, what an interrupt leaves, and jobs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::interrupts::{interrupt, value};
+use crate::notebook::Notebook;
+
+/// A trainer over random items that would take days.
+const TRAINER: &str = "
+let x = Tensor::rand(-1f32, 1.0, (256, 4), &Device::Cpu)?;
+let y = x.narrow(1, 0, 2)?.argmax(1)?;
+let data = DataLoader::new(TensorDataset::new(x, y)?, 16).shuffle(1);
+let mut trainer = Trainer::new(sequential![Linear::new(4, 8)?, Relu, Linear::new(8, 2)?])
+    .data(data.clone()).test(data).optimizer(|parameters| AdamW::new(parameters, 0.01))?.epochs(EPOCHS);";
+
+#[tokio::test]
+async fn a_cell_trains_and_shows_a_table() {
+    let mut notebook = Notebook::open();
+    notebook.ok(&TRAINER.replace("EPOCHS", "3")).await;
+    let table = notebook.value("trainer.fit()?").await;
+    assert!(
+        table.starts_with("epoch    loss    test  accuracy  seconds\n    0  "),
+        "{table}"
+    );
+    assert_eq!(table.lines().count(), 4, "{table}");
+    let right = notebook
+        .value("trainer.history().epochs[2].accuracy > Some(0.8)")
+        .await;
+    assert_eq!(right, "true");
+    assert_eq!(
+        notebook.value("trainer.model().parameters().len()").await,
+        "4"
+    );
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_training_and_the_trainer_goes_on_later() {
+    let mut notebook = Notebook::open();
+    notebook.ok(&TRAINER.replace("EPOCHS", "1_000_000")).await;
+    let engine = Arc::new(notebook.engine);
+    interrupt(&engine, "trainer.fit()?; println!(\"never\");").await;
+    let done = "trainer.history().epochs.len()";
+    let before: usize = value(&engine, done).await.parse().unwrap();
+    interrupt(&engine, "trainer.fit()?; println!(\"never\");").await;
+    let after: usize = value(&engine, done).await.parse().unwrap();
+    assert!(after >= before, "{after} after {before}");
+    assert_eq!(value(&engine, "trainer.history().ended").await, "Stopped");
+}
+
+#[tokio::test]
+async fn a_cell_runs_the_seeds_job_on_two_ranks() {
+    let Some(data) = std::env::var_os("CARREL_DATA") else {
+        eprintln!("skipped: $CARREL_DATA names no folder with MNIST");
+        return;
+    };
+    let jobs = tempfile::tempdir().unwrap();
+    let mut notebook = Notebook::open();
+    notebook
+        .ok(&format!(
+            "let jobs = carrel_training::job::Jobs {{ folder: {:?}.into(), program: None }};
+             let recipe = Mnist {{ data: Some({:?}.into()), pictures: Some(512), ..Mnist::default() }}.epochs(2);
+             let job = jobs.submit(TrainJob::new(\"distributed-mnist\").recipe(recipe).ranks(2))?;",
+            jobs.path(),
+            Path::new(&data)
+        ))
+        .await;
+    let shown = notebook.value("job.watch()?").await;
+    assert!(
+        shown.contains("Succeeded\nepoch  0  loss per rank 2."),
+        "{shown}"
+    );
+    let log = notebook
+        .value("print!(\"{}\", job.logs(1)?); job.logs(1)?.lines().count()")
+        .await;
+    assert_eq!(log, "4");
+    let found = notebook
+        .value("jobs.attach(\"distributed-mnist\")?.model()?.parameters().len()")
+        .await;
+    assert_eq!(found, "8");
+}

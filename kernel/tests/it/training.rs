@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use carrel_kernel::engine::Output;
+
 use crate::interrupts::{interrupt, value};
 use crate::notebook::Notebook;
 
@@ -18,7 +20,18 @@ let mut trainer = Trainer::new(sequential![Linear::new(4, 8)?, Relu, Linear::new
 async fn a_cell_trains_and_shows_a_table() {
     let mut notebook = Notebook::open();
     notebook.ok(&TRAINER.replace("EPOCHS", "3")).await;
-    let table = notebook.value("trainer.fit()?").await;
+    let ran = notebook.ok("trainer.fit()?").await;
+    let curves = ran.outputs.iter().filter(|output| match output {
+        Output::Display { bundle, .. } => bundle.data.contains_key("image/svg+xml"),
+        _ => false,
+    });
+    assert_eq!(
+        curves.count(),
+        2,
+        "the second and the third epoch: {:?}",
+        ran.outputs
+    );
+    let table = ran.value("trainer.fit()?");
     assert!(
         table.starts_with("epoch    loss    test  accuracy  seconds\n    0  "),
         "{table}"

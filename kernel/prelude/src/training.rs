@@ -2,6 +2,7 @@
 //! tables of what came out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use carrel_plot::Plot;
 use carrel_runtime::{DisplayHandle, MimeBundle, ProgressBar, display, is_interrupted, tick};
@@ -10,6 +11,9 @@ use carrel_training::prelude::{History, Step, TrainError, Watcher};
 use carrel_training::trainer::{Epoch, Host, set_host};
 
 use crate::register_with_results;
+
+/// Epochs may be short, and a frontend draws the whole curve each time.
+const REDRAW_AFTER: Duration = Duration::from_millis(300);
 
 pub(crate) fn register_all() {
     set_host(Host {
@@ -42,7 +46,21 @@ struct Bar {
     bar: Option<ProgressBar>,
     losses: Plot,
     curve: Option<DisplayHandle>,
-    epochs: usize,
+    drawn: Option<Instant>,
+    /// Epochs since.
+    not_drawn: usize,
+}
+
+impl Bar {
+    fn draw(&mut self) {
+        self.not_drawn = 0;
+        self.drawn = Some(Instant::now());
+        // As with the bar in `step`.
+        let _ = catch_unwind(AssertUnwindSafe(|| match &self.curve {
+            Some(curve) => curve.update(&self.losses),
+            None => self.curve = Some(display(&self.losses)),
+        }));
+    }
 }
 
 impl Watcher for Bar {
@@ -64,12 +82,20 @@ impl Watcher for Bar {
         if let Some(loss) = epoch.test_loss {
             self.losses.push("test", (number as f64, loss));
         }
-        self.epochs += 1;
-        // One point is no curve. For the same reason as above.
-        let _ = catch_unwind(AssertUnwindSafe(|| match &self.curve {
-            Some(curve) => curve.update(&self.losses),
-            None if self.epochs > 1 => self.curve = Some(display(&self.losses)),
-            None => {}
-        }));
+        self.not_drawn += 1;
+        // One point is no curve.
+        let due = match self.drawn {
+            Some(drawn) => drawn.elapsed() >= REDRAW_AFTER,
+            None => self.not_drawn > 1,
+        };
+        if due {
+            self.draw();
+        }
+    }
+
+    fn end(&mut self, _: &History) {
+        if self.curve.is_some() && self.not_drawn > 0 {
+            self.draw();
+        }
     }
 }

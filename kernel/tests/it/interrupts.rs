@@ -11,7 +11,7 @@ use crate::notebook::Notebook;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs a cell that first prints, and interrupts it then.
+/// Runs a cell that first prints or shows something, and interrupts it then.
 pub async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
     let cell = Cell {
         number: 9,
@@ -23,15 +23,16 @@ pub async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
         let engine = engine.clone();
         async move { engine.execute(&cell, sender).await }
     });
-    let mut printed = false;
+    let mut began = false;
     while let Some(output) = outputs.recv().await {
         match output {
             Output::Stream { text, .. } => assert!(!text.contains("never"), "{code}: {text}"),
+            Output::Display { .. } => {}
             other => panic!("{code}: {other:?}"),
         }
-        if !printed {
+        if !began {
             engine.interrupt();
-            printed = true;
+            began = true;
         }
     }
     let outcome = tokio::time::timeout(LIMIT, running).await;

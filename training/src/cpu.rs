@@ -172,6 +172,23 @@ pub fn each<I: Send, R: Send>(parts: Vec<I>, f: impl Fn(I) -> R + Sync + Send) -
     parts.into_par_iter().map(f).collect()
 }
 
+/// Fills `elements`, `width` of them per item, on several threads where the work is worth it: `f` gets each item's
+/// number and part.
+pub fn fill<T: Send>(
+    elements: &mut [T],
+    width: usize,
+    work_per_item: usize,
+    f: impl Fn(usize, &mut [T]) + Sync + Send,
+) {
+    let shares = shares(elements.len() / width, work_per_item);
+    let parts = split(elements, width, &shares);
+    each(shares.into_iter().zip(parts).collect(), |(share, part)| {
+        for (item, part) in share.zip(part.chunks_mut(width)) {
+            f(item, part);
+        }
+    });
+}
+
 /// Adds up equally long vectors, in order.
 pub fn sum<T: Real>(parts: Vec<Vec<T>>, len: usize) -> Vec<T> {
     let mut parts = parts.into_iter();

@@ -217,10 +217,9 @@ impl Notebook {
         cell: &CellSource,
     ) -> bool {
         let any = |codes: &[&str]| diagnostics.iter().any(|one| codes.contains(&one.code()));
-        if !attempt.prelude && (any(&["E0599"]) || diagnostics.iter().any(Diagnostic::misses_name))
-        {
-            let missing = diagnostics.iter().filter(|one| one.misses_name());
-            attempt.missed = missing.filter_map(Diagnostic::quoted).collect();
+        let missing: Vec<_> = diagnostics.iter().filter(|one| one.misses_name()).collect();
+        if !attempt.prelude && (any(&["E0599"]) || !missing.is_empty()) {
+            attempt.missed = missing.into_iter().filter_map(Diagnostic::quoted).collect();
             attempt.prelude = true;
             return true;
         }

@@ -1,7 +1,7 @@
 //! Mean over windows; padding counts as zeros, as in PyTorch.
 
 use super::{Pool2dConfig, conv2d::dtype, max_pool2d::windows, ours, portable, window::Windows};
-use crate::cpu::{Real, by_dtype, each, shares, slice, split, with};
+use crate::cpu::{Real, by_dtype, fill, slice, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use std::ops::Range;
 
@@ -41,17 +41,13 @@ impl AvgPool2d {
     fn forward<T: Real>(&self, x: &[T], planes: usize) -> Vec<T> {
         let [_, width] = self.windows.output();
         let (len, places) = (self.windows.len(), self.windows.places());
-        let shares = shares(planes, len);
         let mut y = vec![T::zero(); planes * places];
-        let parts = split(&mut y, places, &shares);
-        each(shares.iter().cloned().zip(parts).collect(), |(share, y)| {
-            for (plane, y) in share.zip(y.chunks_mut(places)) {
-                let x = &x[plane * len..][..len];
-                for (at, y) in y.iter_mut().enumerate() {
-                    let lines = self.lines(at / width, at % width);
-                    let total: T = lines.map(|line| x[line].iter().copied().sum::<T>()).sum();
-                    *y = total * self.share();
-                }
+        fill(&mut y, places, len, |plane, y| {
+            let x = &x[plane * len..][..len];
+            for (at, y) in y.iter_mut().enumerate() {
+                let lines = self.lines(at / width, at % width);
+                let total: T = lines.map(|line| x[line].iter().copied().sum::<T>()).sum();
+                *y = total * self.share();
             }
         });
         y
@@ -60,22 +56,15 @@ impl AvgPool2d {
     fn backward<T: Real>(&self, dy: &[T], planes: usize) -> Vec<T> {
         let [_, width] = self.windows.output();
         let (len, places) = (self.windows.len(), self.windows.places());
-        let shares = shares(planes, len);
         let mut dx = vec![T::zero(); planes * len];
-        let parts = split(&mut dx, len, &shares);
-        each(
-            shares.iter().cloned().zip(parts).collect(),
-            |(share, dx)| {
-                for (plane, dx) in share.zip(dx.chunks_mut(len)) {
-                    for (at, dy) in dy[plane * places..][..places].iter().enumerate() {
-                        let dy = *dy * self.share();
-                        for line in self.lines(at / width, at % width) {
-                            dx[line].iter_mut().for_each(|dx| *dx += dy);
-                        }
-                    }
+        fill(&mut dx, len, len, |plane, dx| {
+            for (at, dy) in dy[plane * places..][..places].iter().enumerate() {
+                let dy = *dy * self.share();
+                for line in self.lines(at / width, at % width) {
+                    dx[line].iter_mut().for_each(|dx| *dx += dy);
                 }
-            },
-        );
+            }
+        });
         dx
     }
 }

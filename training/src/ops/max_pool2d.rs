@@ -1,7 +1,7 @@
 //! Maximum over windows, with an optional rectifier behind it; the gradient goes to the first maximum of each window.
 
 use super::{conv2d::dtype, ours, portable, window::Windows};
-use crate::cpu::{Real, by_dtype, each, shares, slice, split, with};
+use crate::cpu::{Real, by_dtype, fill, slice, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// Square windows, as in `torch.nn.MaxPool2d`: a stride of the kernel's size is the usual one.
@@ -97,19 +97,16 @@ impl MaxPool2d {
     fn forward<T: Real>(&self, x: &[T], planes: usize) -> Vec<T> {
         let [_, width] = self.windows.output();
         let (len, places) = (self.windows.len(), self.windows.places());
-        let shares = shares(planes, len);
         let mut y = vec![T::zero(); planes * places];
-        let parts = split(&mut y, places, &shares);
-        each(shares.iter().cloned().zip(parts).collect(), |(share, y)| {
-            for (plane, y) in share.zip(y.chunks_mut(places)) {
-                for (at, y) in y.iter_mut().enumerate() {
-                    let (best, _) = self.winner(&x[plane * len..][..len], at / width, at % width);
-                    *y = if self.relu && best <= T::zero() {
-                        T::zero()
-                    } else {
-                        best
-                    };
-                }
+        fill(&mut y, places, len, |plane, y| {
+            let x = &x[plane * len..][..len];
+            for (at, y) in y.iter_mut().enumerate() {
+                let (best, _) = self.winner(x, at / width, at % width);
+                *y = if self.relu && best <= T::zero() {
+                    T::zero()
+                } else {
+                    best
+                };
             }
         });
         y
@@ -118,23 +115,16 @@ impl MaxPool2d {
     fn backward<T: Real>(&self, x: &[T], dy: &[T], planes: usize) -> Vec<T> {
         let [_, width] = self.windows.output();
         let (len, places) = (self.windows.len(), self.windows.places());
-        let shares = shares(planes, len);
         let mut dx = vec![T::zero(); planes * len];
-        let parts = split(&mut dx, len, &shares);
-        each(
-            shares.iter().cloned().zip(parts).collect(),
-            |(share, dx)| {
-                for (plane, dx) in share.zip(dx.chunks_mut(len)) {
-                    for (at, dy) in dy[plane * places..][..places].iter().enumerate() {
-                        let (best, place) =
-                            self.winner(&x[plane * len..][..len], at / width, at % width);
-                        if !(self.relu && best <= T::zero()) {
-                            dx[place] += *dy;
-                        }
-                    }
+        fill(&mut dx, len, len, |plane, dx| {
+            let x = &x[plane * len..][..len];
+            for (at, dy) in dy[plane * places..][..places].iter().enumerate() {
+                let (best, place) = self.winner(x, at / width, at % width);
+                if !(self.relu && best <= T::zero()) {
+                    dx[place] += *dy;
                 }
-            },
-        );
+            }
+        });
         dx
     }
 }

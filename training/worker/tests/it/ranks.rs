@@ -1,6 +1,7 @@
 //! Ranks that end, are killed or stand still, and the seed's sample of a TFJob.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,20 @@ use crate::harness::{PROGRAM, checkpoints, ended, free_port, rank, text, wait_fo
 
 fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+/// Arguments of a job over the digits of a folder.
+fn mnist<'a>(
+    data: &'a Path,
+    epochs: &'a str,
+    checkpoints: &'a Path,
+    more: &[&'a str],
+) -> Vec<&'a str> {
+    let (data, checkpoints) = (data.to_str().unwrap(), checkpoints.to_str().unwrap());
+    let mut arguments = vec!["mnist", "--data", data, "--epochs", epochs];
+    arguments.extend(["--checkpoints", checkpoints]);
+    arguments.extend(more);
+    arguments
 }
 
 /// The lines of rank 0's epochs.
@@ -26,29 +41,15 @@ fn epochs(output: &str) -> Vec<String> {
 fn a_job_whose_rank_was_killed_goes_on_from_its_checkpoint_to_the_same_end() {
     let folder = tempfile::tempdir().unwrap();
     write_digits(folder.path(), 1280);
-    let data = folder.path().to_str().unwrap();
-    let start = |checkpoints: &str| -> Vec<Child> {
+    let start = |checkpoints: &Path| -> Vec<Child> {
         let port = free_port();
-        let arguments = [
-            "mnist",
-            "--data",
-            data,
-            "--epochs",
-            "4",
-            "--batch",
-            "32",
-            "--checkpoints",
-            checkpoints,
-        ];
+        let arguments = mnist(folder.path(), "4", checkpoints, &["--batch", "32"]);
         (0..2)
             .map(|number| rank(number, 2, port, &arguments))
             .collect()
     };
     let undisturbed = folder.path().join("undisturbed");
-    let whole: Vec<_> = start(undisturbed.to_str().unwrap())
-        .into_iter()
-        .map(ended)
-        .collect();
+    let whole: Vec<_> = start(&undisturbed).into_iter().map(ended).collect();
     assert!(
         whole.iter().all(|rank| rank.status.success()),
         "{}",
@@ -58,7 +59,7 @@ fn a_job_whose_rank_was_killed_goes_on_from_its_checkpoint_to_the_same_end() {
     assert_eq!(expected.len(), 4);
 
     let disturbed = folder.path().join("disturbed");
-    let mut ranks = start(disturbed.to_str().unwrap());
+    let mut ranks = start(&disturbed);
     wait_for("the first checkpoint", || checkpoints(&disturbed) > 0);
     signal(&ranks[1], Signal::SIGKILL);
     let killed = Instant::now();
@@ -74,10 +75,7 @@ fn a_job_whose_rank_was_killed_goes_on_from_its_checkpoint_to_the_same_end() {
         "{said}"
     );
 
-    let rest: Vec<_> = start(disturbed.to_str().unwrap())
-        .into_iter()
-        .map(ended)
-        .collect();
+    let rest: Vec<_> = start(&disturbed).into_iter().map(ended).collect();
     assert!(rest[0].status.success(), "{}", text(&rest[0].stderr));
     let rest = epochs(&text(&rest[0].stdout));
     assert!(!rest.is_empty() && rest.len() < 4, "{rest:?}");
@@ -89,15 +87,7 @@ fn sigterm_writes_a_checkpoint_and_ends_with_143() {
     let folder = tempfile::tempdir().unwrap();
     write_digits(folder.path(), 1280);
     let kept = folder.path().join("checkpoints");
-    let arguments = [
-        "mnist",
-        "--data",
-        folder.path().to_str().unwrap(),
-        "--epochs",
-        "1000",
-        "--checkpoints",
-        kept.to_str().unwrap(),
-    ];
+    let arguments = mnist(folder.path(), "1000", &kept, &[]);
     let child = rank(0, 1, free_port(), &arguments);
     wait_for("the first epoch", || checkpoints(&kept) > 0);
     signal(&child, Signal::SIGTERM);
@@ -117,17 +107,7 @@ fn a_rank_that_stands_still_is_named_within_seconds() {
     let folder = tempfile::tempdir().unwrap();
     write_digits(folder.path(), 1280);
     let kept = folder.path().join("checkpoints");
-    let arguments = [
-        "mnist",
-        "--data",
-        folder.path().to_str().unwrap(),
-        "--epochs",
-        "1000",
-        "--batch",
-        "32",
-        "--checkpoints",
-        kept.to_str().unwrap(),
-    ];
+    let arguments = mnist(folder.path(), "1000", &kept, &["--batch", "32"]);
     let port = free_port();
     let mut ranks: Vec<Child> = (0..3)
         .map(|number| rank(number, 3, port, &arguments))

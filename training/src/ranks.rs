@@ -1,12 +1,14 @@
 //! Ranks: the processes of one job. How they find one another, and what they do together: sums, copies, barriers.
-//! Every operation is called by all ranks in the same order. Sums are made in the order of the ranks, so that they
-//! are the same, bit for bit, on every rank and in every run.
+//! Every operation is called by all ranks in the same order. Sums are the same, bit for bit, on every rank and in every
+//! run of as many ranks.
 
 mod collectives;
 mod connect;
 mod environment;
+mod flow;
 mod handshake;
 mod pulse;
+mod sums;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -25,6 +27,7 @@ pub struct Meeting {
     pub secret: Vec<u8>,
     /// What must be equal on all ranks, such as the recipe with its numbers.
     pub configuration: String,
+    pub sum_order: SumOrder,
     /// How long ranks may take to start.
     pub start_within: Duration,
     /// How long a rank may give no sign of life.
@@ -40,11 +43,31 @@ impl Meeting {
             environment,
             secret: Vec::new(),
             configuration: String::new(),
+            sum_order: SumOrder::default(),
             start_within: Duration::from_secs(300),
             silence: Duration::from_secs(5),
             stop: Arc::new(|| false),
         }
     }
+
+    /// All that must be equal on all ranks.
+    fn whole_configuration(&self) -> String {
+        match self.sum_order {
+            SumOrder::Any => self.configuration.clone(),
+            SumOrder::Ranks => format!("{}; sums in the order of the ranks", self.configuration),
+        }
+    }
+}
+
+/// In which order numbers are added; floating-point sums depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SumOrder {
+    /// The quickest one. It depends on the number of ranks, and on where a number stands among those that are summed
+    /// in one go.
+    #[default]
+    Any,
+    /// That of the ranks, whatever else is summed with a number.
+    Ranks,
 }
 
 /// All ranks of a job, connected, as one of them sees them.
@@ -54,6 +77,9 @@ pub struct Ranks {
     peers: Vec<Option<Peer>>,
     /// The operations so far: they must be the same on all ranks.
     sequence: u32,
+    sum_order: SumOrder,
+    /// Numbers that were received and are no sums yet, kept from one sum to the next.
+    rooms: Vec<f32>,
     pulse: Pulse,
 }
 
@@ -77,6 +103,8 @@ impl Ranks {
             rank: 0,
             peers: vec![None],
             sequence: 0,
+            sum_order: SumOrder::default(),
+            rooms: Vec::new(),
             pulse: Pulse::default(),
         }
     }

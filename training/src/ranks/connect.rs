@@ -42,12 +42,12 @@ fn lead(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
         let mut different = None;
         let judge = |peer: &Introduction| {
             admissible(peer, meeting, &controls)?;
-            if peer.configuration == meeting.configuration {
+            if peer.configuration == meeting.whole_configuration() {
                 return Ok(());
             }
             let error = RanksError::Configuration {
                 rank: peer.rank,
-                ours: meeting.configuration.clone(),
+                ours: meeting.whole_configuration(),
                 theirs: peer.configuration.clone(),
             };
             let reason = error.to_string();
@@ -118,7 +118,7 @@ fn join(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
     let introduce = |purpose| Introduction {
         rank,
         world,
-        configuration: meeting.configuration.clone(),
+        configuration: meeting.whole_configuration(),
         purpose,
     };
     handshake::introduce(
@@ -187,12 +187,10 @@ fn assemble(
 ) -> Result<Ranks, RanksError> {
     let mut streams = Vec::new();
     for peer in peers.iter().flatten() {
-        // The pulse ends reads and writes of lost peers; a long computation of a peer is none of its concern.
-        let patient = peer
-            .stream
-            .set_read_timeout(None)
-            .and(peer.stream.set_write_timeout(None));
-        patient.map_err(io_error(&peer.address.to_string()))?;
+        // The pulse ends the waiting for lost peers; a long computation of a peer is none of its concern.
+        peer.stream
+            .set_nonblocking(true)
+            .map_err(io_error(&peer.address.to_string()))?;
         streams.push(
             peer.stream
                 .try_clone()
@@ -204,6 +202,8 @@ fn assemble(
         rank: meeting.environment.rank,
         peers,
         sequence: 0,
+        sum_order: meeting.sum_order,
+        rooms: Vec::new(),
         pulse,
     })
 }

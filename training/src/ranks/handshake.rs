@@ -13,7 +13,7 @@ use sha2::Sha256;
 use super::RanksError;
 
 /// Changes whenever a message or an operation does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const NAME: &str = "carrel-ranks";
 /// Configurations are short; more is another protocol's bytes read as a length.
 const LONGEST: usize = 1 << 20;

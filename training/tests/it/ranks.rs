@@ -5,7 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carrel_training::ranks::{Environment, EnvironmentError, Meeting, Ranks, RanksError, TaskKind};
+use carrel_training::ranks::{
+    Environment, EnvironmentError, Meeting, Ranks, RanksError, SumOrder, TaskKind,
+};
 
 /// A port that nobody listens on now.
 fn free_port() -> u16 {
@@ -35,11 +37,23 @@ fn meeting(rank: usize, world: usize, port: u16) -> Meeting {
 
 /// Runs `job` on every rank at once; the results in their order.
 fn on_ranks<R: Send>(world: usize, job: impl Fn(Ranks) -> R + Sync) -> Vec<R> {
+    on_ranks_that_add(SumOrder::Any, world, job)
+}
+
+fn on_ranks_that_add<R: Send>(
+    sum_order: SumOrder,
+    world: usize,
+    job: impl Fn(Ranks) -> R + Sync,
+) -> Vec<R> {
     let port = free_port();
     thread::scope(|scope| {
         let start = |rank| {
             let job = &job;
-            scope.spawn(move || job(Ranks::connect(&meeting(rank, world, port)).unwrap()))
+            let meeting = Meeting {
+                sum_order,
+                ..meeting(rank, world, port)
+            };
+            scope.spawn(move || job(Ranks::connect(&meeting).unwrap()))
         };
         let threads: Vec<_> = (0..world).map(start).collect();
         threads
@@ -72,6 +86,45 @@ fn sums_of_every_size_are_right_and_the_same_on_all_ranks() {
         });
         assert!(results.iter().all(|result| *result == results[0]));
     }
+}
+
+/// Numbers whose sum depends on the order in which they are added.
+fn addend(rank: usize, at: usize) -> f32 {
+    let mantissa = ((rank + 1) * 7919 + at * 104_729) % 1000;
+    mantissa as f32 * 10f32.powi(((rank * 5 + at) % 7) as i32)
+}
+
+#[test]
+fn sums_in_the_order_of_the_ranks_are_so_wherever_a_number_stands() {
+    for (world, len) in [(2, 1_000_003), (4, 1_000), (4, 100_000), (5, 2_000_003)] {
+        let results = on_ranks_that_add(SumOrder::Ranks, world, |mut ranks| {
+            let mut values: Vec<f32> = (0..len).map(|at| addend(ranks.rank(), at)).collect();
+            ranks.all_reduce_sum(&mut values).unwrap();
+            values
+        });
+        for at in 0..len {
+            let expected = (1..world).fold(addend(0, at), |sum, rank| sum + addend(rank, at));
+            let found: Vec<f32> = results.iter().map(|values| values[at]).collect();
+            assert!(
+                found.iter().all(|sum| sum.to_bits() == expected.to_bits()),
+                "number {at} of {len}: {found:?} instead of {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn sums_in_any_order_are_the_same_in_every_run() {
+    let run = || {
+        on_ranks(4, |mut ranks| {
+            let mut values: Vec<f32> = (0..2_000_003).map(|at| addend(ranks.rank(), at)).collect();
+            ranks.all_reduce_mean(&mut values).unwrap();
+            values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        })
+    };
+    let first = run();
+    assert!(first.iter().all(|values| *values == first[0]));
+    assert!(run() == first);
 }
 
 #[test]
@@ -161,6 +214,13 @@ fn who_does_not_fit_is_refused_with_the_reason_on_both_sides() {
             said.contains(
                 "rank 1 has another configuration than rank 0: lr 0.02 instead of lr 0.01"
             ),
+            "{said}"
+        );
+    }
+    let said = refusals(|meeting| meeting.sum_order = SumOrder::Ranks);
+    for said in said {
+        assert!(
+            said.contains("lr 0.01; sums in the order of the ranks instead of lr 0.01"),
             "{said}"
         );
     }

@@ -1,21 +1,25 @@
-//! Seconds for the sum of BYTES bytes over RANKS processes on this machine: `all_reduce RANKS BYTES ROUNDS`, for
-//! `make bench`. The program starts the other ranks itself.
+//! Seconds for the sum of BYTES bytes over RANKS processes on this machine: `all_reduce RANKS BYTES ROUNDS [ordered]`,
+//! for `make bench`; `ordered` adds in the order of the ranks. The program starts the other ranks itself.
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use carrel_training::prelude::{Environment, Meeting, Ranks};
+use carrel_training::ranks::{Environment, Meeting, Ranks, SumOrder};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [world, bytes, rounds] = arguments.as_slice() else {
-        bail!("usage: all_reduce RANKS BYTES ROUNDS")
+    let (numbers, sum_order) = match arguments.as_slice() {
+        [numbers @ .., last] if last == "ordered" => (numbers, SumOrder::Ranks),
+        numbers => (numbers, SumOrder::Any),
+    };
+    let [world, bytes, rounds] = numbers else {
+        bail!("usage: all_reduce RANKS BYTES ROUNDS [ordered]")
     };
     let (bytes, rounds): (usize, usize) = (bytes.parse()?, rounds.parse()?);
     if std::env::var_os("RANK").is_some() {
-        return rank(bytes / 4, rounds).map(|_| ());
+        return rank(bytes / 4, rounds, sum_order).map(|_| ());
     }
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let others: Vec<_> = (0..world.parse()?)
@@ -40,8 +44,11 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Prints the seconds per sum on rank 0.
-fn rank(elements: usize, rounds: usize) -> anyhow::Result<f64> {
-    let mut ranks = Ranks::connect(&Meeting::new(Environment::from_process()?))?;
+fn rank(elements: usize, rounds: usize, sum_order: SumOrder) -> anyhow::Result<f64> {
+    let mut ranks = Ranks::connect(&Meeting {
+        sum_order,
+        ..Meeting::new(Environment::from_process()?)
+    })?;
     let mut values = vec![1f32; elements];
     for _ in 0..rounds.div_ceil(5) {
         ranks.all_reduce_mean(&mut values)?;

@@ -1,0 +1,223 @@
+//! Bytes between this rank and others, in both directions and with several peers at once, on one thread: whatever can
+//! be sent or received at the moment is, and only where nothing can the thread sleeps.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Ranks, RanksError};
+
+/// What a rank does in a moment: its kind, its number, and the bytes it is about.
+pub(super) type Head = [u8; 16];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Sum = 1,
+    Broadcast = 2,
+    Gather = 3,
+}
+
+impl Operation {
+    pub fn head(self, sequence: u32, bytes: usize) -> Head {
+        let mut head = [0; 16];
+        head[0] = self as u8;
+        head[4..8].copy_from_slice(&sequence.to_le_bytes());
+        head[8..].copy_from_slice(&(bytes as u64).to_le_bytes());
+        head
+    }
+
+    /// A head in words.
+    pub fn name(head: &Head) -> String {
+        let [kind, _, _, _, a, b, c, d, bytes @ ..] = *head;
+        let sequence = u32::from_le_bytes([a, b, c, d]);
+        let bytes = u64::from_le_bytes(bytes);
+        let kinds = [Self::Sum, Self::Broadcast, Self::Gather];
+        match kinds.into_iter().find(|known| *known as u8 == kind) {
+            Some(kind) => format!("{kind:?} number {sequence} of {bytes} bytes"),
+            None => "no operation".to_owned(),
+        }
+    }
+}
+
+/// The pieces that an operation sends and receives, in order for each peer.
+pub(super) trait Plan {
+    /// The ranks that it exchanges pieces with.
+    fn peers(&self) -> Vec<usize>;
+
+    /// The next piece for a peer; none when all were sent, or while it depends on one that has not come.
+    fn outgoing(&self, to: usize) -> Option<&[u8]>;
+
+    fn sent(&mut self, to: usize);
+
+    /// Room for the next piece of a peer; none when all have come, or while the room is taken.
+    fn incoming(&mut self, from: usize) -> Option<&mut [u8]>;
+
+    fn received(&mut self, from: usize);
+
+    fn is_done(&self) -> bool;
+}
+
+/// How far the exchange with one peer is: bytes of the current pieces, and before the first ones of the head.
+struct Lane {
+    peer: usize,
+    head: Head,
+    head_sent: usize,
+    sent: usize,
+    head_received: usize,
+    received: usize,
+}
+
+impl Ranks {
+    /// Carries out a plan.
+    pub(super) fn flow(&self, plan: &mut impl Plan, head: Head) -> Result<(), RanksError> {
+        let mut lanes: Vec<Lane> = plan.peers().into_iter().map(Lane::new).collect();
+        while !plan.is_done() {
+            let mut moved = false;
+            for lane in &mut lanes {
+                moved |= self.with(lane.peer, |stream| lane.send(stream, &head, plan))?;
+                moved |= self.with(lane.peer, |stream| lane.receive(stream, plan))?;
+                if lane.head_received == head.len() && lane.head != head {
+                    return Err(out_of_step(lane.peer, &head, &lane.head));
+                }
+            }
+            if !moved {
+                self.wait(&lanes, plan)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until a piece can be sent or received.
+    fn wait(&self, lanes: &[Lane], plan: &mut impl Plan) -> Result<(), RanksError> {
+        let mut waiting = Vec::with_capacity(lanes.len());
+        for lane in lanes {
+            let mut events = PollFlags::empty();
+            events.set(PollFlags::POLLOUT, plan.outgoing(lane.peer).is_some());
+            events.set(PollFlags::POLLIN, plan.incoming(lane.peer).is_some());
+            if let (false, Some(peer)) = (events.is_empty(), &self.peers[lane.peer]) {
+                waiting.push(PollFd::new(peer.stream.as_fd(), events));
+            }
+        }
+        let first = lanes.first().map_or(self.rank, |lane| lane.peer);
+        self.with(first, |_| sleep(&mut waiting))
+    }
+}
+
+impl Lane {
+    fn new(peer: usize) -> Self {
+        Self {
+            peer,
+            head: [0; 16],
+            head_sent: 0,
+            sent: 0,
+            head_received: 0,
+            received: 0,
+        }
+    }
+
+    /// Sends of the current piece what the connection takes; false where there is nothing to send, or no room.
+    fn send(
+        &mut self,
+        mut stream: &TcpStream,
+        head: &Head,
+        plan: &mut impl Plan,
+    ) -> io::Result<bool> {
+        let Some(piece) = plan.outgoing(self.peer) else {
+            return Ok(false);
+        };
+        let (head, piece) = (&head[self.head_sent..], &piece[self.sent..]);
+        let left = head.len() + piece.len();
+        let parts = [IoSlice::new(head), IoSlice::new(piece)];
+        let count = unless_full(|| stream.write_vectored(&parts))?;
+        self.head_sent += count.min(head.len());
+        self.sent += count.saturating_sub(head.len());
+        if count == left {
+            self.sent = 0;
+            plan.sent(self.peer);
+        }
+        Ok(count > 0 || left == 0)
+    }
+
+    /// Receives of the current piece what is there; false where nothing is expected, or nothing came.
+    fn receive(&mut self, mut stream: &TcpStream, plan: &mut impl Plan) -> io::Result<bool> {
+        let Some(piece) = plan.incoming(self.peer) else {
+            return Ok(false);
+        };
+        let (head, piece) = (
+            &mut self.head[self.head_received..],
+            &mut piece[self.received..],
+        );
+        let (of_head, left) = (head.len(), head.len() + piece.len());
+        let mut parts = [IoSliceMut::new(head), IoSliceMut::new(piece)];
+        let count = match left {
+            0 => 0,
+            _ => unless_full(|| some(stream.read_vectored(&mut parts)))?,
+        };
+        self.head_received += count.min(of_head);
+        self.received += count.saturating_sub(of_head);
+        if count == left {
+            self.received = 0;
+            plan.received(self.peer);
+        }
+        Ok(count > 0 || left == 0)
+    }
+}
+
+pub(super) fn out_of_step(rank: usize, ours: &Head, theirs: &Head) -> RanksError {
+    RanksError::OutOfStep {
+        rank,
+        ours: Operation::name(ours),
+        theirs: Operation::name(theirs),
+    }
+}
+
+/// All of `bytes` from a connection that does not block.
+pub(super) fn read_all(mut stream: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match unless_full(|| some(stream.read(bytes)))? {
+            0 => sleep(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLIN)])?,
+            count => bytes = &mut bytes[count..],
+        }
+    }
+    Ok(())
+}
+
+/// All of `bytes` into a connection that does not block.
+pub(super) fn write_all(mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match unless_full(|| stream.write(bytes))? {
+            0 => sleep(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)])?,
+            count => bytes = &bytes[count..],
+        }
+    }
+    Ok(())
+}
+
+/// What `act` moved, or 0 where it would have to wait.
+fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match act() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            done => return done,
+        }
+    }
+}
+
+/// Nothing at all is the end of the connection.
+fn some(read: io::Result<usize>) -> io::Result<usize> {
+    match read {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        read => read,
+    }
+}
+
+fn sleep(waiting: &mut [PollFd<'_>]) -> io::Result<()> {
+    match poll(waiting, PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -4,6 +4,7 @@ mod avg_pool2d;
 mod conv2d;
 mod conv2d_pool;
 mod dropout;
+pub(crate) mod early;
 mod linear;
 mod loss;
 mod max_pool2d;

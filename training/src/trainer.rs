@@ -15,6 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod average;
 mod checkpoint;
 mod exact;
 mod history;
@@ -30,6 +31,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, Progress, Training};
 pub use history::{Ended, Epoch, History};
 pub use host::{Host, Step, Watcher, set_host};
 
+use average::Averaging;
 pub(crate) use host::{interrupted, unwind_if_interrupted};
 
 use crate::data::DataLoader;
@@ -52,6 +54,7 @@ pub struct Trainer<M> {
     patience: Option<usize>,
     checkpoints: Option<PathBuf>,
     ranks: Ranks,
+    averaging: Averaging,
     device: Device,
     stop: Arc<dyn Fn() -> bool + Send + Sync>,
     watcher: Option<Box<dyn Watcher>>,
@@ -73,6 +76,7 @@ impl<M: Layer> Trainer<M> {
             patience: None,
             checkpoints: None,
             ranks: Ranks::alone(),
+            averaging: Averaging::default(),
             device: Device::Cpu,
             stop: Arc::new(|| false),
             watcher: None,
@@ -165,6 +169,18 @@ impl<M: Layer> Trainer<M> {
     #[must_use]
     pub fn ranks(mut self, ranks: Ranks) -> Self {
         self.ranks = ranks;
+        self
+    }
+
+    /// Whether gradients of large models are averaged while the backward pass goes on, as they are unless told
+    /// otherwise; the same on all ranks. Only those of layers on the CPU can be: candle hands over all others at the
+    /// end of the pass.
+    #[must_use]
+    pub fn overlap(mut self, overlap: bool) -> Self {
+        self.averaging = match overlap {
+            true => Averaging::Unknown,
+            false => Averaging::Whole,
+        };
         self
     }
 

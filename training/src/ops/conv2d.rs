@@ -1,6 +1,6 @@
 //! 2-d convolution as matrix products over unrolled windows (im2col), forward and backward.
 
-use super::{ours, portable, window::Windows};
+use super::{early, ours, portable, window::Windows};
 use crate::cpu::{Matrix, Real, by_dtype, each, multiply, shares, slice, split, sum, with};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
@@ -352,6 +352,8 @@ pub(super) fn gradients<T: Real>(
         .transpose()?;
     let dweight = Tensor::from_vec(dweight, weight.shape(), x.device())?;
     let dbias = Tensor::from_vec(dbias, bias.shape(), x.device())?;
+    early::tell(weight, &dweight);
+    early::tell(bias, &dbias);
     Ok((dx, Some(dweight), Some(dbias)))
 }
 

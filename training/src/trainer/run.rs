@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use candle_core::backprop::GradStore;
-use candle_core::{DType, Result as TensorResult, Tensor, Var};
+use candle_core::{DType, Result as TensorResult, Tensor};
 
 use super::{
-    Checkpoint, CheckpointError, Ended, Epoch, History, Step, TrainError, Trainer, Watcher, host,
+    Checkpoint, CheckpointError, Ended, Epoch, History, Step, TrainError, Trainer, Watcher,
+    average, host,
 };
 use crate::data::{DataLoader, accuracy};
 use crate::nn::{Layer, Part};
@@ -185,11 +185,19 @@ impl<M: Layer> Trainer<M> {
                 batch,
             });
         }
-        let mut gradients = loss.backward().map_err(failed)?;
         let Some(optimizer) = &mut self.optimizer else {
             return Ok(value);
         };
-        average(&mut self.ranks, optimizer.parameters(), &mut gradients)?;
+        let gradients = average::backward(
+            &mut self.averaging,
+            &loss,
+            optimizer.parameters(),
+            &mut self.ranks,
+        );
+        let mut gradients = gradients.map_err(|error| match error {
+            TrainError::Tensor(source) => failed(source),
+            other => other,
+        })?;
         if let Some(norm) = self.clip {
             clip_grad_norm(&mut gradients, optimizer.parameters(), norm).map_err(failed)?;
         }
@@ -293,37 +301,6 @@ fn share(ranks: &mut Ranks, own: &Checkpoint) -> Result<Checkpoint, TrainError> 
         let path = "from rank 0".into();
         CheckpointError::Damaged { path, reason }.into()
     })
-}
-
-/// Replaces the gradients by their means over all ranks, all of them in one go.
-fn average(
-    ranks: &mut Ranks,
-    parameters: &[Var],
-    gradients: &mut GradStore,
-) -> Result<(), TrainError> {
-    if ranks.world() == 1 {
-        return Ok(());
-    }
-    let mut all = Vec::new();
-    for parameter in parameters {
-        match gradients.get(parameter) {
-            Some(gradient) => {
-                let flat = gradient.to_dtype(DType::F32)?.flatten_all()?;
-                all.extend(flat.to_vec1::<f32>()?);
-            }
-            // Another rank's batch may have used it.
-            None => all.extend(std::iter::repeat_n(0.0, parameter.elem_count())),
-        }
-    }
-    ranks.all_reduce_mean(&mut all)?;
-    let mut rest = all.as_slice();
-    for parameter in parameters {
-        let (own, after) = rest.split_at(parameter.elem_count());
-        let mean = Tensor::from_slice(own, parameter.shape(), parameter.device())?;
-        gradients.insert(parameter, mean.to_dtype(parameter.dtype())?);
-        rest = after;
-    }
-    Ok(())
 }
 
 fn scalar(loss: &Tensor) -> TensorResult<f64> {

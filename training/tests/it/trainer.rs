@@ -12,6 +12,7 @@ use candle_core::{Device, Result, Tensor};
 use carrel_training::data::{Order, Partition, Sampler};
 use carrel_training::prelude::*;
 use carrel_training::random::with_seed;
+use carrel_training::ranks::SumOrder;
 use carrel_training::trainer::{Checkpoint, Ended, Epoch};
 
 use crate::harness::{difference, numbers};
@@ -194,6 +195,126 @@ fn four_ranks_do_what_one_process_does_with_their_batches_together() {
     for rank in &ranks {
         assert_eq!(bits(rank), bits(&ranks[0]));
     }
+}
+
+/// Layers of a million parameters, which are averaged in several buckets.
+fn large(seed: u64) -> Sequential {
+    with_seed(seed, || {
+        sequential![
+            Linear::new(64, 1500).unwrap(),
+            Relu,
+            Linear::new(1500, 900).unwrap(),
+            Relu,
+            Linear::new(900, 4).unwrap()
+        ]
+    })
+}
+
+/// A network one of whose layers is used twice in each pass.
+struct Twice {
+    first: Linear,
+    shared: Linear,
+}
+
+carrel_training::layers!(Twice { first, shared });
+
+impl ModuleT for Twice {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let x = self.first.forward_t(x, train)?.relu()?;
+        let x = self.shared.forward_t(&x, train)?.relu()?;
+        self.shared.forward_t(&x, train)
+    }
+}
+
+/// The weights after six steps on two ranks that add in their own order, with gradients sent early or at the end.
+fn two_ranks<M: Layer + 'static>(
+    overlap: bool,
+    model: impl Fn() -> M + Sync,
+    penalty: impl Fn(&M) -> Option<Var> + Sync,
+) -> Vec<BTreeMap<String, Tensor>> {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let run = |rank| {
+        let environment = Environment {
+            rank,
+            world: 2,
+            host: "localhost".into(),
+            port,
+            task: None,
+        };
+        let meeting = Meeting {
+            sum_order: SumOrder::Ranks,
+            ..Meeting::new(environment)
+        };
+        let sampler = Sampler {
+            order: Order::InTurn,
+            partition: Partition::Dealt,
+            rank,
+            world: 2,
+        };
+        let model = model();
+        let weight = penalty(&model);
+        let mut trainer = Trainer::new(model)
+            .data(DataLoader::new(pictures(48, 8), 8).sampler(sampler))
+            .loss(move |output, targets| {
+                let loss = cross_entropy(&output.narrow(1, 0, 4)?, targets)?;
+                match &weight {
+                    Some(weight) => loss + (weight.as_tensor().sqr()?.sum_all()? * 0.1)?,
+                    None => Ok(loss),
+                }
+            })
+            .ranks(Ranks::connect(&meeting).unwrap())
+            .overlap(overlap)
+            .epochs(2);
+        trainer.fit().unwrap();
+        trainer.model().state().unwrap()
+    };
+    thread::scope(|scope| {
+        let run = &run;
+        let ranks: Vec<_> = (0..2).map(|rank| scope.spawn(move || run(rank))).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+fn same_with_and_without_overlap<M: Layer + 'static>(
+    model: impl Fn() -> M + Sync,
+    penalty: impl Fn(&M) -> Option<Var> + Sync,
+) {
+    let early = two_ranks(true, &model, &penalty);
+    let late = two_ranks(false, &model, &penalty);
+    assert_ne!(bits(&early[0]), bits(&model().state().unwrap()));
+    for rank in early.iter().chain(&late) {
+        assert!(bits(rank) == bits(&late[0]));
+    }
+}
+
+#[test]
+fn gradients_that_are_averaged_during_the_backward_pass_are_the_same() {
+    let flat = || sequential![Flatten].add(large(3));
+    same_with_and_without_overlap(flat, |_| None);
+}
+
+#[test]
+fn a_gradient_that_grows_after_it_was_sent_is_noticed() {
+    // The penalty adds to it by an operation of candle, after or before the layer does.
+    let flat = || sequential![Flatten].add(large(3));
+    same_with_and_without_overlap(flat, |model| model.parameters().get(2).cloned());
+    same_with_and_without_overlap(flat, |model| model.parameters().last().cloned());
+}
+
+#[test]
+fn a_layer_that_is_used_twice_is_averaged_as_a_whole() {
+    let model = || {
+        with_seed(4, || Twice {
+            first: Linear::new(64, 600).unwrap(),
+            shared: Linear::new(600, 600).unwrap(),
+        })
+    };
+    let flat = || sequential![Flatten].add(model());
+    same_with_and_without_overlap(flat, |_| None);
 }
 
 #[test]

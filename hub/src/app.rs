@@ -28,6 +28,7 @@ pub struct Parts {
     pub wake: Wake,
     /// Starts and stops that this process carries out; the sweep leaves them alone.
     pub busy: crate::servers::Busy,
+    pub queue: crate::servers::Queue,
 }
 
 impl App {
@@ -39,6 +40,7 @@ impl App {
         port: u16,
     ) -> Self {
         let urls = Urls::new(&config, port);
+        let queue = crate::servers::Queue::new(config.jupyter_hub.concurrent_spawn_limit);
         Self(Arc::new(Parts {
             config,
             db,
@@ -47,6 +49,7 @@ impl App {
             urls,
             wake: Wake::default(),
             busy: Default::default(),
+            queue,
         }))
     }
 }

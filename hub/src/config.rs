@@ -51,6 +51,7 @@ config! {
         spawner: Spawner,
         local_process_spawner: LocalProcessSpawner,
         kube_spawner: KubeSpawner,
+        idle_culler: IdleCuller,
     }
 }
 
@@ -123,6 +124,11 @@ section! {
         /// Database, in JupyterHub's form: `sqlite:///relative`, `sqlite:////absolute` or `postgresql://host/name`;
         /// without it, a SQLite file in the state folder.
         db_url: Option<DbUrl> = None;
+        /// How many servers may be starting at a time; more starts wait in a queue. 0 for any number.
+        concurrent_spawn_limit: u32 = 100;
+        /// How many servers may be active, starting and stopping ones included; more starts are refused with 429. 0 for
+        /// any number.
+        active_server_limit: u32 = 0;
         /// Days that a login lasts.
         cookie_max_age_days: Days = Days::new(14);
         /// Stop all servers when the Hub ends; otherwise they go on and the next Hub adopts them.
@@ -191,6 +197,31 @@ section! {
         poll_interval: Duration = Duration::from_secs(30);
         /// Fields that a user fills in before a start.
         options_form: OptionsForm = OptionsForm::default();
+    }
+}
+
+section! {
+    /// Servers that nobody uses are stopped, by the Hub itself; the names are those of jupyterhub-idle-culler and of
+    /// `cull` in Zero to JupyterHub.
+    IdleCuller {
+        /// Whether idle servers are stopped.
+        enabled: bool = false;
+        /// Seconds after which a server is idle in which nothing has happened: no request, no open page, no kernel that
+        /// computes.
+        timeout: Duration = Duration::from_secs(3600);
+        /// Seconds between two looks.
+        every: Duration = Duration::from_secs(600);
+        /// How many servers are looked at, and stopped, at once.
+        concurrency: usize = 10;
+        /// Seconds after which a server is stopped even if it is in use; 0 for never.
+        max_age: Duration = Duration::ZERO;
+        /// Delete a named server when it is stopped for being idle.
+        remove_named_servers: bool = false;
+        /// Delete users who have no active server and have been idle as long, with their passwords and, where
+        /// `KubeSpawner.delete_pvc` says so, their files.
+        users: bool = false;
+        /// Delete administrators too, but for those in `Authenticator.admin_users`.
+        admin_users: bool = true;
     }
 }
 

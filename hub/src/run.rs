@@ -96,6 +96,7 @@ impl Hub {
         }
         info!(address = %self.address, "The Hub is ready at http://{}{}", self.address, app.urls.base);
         let watch = tokio::spawn(servers::watch(app.clone()));
+        let cull = tokio::spawn(servers::cull(app.clone()));
         let proxy = Proxy::new(app.routes.clone(), router(app.clone())).on_unavailable({
             let app = app.clone();
             move |unavailable| answer_unavailable(app.clone(), unavailable)
@@ -106,6 +107,7 @@ impl Hub {
         };
         carrel_proxy::serve(self.listener, proxy, shutdown, options).await;
         watch.abort();
+        cull.abort();
         if app.config.jupyter_hub.cleanup_servers
             && tokio::time::timeout(CLEANUP, servers::stop_all(&app))
                 .await

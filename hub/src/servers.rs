@@ -4,9 +4,11 @@
 //! a Hub that is killed at any point finds out at its next start what to finish ([`reconcile`]).
 
 mod answer;
+mod cull;
 pub mod env;
 pub mod options;
 pub mod progress;
+mod queue;
 pub mod reconcile;
 mod starting;
 mod stopping;
@@ -18,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 use tracing::info;
 
+pub use cull::cull;
+pub use queue::{Queue, waits};
 pub use stopping::{Stop, remove, stop, stop_all};
 pub use watch::{look_at, watch};
 
@@ -25,7 +29,7 @@ use crate::app::App;
 use crate::auth::secret;
 use crate::auth::username::{escape, quote};
 use crate::db;
-use crate::db::servers::{NewStart, Server, State};
+use crate::db::servers::{Attempt, NewStart, Server, State};
 use crate::db::users::User;
 use crate::scopes::{self, Permit};
 
@@ -46,6 +50,10 @@ pub enum StartError {
     AlreadyRunning(String),
     #[error("{0} is stopping; start it again when it has stopped")]
     Stopping(String),
+    #[error(
+        "No more than {0} servers may be active (JupyterHub.active_server_limit); try again in a few minutes"
+    )]
+    TooMany(u32),
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),
 }
@@ -59,14 +67,7 @@ pub async fn start(
     options: UserOptions,
 ) -> Result<Begun, StartError> {
     for _ in 0..2 {
-        if let Some(begun) = begin(app, user, name, &options).await? {
-            let server = begun.server.full_name();
-            info!(
-                server,
-                start_id = begun.start_id,
-                "Starting server {server}"
-            );
-            starting::spawn(app, begun);
+        if begin(app, (user.id, &user.name, name), &options, "").await? {
             return Ok(Begun::Started);
         }
         let Some(server) = app.db.server(&user.name, name).await? else {
@@ -90,23 +91,53 @@ struct BegunStart {
     server: Server,
     start_id: String,
     environment: std::collections::BTreeMap<String, String>,
+    place: queue::Place,
     _busy: BusyGuard,
 }
 
+/// Begins a start that waited in the queue of another Hub, which is gone; false where it is no longer wanted.
+async fn begin_anew(app: &App, server: &Server) -> Result<bool, StartError> {
+    let of = (server.user_id, &*server.user, &*server.name);
+    begin(app, of, &server.user_options, &server.start_id).await
+}
+
+/// False where the server is not stopped, nor the start pending that this one `replaces`.
 async fn begin(
     app: &App,
-    user: &User,
-    name: &str,
+    of: (i64, &str, &str),
     options: &UserOptions,
+    replaces: &str,
+) -> Result<bool, StartError> {
+    let Some(begun) = write_down(app, of, options, replaces).await? else {
+        return Ok(false);
+    };
+    let server = begun.server.full_name();
+    info!(
+        server,
+        start_id = begun.start_id,
+        "Starting server {server}"
+    );
+    starting::spawn(app, begun);
+    Ok(true)
+}
+
+async fn write_down(
+    app: &App,
+    (user_id, user, name): (i64, &str, &str),
+    options: &UserOptions,
+    replaces: &str,
 ) -> Result<Option<BegunStart>, StartError> {
     let start_id = uuid::Uuid::new_v4().simple().to_string();
     let token = secret::generate();
-    let prefix = app.urls.server(&user.name, name);
+    let prefix = app.urls.server(user, name);
     let redirect_uri = format!("{prefix}oauth_callback");
-    let client_id = client_id(&user.name, name);
+    let client_id = client_id(user, name);
     let busy = app.busy.enter(&start_id);
+    // First of all: the order is that of the requests, not that in which they get at the database.
+    let place = app.queue.enter(&start_id);
+    let limit = app.config.jupyter_hub.active_server_limit;
     let new = NewStart {
-        user_id: user.id,
+        user_id,
         name,
         start_id: &start_id,
         prefix: &prefix,
@@ -115,11 +146,15 @@ async fn begin(
         redirect_uri: &redirect_uri,
         allowed_scopes: &[],
         token_hash: &secret::hash(&token),
-        token_scopes: &scopes::of_server(&user.name, name),
+        token_scopes: &scopes::of_server(user, name),
         token_note: &format!("Server at {prefix}"),
+        replaces,
+        active_server_limit: limit,
     };
-    let Some(id) = app.db.begin_start(new).await? else {
-        return Ok(None);
+    let id = match app.db.begin_start(new).await? {
+        Attempt::Begun(id) => id,
+        Attempt::NotStopped => return Ok(None),
+        Attempt::TooMany => return Err(StartError::TooMany(limit)),
     };
     let Some(server) = app.db.server_by_id(id).await? else {
         return Ok(None);
@@ -127,7 +162,7 @@ async fn begin(
     let environment = env::environment(&env::Input {
         config: &app.config,
         urls: &app.urls,
-        user: &user.name,
+        user,
         server: name,
         client_id: &client_id,
         redirect_uri: &redirect_uri,
@@ -137,6 +172,7 @@ async fn begin(
         server,
         start_id,
         environment,
+        place,
         _busy: busy,
     }))
 }

@@ -56,6 +56,9 @@ pub enum StartEvent {
     Progress { progress: u8, message: String },
     /// State worth saving at once: with it the server can be adopted or stopped after a crash of the Hub.
     State(SpawnerState),
+    /// The server is where its turn to run is decided, such as a pod that the API server knows: what starts after this
+    /// one can no longer overtake it. Where it is not told, the end of the start tells it.
+    HandedOver,
 }
 
 /// Whether a server lives.

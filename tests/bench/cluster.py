@@ -78,7 +78,7 @@ def many_starts(cluster, hub):
     late = max(abs(order.index(f"jupyter-{user}") - place) for place, user in enumerate(users))
     tell(f"{SERVERS} servers asked for", "s", {"carrel": [asked]})
     tell(f"{SERVERS} servers, all ready", "s", {"carrel": [ready]})
-    row("places a pod is out of turn, at most", f"{late}", "", "", "", "0", "met" if late == 0 else "NOT MET")
+    row("pods made out of turn, by places at most", f"{late}", "", "", "", "0", "met" if late == 0 else "NOT MET")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(hub.stop, users))
 

@@ -3,6 +3,7 @@
 mod browser;
 mod cluster;
 mod crash;
+mod cull;
 mod kernel;
 mod refusals;
 mod tidy;

@@ -10,11 +10,24 @@ JupyterHub:
   base_url: {{ .Values.hub.baseUrl }}
   hub_connect_url: http://{{ include "carrel.name" . }}-lb.{{ .Release.Namespace }}.svc
   spawner_class: kube
+  concurrent_spawn_limit: {{ .Values.hub.concurrentSpawnLimit | default 0 }}
+  active_server_limit: {{ .Values.hub.activeServerLimit | default 0 }}
   # Servers go on while the Hub is replaced.
   cleanup_servers: false
   {{- if eq .Values.hub.db.type "postgres" }}
   db_url: {{ required "hub.db.url is needed for hub.db.type postgres" .Values.hub.db.url | quote }}
   {{- end }}
+{{- with .Values.cull }}
+IdleCuller:
+  enabled: {{ .enabled }}
+  timeout: {{ .timeout }}
+  every: {{ .every }}
+  concurrency: {{ .concurrency }}
+  max_age: {{ .maxAge }}
+  remove_named_servers: {{ .removeNamedServers }}
+  users: {{ .users }}
+  admin_users: {{ .adminUsers }}
+{{- end }}
 {{- with .Values.singleuser }}
 Spawner:
   start_timeout: {{ .startTimeout }}

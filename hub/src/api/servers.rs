@@ -79,6 +79,7 @@ pub async fn start(
         Err(error @ (StartError::AlreadyRunning(_) | StartError::Stopping(_))) => {
             Err(AppError::bad_request(error.to_string()))
         }
+        Err(error @ StartError::TooMany(_)) => Err(AppError::too_many(error.to_string(), 60)),
         Err(StartError::Db(error)) => Err(error.into()),
     }
 }

@@ -126,6 +126,7 @@ macro_rules! number_value {
 }
 
 number_value!(u16, 0..=u16::MAX);
+number_value!(u32, 0..=1_000_000u32);
 number_value!(usize, 0..=1000usize);
 
 /// Reads a number of `unit` seconds each, from 0 to `max`.

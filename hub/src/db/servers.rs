@@ -109,6 +109,21 @@ pub struct NewStart<'a> {
     pub token_hash: &'a str,
     pub token_scopes: &'a [String],
     pub token_note: &'a str,
+    /// The start that this one takes the place of; empty where there is none.
+    pub replaces: &'a str,
+    /// How many servers may be active with this one; 0 for any number.
+    pub active_server_limit: u32,
+}
+
+/// What became of a [`NewStart`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// The server's id.
+    Begun(i64),
+    /// The server is not stopped.
+    NotStopped,
+    /// As many servers as may be are active.
+    TooMany,
 }
 
 macro_rules! select {
@@ -163,9 +178,19 @@ impl Db {
             .await
     }
 
-    /// Stopped -> Pending, with the OAuth client and the token of this start; `None` where the server is not
-    /// stopped.
-    pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Option<i64>> {
+    /// Servers of whose starts nothing is told yet: they wait in the queue. In the order in which they were asked for.
+    pub async fn waiting_servers(&self) -> Result<Vec<Server>> {
+        sqlx::query_as(select!(
+            "WHERE state = 'pending' AND NOT EXISTS \
+             (SELECT 1 FROM progress_events WHERE progress_events.start_id = servers.start_id) \
+             ORDER BY started, servers.id"
+        ))
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Stopped -> Pending, with the OAuth client and the token of this start.
+    pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Attempt> {
         let mut tx = self.begin().await?;
         let options = Value::Object(start.user_options.clone()).to_string();
         let insert = "INSERT INTO servers (id, user_id, name, state, start_id, user_options, prefix) \
@@ -179,7 +204,8 @@ impl Db {
             .await?;
         let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = $2, prefix = $3, \
                       spawner_state = NULL, url = NULL, failure = NULL, started = $4 \
-                      WHERE user_id = $5 AND name = $6 AND state = 'stopped' RETURNING id";
+                      WHERE user_id = $5 AND name = $6 \
+                      AND (state = 'stopped' OR (state = 'pending' AND start_id = $7)) RETURNING id";
         let updated: Option<(i64,)> = sqlx::query_as(update)
             .bind(start.start_id.to_owned())
             .bind(options)
@@ -187,11 +213,21 @@ impl Db {
             .bind(now())
             .bind(start.user_id)
             .bind(start.name.to_owned())
+            .bind(start.replaces.to_owned())
             .fetch_optional(&mut *tx)
             .await?;
         let Some((id,)) = updated else {
-            return Ok(None);
+            return Ok(Attempt::NotStopped);
         };
+        if start.active_server_limit > 0 {
+            let active: (i64,) =
+                sqlx::query_as("SELECT COUNT(*) FROM servers WHERE state <> 'stopped'")
+                    .fetch_one(&mut *tx)
+                    .await?;
+            if active.0 > i64::from(start.active_server_limit) {
+                return Ok(Attempt::TooMany);
+            }
+        }
         sqlx::query("DELETE FROM progress_events WHERE server_id = $1")
             .bind(id)
             .execute(&mut *tx)
@@ -207,7 +243,7 @@ impl Db {
         };
         insert_token(&mut *tx, token).await?;
         tx.commit().await?;
-        Ok(Some(id))
+        Ok(Attempt::Begun(id))
     }
 
     /// Keeps what the spawner needs to find the server again, while the start or the server is this one.

@@ -120,6 +120,28 @@ impl Db {
         tx.commit().await
     }
 
+    /// Users none of whose servers is active.
+    pub async fn users_without_servers(&self) -> Result<Vec<User>> {
+        sqlx::query_as(
+            "SELECT * FROM users WHERE NOT EXISTS \
+             (SELECT 1 FROM servers WHERE servers.user_id = users.id AND state <> 'stopped') ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Deletes a user with all that hangs on it; false where a server of theirs is active.
+    pub async fn remove_user_without_servers(&self, user_id: i64) -> Result<bool> {
+        let done = sqlx::query(
+            "DELETE FROM users WHERE id = $1 AND NOT EXISTS \
+             (SELECT 1 FROM servers WHERE servers.user_id = users.id AND state <> 'stopped')",
+        )
+        .bind(user_id)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Moves the time of last activity forward, never back.
     pub async fn user_was_active(&self, user_id: i64, at: i64) -> Result<()> {
         sqlx::query("UPDATE users SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)")

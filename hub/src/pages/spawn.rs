@@ -17,7 +17,7 @@ use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::scopes::Target;
-use crate::servers::{self, StartError, UserOptions, split_failure};
+use crate::servers::{self, StartError, UserOptions, split_failure, waits};
 use crate::templates::{
     self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage,
 };
@@ -83,10 +83,14 @@ pub async fn start(
         return Ok(visit.form(StatusCode::BAD_REQUEST, &options, &wrong, error));
     }
     let permit = visit.login.permit("start:servers", visit.target())?;
-    match servers::start(app, permit, &visit.owner, &visit.name, options).await {
+    match servers::start(app, permit, &visit.owner, &visit.name, options.clone()).await {
         Ok(_) => Ok(visit.to_pending()),
         Err(StartError::AlreadyRunning(_)) => Ok(visit.to_server()),
         Err(StartError::Stopping(_)) => Ok(visit.stop_pending()),
+        Err(error @ StartError::TooMany(_)) => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            Ok(visit.form(status, &options, &[], Some(error.to_string())))
+        }
         Err(StartError::Db(error)) => Err(error.into()),
     }
 }
@@ -108,6 +112,12 @@ pub async fn pending(
         (RunState::Ready, _) => return Ok(visit.to_server()),
         (RunState::Stopping, None) => return Ok(visit.stop_pending()),
         (RunState::Stopped, None) => return Ok(see_other(&visit.spawn_url())),
+        (RunState::Pending, _) if let Some(before) = visit.app.queue.before(&server.start_id) => {
+            Start::Pending {
+                progress: 0,
+                message: waits(before),
+            }
+        }
         // A start that failed is told as such only when nothing of it runs any more.
         (RunState::Pending | RunState::Stopping, _) => {
             let last = visit

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carrel_spawner::{Poll, Spawner, SpawnerState};
-use http::{Request, StatusCode, header};
-use http_body_util::Empty;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
@@ -38,6 +39,8 @@ enum Answer {
 const PAUSE: Duration = Duration::from_millis(50);
 /// To ask the spawner may be a request to another machine.
 const LONGEST_UNTIL_LOOK: Duration = Duration::from_millis(500);
+
+const LONGEST_ANSWER: usize = 1 << 20;
 
 const STRANGER: &str = ": what answers there sends no X-JupyterHub-Version header. Is Spawner.cmd a jupyterhub-singleuser?";
 
@@ -89,6 +92,23 @@ async fn ask(url: &Url, prefix: &str) -> Answer {
 
 /// Status of the answer and whether it has the version header; nothing where nobody speaks HTTP.
 async fn get(url: &Url, path: &str) -> Option<(StatusCode, bool)> {
+    let answer = send(url, Request::get(path)).await?;
+    Some((
+        answer.status(),
+        answer.headers().contains_key("x-jupyterhub-version"),
+    ))
+}
+
+/// What the server answers to one who holds `token`; nothing where that is no success, or too long.
+pub(super) async fn read(url: &Url, path: &str, token: &str) -> Option<Bytes> {
+    let authorization = format!("token {token}");
+    let request = Request::get(path).header(header::AUTHORIZATION, authorization);
+    let answer = send(url, request).await?;
+    answer.status().is_success().then(|| answer.into_body())
+}
+
+/// Sends a request without a body, and reads the answer whole.
+async fn send(url: &Url, request: http::request::Builder) -> Option<Response<Bytes>> {
     let address = (
         url.host_str()?.trim_matches(['[', ']']),
         url.port_or_known_default()?,
@@ -97,18 +117,16 @@ async fn get(url: &Url, path: &str) -> Option<(StatusCode, bool)> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .ok()?;
-    let connection = tokio::spawn(connection);
-    let request =
-        Request::get(path).header(header::HOST, origin(url).trim_start_matches("http://"));
+    // Ends with this function.
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
+    let request = request.header(header::HOST, origin(url).trim_start_matches("http://"));
     let answer = sender
         .send_request(request.body(Empty::<Bytes>::new()).ok()?)
         .await;
-    connection.abort();
-    let answer = answer.ok()?;
-    Some((
-        answer.status(),
-        answer.headers().contains_key("x-jupyterhub-version"),
-    ))
+    let (parts, body) = answer.ok()?.into_parts();
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await.ok()?;
+    Some(Response::from_parts(parts, body.to_bytes()))
 }
 
 fn origin(url: &Url) -> String {

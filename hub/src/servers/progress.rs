@@ -4,7 +4,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::watch;
 
-use super::split_failure;
+use super::{split_failure, waits};
 use crate::app::{App, Wake};
 use crate::db::servers::{Server, State};
 
@@ -25,6 +25,7 @@ pub fn events(app: App, server: &Server) -> impl Stream<Item = Event> + use<> {
         id: server.id,
         start_id: server.start_id.clone(),
         seq: 0,
+        before: None,
         queue: Vec::new(),
         over: false,
     };
@@ -39,6 +40,8 @@ struct Follower {
     id: i64,
     start_id: String,
     seq: i64,
+    /// How many starts were told to wait before this one.
+    before: Option<usize>,
     /// Read but not yet told, the next one last.
     queue: Vec<Event>,
     over: bool,
@@ -69,6 +72,7 @@ impl Follower {
     /// The state is read first: events written before it changed are then certainly among the rows.
     async fn read(&mut self) -> Result<(), sqlx::Error> {
         let server = self.app.db.server_by_id(self.id).await?;
+        let before = self.app.queue.before(&self.start_id);
         let rows = self.app.db.progress_after(&self.start_id, self.seq).await?;
         if let Some(last) = rows.last() {
             self.seq = last.seq;
@@ -83,6 +87,13 @@ impl Follower {
             progress: row.progress,
             message: row.message,
         });
+        let told = std::mem::replace(&mut self.before, before);
+        if let Some(before) = before.filter(|_| before != told && !self.over) {
+            self.queue.push(Event::Progress {
+                progress: 0,
+                message: waits(before),
+            });
+        }
         self.queue.extend(events);
         Ok(())
     }

@@ -18,7 +18,18 @@ const BEFORE_LISTENING: Duration = Duration::from_secs(10);
 /// Runs before the Hub listens, so that an open notebook that reconnects finds its route. Returns the number of
 /// servers adopted.
 pub async fn reconcile(app: &App) -> Result<usize, sqlx::Error> {
-    let servers = app.db.active_servers().await?;
+    let waiting = app.db.waiting_servers().await?;
+    let mut servers = app.db.active_servers().await?;
+    servers.retain(|server| waiting.iter().all(|waiting| waiting.id != server.id));
+    let adopted = adopt_all(app, servers).await;
+    // After those that are under way already.
+    for server in waiting {
+        begin_anew(app, &server).await;
+    }
+    Ok(adopted)
+}
+
+async fn adopt_all(app: &App, servers: Vec<Server>) -> usize {
     let tasks = servers.into_iter().map(|server| {
         let app = app.clone();
         tokio::spawn(async move { adopt(&app, server).await })
@@ -26,12 +37,26 @@ pub async fn reconcile(app: &App) -> Result<usize, sqlx::Error> {
     let adopted = timeout(BEFORE_LISTENING, join_all(tasks.collect::<Vec<_>>())).await;
     let Ok(adopted) = adopted else {
         warn!("Looking for the servers of the last run takes long; listening meanwhile");
-        return Ok(0);
+        return 0;
     };
-    Ok(adopted
+    adopted
         .into_iter()
         .filter(|adopted| matches!(adopted, Ok(true)))
-        .count())
+        .count()
+}
+
+/// A start that waited in the queue: nothing of it was asked of the spawner.
+async fn begin_anew(app: &App, server: &Server) {
+    match super::begin_anew(app, server).await {
+        Ok(true) => {
+            info!(server = %server.full_name(), "The start of {} waits again", server.full_name());
+        }
+        Ok(false) => {}
+        Err(error) => {
+            let busy = app.busy.enter(&server.start_id);
+            end(app, server, &crate::error::chain(&error), busy).await;
+        }
+    }
 }
 
 /// Takes a server over; false where it is gone or was to stop.
@@ -69,6 +94,7 @@ async fn adopt(app: &App, server: Server) -> bool {
 
 /// Takes a start over that was under way; false where nothing of it is left.
 async fn go_on(app: &App, server: Server, busy: BusyGuard) -> bool {
+    let place = app.queue.adopt(&server.start_id);
     let state = match app.spawner.find(&server.start_id).await {
         Ok(Some(state)) => state,
         Ok(None) => {
@@ -83,7 +109,7 @@ async fn go_on(app: &App, server: Server, busy: BusyGuard) -> bool {
     };
     info!(server = %server.full_name(), "The start of {} goes on", server.full_name());
     let app = app.clone();
-    tokio::spawn(async move { starting::resume(&app, &server, state, busy).await });
+    tokio::spawn(async move { starting::resume(&app, &server, state, place, busy).await });
     true
 }
 

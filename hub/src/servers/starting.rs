@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use carrel_spawner::{SpawnerState, StartEvent, StartRequest, Started};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::answer::{self, NotReady};
+use super::queue::Place;
 use super::{BegunStart, BusyGuard, log_db_error, stopping};
 use crate::app::{App, Wake};
 use crate::db::progress::ProgressRow;
 use crate::db::servers::{Server, State};
+
+/// After so long the next start has its turn, even where the spawner has not handed this server over: a cluster that
+/// answers slowly must not hold up everybody for as long as it holds up each.
+const LONGEST_TURN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 enum Failed {
@@ -39,6 +44,7 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
             server,
             start_id,
             environment,
+            mut place,
             _busy: busy,
         } = begun;
         let request = StartRequest {
@@ -52,8 +58,9 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
         };
         let mut progress = Progress::new(&app, &server);
         let work = async {
+            place.turn().await;
             progress.report(0, "Server requested").await;
-            run_spawner(&app, &server, &mut progress, |events| {
+            run_spawner(&app, &server, &mut progress, &place, |events| {
                 app.spawner.start(&request, events)
             })
             .await
@@ -63,13 +70,19 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
 }
 
 /// Goes on with the start of another Hub, whose spawner has left `state`.
-pub(super) async fn resume(app: &App, server: &Server, state: SpawnerState, busy: BusyGuard) {
+pub(super) async fn resume(
+    app: &App,
+    server: &Server,
+    state: SpawnerState,
+    place: Place,
+    busy: BusyGuard,
+) {
     let told = app.db.progress_after(&server.start_id, 0).await;
     let mut progress = Progress::new(app, server);
     if let Some(last) = told.ok().and_then(|mut rows| rows.pop()) {
         progress.row = last;
     }
-    let work = run_spawner(app, server, &mut progress, |events| {
+    let work = run_spawner(app, server, &mut progress, &place, |events| {
         app.spawner.resume(&state, events)
     });
     carry_out(app, server, work, busy).await;
@@ -133,16 +146,22 @@ async fn run_spawner<S>(
     app: &App,
     server: &Server,
     progress: &mut Progress<'_>,
+    place: &Place,
     start: impl FnOnce(UnboundedSender<StartEvent>) -> S,
 ) -> Result<Started, Failed>
 where
     S: Future<Output = Result<Started, carrel_spawner::Error>>,
 {
     let (sender, events) = unbounded_channel();
+    let (told, to_record) = unbounded_channel();
     let limit = app.config.spawner.start_timeout;
     let start = timeout(limit, start(sender));
-    // Both run to their end: the channel closes when the start is over.
-    let (started, ()) = tokio::join!(start, record(app, server, events, progress));
+    // All run to their end: the channels close when the start is over.
+    let (started, (), ()) = tokio::join!(
+        start,
+        take_turn(place, events, told),
+        record(app, server, to_record, progress)
+    );
     let started = started.map_err(|_| Failed::TooSlow {
         seconds: limit.as_secs(),
         news: progress.row.message.clone(),
@@ -155,6 +174,34 @@ where
         .report(80, "Waiting for the server to answer")
         .await;
     Ok(started)
+}
+
+/// Ends the start's turn when the server is handed over, and passes all else on: the turn does not wait until that is
+/// written down.
+async fn take_turn(
+    place: &Place,
+    mut events: UnboundedReceiver<StartEvent>,
+    told: UnboundedSender<StartEvent>,
+) {
+    let mut longest = std::pin::pin!(sleep(LONGEST_TURN));
+    let mut over = false;
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = &mut longest, if !over => Some(StartEvent::HandedOver),
+        };
+        match event {
+            Some(StartEvent::HandedOver) => {
+                place.pass_on();
+                over = true;
+            }
+            Some(event) => {
+                let _ = told.send(event);
+            }
+            None => break,
+        }
+    }
+    place.pass_on();
 }
 
 /// Writes down what the spawner reports, state above all: with it the server is found after a crash.
@@ -179,6 +226,7 @@ async fn record(
                     log_db_error(server, "save where a server runs", &error);
                 }
             }
+            StartEvent::HandedOver => {}
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn start(
         made.map_err(|failed| failed.into_error(&format!("make the claim {}", names.pvc)))?;
     }
     waiting.report(10, format!("Making the pod {}", names.pod));
-    let made = create(inner, &pod, &state).await?;
+    let made = create(inner, &pod, &state, events).await?;
     let uid = made.metadata.uid.clone().unwrap_or_default();
     let secret = objects::secret(&plan, &uid);
     let done = inner.cluster.create_secret(&secret).await;
@@ -78,11 +78,19 @@ pub(super) async fn resume(
 }
 
 /// Makes the pod. What has its name already is the pod of an earlier start, and goes first.
-async fn create(inner: &Arc<Inner>, pod: &Pod, state: &State) -> Result<Pod, Error> {
+async fn create(
+    inner: &Arc<Inner>,
+    pod: &Pod,
+    state: &State,
+    events: &UnboundedSender<StartEvent>,
+) -> Result<Pod, Error> {
     let attempted = format!("make the pod {}", state.pod_name);
     let deadline = Instant::now() + PREDECESSOR;
     loop {
-        let failed = match inner.cluster.create_pod(pod).await {
+        let answer = inner.cluster.create_pod(pod).await;
+        // Also where the pod of an earlier start is in the way: others need not wait until that is gone.
+        let _ = events.send(StartEvent::HandedOver);
+        let failed = match answer {
             Ok(made) => return Ok(made),
             Err(failed) if failed.is_conflict() => failed,
             Err(failed) => return Err(failed.into_error(&attempted)),

@@ -21,6 +21,7 @@ pub struct Values {
     hub: Hub,
     proxy: Proxy,
     singleuser: Singleuser,
+    cull: Cull,
     rbac: Rbac,
     ingress: Ingress,
     http_route: HttpRoute,
@@ -37,6 +38,10 @@ pub struct Hub {
     config: Part,
     /// Path under which the Hub and all servers lie, from / to /.
     base_url: BaseUrl,
+    /// How many servers may be starting at a time; more starts wait in a queue. Any number without it.
+    concurrent_spawn_limit: Option<u32>,
+    /// How many servers may be active; more starts are refused. Any number without it.
+    active_server_limit: Option<u32>,
     image: Image,
     db: Db,
     /// Requests and limits of the container.
@@ -287,6 +292,28 @@ pub struct DynamicStorage {
     pvc_name_template: String,
     /// Access modes.
     storage_access_modes: Vec<String>,
+}
+
+/// Stopping servers that nobody uses, as the Hub's `IdleCuller`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Cull {
+    /// Whether idle servers are stopped.
+    enabled: bool,
+    /// Seconds after which a server is idle.
+    timeout: u32,
+    /// Seconds between two looks.
+    every: u32,
+    /// How many servers are looked at, and stopped, at once.
+    concurrency: u32,
+    /// Seconds after which a server is stopped even if it is in use; 0 for never.
+    max_age: u32,
+    /// Delete a named server when it is stopped for being idle.
+    remove_named_servers: bool,
+    /// Delete users who have been idle as long, with their files.
+    users: bool,
+    /// Delete administrators too.
+    admin_users: bool,
 }
 
 /// Rights of the Hub.

@@ -90,7 +90,12 @@ fn a_name_that_is_near_no_other_gets_the_list() {
     check(
         "Proxy: {}",
         "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, Spawner, \
-         LocalProcessSpawner, KubeSpawner",
+         LocalProcessSpawner, KubeSpawner, IdleCuller",
+    );
+    check(
+        "JupyterHub:\n  spawn_throttle_retry_range: [30, 60]",
+        "2:3: JupyterHub.spawn_throttle_retry_range: unknown key; starts over `concurrent_spawn_limit` wait in a queue, \
+         nobody is asked to retry",
     );
 }
 

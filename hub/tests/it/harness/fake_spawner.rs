@@ -1,15 +1,18 @@
 //! `FakeSpawner`: servers that are listeners in the test's own process, and that outlive a Hub which is killed.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::extract::Request;
 use axum::routing::any;
 use carrel_spawner::form::Form;
 use carrel_spawner::kube::{Profile, form};
 use carrel_spawner::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
@@ -37,6 +40,10 @@ pub struct FakeSpawner {
     runtime: Handle,
     running: Mutex<HashMap<String, Running>>,
     requests: Mutex<Vec<StartRequest>>,
+    /// Whether a kernel of every server is busy.
+    busy: Arc<AtomicBool>,
+    /// Users in the order in which their servers were handed over.
+    handed_over: Mutex<Vec<String>>,
     profiles: Mutex<Vec<Profile>>,
 }
 
@@ -52,12 +59,19 @@ impl FakeSpawner {
             runtime: Handle::current(),
             running: Mutex::default(),
             requests: Mutex::default(),
+            busy: Arc::default(),
+            handed_over: Mutex::default(),
             profiles: Mutex::default(),
         })
     }
 
     pub fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Whether `api/kernels` of every server, asked with a token, lists a busy kernel.
+    pub fn compute(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
     }
 
     /// What users choose from.
@@ -94,6 +108,10 @@ impl FakeSpawner {
         self.requests.lock().unwrap().clone()
     }
 
+    pub fn handed_over(&self) -> Vec<String> {
+        self.handed_over.lock().unwrap().clone()
+    }
+
     /// A variable of the environment of the latest server.
     pub fn variable(&self, name: &str) -> String {
         self.requests().last().unwrap().environment[name].clone()
@@ -103,10 +121,16 @@ impl FakeSpawner {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let answer = move || async move {
+        let busy = self.busy.clone();
+        let answer = async move |request: Request| {
             let version =
                 (behaviour == Behaviour::Answers).then_some([("x-jupyterhub-version", "6.1.1")]);
-            (version, "answer of the server")
+            let knows_token = request.headers().contains_key("authorization");
+            let body = match request.uri().path().ends_with("/api/kernels") && knows_token {
+                true => kernels(busy.load(Ordering::Relaxed)).to_string(),
+                false => String::from("answer of the server"),
+            };
+            (version, body)
         };
         let task = self.runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -127,6 +151,11 @@ impl FakeSpawner {
             .insert(start_id.to_owned(), running);
         port
     }
+}
+
+fn kernels(busy: bool) -> Value {
+    let state = if busy { "busy" } else { "idle" };
+    json!([{ "execution_state": "idle" }, { "execution_state": state }])
 }
 
 fn started(start_id: &str, port: u16) -> Started {
@@ -152,12 +181,20 @@ impl Spawner for FakeSpawner {
         request: &StartRequest,
         events: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error> {
-        self.requests.lock().unwrap().push(request.clone());
+        let number = {
+            let mut requests = self.requests.lock().unwrap();
+            requests.push(request.clone());
+            requests.len()
+        };
         let behaviour = *self.behaviour.lock().unwrap();
         let _ = events.send(StartEvent::Progress {
             progress: 40,
             message: String::from("Fake progress"),
         });
+        // As an API server does, which takes longer for some.
+        tokio::time::sleep(Duration::from_millis(5 * (number as u64 % 4))).await;
+        self.handed_over.lock().unwrap().push(request.user.clone());
+        let _ = events.send(StartEvent::HandedOver);
         match behaviour {
             Behaviour::Refuses => return Err(Error::Start(String::from("there is no room left"))),
             Behaviour::Hangs => std::future::pending().await,

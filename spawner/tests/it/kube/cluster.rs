@@ -277,7 +277,7 @@ async fn a_pod_that_somebody_deletes_is_noticed_by_the_watch() {
 fn message(event: &StartEvent) -> Option<&str> {
     match event {
         StartEvent::Progress { message, .. } => Some(message),
-        StartEvent::State(_) => None,
+        StartEvent::State(_) | StartEvent::HandedOver => None,
     }
 }
 

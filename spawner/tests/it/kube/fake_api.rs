@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use carrel_spawner::kube::KubeSpawner;
-use carrel_spawner::{Error, Poll, Spawner, SpawnerState, Started};
+use carrel_spawner::{Error, Poll, Spawner, SpawnerState, StartEvent, Started};
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -128,6 +128,31 @@ async fn a_pod_whose_creation_was_not_answered_is_taken_for_what_it_is() {
         !asked.iter().any(|line| line.starts_with("DELETE")),
         "{asked:?}"
     );
+}
+
+#[tokio::test]
+async fn a_pod_in_the_way_does_not_hold_up_the_starts_after_this_one() {
+    let (spawner, asked) = spawner(json!({}), |line, _| match line {
+        "POST pods" => status(409, "pods \"jupyter-alice\" already exists"),
+        "GET pods/jupyter-alice" => (200, pod("of an earlier start")),
+        "DELETE pods/jupyter-alice" => (200, pod("of an earlier start")),
+        _ => status(500, "no watch today"),
+    });
+    let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+    let request = request("alice", "", json!({}));
+    let handed_over = async {
+        while let Some(event) = events.recv().await {
+            if matches!(event, StartEvent::HandedOver) {
+                return;
+            }
+        }
+        panic!("the start is over");
+    };
+    tokio::select! {
+        _ = spawner.start(&request, sender) => panic!("nothing is started"),
+        () = handed_over => {}
+    }
+    assert!(asked.lock().unwrap().contains(&"POST pods".to_owned()));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ pub mod optim;
 pub mod random;
 pub mod ranks;
 pub mod recipes;
+pub mod servers;
 pub mod show;
 pub mod strings;
 pub mod trainer;

@@ -7,15 +7,18 @@ mod connect;
 mod environment;
 mod flow;
 mod handshake;
+mod messages;
 mod pulse;
 mod sums;
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{Environment, EnvironmentError, Task, TaskKind};
+pub(crate) use flow::Operation;
+pub(crate) use messages::{Inbox, Message};
 
 use pulse::Pulse;
 
@@ -75,6 +78,7 @@ pub struct Ranks {
     rank: usize,
     /// None at the own place.
     peers: Vec<Option<Peer>>,
+    servers: usize,
     /// The operations so far: they must be the same on all ranks.
     sequence: u32,
     sum_order: SumOrder,
@@ -85,7 +89,8 @@ pub struct Ranks {
 
 struct Peer {
     stream: TcpStream,
-    address: SocketAddr,
+    /// The address, and the task if it has one: for people.
+    name: String,
 }
 
 impl Ranks {
@@ -102,6 +107,7 @@ impl Ranks {
         Self {
             rank: 0,
             peers: vec![None],
+            servers: 0,
             sequence: 0,
             sum_order: SumOrder::default(),
             rooms: Vec::new(),
@@ -114,13 +120,25 @@ impl Ranks {
         self.pulse.abort();
     }
 
+    /// Lets the last `servers` ranks hold the parameters: they take no part in what the others do together.
+    #[must_use]
+    pub(crate) fn with_servers(mut self, servers: usize) -> Self {
+        self.servers = servers;
+        self
+    }
+
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// The number of ranks.
+    /// The number of ranks that train.
     pub fn world(&self) -> usize {
-        self.peers.len()
+        self.peers.len() - self.servers
+    }
+
+    /// The number of ranks that hold the parameters.
+    pub fn servers(&self) -> usize {
+        self.servers
     }
 }
 

@@ -11,6 +11,7 @@ pub use mnist::{Mnist, MnistNet};
 
 use crate::data::MnistError;
 use crate::ranks::{Environment, RanksError};
+use crate::servers::{ServersError, Updates};
 use crate::trainer::{History, TrainError, Watcher};
 
 /// All recipes, as a job's description names them.
@@ -30,6 +31,8 @@ impl From<Mnist> for Recipe {
 pub struct Setting {
     pub environment: Environment,
     pub secret: Vec<u8>,
+    /// When parameter servers change their parameters, if the job has some.
+    pub updates: Updates,
     /// For checkpoints of rank 0.
     pub checkpoints: Option<PathBuf>,
     /// Asked before each step.
@@ -59,6 +62,12 @@ pub enum RecipeError {
     Ranks(#[from] RanksError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    #[error(transparent)]
+    Servers(#[from] ServersError),
+    #[error(
+        "an evaluator tests checkpoints: give it the folder that the chief writes them to, on a volume of both"
+    )]
+    NoCheckpoints,
     #[error("a batch of {batch} cannot be shared by {world} ranks")]
     Batch { batch: usize, world: usize },
 }

@@ -15,9 +15,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod average;
+pub(crate) mod average;
 mod checkpoint;
 mod exact;
+mod follow;
 mod history;
 mod host;
 mod run;
@@ -38,6 +39,7 @@ use crate::data::DataLoader;
 use crate::nn::Layer;
 use crate::optim::{Optimizer, Schedule, Sgd};
 use crate::ranks::{Ranks, RanksError};
+use crate::servers::{Servers, ServersError};
 
 type Loss = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send>;
 
@@ -55,6 +57,7 @@ pub struct Trainer<M> {
     checkpoints: Option<PathBuf>,
     ranks: Ranks,
     averaging: Averaging,
+    servers: Option<Servers>,
     device: Device,
     stop: Arc<dyn Fn() -> bool + Send + Sync>,
     watcher: Option<Box<dyn Watcher>>,
@@ -77,6 +80,7 @@ impl<M: Layer> Trainer<M> {
             checkpoints: None,
             ranks: Ranks::alone(),
             averaging: Averaging::default(),
+            servers: None,
             device: Device::Cpu,
             stop: Arc::new(|| false),
             watcher: None,
@@ -236,6 +240,8 @@ pub enum TrainError {
     Tensor(#[from] candle_core::Error),
     #[error(transparent)]
     Ranks(#[from] RanksError),
+    #[error(transparent)]
+    Servers(#[from] ServersError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }

@@ -69,8 +69,7 @@ impl Ranks {
     fn receive_head(&self, peer: usize, operation: Operation) -> Result<usize, RanksError> {
         let mut found: Head = [0; 16];
         self.read(peer, &mut found)?;
-        let [.., a, b, c, d, e, f, g, h] = found;
-        let length = u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize;
+        let length = Operation::of(&found).2 as usize;
         let expected = operation.head(self.sequence, length);
         match found == expected {
             true => Ok(length),
@@ -85,11 +84,11 @@ impl Ranks {
         Ok(bytes)
     }
 
-    fn read(&self, rank: usize, bytes: &mut [u8]) -> Result<(), RanksError> {
+    pub(super) fn read(&self, rank: usize, bytes: &mut [u8]) -> Result<(), RanksError> {
         self.with(rank, |stream| read_all(stream, bytes))
     }
 
-    fn write(&self, rank: usize, bytes: &[u8]) -> Result<(), RanksError> {
+    pub(super) fn write(&self, rank: usize, bytes: &[u8]) -> Result<(), RanksError> {
         self.with(rank, |stream| write_all(stream, bytes))
     }
 
@@ -110,7 +109,7 @@ impl Ranks {
             },
             None => RanksError::Lost {
                 rank,
-                address: peer.address.to_string(),
+                address: peer.name.clone(),
                 reason: error.to_string(),
             },
         })

@@ -137,7 +137,8 @@ fn join(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
         let address = address.ok_or_else(|| missing(meeting, vec![peers.len()], String::new()))?;
         let mut stream = TcpStream::connect(address).map_err(io_error(&address.to_string()))?;
         handshake::introduce(&mut stream, &meeting.secret, &introduce(Purpose::Data))?;
-        peers.push(Some(Peer { stream, address }));
+        let name = name(meeting, peers.len(), &address.to_string());
+        peers.push(Some(Peer { stream, name }));
     }
     peers.push(None);
     peers.extend(accept_data(
@@ -174,7 +175,8 @@ fn accept_data(
             && let Some(place) = ranks.iter().position(|rank| *rank == peer.rank)
         {
             let address = stream.peer_addr().map_err(io_error("a peer"))?;
-            peers[place] = Some(Peer { stream, address });
+            let name = name(meeting, peer.rank, &address.to_string());
+            peers[place] = Some(Peer { stream, name });
         }
     }
     Ok(peers)
@@ -190,22 +192,33 @@ fn assemble(
         // The pulse ends the waiting for lost peers; a long computation of a peer is none of its concern.
         peer.stream
             .set_nonblocking(true)
-            .map_err(io_error(&peer.address.to_string()))?;
-        streams.push(
-            peer.stream
-                .try_clone()
-                .map_err(io_error(&peer.address.to_string()))?,
-        );
+            .map_err(io_error(&peer.name))?;
+        streams.push(peer.stream.try_clone().map_err(io_error(&peer.name))?);
     }
+    let name = |(rank, control): (usize, Option<TcpStream>)| {
+        let control = control?;
+        let name = name(meeting, rank, &handshake::address(&control));
+        Some((control, name))
+    };
+    let controls = controls.into_iter().enumerate().map(name).collect();
     let pulse = Pulse::start(controls, streams, meeting.silence)?;
     Ok(Ranks {
         rank: meeting.environment.rank,
         peers,
+        servers: 0,
         sequence: 0,
         sum_order: meeting.sum_order,
         rooms: Vec::new(),
         pulse,
     })
+}
+
+/// A rank for people: `worker 0 at 10.0.0.1:2222`, or its address.
+fn name(meeting: &Meeting, rank: usize, address: &str) -> String {
+    match meeting.environment.tasks.get(rank) {
+        Some(task) => format!("{task} at {address}"),
+        None => address.to_owned(),
+    }
 }
 
 fn listen(port: u16) -> Result<TcpListener, RanksError> {

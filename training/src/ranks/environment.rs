@@ -18,11 +18,14 @@ pub struct Environment {
     pub port: u16,
     /// The task of TF_CONFIG.
     pub task: Option<Task>,
+    /// The tasks of all ranks, of TF_CONFIG.
+    pub tasks: Vec<Task>,
 }
 
 /// A task of a TFJob.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Task {
+    #[serde(rename = "type")]
     pub kind: TaskKind,
     pub index: usize,
 }
@@ -68,6 +71,7 @@ impl Environment {
             host: "localhost".to_owned(),
             port: DEFAULT_PORT,
             task: None,
+            tasks: Vec::new(),
         }
     }
 
@@ -122,59 +126,80 @@ impl Environment {
                     host,
                     port: port.transpose()?.unwrap_or(DEFAULT_PORT),
                     task: None,
+                    tasks: Vec::new(),
                 })
             }
         }
     }
 
-    /// Ranks in the order chief (or master), workers, parameter servers; rank 0 listens at its own address.
+    /// How many ranks hold the parameters: the last ones.
+    pub fn servers(&self) -> usize {
+        let is_server = |task: &&Task| task.kind == TaskKind::Ps;
+        self.tasks.iter().filter(is_server).count()
+    }
+
+    /// How many ranks train.
+    pub fn trainers(&self) -> usize {
+        self.world - self.servers()
+    }
+
+    pub fn is_server(&self) -> bool {
+        self.rank >= self.trainers()
+    }
+
+    pub fn is_evaluator(&self) -> bool {
+        self.task
+            .is_some_and(|task| task.kind == TaskKind::Evaluator)
+    }
+
+    /// Ranks in the order chief (or master), workers, parameter servers; rank 0 listens at its own address. An
+    /// evaluator is no rank of the others, whether the cluster names it or not: it is alone.
     fn from_tf_config(config: &str) -> Result<Self, EnvironmentError> {
         #[derive(Deserialize)]
         struct Config {
             cluster: BTreeMap<TaskKind, Vec<String>>,
-            task: Place,
-        }
-        #[derive(Deserialize)]
-        struct Place {
-            #[serde(rename = "type")]
-            kind: TaskKind,
-            index: usize,
+            task: Task,
         }
         let wrong = |reason: String| EnvironmentError::TfConfig(reason);
         let Config { cluster, task } =
             serde_json::from_str(config).map_err(|error| wrong(error.to_string()))?;
-        let all = || {
-            let tasks = cluster
+        if task.kind == TaskKind::Evaluator {
+            return Ok(Self {
+                task: Some(task),
+                ..Self::alone()
+            });
+        }
+        let ranks = || {
+            cluster
                 .iter()
-                .filter(|(kind, _)| **kind != TaskKind::Evaluator);
-            tasks.flat_map(|(kind, at)| (0..at.len()).map(move |index| (*kind, index)))
+                .filter(|(kind, _)| **kind != TaskKind::Evaluator)
         };
-        let rank = all().position(|(kind, index)| kind == task.kind && index == task.index);
-        let rank = rank.ok_or_else(|| {
-            wrong(format!(
-                "the cluster has no task {} {}",
-                task.kind, task.index
-            ))
-        })?;
-        let first = cluster
-            .values()
-            .flatten()
-            .next()
-            .cloned()
-            .unwrap_or_default();
+        let tasks: Vec<Task> = ranks()
+            .flat_map(|(kind, at)| (0..at.len()).map(|index| Task { kind: *kind, index }))
+            .collect();
+        let rank = tasks.iter().position(|other| *other == task);
+        let rank = rank.ok_or_else(|| wrong(format!("the cluster has no task {task}")))?;
+        if tasks
+            .first()
+            .is_some_and(|first| first.kind == TaskKind::Ps)
+        {
+            return Err(wrong(
+                "the cluster has ps tasks only: nobody trains".to_owned(),
+            ));
+        }
+        let mut addresses = ranks().flat_map(|(_, addresses)| addresses);
+        let first = addresses.next().cloned().unwrap_or_default();
         let (host, port) = first
             .rsplit_once(':')
             .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
             .ok_or_else(|| wrong(format!("{first:?} is no host:port")))?;
         Ok(Self {
             rank,
-            world: all().count(),
+            world: tasks.len(),
             host,
             port,
-            task: Some(Task {
-                kind: task.kind,
-                index: task.index,
-            }),
+            task: Some(task),
+            tasks,
         })
     }
 }
@@ -187,6 +212,12 @@ impl fmt::Display for TaskKind {
             Self::Ps => "ps",
             Self::Evaluator => "evaluator",
         })
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.kind, self.index)
     }
 }
 

@@ -14,14 +14,34 @@ use super::{Ranks, RanksError};
 pub(super) type Head = [u8; 16];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Sum = 1,
     Broadcast = 2,
     Gather = 3,
+    /// To a parameter server: the parameters to begin with.
+    Set = 4,
+    /// To a parameter server: gradients; it answers with values.
+    Push = 5,
+    Values = 6,
+    /// To a parameter server: asks for what its optimizer remembers, with which it answers.
+    State = 7,
+    /// To a parameter server: this rank has done all it has to do.
+    Done = 8,
 }
 
+const OPERATIONS: [Operation; 8] = [
+    Operation::Sum,
+    Operation::Broadcast,
+    Operation::Gather,
+    Operation::Set,
+    Operation::Push,
+    Operation::Values,
+    Operation::State,
+    Operation::Done,
+];
+
 impl Operation {
-    pub fn head(self, sequence: u32, bytes: usize) -> Head {
+    pub(super) fn head(self, sequence: u32, bytes: usize) -> Head {
         let mut head = [0; 16];
         head[0] = self as u8;
         head[4..8].copy_from_slice(&sequence.to_le_bytes());
@@ -29,13 +49,21 @@ impl Operation {
         head
     }
 
-    /// A head in words.
-    pub fn name(head: &Head) -> String {
+    /// What a head says.
+    pub(super) fn of(head: &Head) -> (Option<Self>, u32, u64) {
         let [kind, _, _, _, a, b, c, d, bytes @ ..] = *head;
-        let sequence = u32::from_le_bytes([a, b, c, d]);
-        let bytes = u64::from_le_bytes(bytes);
-        let kinds = [Self::Sum, Self::Broadcast, Self::Gather];
-        match kinds.into_iter().find(|known| *known as u8 == kind) {
+        let kind = OPERATIONS.into_iter().find(|known| *known as u8 == kind);
+        (
+            kind,
+            u32::from_le_bytes([a, b, c, d]),
+            u64::from_le_bytes(bytes),
+        )
+    }
+
+    /// A head in words.
+    pub(super) fn name(head: &Head) -> String {
+        let (kind, sequence, bytes) = Self::of(head);
+        match kind {
             Some(kind) => format!("{kind:?} number {sequence} of {bytes} bytes"),
             None => "no operation".to_owned(),
         }
@@ -102,7 +130,7 @@ impl Ranks {
             }
         }
         let first = lanes.first().map_or(self.rank, |lane| lane.peer);
-        self.with(first, |_| sleep(&mut waiting))
+        self.with(first, |_| sleep(&mut waiting, PollTimeout::NONE))
     }
 }
 
@@ -178,7 +206,10 @@ pub(super) fn out_of_step(rank: usize, ours: &Head, theirs: &Head) -> RanksError
 pub(super) fn read_all(mut stream: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match unless_full(|| some(stream.read(bytes)))? {
-            0 => sleep(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLIN)])?,
+            0 => sleep(
+                &mut [PollFd::new(stream.as_fd(), PollFlags::POLLIN)],
+                PollTimeout::NONE,
+            )?,
             count => bytes = &mut bytes[count..],
         }
     }
@@ -189,7 +220,10 @@ pub(super) fn read_all(mut stream: &TcpStream, mut bytes: &mut [u8]) -> io::Resu
 pub(super) fn write_all(mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match unless_full(|| stream.write(bytes))? {
-            0 => sleep(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)])?,
+            0 => sleep(
+                &mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)],
+                PollTimeout::NONE,
+            )?,
             count => bytes = &bytes[count..],
         }
     }
@@ -197,7 +231,7 @@ pub(super) fn write_all(mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<
 }
 
 /// What `act` moved, or 0 where it would have to wait.
-fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+pub(super) fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match act() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -208,15 +242,16 @@ fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> 
 }
 
 /// Nothing at all is the end of the connection.
-fn some(read: io::Result<usize>) -> io::Result<usize> {
+pub(super) fn some(read: io::Result<usize>) -> io::Result<usize> {
     match read {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         read => read,
     }
 }
 
-fn sleep(waiting: &mut [PollFd<'_>]) -> io::Result<()> {
-    match poll(waiting, PollTimeout::NONE) {
+/// Until one of the connections is ready, or the time is over.
+pub(super) fn sleep(waiting: &mut [PollFd<'_>], timeout: PollTimeout) -> io::Result<()> {
+    match poll(waiting, timeout) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
     }

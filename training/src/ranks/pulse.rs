@@ -9,7 +9,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::RanksError;
-use super::handshake::address;
 
 const BEAT: Duration = Duration::from_millis(500);
 
@@ -51,7 +50,7 @@ fn message(kind: u8, rank: usize) -> Message {
 
 impl Pulse {
     pub fn start(
-        controls: Vec<Option<TcpStream>>,
+        controls: Vec<Option<(TcpStream, String)>>,
         streams: Vec<TcpStream>,
         silence: Duration,
     ) -> Result<Self, RanksError> {
@@ -61,8 +60,9 @@ impl Pulse {
         });
         let mut threads = Vec::new();
         for (rank, control) in controls.into_iter().enumerate() {
-            let Some(control) = control else { continue };
-            let address = address(&control);
+            let Some((control, address)) = control else {
+                continue;
+            };
             control
                 .set_read_timeout(Some(BEAT))
                 .and(control.set_write_timeout(Some(silence)))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use candle_core::{ModuleT, Result, Tensor};
+use candle_core::{ModuleT, Result, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::{RecipeError, Setting};
@@ -13,7 +13,8 @@ use crate::ops::{self, Then};
 use crate::optim::Sgd;
 use crate::random::with_seed;
 use crate::ranks::{Meeting, Ranks};
-use crate::trainer::{Epoch, History, Step, Trainer, Watcher};
+use crate::servers;
+use crate::trainer::{Ended, Epoch, History, Step, Trainer, Watcher};
 
 /// The recipe with its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,55 +84,90 @@ impl Mnist {
     }
 
     pub(super) fn run(&self, mut setting: Setting) -> std::result::Result<History, RecipeError> {
-        let (rank, world) = (setting.environment.rank, setting.environment.world);
+        let (rank, world) = (setting.environment.rank, setting.environment.trainers());
         let batch = self.batch / world;
         if batch == 0 {
             let batch = self.batch;
             return Err(RecipeError::Batch { batch, world });
         }
+        if setting.environment.is_server() {
+            return self.serve(setting);
+        }
         let mut data = MnistData::load_from(self.data.as_deref(), &mut setting.say)?;
         if let Some(pictures) = self.pictures {
             data.train = data.train.take(pictures);
         }
-        let meeting = Meeting {
-            secret: setting.secret,
-            // Where the data lie may differ.
-            configuration: format!(
-                "{:?}",
-                Self {
-                    data: None,
-                    ..self.clone()
-                }
-            ),
-            stop: setting.stop.clone(),
-            ..Meeting::new(setting.environment)
-        };
         let sampler = Sampler {
             order: Order::Shuffled { seed: self.seed },
             partition: Partition::Stretches,
             rank,
             world,
         };
-        let stop = setting.stop;
+        let is_evaluator = setting.environment.is_evaluator();
+        let (ranks, stop) = (self.connect(&setting)?, setting.stop);
         let mut trainer = Trainer::new(self.network()?)
             .data(DataLoader::new(data.train, batch).sampler(sampler))
             .test(DataLoader::new(data.test, 500))
             .loss(ops::nll_loss)
-            .optimizer(|parameters| {
-                Ok(Sgd::new(parameters, self.learning_rate)?.momentum(self.momentum))
-            })?
+            .optimizer(|parameters| self.optimizer(parameters))?
             .epochs(self.epochs)
-            .ranks(Ranks::connect(&meeting)?)
-            .stop_when(move || stop())
-            .watch(Lines {
-                rank,
-                say: setting.say,
-                watcher: setting.watcher,
-            });
+            .ranks(ranks)
+            .stop_when(move || stop());
         if let Some(folder) = setting.checkpoints {
             trainer = trainer.checkpoints(folder);
+        } else if is_evaluator {
+            return Err(RecipeError::NoCheckpoints);
         }
-        Ok(trainer.fit()?)
+        if is_evaluator {
+            return Ok(trainer.follow(&mut setting.say)?);
+        }
+        let lines = Lines {
+            rank,
+            say: setting.say,
+            watcher: setting.watcher,
+        };
+        Ok(trainer.watch(lines).fit()?)
+    }
+
+    fn optimizer(&self, parameters: Vec<Var>) -> Result<Sgd> {
+        Ok(Sgd::new(parameters, self.learning_rate)?.momentum(self.momentum))
+    }
+
+    fn connect(&self, setting: &Setting) -> std::result::Result<Ranks, RecipeError> {
+        let servers = setting.environment.servers();
+        // Where the data lie may differ.
+        let recipe = Self {
+            data: None,
+            ..self.clone()
+        };
+        let meeting = Meeting {
+            secret: setting.secret.clone(),
+            configuration: match servers {
+                0 => format!("{recipe:?}"),
+                _ => format!("{recipe:?}, {:?} updates", setting.updates),
+            },
+            stop: setting.stop.clone(),
+            ..Meeting::new(setting.environment.clone())
+        };
+        Ok(Ranks::connect(&meeting)?.with_servers(servers))
+    }
+
+    /// Holds parameters for the ranks that train.
+    fn serve(&self, mut setting: Setting) -> std::result::Result<History, RecipeError> {
+        let make = |parameters| self.optimizer(parameters);
+        let (ranks, stop) = (self.connect(&setting)?, setting.stop);
+        let served = servers::serve(ranks, setting.updates, make, &|| stop())?;
+        (setting.say)(&format!(
+            "Held {} parameters of {} numbers, updated {} times",
+            served.parameters, served.elements, served.updates
+        ));
+        Ok(History {
+            ended: match served.done {
+                true => Ended::Done,
+                false => Ended::Stopped,
+            },
+            ..History::default()
+        })
     }
 }
 

@@ -136,7 +136,11 @@ fn whole(
 }
 
 /// The gradients of some parameters, one after the other.
-fn collect(gradients: &GradStore, parameters: &[Var], numbers: &[usize]) -> Result<Vec<f32>> {
+pub(crate) fn collect(
+    gradients: &GradStore,
+    parameters: &[Var],
+    numbers: &[usize],
+) -> Result<Vec<f32>> {
     let count = numbers
         .iter()
         .map(|number| parameters[*number].elem_count());

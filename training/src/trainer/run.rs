@@ -13,6 +13,7 @@ use crate::nn::{Layer, Part};
 use crate::optim::clip_grad_norm;
 use crate::random::Random;
 use crate::ranks::Ranks;
+use crate::servers::Servers;
 
 impl<M: Layer> Trainer<M> {
     /// Trains up to the number of epochs, from where it stands: from the newest checkpoint, or where an interrupt came.
@@ -22,7 +23,7 @@ impl<M: Layer> Trainer<M> {
     /// the last whole step, and is written as a checkpoint if there is a folder for them.
     pub fn fit(&mut self) -> Result<History, TrainError> {
         let mut watcher = self.watcher.take().unwrap_or_else(host::watcher);
-        let ended = self.run(watcher.as_mut());
+        let ended = self.run(watcher.as_mut()).and_then(|()| self.leave());
         if ended.is_ok() {
             watcher.end(&self.progress.history);
         }
@@ -97,7 +98,24 @@ impl<M: Layer> Trainer<M> {
         if self.progress.batch == 0 {
             self.progress.loss = 0.0;
         }
+        if self.ranks.servers() > 0 && self.servers.is_none() {
+            let servers = Servers::new(optimizer.parameters(), &self.ranks);
+            if self.ranks.rank() == 0 {
+                servers.set(&self.ranks, optimizer.parameters(), &optimizer.state()?)?;
+            }
+            self.servers = Some(servers);
+        }
         Ok(())
+    }
+
+    /// Tells parameter servers that this rank needs them no more, unless training may go on.
+    fn leave(&self) -> Result<(), TrainError> {
+        match &self.servers {
+            Some(servers) if self.progress.history.ended != Ended::Stopped => {
+                Ok(servers.done(&self.ranks)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The rest of an epoch; false if it was stopped.
@@ -188,12 +206,15 @@ impl<M: Layer> Trainer<M> {
         let Some(optimizer) = &mut self.optimizer else {
             return Ok(value);
         };
-        let gradients = average::backward(
-            &mut self.averaging,
-            &loss,
-            optimizer.parameters(),
-            &mut self.ranks,
-        );
+        let gradients = match &self.servers {
+            Some(_) => loss.backward().map_err(TrainError::Tensor),
+            None => average::backward(
+                &mut self.averaging,
+                &loss,
+                optimizer.parameters(),
+                &mut self.ranks,
+            ),
+        };
         let mut gradients = gradients.map_err(|error| match error {
             TrainError::Tensor(source) => failed(source),
             other => other,
@@ -202,7 +223,12 @@ impl<M: Layer> Trainer<M> {
             clip_grad_norm(&mut gradients, optimizer.parameters(), norm).map_err(failed)?;
         }
         let rate = optimizer.learning_rate();
-        optimizer.set_learning_rate(rate * self.schedule.factor(self.progress.steps));
+        let rate_now = rate * self.schedule.factor(self.progress.steps);
+        if let Some(servers) = &self.servers {
+            servers.step(&self.ranks, &gradients, optimizer.parameters(), rate_now)?;
+            return Ok(value);
+        }
+        optimizer.set_learning_rate(rate_now);
         let stepped = optimizer.step(&gradients);
         optimizer.set_learning_rate(rate);
         stepped.map_err(failed)?;
@@ -210,7 +236,7 @@ impl<M: Layer> Trainer<M> {
     }
 
     /// Loss and accuracy on the test set, on rank 0.
-    fn evaluate(&self) -> Result<Option<(f64, Option<f64>)>, TrainError> {
+    pub(super) fn evaluate(&self) -> Result<Option<(f64, Option<f64>)>, TrainError> {
         let Some(test) = self.test.as_ref().filter(|_| self.ranks.rank() == 0) else {
             return Ok(None);
         };
@@ -239,10 +265,13 @@ impl<M: Layer> Trainer<M> {
         Ok(self.ranks.broadcast(0, &[stuck])?.first() == Some(&1))
     }
 
-    fn save(&self) -> Result<(), TrainError> {
+    fn save(&mut self) -> Result<(), TrainError> {
         if let (0, Some(folder), Some(optimizer)) =
-            (self.ranks.rank(), &self.checkpoints, &self.optimizer)
+            (self.ranks.rank(), &self.checkpoints, &mut self.optimizer)
         {
+            if let Some(servers) = &self.servers {
+                optimizer.load_state(&servers.state(&self.ranks)?)?;
+            }
             Checkpoint::of(&self.model, optimizer.as_ref(), &self.progress)?.save(folder)?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::thread;
 
 use carrel_training::prelude::*;
 use carrel_training::recipes::{Recipe, RecipeError, Setting};
+use carrel_training::servers::Updates;
 
 use crate::data::mnist;
 use crate::harness::difference;
@@ -27,9 +28,10 @@ fn on_ranks(world: usize, recipe: &Mnist) -> Vec<(Result<History, RecipeError>, 
                 world,
                 host: "localhost".into(),
                 port,
-                task: None,
+                ..Environment::alone()
             },
             secret: b"secret".to_vec(),
+            updates: Updates::default(),
             checkpoints: None,
             stop: Arc::new(|| false),
             watcher: None,

@@ -24,7 +24,7 @@ fn meeting(rank: usize, world: usize, port: u16) -> Meeting {
         world,
         host: "localhost".into(),
         port,
-        task: None,
+        ..Environment::alone()
     };
     Meeting {
         secret: b"secret".to_vec(),
@@ -338,6 +338,15 @@ fn tf_config_gives_each_task_a_rank() {
     assert_eq!(master.task.unwrap().kind, TaskKind::Chief);
     assert_eq!(of("worker", 0).unwrap().rank, 1);
     assert_eq!(of("ps", 1).unwrap().rank, 3);
+    let server = of("ps", 0).unwrap();
+    assert_eq!((server.trainers(), server.servers()), (2, 2));
+    assert!(server.is_server() && !of("worker", 0).unwrap().is_server());
+    // The cluster of an evaluator does not name it.
+    let evaluator = of("evaluator", 0).unwrap();
+    assert!(evaluator.is_evaluator() && evaluator.world == 1);
+    let servers = r#"{"cluster":{"ps":["p0:2222"]},"task":{"type":"ps","index":0}}"#;
+    let said = environment(&[("TF_CONFIG", servers)]).unwrap_err();
+    assert!(said.to_string().contains("nobody trains"), "{said}");
     let said = of("worker", 1).unwrap_err().to_string();
     assert!(said.contains("the cluster has no task worker 1"), "{said}");
     let said = environment(&[("TF_CONFIG", "{}")]).unwrap_err().to_string();

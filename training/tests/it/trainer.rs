@@ -151,7 +151,7 @@ fn on_ranks(world: usize) -> Vec<BTreeMap<String, Tensor>> {
             world,
             host: "localhost".into(),
             port,
-            task: None,
+            ..Environment::alone()
         };
         let sampler = Sampler {
             order: Order::Shuffled { seed: 2 },
@@ -243,7 +243,7 @@ fn two_ranks<M: Layer + 'static>(
             world: 2,
             host: "localhost".into(),
             port,
-            task: None,
+            ..Environment::alone()
         };
         let meeting = Meeting {
             sum_order: SumOrder::Ranks,

@@ -11,6 +11,7 @@ use anyhow::Context;
 use carrel_training::job::{RankState, SECRET_VARIABLE, StatusFile, TrainJob};
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::{Mnist, Recipe, Setting};
+use carrel_training::servers::Updates;
 use carrel_training::trainer::{Ended, Watcher};
 use clap::{Parser, Subcommand};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -61,6 +62,9 @@ struct MnistArguments {
     /// Folder for checkpoints: the newest one there is where training begins
     #[arg(long)]
     checkpoints: Option<PathBuf>,
+    /// With parameter servers: each rank's gradients count as they come, and ranks do not wait for one another
+    #[arg(long)]
+    asynchronous: bool,
 }
 
 fn main() -> ExitCode {
@@ -93,7 +97,17 @@ fn run(command: Command) -> anyhow::Result<Ended> {
                 pictures: arguments.pictures,
                 ..Mnist::default()
             };
-            train(&recipe.into(), environment, secret, checkpoints, None)
+            let part = Part {
+                environment,
+                secret,
+                updates: match arguments.asynchronous {
+                    true => Updates::Asynchronous,
+                    false => Updates::Synchronous,
+                },
+                checkpoints,
+                watcher: None,
+            };
+            train(&recipe.into(), part)
         }
         Command::Run { folder } => run_job(&TrainJob::open(&folder)?, environment, secret),
     }
@@ -105,13 +119,14 @@ fn run_job(job: &TrainJob, environment: Environment, secret: Vec<u8>) -> anyhow:
         .with_context(|| format!("cannot write {}", path.display()))?;
     let recipe = &job.description().recipe;
     let rank = environment.rank;
-    let ended = train(
-        recipe,
+    let part = Part {
         environment,
         secret,
-        Some(job.checkpoints()),
-        Some(Box::new(status)),
-    );
+        updates: Updates::default(),
+        checkpoints: Some(job.checkpoints()),
+        watcher: Some(Box::new(status)),
+    };
+    let ended = train(recipe, part);
     let (state, reason) = match &ended {
         Ok(Ended::Stopped) => (RankState::Stopped, None),
         Ok(_) => (RankState::Succeeded, None),
@@ -122,13 +137,16 @@ fn run_job(job: &TrainJob, environment: Environment, secret: Vec<u8>) -> anyhow:
     ended
 }
 
-fn train(
-    recipe: &Recipe,
+/// What this rank does of a recipe, and where.
+struct Part {
     environment: Environment,
     secret: Vec<u8>,
+    updates: Updates,
     checkpoints: Option<PathBuf>,
     watcher: Option<Box<dyn Watcher>>,
-) -> anyhow::Result<Ended> {
+}
+
+fn train(recipe: &Recipe, part: Part) -> anyhow::Result<Ended> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // The second one ends the process at once, should a step never end.
@@ -137,11 +155,12 @@ fn train(
     }
     let stopping = stop.clone();
     let ended = recipe.run(Setting {
-        environment,
-        secret,
-        checkpoints,
+        environment: part.environment,
+        secret: part.secret,
+        updates: part.updates,
+        checkpoints: part.checkpoints,
         stop: Arc::new(move || stopping.load(Ordering::Relaxed)),
-        watcher,
+        watcher: part.watcher,
         say: Box::new(|line| println!("{line}")),
     });
     match ended {

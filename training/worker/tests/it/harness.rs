@@ -8,6 +8,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_carrel-train");
 const WAIT: Duration = Duration::from_secs(90);
 
@@ -66,6 +69,43 @@ pub fn rank(rank: usize, world: usize, port: u16, arguments: &[&str]) -> Child {
         .unwrap()
 }
 
+/// A cluster of a TFJob on this machine: a master, a worker and two parameter servers.
+pub struct Cluster {
+    port: u16,
+}
+
+impl Cluster {
+    pub fn new() -> Self {
+        Self { port: free_port() }
+    }
+
+    /// A task of it, with its output kept.
+    pub fn task(&self, kind: &str, index: usize, arguments: &[&str]) -> Child {
+        let port = self.port;
+        let config = format!(
+            r#"{{"cluster":{{"master":["localhost:{port}"],"worker":["localhost:1"],"ps":["localhost:2","localhost:3"]}},"task":{{"type":"{kind}","index":{index}}}}}"#
+        );
+        Command::new(PROGRAM)
+            .args(arguments)
+            .env("TF_CONFIG", config)
+            .env("CARREL_JOB_SECRET", "secret")
+            .env("RAYON_NUM_THREADS", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// All four: master, worker and the parameter servers.
+    pub fn all(&self, arguments: &[&str]) -> Vec<Child> {
+        let tasks = [("master", 0), ("worker", 0), ("ps", 0), ("ps", 1)];
+        tasks
+            .map(|(kind, index)| self.task(kind, index, arguments))
+            .into()
+    }
+}
+
 /// Waits, with a bound, for `condition`.
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + WAIT;
@@ -79,6 +119,34 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 pub fn ended(mut child: Child) -> Output {
     wait_for("a rank's end", || child.try_wait().unwrap().is_some());
     child.wait_with_output().unwrap()
+}
+
+pub fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+/// Arguments of a job over the digits of a folder.
+pub fn mnist<'a>(
+    data: &'a Path,
+    epochs: &'a str,
+    checkpoints: &'a Path,
+    more: &[&'a str],
+) -> Vec<&'a str> {
+    let (data, checkpoints) = (data.to_str().unwrap(), checkpoints.to_str().unwrap());
+    let mut arguments = vec!["mnist", "--data", data, "--epochs", epochs];
+    arguments.extend(["--checkpoints", checkpoints]);
+    arguments.extend(more);
+    arguments
+}
+
+/// The lines of a rank's epochs.
+pub fn epochs(rank: usize, output: &str) -> Vec<String> {
+    let begin = format!("Rank  {rank} , epoch  ");
+    output
+        .lines()
+        .filter(|line| line.starts_with(&begin))
+        .map(str::to_owned)
+        .collect()
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -2,40 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::harness::{PROGRAM, checkpoints, ended, free_port, rank, text, wait_for, write_digits};
-
-fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-}
-
-/// Arguments of a job over the digits of a folder.
-fn mnist<'a>(
-    data: &'a Path,
-    epochs: &'a str,
-    checkpoints: &'a Path,
-    more: &[&'a str],
-) -> Vec<&'a str> {
-    let (data, checkpoints) = (data.to_str().unwrap(), checkpoints.to_str().unwrap());
-    let mut arguments = vec!["mnist", "--data", data, "--epochs", epochs];
-    arguments.extend(["--checkpoints", checkpoints]);
-    arguments.extend(more);
-    arguments
-}
-
-/// The lines of rank 0's epochs.
-fn epochs(output: &str) -> Vec<String> {
-    output
-        .lines()
-        .filter(|line| line.starts_with("Rank  0 , epoch  "))
-        .map(str::to_owned)
-        .collect()
-}
+use crate::harness::{
+    Cluster, PROGRAM, checkpoints, ended, epochs, free_port, mnist, rank, signal, text, wait_for,
+    write_digits,
+};
 
 #[test]
 fn a_job_whose_rank_was_killed_goes_on_from_its_checkpoint_to_the_same_end() {
@@ -55,7 +30,7 @@ fn a_job_whose_rank_was_killed_goes_on_from_its_checkpoint_to_the_same_end() {
         "{}",
         text(&whole[0].stderr)
     );
-    let expected = epochs(&text(&whole[0].stdout));
+    let expected = epochs(0, &text(&whole[0].stdout));
     assert_eq!(expected.len(), 4);
 
     let disturbed = folder.path().join("disturbed");
@@ -77,7 +52,7 @@ fn a_job_whose_rank_was_killed_goes_on_from_its_checkpoint_to_the_same_end() {
 
     let rest: Vec<_> = start(&disturbed).into_iter().map(ended).collect();
     assert!(rest[0].status.success(), "{}", text(&rest[0].stderr));
-    let rest = epochs(&text(&rest[0].stdout));
+    let rest = epochs(0, &text(&rest[0].stdout));
     assert!(!rest.is_empty() && rest.len() < 4, "{rest:?}");
     assert_eq!(rest, expected[4 - rest.len()..]);
 }
@@ -134,28 +109,9 @@ fn a_rank_that_stands_still_is_named_within_seconds() {
 
 #[test]
 fn the_sample_of_a_tfjob_multiplies_matrices_on_every_task() {
-    let port = free_port();
-    let cluster = format!(
-        r#""cluster":{{"master":["localhost:{port}"],"worker":["localhost:1"],"ps":["localhost:2","localhost:3"]}}"#
-    );
-    let start = |kind: &str, index: usize| {
-        Command::new(PROGRAM)
-            .arg("smoke")
-            .env(
-                "TF_CONFIG",
-                format!(r#"{{{cluster},"task":{{"type":"{kind}","index":{index}}}}}"#),
-            )
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    let tasks = [
-        start("ps", 1),
-        start("worker", 0),
-        start("ps", 0),
-        start("master", 0),
-    ];
+    let cluster = Cluster::new();
+    let tasks = [("ps", 1), ("worker", 0), ("ps", 0), ("master", 0)]
+        .map(|(kind, index)| cluster.task(kind, index, &["smoke"]));
     for task in tasks {
         let output = ended(task);
         let said = text(&output.stdout);

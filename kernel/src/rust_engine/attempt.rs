@@ -76,14 +76,14 @@ impl Notebook {
         mut parsed: Parsed,
     ) -> Result<Runnable, Failure> {
         if self.items.has_already(code, &parsed) {
-            parsed.items.clear();
+            parsed.without_items();
         }
         let mut attempt = Attempt {
             prelude: self.needs_prelude(&parsed, &toolchain.dependencies),
             awaits: parsed.awaits,
             ..Attempt::default()
         };
-        let task = Task {
+        let mut task = Task {
             name: self.next_name(),
             title,
             code,
@@ -144,6 +144,13 @@ impl Notebook {
                     return Err(failure::syntax_error(title, &reason));
                 }
             };
+            // What a macro makes are no items, which the compiler tells without a code.
+            let no_items = diagnostics
+                .iter()
+                .any(|one| one.code().is_empty() && !one.misses_name());
+            if no_items && task.parsed.calls_are_statements() {
+                continue;
+            }
             if !self.learn(&task, &mut attempt, &diagnostics, &cell) {
                 return Err(self.compile_failure(&task, &attempt, &cell, &diagnostics));
             }

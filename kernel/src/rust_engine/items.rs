@@ -125,14 +125,13 @@ impl Items {
             let mut items = parsed.items.iter();
             !items.any(|item| item.names.as_ref().is_some_and(|all| all.contains(name)))
         };
-        let newest = |head: &String| self.cells.iter().rposition(|cell| cell.defines(head));
+        let newest = |head: &String| self.cells.iter().rposition(|cell| cell.may_define(head));
         let impls = parsed.items.iter().filter_map(|item| match &item.kind {
-            ItemKind::Impl(r#impl) => Some(r#impl),
+            ItemKind::Impl(r#impl) => r#impl.heads.iter().filter(own).filter_map(newest).max(),
+            ItemKind::Call(words) => words.iter().filter(own).filter_map(newest).max(),
             _ => None,
         });
-        impls
-            .filter_map(|r#impl| r#impl.heads.iter().filter(own).filter_map(newest).max())
-            .min()
+        impls.min()
     }
 }
 
@@ -159,9 +158,15 @@ impl ItemCell {
         self.externs = externs.iter().filter(named).cloned().collect();
     }
 
-    pub fn defines(&self, name: &str) -> bool {
-        let mut names = self.items.iter().filter_map(|item| item.names.as_ref());
-        names.any(|names| names.iter().any(|other| other == name))
+    /// Whether an item defines a name, or a macro is given that name and may do so.
+    pub fn may_define(&self, name: &str) -> bool {
+        self.items
+            .iter()
+            .any(|item| match (&item.names, &item.kind) {
+                (Some(names), _) => names.iter().any(|other| other == name),
+                (None, ItemKind::Call(words)) => words.contains(name),
+                (None, _) => false,
+            })
     }
 }
 

@@ -16,6 +16,7 @@ use syn::{
 };
 
 mod awaits;
+mod calls;
 mod impls;
 mod names;
 mod public;
@@ -43,6 +44,8 @@ pub struct Parsed {
     pub words: HashSet<String>,
     /// There is an `.await` among the statements.
     pub awaits: bool,
+    /// The items that are calls of macros, as statements.
+    calls: Vec<calls::Call>,
 }
 
 /// `#[link(name = "..")]`
@@ -85,6 +88,8 @@ pub enum ItemKind {
     /// An `extern` block with the libraries that it names.
     Foreign(Vec<Link>),
     Use,
+    /// A call of a macro with braces, as long as nothing tells that it makes statements; the identifiers in them.
+    Call(HashSet<String>),
     Other,
 }
 
@@ -144,14 +149,21 @@ pub fn parse(
     let mut parsed = Parsed::default();
     let last = statements.len().saturating_sub(1);
     for (index, statement) in statements.into_iter().enumerate() {
-        if index == last {
-            for item in &parsed.items {
-                item.kind.note_macro(&mut value_macros);
+        let has_value = has_value(&statement, &value_macros);
+        let is_value = has_value && index == last;
+        match statement {
+            Stmt::Item(item) => {
+                parsed.add_item(&item, code, optimized);
+                if let Some(item) = parsed.items.last() {
+                    item.kind.note_macro(&mut value_macros);
+                }
             }
-            let has_value = has_value(&statement, &value_macros);
-            parsed.add(statement, code, optimized, has_value);
-        } else {
-            parsed.add(statement, code, optimized, false);
+            Stmt::Macro(call) if !has_value && calls::may_make_items(&call) => {
+                let statement = Stmt::Macro(call.clone());
+                let edits = ticks::in_statement(&statement, code, optimized);
+                parsed.add_call(&call, Part::new(statement.span().byte_range(), edits));
+            }
+            statement => parsed.add(&statement, code, optimized, is_value),
         }
     }
     Ok(parsed)
@@ -190,34 +202,34 @@ impl Parsed {
         })
     }
 
-    fn add(&mut self, statement: Stmt, code: &str, optimized: bool, is_value: bool) {
-        let range = statement.span().byte_range();
-        if let Stmt::Item(item) = statement {
-            let mut words = HashSet::new();
-            collect_words(item.to_token_stream(), &mut words);
-            let mut edits = public::edits(&item);
-            edits.extend(ticks::in_item(&item, code, optimized));
-            self.items.push(ItemPart {
-                part: Part::new(range, edits),
-                defines: names::defined_type(&item),
-                rich: names::rich_type(&item),
-                names: names::names(&item),
-                words,
-                kind: item_kind(&item),
-            });
-            return;
-        }
+    fn add_item(&mut self, item: &Item, code: &str, optimized: bool) {
+        let mut words = HashSet::new();
+        collect_words(item.to_token_stream(), &mut words);
+        let mut edits = public::edits(item);
+        edits.extend(ticks::in_item(item, code, optimized));
+        self.items.push(ItemPart {
+            part: Part::new(item.span().byte_range(), edits),
+            defines: names::defined_type(item),
+            rich: names::rich_type(item),
+            names: names::names(item),
+            words,
+            kind: item_kind(item),
+        });
+    }
+
+    fn add(&mut self, statement: &Stmt, code: &str, optimized: bool, is_value: bool) {
         let mut words = HashSet::new();
         collect_words(statement.to_token_stream(), &mut words);
         for binding in &mut self.bindings {
             binding.used |= words.contains(&binding.name);
         }
         self.words.extend(words);
-        self.awaits |= awaits::awaits(&statement);
-        if let Stmt::Local(local) = &statement {
+        self.awaits |= awaits::awaits(statement);
+        if let Stmt::Local(local) = statement {
             self.bind(&local.pat, is_closure(local));
         }
-        let part = Part::new(range, ticks::in_statement(&statement, code, optimized));
+        let edits = ticks::in_statement(statement, code, optimized);
+        let part = Part::new(statement.span().byte_range(), edits);
         if is_value {
             self.value = Some(part);
         } else {

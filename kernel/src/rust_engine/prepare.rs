@@ -53,6 +53,9 @@ pub fn prepare(from: &Path, to: Option<&Path>) -> Result<Prepared, PrepareError>
         sources: sources.collect::<Result<_, _>>()?,
     };
     if Manifest::read(&to).is_ok_and(|present| present == manifest) {
+        if !to.join(CRATES).is_file() {
+            write_crate_graph(&to, &from, &manifest)?;
+        }
         return Ok(Prepared::UpToDate(to));
     }
     let replaces = fs::read_dir(&to).is_ok_and(|mut entries| entries.next().is_some());

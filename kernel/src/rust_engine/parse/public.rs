@@ -3,9 +3,9 @@
 use syn::spanned::Spanned;
 use syn::{Fields, ForeignItem, ImplItem, Item, Visibility};
 
-use super::Edits;
+use super::{Edits, calls};
 
-const PUB: &str = "pub ";
+pub const PUB: &str = "pub ";
 const PUB_FOR_NARROWER: &str = "pub";
 const EXPORTED: &str = "#[macro_export] ";
 
@@ -42,9 +42,12 @@ pub fn edits(item: &Item) -> Edits {
             }
         }
         Item::Use(item) => publish(&mut found, &item.vis, &item.use_token),
-        Item::Macro(item) if item.mac.path.is_ident("macro_rules") && !is_exported(item) => {
-            let start = item.span().byte_range().start;
-            found.push((start..start, EXPORTED.into()));
+        Item::Macro(item) if item.mac.path.is_ident("macro_rules") => {
+            if !is_exported(item) {
+                let start = item.span().byte_range().start;
+                found.push((start..start, EXPORTED.into()));
+            }
+            found.extend(calls::published_rules(item));
         }
         Item::Impl(item) if item.trait_.is_none() => {
             item.items

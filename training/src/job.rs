@@ -7,6 +7,7 @@
 //! ```
 
 mod local;
+mod report;
 mod status;
 mod watch;
 
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use report::{Report, ReportTo, Reporter};
 pub use status::{JobState, JobStatus, RankState, RankStatus, StatusFile};
 
 use crate::nn::{Layer, StateError};

@@ -33,6 +33,7 @@ impl RankState {
 
 /// What a rank says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RankStatus {
     pub state: RankState,
     pub epoch: usize,
@@ -46,6 +47,8 @@ pub struct RankStatus {
     pub accuracy: Option<f64>,
     /// Since this process began to train.
     pub seconds: f64,
+    /// What this rank learns from, such as pictures.
+    pub items_per_second: Option<f64>,
     /// How much of the job was done when this process began to train, from 0 to 1.
     pub begun_at: Option<f64>,
     /// Why it failed.
@@ -208,19 +211,7 @@ pub(super) fn read(path: &Path) -> RankStatus {
 
 impl Watcher for StatusFile {
     fn step(&mut self, step: &Step) {
-        let seconds = step.elapsed.as_secs_f64();
-        self.status = RankStatus {
-            state: RankState::Running,
-            epoch: step.epoch,
-            epochs: step.epochs,
-            batch: step.batch,
-            batches: step.batches,
-            loss: Some(step.loss),
-            seconds,
-            ..std::mem::take(&mut self.status)
-        };
-        let done = self.status.done();
-        self.status.begun_at.get_or_insert(done);
+        self.status.step(step);
         if self
             .written
             .is_none_or(|written| written.elapsed() >= PAUSE)
@@ -229,16 +220,38 @@ impl Watcher for StatusFile {
         }
     }
 
-    fn epoch(&mut self, _number: usize, epoch: &Epoch) {
-        self.status.losses.push(epoch.loss);
-        self.status.accuracy = epoch.accuracy;
+    fn epoch(&mut self, number: usize, epoch: &Epoch) {
+        self.status.epoch(number, epoch);
         self.try_write();
     }
 
     fn end(&mut self, history: &History) {
-        self.status.losses = history.losses();
-        self.status.accuracy = history.epochs.last().and_then(|epoch| epoch.accuracy);
+        self.status.end(history);
         self.try_write();
+    }
+}
+
+/// Keeps what it is told, without a state at the end: that is for who knows how the process ends.
+impl Watcher for RankStatus {
+    fn step(&mut self, step: &Step) {
+        self.state = RankState::Running;
+        (self.epoch, self.epochs) = (step.epoch, step.epochs);
+        (self.batch, self.batches) = (step.batch, step.batches);
+        self.loss = Some(step.loss);
+        self.seconds = step.elapsed.as_secs_f64();
+        self.items_per_second = Some(step.items_per_second());
+        let done = self.done();
+        self.begun_at.get_or_insert(done);
+    }
+
+    fn epoch(&mut self, _number: usize, epoch: &Epoch) {
+        self.losses.push(epoch.loss);
+        self.accuracy = epoch.accuracy;
+    }
+
+    fn end(&mut self, history: &History) {
+        self.losses = history.losses();
+        self.accuracy = history.epochs.last().and_then(|epoch| epoch.accuracy);
     }
 }
 

@@ -17,6 +17,14 @@ pub struct Step {
     pub loss: f64,
     /// Since training began, or went on.
     pub elapsed: Duration,
+    /// What this rank learnt from meanwhile, such as pictures.
+    pub items: usize,
+}
+
+impl Step {
+    pub fn items_per_second(&self) -> f64 {
+        self.items as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
 }
 
 /// Is told of steps and epochs.
@@ -26,6 +34,22 @@ pub trait Watcher: Send {
     fn epoch(&mut self, _number: usize, _epoch: &Epoch) {}
 
     fn end(&mut self, _history: &History) {}
+}
+
+/// All of them are told.
+impl Watcher for Vec<Box<dyn Watcher>> {
+    fn step(&mut self, step: &Step) {
+        self.iter_mut().for_each(|watcher| watcher.step(step));
+    }
+
+    fn epoch(&mut self, number: usize, epoch: &Epoch) {
+        self.iter_mut()
+            .for_each(|watcher| watcher.epoch(number, epoch));
+    }
+
+    fn end(&mut self, history: &History) {
+        self.iter_mut().for_each(|watcher| watcher.end(history));
+    }
 }
 
 /// What the program that training runs in offers to every trainer without a watcher of its own.

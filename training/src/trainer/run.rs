@@ -43,9 +43,12 @@ impl<M: Layer> Trainer<M> {
         let data = self.data.clone().filter(|data| !data.is_empty());
         let data = data.ok_or(TrainError::NoData)?.on(&self.device);
         self.begin()?;
-        let begun = Instant::now();
+        let mut pace = Pace {
+            begun: Instant::now(),
+            items: 0,
+        };
         while self.progress.epoch < self.epochs {
-            let ended = self.epoch(&data, begun, watcher);
+            let ended = self.epoch(&data, &mut pace, watcher);
             match ended {
                 Ok(true) => self.save()?,
                 Ok(false) => {
@@ -122,7 +125,7 @@ impl<M: Layer> Trainer<M> {
     fn epoch(
         &mut self,
         data: &DataLoader,
-        begun: Instant,
+        pace: &mut Pace,
         watcher: &mut dyn Watcher,
     ) -> Result<bool, TrainError> {
         let (epoch, first) = (self.progress.epoch, self.progress.batch);
@@ -146,6 +149,7 @@ impl<M: Layer> Trainer<M> {
             let (inputs, targets) = batch.map_err(step)?;
             let loss = self.step(&inputs, &targets)?;
             (known, total) = (known + 1, total + loss);
+            pace.items += inputs.dims().first().copied().unwrap_or(1);
             self.progress.batch += 1;
             self.progress.steps += 1;
             self.progress.loss = total;
@@ -156,7 +160,8 @@ impl<M: Layer> Trainer<M> {
                 batch: self.progress.batch,
                 batches,
                 loss: total / known as f64,
-                elapsed: begun.elapsed(),
+                elapsed: pace.begun.elapsed(),
+                items: pace.items,
             });
         }
         let (test_loss, accuracy) = self.evaluate()?.unzip();
@@ -276,6 +281,12 @@ impl<M: Layer> Trainer<M> {
         }
         Ok(())
     }
+}
+
+/// How much was done since training began, or went on.
+struct Pace {
+    begun: Instant,
+    items: usize,
 }
 
 /// What a forward pass changes, in the order of the model's parts.

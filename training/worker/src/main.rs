@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use carrel_training::job::{RankState, SECRET_VARIABLE, StatusFile, TrainJob};
+use carrel_training::job::{RankState, ReportTo, Reporter, SECRET_VARIABLE, StatusFile, TrainJob};
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::{Mnist, Recipe, Setting};
 use carrel_training::servers::Updates;
@@ -83,6 +83,31 @@ fn run(command: Command) -> anyhow::Result<Ended> {
     let secret = std::env::var(SECRET_VARIABLE)
         .unwrap_or_default()
         .into_bytes();
+    let reporter = ReportTo::from_process().map(|to| Reporter::start(to, &environment));
+    let watchers = reporter.iter().map(Reporter::watcher).collect();
+    let ended = run_command(command, environment, secret, watchers);
+    if let Some(reporter) = reporter {
+        let (state, reason) = last_word(&ended);
+        reporter.end(state, reason);
+    }
+    ended
+}
+
+/// How a rank ended, for others.
+fn last_word(ended: &anyhow::Result<Ended>) -> (RankState, Option<String>) {
+    match ended {
+        Ok(Ended::Stopped) => (RankState::Stopped, None),
+        Ok(_) => (RankState::Succeeded, None),
+        Err(error) => (RankState::Failed, Some(format!("{error:#}"))),
+    }
+}
+
+fn run_command(
+    command: Command,
+    environment: Environment,
+    secret: Vec<u8>,
+    watchers: Vec<Box<dyn Watcher>>,
+) -> anyhow::Result<Ended> {
     match command {
         Command::Smoke => smoke::run(environment, secret).map(|()| Ended::Done),
         Command::Mnist(arguments) => {
@@ -105,18 +130,27 @@ fn run(command: Command) -> anyhow::Result<Ended> {
                     false => Updates::Synchronous,
                 },
                 checkpoints,
-                watcher: None,
+                watchers,
             };
             train(&recipe.into(), part)
         }
-        Command::Run { folder } => run_job(&TrainJob::open(&folder)?, environment, secret),
+        Command::Run { folder } => {
+            let job = TrainJob::open(&folder)?;
+            run_job(&job, environment, secret, watchers)
+        }
     }
 }
 
-fn run_job(job: &TrainJob, environment: Environment, secret: Vec<u8>) -> anyhow::Result<Ended> {
+fn run_job(
+    job: &TrainJob,
+    environment: Environment,
+    secret: Vec<u8>,
+    mut watchers: Vec<Box<dyn Watcher>>,
+) -> anyhow::Result<Ended> {
     let path = job.status_file(environment.rank);
     let status = StatusFile::create(path.clone())
         .with_context(|| format!("cannot write {}", path.display()))?;
+    watchers.push(Box::new(status));
     let recipe = &job.description().recipe;
     let rank = environment.rank;
     let part = Part {
@@ -124,14 +158,10 @@ fn run_job(job: &TrainJob, environment: Environment, secret: Vec<u8>) -> anyhow:
         secret,
         updates: Updates::default(),
         checkpoints: Some(job.checkpoints()),
-        watcher: Some(Box::new(status)),
+        watchers,
     };
     let ended = train(recipe, part);
-    let (state, reason) = match &ended {
-        Ok(Ended::Stopped) => (RankState::Stopped, None),
-        Ok(_) => (RankState::Succeeded, None),
-        Err(error) => (RankState::Failed, Some(format!("{error:#}"))),
-    };
+    let (state, reason) = last_word(&ended);
     job.end_rank(rank, state, reason)
         .with_context(|| format!("cannot write {}", path.display()))?;
     ended
@@ -143,7 +173,7 @@ struct Part {
     secret: Vec<u8>,
     updates: Updates,
     checkpoints: Option<PathBuf>,
-    watcher: Option<Box<dyn Watcher>>,
+    watchers: Vec<Box<dyn Watcher>>,
 }
 
 fn train(recipe: &Recipe, part: Part) -> anyhow::Result<Ended> {
@@ -160,7 +190,7 @@ fn train(recipe: &Recipe, part: Part) -> anyhow::Result<Ended> {
         updates: part.updates,
         checkpoints: part.checkpoints,
         stop: Arc::new(move || stopping.load(Ordering::Relaxed)),
-        watcher: part.watcher,
+        watcher: Some(Box::new(part.watchers)),
         say: Box::new(|line| println!("{line}")),
     });
     match ended {

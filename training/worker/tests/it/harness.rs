@@ -54,6 +54,17 @@ pub fn free_port() -> u16 {
 
 /// One rank of several, with its output kept.
 pub fn rank(rank: usize, world: usize, port: u16, arguments: &[&str]) -> Child {
+    rank_with(rank, world, port, arguments, &[])
+}
+
+/// The same, with more variables.
+pub fn rank_with(
+    rank: usize,
+    world: usize,
+    port: u16,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Child {
     Command::new(PROGRAM)
         .args(arguments)
         .env("RANK", rank.to_string())
@@ -62,6 +73,7 @@ pub fn rank(rank: usize, world: usize, port: u16, arguments: &[&str]) -> Child {
         .env("MASTER_PORT", port.to_string())
         .env("CARREL_JOB_SECRET", "secret")
         .env("RAYON_NUM_THREADS", "1")
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

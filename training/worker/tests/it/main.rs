@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod harness;
+mod http;
 mod jobs;
 mod ranks;
+mod reports;
 mod servers;

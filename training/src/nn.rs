@@ -37,11 +37,11 @@ pub use norm::{BatchNorm, LayerNorm};
 pub use pool::{AvgPool2d, MaxPool2d};
 pub use sequential::Sequential;
 
-use crate::random::draw;
+use crate::random::weights;
 use candle_core::{Result, Shape, Var};
 
-/// PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in).
+/// PyTorch's default for weights and biases, with its numbers: uniform within 1 / sqrt(fan_in).
 fn uniform(shape: impl Into<Shape>, fan_in: usize) -> Result<Var> {
     let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-    Var::from_tensor(&draw(|random| random.uniform_tensor(bound, shape))?)
+    Var::from_tensor(&weights(bound, shape)?)
 }

@@ -1,10 +1,15 @@
-//! Random numbers whose state can be saved: xoshiro256++ (Blackman and Vigna, 2019), seeded through SplitMix64.
+//! Random numbers whose state can be saved: xoshiro256++ (Blackman and Vigna, 2019), seeded through SplitMix64. And those
+//! that PyTorch and Python would draw, for weights and for the seed's shares of data.
 
 use std::cell::RefCell;
 use std::sync::{LazyLock, Mutex};
 
 use candle_core::{Device, Result, Shape, Tensor};
 use serde::{Deserialize, Serialize};
+
+use mersenne::Torch;
+
+pub mod mersenne;
 
 /// A generator; equal seeds give equal numbers on every machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,15 +66,33 @@ impl Random {
     }
 }
 
-static GLOBAL: LazyLock<Mutex<Random>> = LazyLock::new(|| Mutex::new(Random::new(0)));
-
-thread_local! {
-    static LOCAL: RefCell<Option<Random>> = const { RefCell::new(None) };
+/// What new layers draw from.
+#[derive(Debug)]
+struct Layers {
+    weights: Torch,
+    /// Seeds of layers that draw in training. Of their own, for PyTorch's layers draw nothing else when they are made.
+    others: Random,
 }
 
-/// Seeds the generator that new layers draw their weights from, as `torch.manual_seed`.
+impl Layers {
+    fn new(seed: u64) -> Self {
+        Self {
+            weights: Torch::new(seed),
+            others: Random::new(seed),
+        }
+    }
+}
+
+static GLOBAL: LazyLock<Mutex<Layers>> = LazyLock::new(|| Mutex::new(Layers::new(0)));
+
+thread_local! {
+    static LOCAL: RefCell<Option<Layers>> = const { RefCell::new(None) };
+}
+
+/// Seeds what new layers draw their weights from, as `torch.manual_seed`, and with its numbers: equal layers, made in
+/// equal order, begin with the weights that PyTorch gives them on the CPU, to the rounding of the last bit.
 pub fn manual_seed(seed: u64) {
-    *crate::lock(&GLOBAL) = Random::new(seed);
+    *crate::lock(&GLOBAL) = Layers::new(seed);
 }
 
 /// Runs `build`, whose layers draw from a generator of their own: what other threads do makes no difference.
@@ -83,16 +106,29 @@ pub fn manual_seed(seed: u64) {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn with_seed<R>(seed: u64, build: impl FnOnce() -> R) -> R {
-    let before = LOCAL.replace(Some(Random::new(seed)));
+    let before = LOCAL.replace(Some(Layers::new(seed)));
     let built = build();
     LOCAL.set(before);
     built
 }
 
-/// Draws from the generator of [`with_seed`], or from that of [`manual_seed`].
-pub fn draw<R>(f: impl FnOnce(&mut Random) -> R) -> R {
+/// Weights of a layer that is made, uniform in -`bound`..`bound`.
+pub(crate) fn weights(bound: f64, shape: impl Into<Shape>) -> Result<Tensor> {
+    let shape = shape.into();
+    let count = shape.elem_count();
+    let values = draw(|layers| layers.weights.uniform(bound, count));
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+/// The generator of a layer that draws in training.
+pub(crate) fn of_layer() -> Random {
+    Random::new(draw(|layers| layers.others.bits()))
+}
+
+/// Draws from the generators of [`with_seed`], or from those of [`manual_seed`].
+fn draw<R>(f: impl FnOnce(&mut Layers) -> R) -> R {
     LOCAL.with_borrow_mut(|local| match local {
-        Some(random) => f(random),
+        Some(layers) => f(layers),
         None => f(&mut crate::lock(&GLOBAL)),
     })
 }

@@ -1,6 +1,7 @@
 //! In which order a rank takes items: every epoch anew, and the same for the same seed.
 
 use crate::random::Random;
+use crate::random::mersenne::shuffle_as_python;
 
 /// How the ranks share the items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub enum Partition {
     #[default]
     Dealt,
     /// One permutation for good, of which each rank keeps a stretch and shuffles that in every epoch, as in PyTorch's
-    /// tutorial on distributed training.
+    /// tutorial on distributed training: the very permutation that its Python makes of the seed.
     Stretches,
 }
 
@@ -53,7 +54,7 @@ impl Sampler {
                 self.deal(&all, each)
             }
             (Order::Shuffled { seed }, Partition::Stretches) => {
-                Random::new(seed).shuffle(&mut all);
+                shuffle_as_python(seed, &mut all);
                 let mut own = all[self.rank * each..][..each].to_vec();
                 of_epoch(seed.wrapping_add(1 + self.rank as u64), epoch).shuffle(&mut own);
                 own

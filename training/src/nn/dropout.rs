@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::{Layer, Parts};
 use crate::ops;
-use crate::random::{Random, draw};
+use crate::random::{Random, of_layer};
 use candle_core::{ModuleT, Result, Tensor, Var};
 
 /// Drops elements in training.
@@ -23,7 +23,7 @@ pub struct Dropout2d {
 
 /// A generator seeded by the one that weights are drawn from.
 fn seeded() -> Mutex<Random> {
-    Mutex::new(Random::new(draw(Random::bits)))
+    Mutex::new(of_layer())
 }
 
 macro_rules! dropout {

@@ -1,4 +1,4 @@
-//! The seed's network and recipe: their size, their lines, and, ignored by default, the whole of it on four ranks.
+//! The seed's network and recipe: their size, weights and lines.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -71,6 +71,49 @@ fn the_network_has_the_sources_parameters_and_drops_in_training_only() -> anyhow
     Ok(())
 }
 
+/// Those of PyTorch 1.13 after `torch.manual_seed(1234)`, to a rounding: the last two weights and biases of each layer.
+#[test]
+fn the_network_begins_with_the_weights_of_the_source() -> anyhow::Result<()> {
+    let net = Mnist::default().network()?;
+    let last = |tensor: &Tensor| -> candle_core::Result<Vec<f32>> {
+        let all = tensor.flatten_all()?;
+        all.narrow(0, all.dim(0)? - 2, 2)?.to_vec1()
+    };
+    let biased = |bias: &Option<Var>| last(bias.as_ref().unwrap());
+    for (weight, bias, weights, biases) in [
+        (
+            &net.conv1.weight,
+            &net.conv1.bias,
+            [0.011_224_962, -0.195_636_44],
+            [-0.167_345_27, 0.089_841_105],
+        ),
+        (
+            &net.conv2.weight,
+            &net.conv2.bias,
+            [0.031_612_746, 0.032_392_003],
+            [0.028_099_202, 0.051_114_466],
+        ),
+        (
+            &net.fc1.weight,
+            &net.fc1.bias,
+            [-0.025_368_955, -0.040_161_453],
+            [0.053_021_144, -0.024_233_995],
+        ),
+        (
+            &net.fc2.weight,
+            &net.fc2.bias,
+            [0.079_580_858, 0.117_522_798],
+            [-0.033_400_115, -0.092_312_478],
+        ),
+    ] {
+        for (ours, theirs) in [(last(weight)?, weights), (biased(bias)?, biases)] {
+            let near = |(a, b): (&f32, f32)| (a - b).abs() < 2e-8;
+            assert!(ours.iter().zip(theirs).all(near), "{ours:?} {theirs:?}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn the_recipe_prints_the_lines_of_the_source() {
     let Some(data) = data() else { return };
@@ -102,40 +145,4 @@ fn the_recipe_prints_the_lines_of_the_source() {
         .unwrap_err()
         .to_string();
     assert_eq!(said, "a batch of 0 cannot be shared by 1 ranks");
-}
-
-/// The acceptance band of the seed's job, of five runs elsewhere. Seeds differ by more than it is wide: in the third
-/// epoch PyTorch comes to 0.394 and 0.399 with two of them, this recipe to 0.36 to 0.46 with eight.
-#[test]
-#[ignore = "takes minutes: cargo test --release -p carrel-training -- --ignored seed"]
-fn the_seeds_job_on_four_ranks_falls_into_its_band() {
-    let data = data().expect("the data of MNIST");
-    let recipe = Mnist {
-        data: Some(data),
-        ..Mnist::default()
-    }
-    .seed(1);
-    let (history, said) = on_ranks(4, &recipe).remove(0);
-    let history = history.unwrap();
-    println!("{}", said.join("\n"));
-    let losses = history.losses();
-    for (epoch, band) in [
-        (0, 1.15..1.45),
-        (1, 0.50..0.62),
-        (2, 0.39..0.46),
-        (9, 0.205..0.245),
-    ] {
-        assert!(
-            band.contains(&losses[epoch]),
-            "epoch {epoch}: {}",
-            losses[epoch]
-        );
-    }
-    let falls = losses.windows(2).filter(|pair| pair[1] < pair[0]).count();
-    assert!(falls >= 8, "{losses:?}");
-    assert!(
-        history.epochs[9].accuracy >= Some(0.97),
-        "{:?}",
-        history.epochs[9]
-    );
 }

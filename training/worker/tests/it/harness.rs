@@ -119,10 +119,14 @@ impl Cluster {
 }
 
 /// Waits, with a bound, for `condition`.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + WAIT;
+pub fn wait_for(what: &str, condition: impl FnMut() -> bool) {
+    wait_within(WAIT, what, condition);
+}
+
+pub fn wait_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < end, "waited {WAIT:?} for {what}");
+        assert!(Instant::now() < end, "waited {limit:?} for {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,6 +1,7 @@
 //! `carrel-train` as processes: the seed's tasks, signals, lost ranks, jobs.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod acceptance;
 mod harness;
 mod http;
 mod jobs;

@@ -1,0 +1,106 @@
+//! The seed's whole job on the data of MNIST: its losses fall into the band of runs elsewhere, also over a killed rank.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{PROGRAM, epochs, free_port, signal, text, wait_for, wait_within};
+
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// Four ranks with the recipe's defaults. The optimized program where there is one: an epoch takes it seconds.
+fn start(data: &Path, folder: &Path) -> Vec<Child> {
+    let program = std::env::var_os("CARREL_TEST_BIN")
+        .map(|programs| PathBuf::from(programs).join("carrel-train"))
+        .filter(|program| program.is_file())
+        .unwrap_or_else(|| PROGRAM.into());
+    let port = free_port().to_string();
+    let rank = |number: usize| {
+        Command::new(&program)
+            .arg("mnist")
+            .arg("--data")
+            .arg(data)
+            .arg("--checkpoints")
+            .arg(folder)
+            .env("RANK", number.to_string())
+            .env("WORLD_SIZE", "4")
+            .env("MASTER_ADDR", "localhost")
+            .env("MASTER_PORT", &port)
+            .env("CARREL_JOB_SECRET", "secret")
+            .env("RAYON_NUM_THREADS", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    (0..4).map(rank).collect()
+}
+
+fn ended(mut child: Child) -> Output {
+    wait_within(LIMIT, "a rank's end", || {
+        child.try_wait().unwrap().is_some()
+    });
+    child.wait_with_output().unwrap()
+}
+
+fn assert_done(outputs: &[Output]) {
+    for output in outputs {
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
+
+/// Bands around the seed's own log and PyTorch's runs of the same recipe.
+fn assert_in_band(lines: &[String]) {
+    let losses: Vec<f64> = lines
+        .iter()
+        .map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+        .collect();
+    for (epoch, band) in [
+        (0, 1.15..1.45),
+        (1, 0.50..0.62),
+        (2, 0.39..0.46),
+        (9, 0.205..0.245),
+    ] {
+        assert!(band.contains(&losses[epoch]), "epoch {epoch}: {losses:?}");
+    }
+    let falls = losses.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!(falls >= 8, "{losses:?}");
+}
+
+#[test]
+fn the_seeds_job_falls_into_its_band_and_a_killed_rank_changes_nothing() {
+    let Some(data) = std::env::var_os("CARREL_DATA") else {
+        eprintln!("skipped: CARREL_DATA names no folder with the data of MNIST");
+        return;
+    };
+    let data = PathBuf::from(data).join("mnist");
+    let folder = tempfile::tempdir().unwrap();
+    let undisturbed = start(&data, &folder.path().join("undisturbed"));
+    let undisturbed: Vec<_> = undisturbed.into_iter().map(ended).collect();
+    assert_done(&undisturbed);
+    let said = text(&undisturbed[0].stdout);
+    println!("{said}");
+    let expected = epochs(0, &said);
+    assert_in_band(&expected);
+    let accuracy = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Test accuracy: "));
+    let accuracy: f64 = accuracy.unwrap().parse().unwrap();
+    assert!(accuracy >= 0.97, "{accuracy}");
+
+    let disturbed = folder.path().join("disturbed");
+    let ranks = start(&data, &disturbed);
+    let third = disturbed.join(format!("step-{:010}", 3 * 15_000_usize.div_ceil(32)));
+    wait_for("the checkpoint of the third epoch", || third.is_dir());
+    signal(&ranks[2], Signal::SIGKILL);
+    let failed = ranks.into_iter().map(ended);
+    assert!(failed.into_iter().all(|rank| !rank.status.success()));
+    let resumed: Vec<_> = start(&data, &disturbed).into_iter().map(ended).collect();
+    assert_done(&resumed);
+    let rest = epochs(0, &text(&resumed[0].stdout));
+    assert!((1..=7).contains(&rest.len()), "{rest:?}");
+    assert_eq!(rest, expected[10 - rest.len()..]);
+}

@@ -102,8 +102,8 @@ fn the_network_begins_with_the_weights_of_the_source() -> anyhow::Result<()> {
         (
             &net.fc2.weight,
             &net.fc2.bias,
-            [0.079_580_858, 0.117_522_798],
-            [-0.033_400_115, -0.092_312_478],
+            [0.079_580_86, 0.117_522_8],
+            [-0.033_400_115, -0.092_312_48],
         ),
     ] {
         for (ours, theirs) in [(last(weight)?, weights), (biased(bias)?, biases)] {

@@ -4,6 +4,7 @@ mod cpu;
 pub mod data;
 pub mod job;
 pub mod nn;
+pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod random;
@@ -25,6 +26,7 @@ pub mod prelude {
         AvgPool2d, BatchNorm, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer, LayerNorm, Linear,
         LogSoftmax, MaxPool2d, Relu, Sequential, Sigmoid, Silu, Softmax, Tanh,
     };
+    pub use crate::onnx;
     pub use crate::ops::{
         Conv2dConfig, Pool2dConfig, cross_entropy, l1_loss, log_softmax, mse_loss, nll_loss,
         softmax,

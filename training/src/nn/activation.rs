@@ -1,6 +1,7 @@
 //! Activations and reshaping: layers without parameters.
 
 use super::layer::without_parts;
+use crate::onnx::Attribute;
 use crate::ops;
 use candle_core::{Module, Result, Tensor};
 
@@ -86,5 +87,15 @@ impl Module for Flatten {
 }
 
 without_parts!(
-    Relu, Gelu, Silu, Sigmoid, Tanh, Softmax, LogSoftmax, Flatten
+    Relu => |_, graph, x| graph.node("Relu", &[&x], vec![]),
+    Gelu => |_, graph, x| graph.node("Gelu", &[&x], vec![]),
+    Silu => |_, graph, x| {
+        let sigmoid = graph.node("Sigmoid", &[&x], vec![]);
+        graph.node("Mul", &[&x, &sigmoid], vec![])
+    },
+    Sigmoid => |_, graph, x| graph.node("Sigmoid", &[&x], vec![]),
+    Tanh => |_, graph, x| graph.node("Tanh", &[&x], vec![]),
+    Softmax => |_, graph, x| graph.node("Softmax", &[&x], vec![Attribute::int("axis", -1)]),
+    LogSoftmax => |_, graph, x| graph.node("LogSoftmax", &[&x], vec![Attribute::int("axis", -1)]),
+    Flatten => |_, graph, x| graph.node("Flatten", &[&x], vec![Attribute::int("axis", 1)]).of_rank(2),
 );

@@ -1,6 +1,7 @@
 //! The 2-d convolution.
 
 use super::{Layer, Parts, uniform};
+use crate::onnx::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Conv2dConfig};
 use candle_core::{Module, Result, Tensor, Var, bail};
 
@@ -82,5 +83,29 @@ impl Layer for Conv2d {
         self.weight = change(&self.weight)?;
         self.bias = self.bias.as_ref().map(change).transpose()?;
         Ok(())
+    }
+
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        let Conv2dConfig {
+            stride,
+            padding,
+            dilation,
+            groups,
+        } = self.config;
+        let attributes = vec![
+            Attribute::ints("kernel_shape", self.weight.dims()[2..].iter().copied()),
+            Attribute::ints("strides", [stride; 2]),
+            Attribute::ints("pads", [padding; 4]),
+            Attribute::ints("dilations", [dilation; 2]),
+            Attribute::int("group", groups as i64),
+        ];
+        let weight = graph.initializer("weight", &self.weight)?;
+        let bias = self
+            .bias
+            .as_deref()
+            .map(|bias| graph.initializer("bias", bias))
+            .transpose()?;
+        let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(&bias).collect();
+        Ok(graph.node("Conv", &inputs, attributes))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::{Layer, Parts};
+use crate::onnx::{Graph, OnnxError, Value};
 use crate::ops;
 use crate::random::{Random, of_layer};
 use candle_core::{ModuleT, Result, Tensor, Var};
@@ -63,6 +64,11 @@ macro_rules! dropout {
 
             fn map(&mut self, _: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
                 Ok(())
+            }
+
+            /// Nothing is dropped in use.
+            fn to_onnx(&self, _: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+                Ok(x)
             }
         }
     };

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use candle_core::{DType, Device, ModuleT, Result, Tensor, Var};
 
+use crate::onnx::{Graph, OnnxError, Value};
 use crate::random::Random;
 
 /// A layer or a network of layers.
@@ -18,6 +19,14 @@ pub trait Layer: ModuleT + Send + Sync {
     /// # Errors
     /// Those of `change`.
     fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()>;
+
+    /// Adds to an ONNX graph what the layer does with `x` in use; see [`crate::onnx::export`].
+    ///
+    /// # Errors
+    /// When the layer does not say how.
+    fn to_onnx(&self, _graph: &mut Graph, _x: Value) -> std::result::Result<Value, OnnxError> {
+        Err(OnnxError::Layer(std::any::type_name::<Self>().to_owned()))
+    }
 
     /// What the network answers in use: without dropout, with the running means of batch norm.
     ///
@@ -186,10 +195,10 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Says which fields of a network are its layers.
+/// Says which fields of a network are its layers. Further methods of [`Layer`](crate::nn::Layer) may follow.
 #[macro_export]
 macro_rules! layers {
-    ($network:ty { $($field:ident),* $(,)? }) => {
+    ($network:ty { $($field:ident),* $(,)? } $($methods:tt)*) => {
         impl $crate::nn::Layer for $network {
             fn parts<'a>(&'a self, parts: &mut $crate::nn::Parts<'a>) {
                 $(parts.layer(stringify!($field), &self.$field);)*
@@ -202,18 +211,29 @@ macro_rules! layers {
                 $($crate::nn::Layer::map(&mut self.$field, change)?;)*
                 Ok(())
             }
+
+            $($methods)*
         }
     };
 }
 
-/// A layer without parts.
+/// A layer without parts, and the nodes that it is in ONNX.
 macro_rules! without_parts {
-    ($($layer:ty),*) => {$(
+    ($($layer:ty => $to_onnx:expr),* $(,)?) => {$(
         impl $crate::nn::Layer for $layer {
             fn parts<'a>(&'a self, _parts: &mut $crate::nn::Parts<'a>) {}
 
             fn map(&mut self, _: &mut dyn FnMut(&candle_core::Var) -> candle_core::Result<candle_core::Var>) -> candle_core::Result<()> {
                 Ok(())
+            }
+
+            fn to_onnx(
+                &self,
+                graph: &mut $crate::onnx::Graph,
+                x: $crate::onnx::Value,
+            ) -> std::result::Result<$crate::onnx::Value, $crate::onnx::OnnxError> {
+                let to_onnx: fn(&Self, &mut $crate::onnx::Graph, $crate::onnx::Value) -> $crate::onnx::Value = $to_onnx;
+                Ok(to_onnx(self, graph, x))
             }
         }
     )*};

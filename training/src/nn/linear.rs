@@ -1,6 +1,7 @@
 //! The fully connected layer.
 
 use super::{Layer, Parts, uniform};
+use crate::onnx::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Then};
 use candle_core::{Module, Result, Tensor, Var};
 
@@ -57,5 +58,25 @@ impl Layer for Linear {
         self.weight = change(&self.weight)?;
         self.bias = self.bias.as_ref().map(change).transpose()?;
         Ok(())
+    }
+
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        let bias = self
+            .bias
+            .as_deref()
+            .map(|bias| graph.initializer("bias", bias))
+            .transpose()?;
+        // `Gemm` is for matrices only.
+        if x.rank() == 2 {
+            let weight = graph.initializer("weight", &self.weight)?;
+            let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(&bias).collect();
+            return Ok(graph.node("Gemm", &inputs, vec![Attribute::int("transB", 1)]));
+        }
+        let weight = graph.initializer("weight", &self.weight.t()?)?;
+        let y = graph.node("MatMul", &[&x, &weight], vec![]);
+        Ok(match bias {
+            Some(bias) => graph.node("Add", &[&y, &bias], vec![]),
+            None => y,
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Layers that normalize by mean and variance.
 
 use super::{Layer, Parts};
+use crate::onnx::{Attribute, Graph, OnnxError, Value};
 use crate::ops;
 use candle_core::{DType, Device, Module, ModuleT, Result, Shape, Tensor, Var};
 
@@ -90,6 +91,16 @@ impl Layer for BatchNorm {
         }
         Ok(())
     }
+
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        let weight = graph.initializer("weight", &self.weight)?;
+        let bias = graph.initializer("bias", &self.bias)?;
+        let mean = graph.initializer("running_mean", &self.running_mean)?;
+        let variance = graph.initializer("running_var", &self.running_var)?;
+        let inputs = [&x, &weight, &bias, &mean, &variance];
+        let attributes = vec![Attribute::float("epsilon", self.eps)];
+        Ok(graph.node("BatchNormalization", &inputs, attributes))
+    }
 }
 
 /// Normalizes each item over its last dimensions.
@@ -131,5 +142,15 @@ impl Layer for LayerNorm {
         self.weight = change(&self.weight)?;
         self.bias = change(&self.bias)?;
         Ok(())
+    }
+
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        let weight = graph.initializer("weight", &self.weight)?;
+        let bias = graph.initializer("bias", &self.bias)?;
+        let attributes = vec![
+            Attribute::int("axis", -(self.weight.rank() as i64)),
+            Attribute::float("epsilon", self.eps),
+        ];
+        Ok(graph.node("LayerNormalization", &[&x, &weight, &bias], attributes))
     }
 }

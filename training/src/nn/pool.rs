@@ -1,6 +1,7 @@
 //! Pools over square windows.
 
 use super::layer::without_parts;
+use crate::onnx::Attribute;
 use crate::ops::{self, Pool2dConfig};
 use candle_core::{Module, Result, Tensor};
 
@@ -43,4 +44,19 @@ macro_rules! pool {
 
 pool!(MaxPool2d, ops::max_pool2d);
 pool!(AvgPool2d, ops::avg_pool2d);
-without_parts!(MaxPool2d, AvgPool2d);
+without_parts!(
+    MaxPool2d => |pool, graph, x| graph.node("MaxPool", &[&x], window(&pool.0)),
+    AvgPool2d => |pool, graph, x| {
+        let mut attributes = window(&pool.0);
+        attributes.push(Attribute::int("count_include_pad", 1));
+        graph.node("AveragePool", &[&x], attributes)
+    },
+);
+
+fn window(config: &Pool2dConfig) -> Vec<Attribute> {
+    vec![
+        Attribute::ints("kernel_shape", [config.kernel; 2]),
+        Attribute::ints("strides", [config.stride; 2]),
+        Attribute::ints("pads", [config.padding; 4]),
+    ]
+}

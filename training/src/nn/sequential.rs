@@ -1,6 +1,7 @@
 //! Layers one after the other.
 
 use super::{Layer, Parts};
+use crate::onnx::{Graph, OnnxError, Value};
 use candle_core::{ModuleT, Result, Tensor, Var};
 
 /// A network in which each layer takes what the one before it gives. [`sequential!`](crate::sequential) makes one.
@@ -54,6 +55,13 @@ impl Layer for Sequential {
         self.layers
             .iter_mut()
             .try_for_each(|layer| layer.map(change))
+    }
+
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        let mut layers = self.layers.iter().enumerate();
+        layers.try_fold(x, |x, (at, layer)| {
+            graph.layer(&at.to_string(), layer.as_ref(), x)
+        })
     }
 }
 

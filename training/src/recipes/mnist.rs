@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{RecipeError, Setting};
 use crate::data::{DataLoader, MnistData, Order, Partition, Sampler};
 use crate::layers;
-use crate::nn::{Conv2d, Dropout, Dropout2d, Linear};
+use crate::nn::{Conv2d, Dropout, Dropout2d, Flatten, Layer, Linear, LogSoftmax, MaxPool2d, Relu};
+use crate::onnx::{Graph, OnnxError, Value};
 use crate::ops::{self, Then};
 use crate::optim::Sgd;
 use crate::random::with_seed;
@@ -240,7 +241,28 @@ layers!(MnistNet {
     fc1,
     drop1,
     fc2
-});
+}
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        let pool = MaxPool2d::new(2);
+        let mut y = x;
+        for (name, layer) in [
+            ("conv1", &self.conv1 as &dyn Layer),
+            ("pool1", &pool),
+            ("relu1", &Relu),
+            ("conv2", &self.conv2),
+            ("pool2", &pool),
+            ("relu2", &Relu),
+            ("flatten", &Flatten),
+            ("fc1", &self.fc1),
+            ("relu3", &Relu),
+            ("fc2", &self.fc2),
+            ("log_softmax", &LogSoftmax),
+        ] {
+            y = graph.layer(name, layer, y)?;
+        }
+        Ok(y)
+    }
+);
 
 impl ModuleT for MnistNet {
     /// Logarithms of probabilities, (n, 10), of pictures (n, 1, 28, 28). Channels are dropped before the pool, as in

@@ -13,6 +13,7 @@ mod max_pool2d;
 mod mnist;
 mod nn;
 mod norm;
+mod onnx;
 mod optim;
 mod random;
 mod ranks;

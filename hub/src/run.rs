@@ -11,6 +11,7 @@ use carrel_spawner::kube::KubeSpawner;
 use carrel_spawner::local::{LocalConfig, LocalProcessSpawner};
 use http::{HeaderMap, StatusCode, header};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tracing::{error, info, warn};
 
@@ -95,8 +96,10 @@ impl Hub {
             info!(servers = adopted, "Servers of the last run are adopted");
         }
         info!(address = %self.address, "The Hub is ready at http://{}{}", self.address, app.urls.base);
-        let watch = tokio::spawn(servers::watch(app.clone()));
-        let cull = tokio::spawn(servers::cull(app.clone()));
+        let mut background = JoinSet::new();
+        background.spawn(servers::watch(app.clone()));
+        background.spawn(servers::heed(app.clone()));
+        background.spawn(servers::cull(app.clone()));
         let proxy = Proxy::new(app.routes.clone(), router(app.clone())).on_unavailable({
             let app = app.clone();
             move |unavailable| answer_unavailable(app.clone(), unavailable)
@@ -106,8 +109,7 @@ impl Hub {
             ..ServeOptions::default()
         };
         carrel_proxy::serve(self.listener, proxy, shutdown, options).await;
-        watch.abort();
-        cull.abort();
+        background.abort_all();
         if app.config.jupyter_hub.cleanup_servers
             && tokio::time::timeout(CLEANUP, servers::stop_all(&app))
                 .await

@@ -23,7 +23,7 @@ use tracing::info;
 pub use cull::cull;
 pub use queue::{Queue, waits};
 pub use stopping::{Stop, remove, stop, stop_all};
-pub use watch::{look_at, watch};
+pub use watch::{heed, look_at, watch};
 
 use crate::app::App;
 use crate::auth::secret;

@@ -5,6 +5,7 @@ pub mod condition;
 mod environment;
 mod merge;
 mod mistake;
+mod named;
 pub mod objects;
 mod options;
 mod overrides;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
+use tokio::sync::broadcast;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use mistake::Mistake;
@@ -183,6 +185,10 @@ impl Spawner for KubeSpawner {
         let pods = self.0.cluster.started_pods(None).await;
         let pods = pods.map_err(|failed| failed.into_error("list the pods of servers"))?;
         Ok(pods.iter().filter_map(name).collect())
+    }
+
+    fn ended(&self) -> Option<broadcast::Receiver<String>> {
+        Some(self.0.watch.ended())
     }
 
     async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {

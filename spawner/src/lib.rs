@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 use tokio::sync::mpsc::UnboundedSender;
 use url::Url;
 
@@ -141,6 +142,12 @@ pub trait Spawner: Send + Sync {
     /// written down as stopped.
     async fn running(&self) -> Result<Vec<String>, Error> {
         Ok(Vec::new())
+    }
+
+    /// Names of the starts of servers that end by themselves, as soon as the spawner hears of it; nothing where it hears
+    /// nothing, and the Hub has to look.
+    fn ended(&self) -> Option<broadcast::Receiver<String>> {
+        None
     }
 
     /// Removes what a server keeps over stops, once the server itself is deleted.

@@ -69,7 +69,8 @@ KubeSpawner:
 ```
 
 - **Profiles** are those of KubeSpawner, with `groups` beside: whoever is in none of them neither sees the profile nor may
-  ask for it by the API. `validation_regex` must match the whole text (KubeSpawner leaves its end open). A start by the API
+  ask for it by the API. Where something sorts the keys of mappings, `profile_options` and `choices` may be lists whose
+  items have a `name`. `validation_regex` must match the whole text (KubeSpawner leaves its end open). A start by the API
   gives `{"profile": "notebook", "image": "latest", "memory": "small"}`, for a text of one's own
   `{"image": "unlisted-choice", "image--unlisted-choice": "example/mine:1"}`.
 - **Instead of Python hooks**: `group_overrides` sets options for groups, `pod_patches` changes the finished pod, each by a

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use carrel_spawner::{Poll, SpawnerState};
 use futures_util::StreamExt as _;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use url::Url;
@@ -30,6 +31,25 @@ pub async fn watch(app: App) {
         ticks.tick().await;
         look(&app).await;
     }
+}
+
+/// Looks at once at servers that end by themselves, where the spawner hears of it.
+pub async fn heed(app: App) {
+    let Some(mut ended) = app.spawner.ended() else {
+        return;
+    };
+    loop {
+        match ended.recv().await {
+            Ok(start_id) => drop(tokio::spawn(look_at_start(app.clone(), start_id))),
+            // The next round of the watch looks at all.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn look_at_start(app: App, start_id: String) {
+    look_if_ready(&app, app.db.server_of_start(&start_id).await).await;
 }
 
 async fn look(app: &App) {
@@ -98,12 +118,16 @@ async fn end_lost_servers(app: &App) {
 
 /// Looks at once at the server of a route that did not answer, instead of at the next round.
 pub async fn look_at(app: App, prefix: String) {
-    match app.db.server_at(&prefix).await {
+    look_if_ready(&app, app.db.server_at(&prefix).await).await;
+}
+
+async fn look_if_ready(app: &App, found: db::Result<Option<Server>>) {
+    match found {
         Ok(Some(server)) if server.state == State::Ready => {
-            alive(&app, &server).await;
+            alive(app, &server).await;
         }
         Ok(_) => {}
-        Err(error) => error!(%error, "Could not look at a server that does not answer"),
+        Err(error) => error!(%error, "Could not look at a server that may have ended"),
     }
 }
 

@@ -32,6 +32,11 @@ fn the_schema_is_up_to_date() {
 fn the_hub_takes_what_the_chart_makes_of_values() {
     let image = config_of(&[]).kube_spawner.0.image;
     assert!(image.starts_with("localhost/carrel-singleuser:"), "{image}");
+    let profiles = config_of(&[]).kube_spawner.0.profile_list;
+    let fields: Vec<_> = profiles[0].profile_options.keys().collect();
+    assert_eq!(fields, ["image", "cpu", "memory"]);
+    let cores: Vec<_> = profiles[0].profile_options["cpu"].choices.keys().collect();
+    assert_eq!(cores, ["any", "c1", "c2"]);
     let none = config_of(&["singleuser.storage.type=none"]);
     assert!(!none.kube_spawner.storage_pvc_ensure);
     assert!(none.kube_spawner.volumes.items().is_empty());

@@ -253,6 +253,22 @@ async fn a_dead_server_is_noticed_by_the_request_that_it_does_not_answer() {
 }
 
 #[tokio::test]
+async fn a_dead_server_is_noticed_at_once_where_the_spawner_hears_of_it() {
+    let rarely = |config: &mut carrel_hub::config::Config| {
+        config.spawner.poll_interval = Duration::from_secs(600);
+    };
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), rarely).await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    hub.spawner.end_all();
+    wait_for("the death to be noticed", || async {
+        let home = browser.get("/hub/home").await;
+        home.body.contains("Stopped").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn everything_lies_under_the_base_url() {
     let base = |config: &mut carrel_hub::config::Config| {
         config.jupyter_hub.base_url = carrel_hub::config::BaseUrl::parse("/jupyter/").unwrap();

@@ -35,9 +35,7 @@ pub fn judge(pod: &Pod) -> Condition {
     let over = |reason: String| Condition::Over { reason };
     let status = pod.status.clone().unwrap_or_default();
     if pod.metadata.deletion_timestamp.is_some() {
-        return over(String::from(
-            "The pod of the server was deleted, by somebody or because its node is being emptied",
-        ));
+        return over(disruption(&status));
     }
     match status.phase.as_deref() {
         Some("Failed") if status.reason.is_some() => return over(of_phase(&status)),
@@ -61,6 +59,26 @@ pub fn judge(pod: &Pod) -> Condition {
         };
     }
     running(pod, &status).unwrap_or(Condition::Waiting)
+}
+
+/// Why a pod is being deleted that nobody here has deleted.
+fn disruption(status: &PodStatus) -> String {
+    let mut conditions = status.conditions.iter().flatten();
+    let target = conditions.find(|condition| condition.type_ == "DisruptionTarget");
+    let text = match target.and_then(|target| target.reason.as_deref()) {
+        Some("EvictionByEvictionAPI") => {
+            "The pod of the server was evicted, for its node is being emptied"
+        }
+        Some("DeletionByTaintManager") => {
+            "The pod of the server was evicted, for its node is lost or takes no such pods any more"
+        }
+        Some("PreemptionByScheduler") => "The server made room for a more important pod",
+        Some("TerminationByKubelet") => {
+            "The node ended the server, because it shuts down or ran short of resources"
+        }
+        _ => "The pod of the server was deleted",
+    };
+    text.to_owned()
 }
 
 /// Containers in the order in which they start.

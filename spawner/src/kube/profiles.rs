@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::mistake::Mistake;
+use super::named;
 use super::options::KubeOptions;
 use super::overrides::is_for;
 use super::slug::safe_slug;
@@ -25,6 +26,7 @@ pub struct Profile {
     /// Only members of these groups may choose it; everybody where there are none.
     pub groups: Vec<String>,
     pub kubespawner_override: Map<String, Value>,
+    #[serde(deserialize_with = "named::read")]
     pub profile_options: IndexMap<String, ProfileOption>,
 }
 
@@ -33,6 +35,7 @@ pub struct Profile {
 #[serde(default)]
 pub struct ProfileOption {
     pub display_name: String,
+    #[serde(deserialize_with = "named::read")]
     pub choices: IndexMap<String, Choice>,
     pub unlisted_choice: UnlistedChoice,
 }

@@ -15,7 +15,9 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::condition::{Condition, judge};
 use super::objects::{COMPONENT, SERVER};
+use super::state;
 
 /// How often everything is read anew, whatever the watch says.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -31,6 +33,7 @@ pub(super) struct Watch {
     health: Arc<Health>,
     changes: watch::Sender<()>,
     events: broadcast::Sender<Arc<Event>>,
+    ended: broadcast::Sender<String>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -40,16 +43,22 @@ impl Watch {
         let (reader, writer) = store();
         let (changes, _) = watch::channel(());
         let (events, _) = broadcast::channel(1024);
+        let (ended, _) = broadcast::channel(1024);
         let health = Arc::new(Health::default());
         let servers = format!("{COMPONENT}={SERVER}");
         let mut tasks = vec![tokio::spawn({
             let (mut writer, changes, health) = (writer, changes.clone(), health.clone());
+            let ended = ended.clone();
             let api = Api::<Pod>::namespaced(client.clone(), namespace);
             let config = watcher::Config::default().labels(&servers);
             async move {
                 let note = |event: &watcher::Event<Pod>| {
                     writer.apply_watcher_event(event);
                     changes.send_replace(());
+                    if let Some(start_id) = end(event) {
+                        // Nobody may listen, as in tests.
+                        let _ = ended.send(start_id);
+                    }
                 };
                 follow("pods", api, config, &health, note).await;
             }
@@ -75,6 +84,7 @@ impl Watch {
             health,
             changes,
             events,
+            ended,
             tasks: tasks.iter().map(|task| task.abort_handle()).collect(),
         }
     }
@@ -96,10 +106,25 @@ impl Watch {
         self.changes.subscribe()
     }
 
+    /// The starts whose pods end from now on, whoever wants it; some more than once.
+    pub(super) fn ended(&self) -> broadcast::Receiver<String> {
+        self.ended.subscribe()
+    }
+
     /// Kubernetes' events of pods as they are heard of from now on; some more than once, and old ones among them.
     pub(super) fn events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.events.subscribe()
     }
+}
+
+/// The start whose pod ends.
+fn end(event: &watcher::Event<Pod>) -> Option<String> {
+    let pod = match event {
+        watcher::Event::Delete(pod) => pod,
+        watcher::Event::Apply(pod) if matches!(judge(pod), Condition::Over { .. }) => pod,
+        _ => return None,
+    };
+    state::start_id(pod).map(str::to_owned)
 }
 
 impl Drop for Watch {

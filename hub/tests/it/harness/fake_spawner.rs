@@ -14,6 +14,7 @@ use carrel_spawner::kube::{Profile, form};
 use carrel_spawner::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
+use tokio::sync::broadcast;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
@@ -40,6 +41,7 @@ pub struct FakeSpawner {
     runtime: Handle,
     running: Mutex<HashMap<String, Running>>,
     requests: Mutex<Vec<StartRequest>>,
+    ended: broadcast::Sender<String>,
     /// Whether a kernel of every server is busy.
     busy: Arc<AtomicBool>,
     /// Users in the order in which their servers were handed over.
@@ -59,6 +61,7 @@ impl FakeSpawner {
             runtime: Handle::current(),
             running: Mutex::default(),
             requests: Mutex::default(),
+            ended: broadcast::Sender::new(16),
             busy: Arc::default(),
             handed_over: Mutex::default(),
             profiles: Mutex::default(),
@@ -83,6 +86,15 @@ impl FakeSpawner {
     pub fn kill_all(&self) {
         for (_, running) in self.running.lock().unwrap().drain() {
             running.task.abort();
+        }
+    }
+
+    /// The servers die, and the spawner hears of it.
+    pub fn end_all(&self) {
+        let starts: Vec<String> = self.running.lock().unwrap().keys().cloned().collect();
+        self.kill_all();
+        for start in starts {
+            self.ended.send(start).unwrap();
         }
     }
 
@@ -227,6 +239,10 @@ impl Spawner for FakeSpawner {
 
     async fn running(&self) -> Result<Vec<String>, Error> {
         Ok(self.running.lock().unwrap().keys().cloned().collect())
+    }
+
+    fn ended(&self) -> Option<broadcast::Receiver<String>> {
+        Some(self.ended.subscribe())
     }
 
     async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {

@@ -116,10 +116,25 @@ fn an_evicted_a_deleted_and_an_unschedulable_pod_are_told_apart() {
         )
     );
     let pod = json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } });
-    let Condition::Over { reason } = judge(&serde_json::from_value(pod).unwrap()) else {
+    let Condition::Over { reason } = judge(&serde_json::from_value(pod.clone()).unwrap()) else {
         panic!("it is over")
     };
     assert!(reason.contains("was deleted"), "{reason}");
+    for (cause, sentence) in [
+        ("EvictionByEvictionAPI", "its node is being emptied"),
+        ("DeletionByTaintManager", "its node is lost"),
+        ("PreemptionByScheduler", "made room"),
+        ("TerminationByKubelet", "shuts down"),
+        ("SomethingNew", "was deleted"),
+    ] {
+        let target = json!({ "type": "DisruptionTarget", "status": "True", "reason": cause });
+        let mut pod = pod.clone();
+        pod["status"] = json!({ "phase": "Running", "conditions": [target] });
+        let Condition::Over { reason } = judge(&serde_json::from_value(pod).unwrap()) else {
+            panic!("it is over: {cause}")
+        };
+        assert!(reason.contains(sentence), "{cause}: {reason}");
+    }
     let message = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available.";
     let full = json!({
         "phase": "Pending",

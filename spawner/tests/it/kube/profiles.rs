@@ -168,17 +168,37 @@ fn the_form_in_the_browser_gives_the_options_that_the_api_takes() {
 }
 
 #[test]
-fn choices_keep_the_order_of_the_file() {
-    let mut options = KubeOptions::default();
-    let choices = r#"[{ "display_name": "a", "profile_options": { "size": { "choices": { "small": {}, "large": {}, "huge": {} } } } }]"#;
-    assert_eq!(options.set("profile_list", choices), Some(Vec::new()));
-    let form = form(&options.profile_list, &[]);
-    let values: Vec<_> = form.profiles[0].fields[0]
-        .choices
-        .iter()
-        .map(|choice| &choice.value)
-        .collect();
-    assert_eq!(values, ["small", "large", "huge"]);
+fn fields_and_choices_keep_the_order_of_the_file() {
+    let mapping = r#"{ "size": { "choices": { "small": {}, "large": {}, "huge": {} } }, "cpu": {"choices": { "1": {} } } }"#;
+    let list = r#"[
+        { "name": "size", "choices": [{ "name": "small" }, { "name": "large" }, { "name": "huge" }] },
+        { "name": "cpu", "choices": [{ "name": "1", "display_name": "one" }] }
+    ]"#;
+    for fields in [mapping, list] {
+        let profiles = format!(r#"[{{ "display_name": "a", "profile_options": {fields} }}]"#);
+        let mut options = KubeOptions::default();
+        assert_eq!(options.set("profile_list", &profiles), Some(Vec::new()));
+        let form = form(&options.profile_list, &[]);
+        let fields = &form.profiles[0].fields;
+        let values = fields[0].choices.iter().map(|choice| &choice.value);
+        assert_eq!(values.collect::<Vec<_>>(), ["small", "large", "huge"]);
+        assert_eq!(fields[1].name, "cpu");
+    }
+}
+
+#[test]
+fn items_of_a_list_have_names_of_their_own() {
+    for (fields, wrong) in [
+        (r#"[{ "name": "a" }, { "name": "a" }]"#, "two named"),
+        (r#"[{ "display_name": "a" }]"#, "missing field `name`"),
+        (r#""a""#, "a mapping, or a list whose items have a `name`"),
+    ] {
+        let profiles = format!(r#"[{{ "display_name": "a", "profile_options": {fields} }}]"#);
+        let mistakes = KubeOptions::default()
+            .set("profile_list", &profiles)
+            .unwrap();
+        assert!(mistakes[0].to_string().contains(wrong), "{mistakes:?}");
+    }
 }
 
 #[test]

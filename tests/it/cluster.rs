@@ -1,6 +1,9 @@
 //! An installation on a real cluster (`make test-cluster`): by the playbook, through the walkthrough's part 2.2 in a
 //! browser and by kubectl, through crashes and an upgrade, to the uninstallation.
 
+mod drain;
+mod training;
+
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -8,6 +11,7 @@ use carrel_tests::browser::Browser;
 use carrel_tests::cluster::Cluster;
 use carrel_tests::notebook::Notebook;
 use carrel_tests::person::Person;
+use carrel_tests::wait_for;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -45,6 +49,7 @@ fn variables(log: &str) -> Value {
                 "config": { "Authenticator": { "allowed_users": ["ada"] } },
                 "db": { "pvc": { "storageClassName": class } },
                 "extraEnv": { "RUST_LOG": log },
+                "pdb": { "enabled": true },
             },
             "singleuser": { "storage": { "capacity": "1Gi", "dynamic": { "storageClass": class } } },
         },
@@ -60,6 +65,7 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
     admin.log_in("admin", "").await?;
     second_user(cluster).await.context("second user")?;
     files_stay(cluster, &admin).await.context("files stay")?;
+    drain::drain(cluster, &admin).await.context("drain")?;
     hub_is_deleted(cluster, &admin)
         .await
         .context("hub deleted")?;
@@ -69,7 +75,8 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
         .context("missing image")?;
     foreign_image(cluster, &admin)
         .await
-        .context("foreign image")
+        .context("foreign image")?;
+    training::jobs(cluster).await.context("training")
 }
 
 /// The first run installs, the second and a check change nothing.
@@ -89,8 +96,8 @@ async fn install(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The API server takes what the chart makes where everything is switched on, but for the HTTPRoute, whose definition
-/// not every cluster has.
+/// The API server takes what the chart makes where everything is switched on; the HTTPRoute where its definition is at
+/// hand.
 async fn every_option(cluster: &Cluster) -> anyhow::Result<()> {
     let on = "hub.pdb.enabled=true,hub.db.type=postgres,hub.db.url=postgresql://db/hub,ingress.enabled=true,\
               ingress.hosts={hub.test},prePuller.hook.enabled=true,prePuller.continuous.enabled=true,\
@@ -109,7 +116,43 @@ async fn every_option(cluster: &Cluster) -> anyhow::Result<()> {
     ] {
         ensure!(taken.contains(object), "{object}is not in\n{taken}");
     }
-    Ok(())
+    match std::env::var("CARREL_TEST_HTTPROUTE") {
+        Ok(definition) => http_route(cluster, &definition).await,
+        Err(_) => Ok(()),
+    }
+}
+
+/// By the definition in the file `definition`, which is there for this test only.
+async fn http_route(cluster: &Cluster, definition: &str) -> anyhow::Result<()> {
+    // Its description makes it too large for what `kubectl apply` remembers.
+    let add = format!("kubectl create -f {definition}");
+    cluster.shell(&add).await?;
+    let wait = format!("kubectl wait --for=condition=established --timeout=30s -f {definition}");
+    cluster.shell(&wait).await?;
+    let route = "helm template carrel ../deploy/chart --show-only templates/proxy/httproute.yaml \
+                 --set httpRoute.enabled=true,httpRoute.hostnames={hub.test} \
+                 --set-json 'httpRoute.parentRefs=[{\"name\":\"gateway\",\"namespace\":\"infra\"}]'";
+    let dry_run = "kubectl apply --dry-run=server -f -";
+    // Strict: a field that the definition does not know is refused.
+    let taken = wait_for_kind(cluster, &format!("{route} | {dry_run} --validate=strict")).await?;
+    let httproute = "httproute.gateway.networking.k8s.io/tf-hub created";
+    ensure!(taken.contains(httproute), "{taken}");
+    let wrong = format!("{route} | sed 's/PathPrefix/Prefix/' | {dry_run} 2>&1 || true");
+    let refused = cluster.shell(&wrong).await?;
+    ensure!(refused.contains("Unsupported value"), "{refused}");
+    let remove = format!("kubectl delete -f {definition}");
+    cluster.shell(&remove).await.map(drop)
+}
+
+/// The output of `line`, once kubectl knows the kind that it is about.
+async fn wait_for_kind(cluster: &Cluster, line: &str) -> anyhow::Result<String> {
+    let line = format!("{line} 2>&1");
+    wait_for("the kind to be known", Duration::from_secs(30), || async {
+        let taken = cluster.shell(&line).await;
+        let unknown = |error: &anyhow::Error| format!("{error:#}").contains("no matches for kind");
+        (!taken.as_ref().is_err_and(unknown)).then_some(taken)
+    })
+    .await?
 }
 
 /// Part 2.1, as far as it is about the Hub.
@@ -240,6 +283,11 @@ async fn files_stay(cluster: &Cluster, admin: &Person) -> anyhow::Result<()> {
     ensure!(written.error.is_none(), "{written:?}");
     stop(cluster, admin, "admin").await?;
     admin.start_server("admin").await?;
+    read_kept(admin).await
+}
+
+/// What [`files_stay`] has written is there.
+async fn read_kept(admin: &Person) -> anyhow::Result<()> {
     let mut notebook = Notebook::open(admin, "admin").await?;
     let read = notebook
         .run(r#"std::fs::read_to_string("kept.txt")?"#)
@@ -269,14 +317,32 @@ async fn upgrade(cluster: &Cluster, admin: &Person) -> anyhow::Result<()> {
     let mut notebook = Notebook::open(admin, "admin").await?;
     ensure!(notebook.run("let x = 41;").await?.error.is_none());
     let hub = cluster.pod_id("tf-hub-0").await?;
-    let upgraded = cluster
-        .playbook("ai.yaml", &variables("debug,hyper=info"), &[])
-        .await?;
+    let mut values = variables("debug,hyper=info");
+    let puller = json!({ "hook": { "enabled": true }, "continuous": { "enabled": true } });
+    values["hub_values"]["prePuller"] = puller;
+    let upgraded = cluster.playbook("ai.yaml", &values, &[]).await?;
     ensure!(upgraded.changed == 1, "{}", upgraded.output);
+    pulled(cluster).await?;
     ensure!(cluster.pod_id("tf-hub-0").await? != hub);
     notebook.broken().await?;
     cluster.answers().await?;
     goes_on(cluster, admin, &mut notebook, &server).await
+}
+
+/// Every image of servers was pulled: before the upgrade by a job, which is gone after its success, and for good by a
+/// DaemonSet.
+async fn pulled(cluster: &Cluster) -> anyhow::Result<()> {
+    let events = "kubectl get events --field-selector reason=SuccessfulCreate,involvedObject.name=tf-hub-image-puller-hook";
+    let events = cluster.shell(events).await?;
+    ensure!(events.contains("Created pod"), "{events}");
+    let jobs = cluster.shell("kubectl get jobs -o name").await?;
+    ensure!(!jobs.contains("image-puller"), "{jobs}");
+    let status = "kubectl rollout status daemonset/tf-hub-image-puller --timeout=50s";
+    cluster.shell(status).await?;
+    let pods = "kubectl get pods -l app.kubernetes.io/component=image-puller";
+    let pods = cluster.shell(pods).await?;
+    ensure!(pods.contains("Running"), "{pods}");
+    Ok(())
 }
 
 /// The server is the same pod, the login holds, and the notebook has its variables.

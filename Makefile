@@ -6,7 +6,7 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare images test test-cluster corpus-evcxr lint bench bench-cluster clean-state
+.PHONY: help run prepare images test test-cluster test-postgres corpus-evcxr lint bench bench-cluster clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## Every test that needs no cluster, the browser test included
 
 test-cluster: ## Tests on a Kubernetes cluster: KUBECONFIG=..., or CARREL_TESTNODE=FOLDER; KEEP_CLUSTER=1 leaves it standing
 	@deploy/local/test-cluster
+
+test-postgres: ## The Hub's tests on PostgreSQL: CARREL_TEST_POSTGRES=postgresql://..., or a server of their own
+	@deploy/local/test-postgres
 
 corpus-evcxr: ## The kernel's reference corpus on evcxr (builds rust-analyzer once)
 	@deploy/local/corpus-evcxr

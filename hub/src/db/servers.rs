@@ -220,6 +220,7 @@ impl Db {
             return Ok(Attempt::NotStopped);
         };
         if start.active_server_limit > 0 {
+            // On PostgreSQL, two starts of the same moment may not see each other here.
             let active: (i64,) =
                 sqlx::query_as("SELECT COUNT(*) FROM servers WHERE state <> 'stopped'")
                     .fetch_one(&mut *tx)

@@ -12,7 +12,10 @@ use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub};
 /// Runs `carrel-hub set-password USER` beside the Hub, with what is typed on its standard input.
 fn set_password(hub: &TestHub, user: &str, typed: &str) -> Output {
     let file = hub.state.path().join("hub.yaml");
-    std::fs::write(&file, "Authenticator: {allowed_users: [bob]}").unwrap();
+    let db_url = hub.config.jupyter_hub.db_url.as_ref();
+    let db_url = db_url.map_or_else(String::new, |url| format!("db_url: {:?}", url.0));
+    let config = format!("Authenticator: {{allowed_users: [bob]}}\nJupyterHub: {{{db_url}}}");
+    std::fs::write(&file, config).unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_carrel-hub"));
     program.args(["set-password", user, "--config"]).arg(&file);
     program.arg("--state").arg(hub.state.path());

@@ -80,7 +80,11 @@ async fn a_server_whose_kernel_computes_is_not_idle() {
     hub.spawner.compute(true);
     let browser = hub.admin().await;
     browser.spawn_ready("admin").await;
-    let begin = server(&hub, "admin", "").await.unwrap().last_activity;
+    let begin = wait_for("the server", || async {
+        let server = server(&hub, "admin", "").await?;
+        (server.state == State::Ready).then_some(server.last_activity)
+    })
+    .await;
     // Only a look at the kernels moves it, and does so when the server would be idle.
     wait_for("two looks at the kernels", || async {
         let now = server(&hub, "admin", "").await?;

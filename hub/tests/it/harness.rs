@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrel_hub::app::App;
-use carrel_hub::config::Config;
+use carrel_hub::config::{Config, DbUrl};
 use carrel_hub::run::Hub;
 use carrel_spawner::Spawner;
+use sqlx::{AnyConnection, Connection as _};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -53,6 +54,9 @@ impl TestHub {
         config.spawner.http_timeout = Duration::from_secs(2);
         config.spawner.start_timeout = Duration::from_secs(2);
         config.spawner.poll_interval = Duration::from_millis(100);
+        if let Ok(server) = std::env::var("CARREL_TEST_POSTGRES") {
+            config.jupyter_hub.db_url = Some(DbUrl(new_database(&server).await));
+        }
         configure(&mut config);
         let state = Arc::new(tempfile::tempdir().unwrap());
         Self::launch(config, state, spawner).await
@@ -65,6 +69,15 @@ impl TestHub {
         let mut config = self.config.clone();
         config.jupyter_hub.port = port;
         Self::launch(config, self.state.clone(), self.spawner.clone()).await
+    }
+
+    pub fn db_url(&self) -> String {
+        let file = self.state.path().join("hub.sqlite");
+        let given = self.config.jupyter_hub.db_url.as_ref();
+        given.map_or_else(
+            || format!("sqlite://{}", file.display()),
+            |url| url.0.clone(),
+        )
     }
 
     /// Ends the Hub as SIGTERM does.
@@ -129,6 +142,21 @@ impl Drop for TestHub {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A database of its own on the PostgreSQL server at `server`, by default the Hub has a SQLite file.
+async fn new_database(server: &str) -> String {
+    sqlx::any::install_default_drivers();
+    let name = format!("carrel_{}", uuid::Uuid::new_v4().simple());
+    let mut connection = AnyConnection::connect(&format!("{server}/postgres"))
+        .await
+        .unwrap();
+    let create = format!("CREATE DATABASE {name}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(create))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    format!("{server}/{name}")
 }
 
 /// The port of a Hub that was killed a moment ago may still be taken.

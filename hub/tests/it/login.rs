@@ -172,8 +172,7 @@ async fn the_database_holds_no_secret_of_a_login() {
     let browser = hub.admin().await;
     let cookie = browser.cookie("/hub/", "jupyterhub-hub-login").unwrap();
     sqlx::any::install_default_drivers();
-    let url = format!("sqlite://{}", hub.state.path().join("hub.sqlite").display());
-    let pool = sqlx::AnyPool::connect(&url).await.unwrap();
+    let pool = sqlx::AnyPool::connect(&hub.db_url()).await.unwrap();
     let row = sqlx::query("SELECT token_hash FROM sessions")
         .fetch_one(&pool)
         .await

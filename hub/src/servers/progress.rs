@@ -19,9 +19,11 @@ pub enum Event {
 /// All events of the server's present start, from its first.
 pub fn events(app: App, server: &Server) -> impl Stream<Item = Event> + use<> {
     let changes = app.wake.subscribe();
+    let places = app.queue.changes();
     let follower = Follower {
         app,
         changes,
+        places,
         id: server.id,
         start_id: server.start_id.clone(),
         seq: 0,
@@ -37,6 +39,8 @@ pub fn events(app: App, server: &Server) -> impl Stream<Item = Event> + use<> {
 struct Follower {
     app: App,
     changes: watch::Receiver<()>,
+    /// Changes in the queue.
+    places: watch::Receiver<()>,
     id: i64,
     start_id: String,
     seq: i64,
@@ -57,6 +61,11 @@ impl Follower {
                 return None;
             }
             self.changes.mark_unchanged();
+            self.places.mark_unchanged();
+            if self.waits() {
+                Wake::wait(&mut self.places).await;
+                continue;
+            }
             if let Err(error) = self.read().await {
                 tracing::error!(%error, "Could not read the progress of a start");
                 self.end(Event::Failed {
@@ -67,6 +76,12 @@ impl Follower {
                 Wake::wait(&mut self.changes).await;
             }
         }
+    }
+
+    /// Whether there is nothing new but the place in the queue, which needs no look at the database.
+    fn waits(&mut self) -> bool {
+        let before = self.app.queue.before(&self.start_id);
+        before.is_some() && before == self.before
     }
 
     /// The state is read first: events written before it changed are then certainly among the rows.

@@ -1,9 +1,9 @@
 //! The queue of starts: carried out in the order in which they were asked for, and only so many at a time.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Starts of this process, the truth about which is in the database; other replicas have queues of their own.
 ///
@@ -11,12 +11,17 @@ use tokio::sync::oneshot;
 /// to run, so that no later start overtakes it there. It gets the turn only while less than
 /// `JupyterHub.concurrent_spawn_limit` are under way, and is under way until its server is ready or has failed.
 #[derive(Debug, Clone)]
-pub struct Queue(Arc<Mutex<State>>);
+pub struct Queue {
+    state: Arc<Mutex<State>>,
+    changes: Arc<watch::Sender<()>>,
+}
 
 #[derive(Debug)]
 struct State {
     limit: usize,
     waiting: VecDeque<Waiting>,
+    /// How many wait before each, counted when somebody asks after a change: all who wait ask for theirs.
+    before: Option<HashMap<String, usize>>,
     under_way: HashSet<String>,
     turn: Option<String>,
 }
@@ -34,39 +39,59 @@ impl Queue {
             Ok(0) | Err(_) => usize::MAX,
             Ok(limit) => limit,
         };
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             limit,
             waiting: VecDeque::new(),
+            before: None,
             under_way: HashSet::new(),
             turn: None,
-        })))
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            changes: Arc::new(watch::Sender::new(())),
+        }
     }
 
     /// The last place.
     pub(super) fn enter(&self, start_id: &str) -> Place {
         let (sender, turn) = oneshot::channel();
-        let mut state = self.state();
-        state.waiting.push_back(Waiting {
-            start_id: start_id.to_owned(),
-            turn: sender,
+        self.change(|state| {
+            state.waiting.push_back(Waiting {
+                start_id: start_id.to_owned(),
+                turn: sender,
+            });
+            state.advance();
         });
-        state.advance();
         self.place(start_id, Some(turn))
     }
 
     /// A place for a start that another Hub began: it waits no more, but counts.
     pub(super) fn adopt(&self, start_id: &str) -> Place {
-        self.state().under_way.insert(start_id.to_owned());
+        self.change(|state| state.under_way.insert(start_id.to_owned()));
         self.place(start_id, None)
     }
 
     /// How many starts wait before this one; nothing where it does not wait.
     pub fn before(&self, start_id: &str) -> Option<usize> {
-        let state = self.state();
-        state
-            .waiting
-            .iter()
-            .position(|waiting| waiting.start_id == start_id)
+        let mut state = self.lock();
+        let State {
+            waiting, before, ..
+        } = &mut *state;
+        let before = before.get_or_insert_with(|| {
+            let starts = waiting.iter().map(|waiting| waiting.start_id.clone());
+            starts.zip(0..).collect()
+        });
+        before.get(start_id).copied()
+    }
+
+    /// Tells of every change of any start's place.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// Ends the wait of a start that is no longer wanted.
+    pub(super) fn give_up(&self, start_id: &str) {
+        self.change(|state| state.leave(start_id));
     }
 
     fn place(&self, start_id: &str, turn: Option<oneshot::Receiver<()>>) -> Place {
@@ -77,8 +102,16 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+        let mut state = self.lock();
+        change(&mut state);
+        state.before = None;
+        drop(state);
+        self.changes.send_replace(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,6 +127,10 @@ impl State {
             // Where nobody waits for it any more, the place is being given up and passes the turn on.
             let _ = first.turn.send(());
         }
+    }
+
+    fn leave(&mut self, start_id: &str) {
+        self.waiting.retain(|waiting| waiting.start_id != start_id);
     }
 
     fn pass_on(&mut self, start_id: &str) {
@@ -113,30 +150,31 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Waits for the turn.
-    pub(super) async fn turn(&mut self) {
-        if let Some(turn) = &mut self.turn {
-            let _ = turn.await;
-            self.turn = None;
-        }
+    /// Waits for the turn; false where the start is given up meanwhile.
+    pub(super) async fn turn(&mut self) -> bool {
+        let Some(turn) = &mut self.turn else {
+            return true;
+        };
+        let granted = turn.await.is_ok();
+        self.turn = None;
+        granted
     }
 
     /// Ends the turn; the start is still under way.
     pub(super) fn pass_on(&self) {
-        self.queue.state().pass_on(&self.start_id);
+        self.queue.change(|state| state.pass_on(&self.start_id));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.queue.state();
-        state
-            .waiting
-            .retain(|waiting| waiting.start_id != self.start_id);
-        state.under_way.remove(&self.start_id);
-        state.pass_on(&self.start_id);
-        // A place under way has become free, whoever has the turn.
-        state.advance();
+        self.queue.change(|state| {
+            state.leave(&self.start_id);
+            state.under_way.remove(&self.start_id);
+            state.pass_on(&self.start_id);
+            // A place under way has become free, whoever has the turn.
+            state.advance();
+        });
     }
 }
 
@@ -156,9 +194,8 @@ mod tests {
     use super::*;
 
     async fn has_turn(place: &mut Place) -> bool {
-        tokio::time::timeout(Duration::ZERO, place.turn())
-            .await
-            .is_ok()
+        let turn = tokio::time::timeout(Duration::ZERO, place.turn());
+        turn.await.unwrap_or(false)
     }
 
     #[tokio::test]
@@ -181,6 +218,15 @@ mod tests {
         let (first, mut second) = (queue.enter("a"), queue.enter("b"));
         drop(first);
         assert!(has_turn(&mut second).await);
+    }
+
+    #[tokio::test]
+    async fn a_start_given_up_waits_no_longer() {
+        let queue = Queue::new(1);
+        let (_first, mut second) = (queue.enter("a"), queue.enter("b"));
+        queue.give_up("b");
+        assert!(!second.turn().await);
+        assert_eq!(queue.before("b"), None);
     }
 
     #[test]

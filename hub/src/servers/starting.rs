@@ -58,7 +58,9 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
         };
         let mut progress = Progress::new(&app, &server);
         let work = async {
-            place.turn().await;
+            if !place.turn().await {
+                return Err(Failed::Cancelled);
+            }
             progress.report(0, "Server requested").await;
             run_spawner(&app, &server, &mut progress, &place, |events| {
                 app.spawner.start(&request, events)
@@ -243,7 +245,12 @@ async fn cancelled(app: &App, server: &Server) {
             Err(error) => log_db_error(server, "look whether a start is still wanted", &error),
             Ok(_) => return,
         }
-        Wake::wait(&mut changes).await;
+        // Who waits hears it from the queue: hundreds of them cannot look at every change of each other.
+        if app.queue.before(&server.start_id).is_some() {
+            sleep(Duration::from_secs(1)).await;
+        } else {
+            Wake::wait(&mut changes).await;
+        }
     }
 }
 

@@ -45,6 +45,7 @@ pub async fn stop(
             {
                 begin_stop(app, server).await?;
             }
+            app.queue.give_up(&server.start_id);
             app.wake.all();
         }
         State::Ready => begin_stop(app, server).await?,
@@ -72,6 +73,7 @@ pub async fn stop_all(app: &App) {
                 log_db_error(server, "write down that a server stops", &error);
             }
         }
+        app.queue.give_up(&server.start_id);
     }
     app.wake.all();
     let stops = servers.iter().map(|server| async move {

@@ -1,4 +1,5 @@
-//! Training as a job: processes that go on when the notebook does not, which can be watched from any cell.
+//! Training as a job that goes on when the notebook does not, and can be watched from any cell: processes on this
+//! machine, or what a jobs service makes of it (`training/JOBS.md`).
 //!
 //! ```ignore
 //! let job = TrainJob::new("distributed-mnist").recipe(Mnist::default().epochs(10)).ranks(4).submit()?;
@@ -6,34 +7,40 @@
 //! let model = job.model()?;
 //! ```
 
+mod folder;
 mod local;
+mod remote;
 mod report;
 mod status;
 mod watch;
 
-use std::env;
-use std::fs;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+pub use folder::{JobFolder, Jobs};
+pub use remote::{JOBS_TOKEN_VARIABLE, JOBS_URL_VARIABLE, JobView, RemoteJobs};
 pub use report::{Report, ReportTo, Reporter};
 pub use status::{JobState, JobStatus, RankState, RankStatus, StatusFile};
 
 use crate::nn::{Layer, StateError};
 use crate::recipes::{MnistNet, Recipe};
-use crate::trainer::{Checkpoint, CheckpointError};
+use crate::trainer::CheckpointError;
 
-/// The folder of all jobs, instead of the one in the user's data.
+/// The folder of all jobs on this machine, instead of the one in the user's data.
 pub const JOBS_VARIABLE: &str = "CARREL_JOBS";
 /// What the ranks of a job know and nobody else.
 pub const SECRET_VARIABLE: &str = "CARREL_JOB_SECRET";
 /// Names the program that runs a rank.
 pub const TRAIN_VARIABLE: &str = "CARREL_TRAIN";
-const DESCRIPTION: &str = "job.json";
 
-/// What a job is: written into its folder, from which its processes read it.
+/// What a job is, for its processes and for a jobs service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     pub name: String,
@@ -41,20 +48,33 @@ pub struct Description {
     pub recipe: Recipe,
 }
 
-/// A job, which runs or has ended, in a folder of its own.
+/// A job, which runs or has ended.
 #[derive(Clone, Debug)]
 pub struct TrainJob {
-    folder: PathBuf,
+    id: String,
     description: Description,
-    program: Option<PathBuf>,
+    backend: Arc<dyn Backend>,
 }
 
-/// Where jobs are kept, and what runs them.
-#[derive(Clone, Debug)]
-pub struct Jobs {
-    pub folder: PathBuf,
-    /// Instead of the `carrel-train` that is looked for.
-    pub program: Option<PathBuf>,
+/// Where a job runs.
+trait Backend: Debug + Send + Sync {
+    fn status(&self) -> Result<JobStatus, JobError>;
+
+    fn logs(&self, rank: usize) -> Result<String, JobError>;
+
+    fn cancel(&self) -> Result<(), JobError>;
+
+    fn resume(&self) -> Result<(), JobError>;
+
+    /// The weights of the newest checkpoint; None before the first.
+    fn weights(&self) -> Result<Option<BTreeMap<String, Tensor>>, JobError>;
+
+    /// How often to look while somebody watches.
+    fn pause(&self) -> Duration;
+
+    fn folder(&self) -> Option<&JobFolder> {
+        None
+    }
 }
 
 /// A job before it is submitted.
@@ -77,8 +97,8 @@ pub enum JobError {
         "neither ${JOBS_VARIABLE} nor $XDG_DATA_HOME nor $HOME is set: there is no folder for jobs"
     )]
     NoHome,
-    #[error("there is no job {name} in {}", folder.display())]
-    Unknown { name: String, folder: PathBuf },
+    #[error("there is no job {name} in {place}")]
+    Unknown { name: String, place: String },
     #[error("carrel-train is neither beside {} nor on $PATH: build it with `cargo build --release -p carrel-train`, or name it by ${TRAIN_VARIABLE}", beside.display())]
     NoProgram { beside: PathBuf },
     #[error("{}: {source}", path.display())]
@@ -94,6 +114,16 @@ pub enum JobError {
     NoRank(String, usize),
     #[error("the job {0} has no model yet: it is written after the first epoch")]
     NoModel(String),
+    #[error("the jobs service at {url} cannot be reached: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error("the jobs service refused {url} with status {status}: {message}")]
+    Refused {
+        url: String,
+        status: u16,
+        message: String,
+    },
+    #[error("the jobs service answered {url} with something else than a job: {reason}")]
+    Answer { url: String, reason: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error("the job's model does not fit its network: {0}")]
@@ -116,102 +146,34 @@ impl NewJob {
         self
     }
 
-    /// Starts the job on this machine. It goes on when the notebook's kernel ends.
+    /// Starts the job where `$CARREL_JOBS_URL` says, else on this machine. It goes on when the notebook's kernel ends.
     ///
     /// # Errors
-    /// When the description is not whole, or its processes cannot be started; nothing runs then.
+    /// When the description is not whole, the service refuses it, or its processes cannot be started; nothing runs
+    /// then.
     pub fn submit(self) -> Result<TrainJob, JobError> {
-        Jobs::of_user()?.submit(self)
-    }
-}
-
-impl Jobs {
-    /// In `$CARREL_JOBS`, else in the user's data.
-    ///
-    /// # Errors
-    /// When there is no such folder.
-    pub fn of_user() -> Result<Self, JobError> {
-        let set = |name| env::var_os(name).map(PathBuf::from);
-        let folder = set(JOBS_VARIABLE)
-            .or_else(|| Some(set("XDG_DATA_HOME")?.join("carrel/jobs")))
-            .or_else(|| Some(set("HOME")?.join(".local/share/carrel/jobs")));
-        Ok(Self {
-            folder: folder.ok_or(JobError::NoHome)?,
-            program: set(TRAIN_VARIABLE),
-        })
-    }
-
-    /// [`NewJob::submit`].
-    ///
-    /// # Errors
-    /// When the description is not whole, or its processes cannot be started; nothing runs then.
-    pub fn submit(&self, new: NewJob) -> Result<TrainJob, JobError> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if new.name.is_empty() || !new.name.chars().all(fits) {
-            return Err(JobError::Name(new.name));
+        match RemoteJobs::from_process() {
+            Some(jobs) => jobs.submit(self),
+            None => Jobs::of_user()?.submit(self),
         }
-        if new.ranks == 0 {
+    }
+
+    fn description(self) -> Result<Description, JobError> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if self.name.is_empty() || !self.name.chars().all(fits) {
+            return Err(JobError::Name(self.name));
+        }
+        if self.ranks == 0 {
             return Err(JobError::NoRanks);
         }
-        let Some(recipe) = new.recipe else {
-            return Err(JobError::NoRecipe(new.name));
-        };
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let folder = self.folder.join(format!("{}-{}", new.name, &id[..8]));
-        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
-        let job = TrainJob {
-            folder,
-            description: Description {
-                name: new.name,
-                ranks: new.ranks,
+        match self.recipe {
+            Some(recipe) => Ok(Description {
+                name: self.name,
+                ranks: self.ranks,
                 recipe,
-            },
-            program: self.program.clone(),
-        };
-        let path = job.folder.join(DESCRIPTION);
-        let json =
-            serde_json::to_vec_pretty(&job.description).map_err(|source| JobError::Json {
-                path: path.clone(),
-                source,
-            })?;
-        status::replace(&path, &json).map_err(io_error(&path))?;
-        if let Err(error) = local::start(&job) {
-            // The cause is in the error; a job that never ran is none.
-            let _ = fs::remove_dir_all(&job.folder);
-            return Err(error);
+            }),
+            None => Err(JobError::NoRecipe(self.name)),
         }
-        Ok(job)
-    }
-
-    /// All jobs, oldest first.
-    pub fn list(&self) -> Vec<TrainJob> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut jobs: Vec<_> = entries
-            .filter_map(|entry| {
-                let mut job = TrainJob::open(&entry.path()).ok()?;
-                job.program.clone_from(&self.program);
-                let made = fs::metadata(job.folder.join(DESCRIPTION))
-                    .ok()?
-                    .modified()
-                    .ok()?;
-                Some((made, job))
-            })
-            .collect();
-        jobs.sort_by_key(|(made, _)| *made);
-        jobs.into_iter().map(|(_, job)| job).collect()
-    }
-
-    /// The newest job of this name, or the one of this id.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn attach(&self, name: &str) -> Result<TrainJob, JobError> {
-        let mut jobs = self.list().into_iter().rev();
-        let found = jobs.find(|job| job.id() == name || job.description.name == name);
-        found.ok_or_else(|| JobError::Unknown {
-            name: name.to_owned(),
-            folder: self.folder.clone(),
-        })
     }
 }
 
@@ -231,99 +193,62 @@ impl TrainJob {
     /// # Errors
     /// When there is none.
     pub fn attach(name: &str) -> Result<Self, JobError> {
-        Jobs::of_user()?.attach(name)
+        match RemoteJobs::from_process() {
+            Some(jobs) => jobs.attach(name),
+            None => Jobs::of_user()?.attach(name),
+        }
     }
 
-    /// All jobs of this user on this machine, oldest first.
+    /// All jobs of this user, oldest first.
     ///
     /// # Errors
-    /// When there is no folder for them.
+    /// When there is no folder for them, or the service does not answer.
     pub fn list() -> Result<Vec<Self>, JobError> {
-        Ok(Jobs::of_user()?.list())
-    }
-
-    /// The job in a folder.
-    ///
-    /// # Errors
-    /// When the folder holds none.
-    pub fn open(folder: &Path) -> Result<Self, JobError> {
-        let path = folder.join(DESCRIPTION);
-        let bytes = fs::read(&path).map_err(io_error(&path))?;
-        let description =
-            serde_json::from_slice(&bytes).map_err(|source| JobError::Json { path, source })?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            description,
-            program: None,
-        })
+        match RemoteJobs::from_process() {
+            Some(jobs) => jobs.list(),
+            None => Ok(Jobs::of_user()?.list()),
+        }
     }
 
     /// The name with a suffix that no other job has.
-    pub fn id(&self) -> String {
-        let name = self.folder.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
-    }
-
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     pub fn description(&self) -> &Description {
         &self.description
     }
 
-    /// Where rank 0 writes checkpoints.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.folder.join("checkpoints")
-    }
-
-    /// Where a rank says how it stands.
-    pub fn status_file(&self, rank: usize) -> PathBuf {
-        self.folder.join(format!("rank-{rank}.json"))
-    }
-
-    fn log_file(&self, rank: usize) -> PathBuf {
-        self.folder.join(format!("rank-{rank}.log"))
+    /// Where a job on this machine keeps its files.
+    pub fn folder(&self) -> Option<&JobFolder> {
+        self.backend.folder()
     }
 
     /// What a rank printed so far.
     ///
     /// # Errors
-    /// When there is no such rank.
+    /// When there is no such rank, or its log cannot be had.
     pub fn logs(&self, rank: usize) -> Result<String, JobError> {
         if rank >= self.description.ranks {
-            return Err(JobError::NoRank(self.id(), rank));
+            return Err(JobError::NoRank(self.id.clone(), rank));
         }
-        let path = self.log_file(rank);
-        let bytes = fs::read(&path).map_err(io_error(&path))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        self.backend.logs(rank)
     }
 
     /// How the job stands.
-    pub fn status(&self) -> JobStatus {
-        let ranks = (0..self.description.ranks).map(|rank| local::rank_status(self, rank));
-        JobStatus {
-            id: self.id(),
-            ranks: ranks.collect(),
-        }
-    }
-
-    /// Says how a rank ended; its own process does so last.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn end_rank(
-        &self,
-        rank: usize,
-        state: RankState,
-        reason: Option<String>,
-    ) -> io::Result<()> {
-        status::end(&self.status_file(rank), state, reason)
+    /// When the jobs service does not say.
+    pub fn status(&self) -> Result<JobStatus, JobError> {
+        self.backend.status()
     }
 
     /// Asks all ranks to write a checkpoint and end.
-    pub fn cancel(&self) {
-        local::terminate(self);
+    ///
+    /// # Errors
+    /// When the jobs service does not take it.
+    pub fn cancel(&self) -> Result<(), JobError> {
+        self.backend.cancel()
     }
 
     /// Starts a job that has ended again, from its newest checkpoint.
@@ -331,10 +256,10 @@ impl TrainJob {
     /// # Errors
     /// When it runs, or cannot be started.
     pub fn resume(&self) -> Result<(), JobError> {
-        if !self.status().state().is_final() {
-            return Err(JobError::Running(self.id()));
+        if !self.status()?.state().is_final() {
+            return Err(JobError::Running(self.id.clone()));
         }
-        local::start(self)
+        self.backend.resume()
     }
 
     /// The network with the weights of the newest checkpoint.
@@ -343,12 +268,23 @@ impl TrainJob {
     /// When there is none yet.
     pub fn model(&self) -> Result<MnistNet, JobError> {
         let Recipe::Mnist(mnist) = &self.description.recipe;
-        let checkpoint = Checkpoint::newest(&self.checkpoints())?;
-        let checkpoint = checkpoint.ok_or_else(|| JobError::NoModel(self.id()))?;
+        let weights = self.backend.weights()?;
+        let weights = weights.ok_or_else(|| JobError::NoModel(self.id.clone()))?;
         let network = mnist.network()?;
-        network.load_state(&checkpoint.model)?;
+        network.load_state(&weights)?;
         Ok(network)
     }
+}
+
+/// The newest job of this name, or the one of this id, among jobs with the oldest first.
+fn find(jobs: Vec<TrainJob>, name: &str, place: String) -> Result<TrainJob, JobError> {
+    let mut newest_first = jobs.into_iter().rev();
+    newest_first
+        .find(|job| job.id == name || job.description.name == name)
+        .ok_or_else(|| JobError::Unknown {
+            name: name.to_owned(),
+            place,
+        })
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> JobError {

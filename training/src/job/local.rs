@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::status::{self, RankState, RankStatus};
-use super::{JobError, SECRET_VARIABLE, TrainJob, io_error};
+use super::{JobError, JobFolder, SECRET_VARIABLE, io_error};
 
 const PROGRAM: &str = "carrel-train";
 const PROCESSES: &str = "processes.json";
@@ -28,9 +28,9 @@ struct Process {
 }
 
 /// Starts all ranks, or none.
-pub(super) fn start(job: &TrainJob) -> Result<(), JobError> {
+pub(super) fn start(job: &JobFolder) -> Result<(), JobError> {
     let program = program(job)?;
-    let path = job.folder.join(PROCESSES);
+    let path = job.path().join(PROCESSES);
     let mut children: Vec<Child> = Vec::new();
     let started = start_ranks(job, &program, &mut children).and_then(|()| {
         let processes: Vec<Option<Process>> = children.iter().map(process_of).collect();
@@ -60,9 +60,9 @@ pub(super) fn start(job: &TrainJob) -> Result<(), JobError> {
     Ok(())
 }
 
-fn start_ranks(job: &TrainJob, program: &Path, children: &mut Vec<Child>) -> Result<(), JobError> {
+fn start_ranks(job: &JobFolder, program: &Path, children: &mut Vec<Child>) -> Result<(), JobError> {
     let port = free_port().map_err(io_error(program))?;
-    let world = job.description.ranks;
+    let world = job.description().ranks;
     let secret = uuid::Uuid::new_v4().simple().to_string();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     for rank in 0..world {
@@ -77,7 +77,7 @@ fn start_ranks(job: &TrainJob, program: &Path, children: &mut Vec<Child>) -> Res
         status::end(&status, RankState::Starting, None).map_err(io_error(&status))?;
         let child = Command::new(program)
             .arg("run")
-            .arg(&job.folder)
+            .arg(job.path())
             .env("RANK", rank.to_string())
             .env("WORLD_SIZE", world.to_string())
             .env("MASTER_ADDR", "127.0.0.1")
@@ -97,7 +97,7 @@ fn start_ranks(job: &TrainJob, program: &Path, children: &mut Vec<Child>) -> Res
 }
 
 /// What the rank says, unless its process has ended without a last word.
-pub(super) fn rank_status(job: &TrainJob, rank: usize) -> RankStatus {
+pub(super) fn rank_status(job: &JobFolder, rank: usize) -> RankStatus {
     let path = job.status_file(rank);
     let before = status::read(&path);
     if before.state.is_final() {
@@ -118,7 +118,7 @@ pub(super) fn rank_status(job: &TrainJob, rank: usize) -> RankStatus {
 }
 
 /// SIGTERM to every rank that runs.
-pub(super) fn terminate(job: &TrainJob) {
+pub(super) fn terminate(job: &JobFolder) {
     for process in processes(job)
         .into_iter()
         .flatten()
@@ -129,8 +129,8 @@ pub(super) fn terminate(job: &TrainJob) {
     }
 }
 
-fn processes(job: &TrainJob) -> Vec<Option<Process>> {
-    let bytes = fs::read(job.folder.join(PROCESSES)).unwrap_or_default();
+fn processes(job: &JobFolder) -> Vec<Option<Process>> {
+    let bytes = fs::read(job.path().join(PROCESSES)).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
@@ -178,7 +178,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// The one that was named, else beside the running program, else on the path.
-fn program(job: &TrainJob) -> Result<PathBuf, JobError> {
+fn program(job: &JobFolder) -> Result<PathBuf, JobError> {
     if let Some(program) = &job.program {
         File::open(program).map_err(io_error(program))?;
         return Ok(program.clone());

@@ -41,7 +41,7 @@ pub struct Report {
 }
 
 /// Where reports go, and how they show that they are the job's.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReportTo {
     pub url: String,
     pub token: Option<String>,

@@ -92,9 +92,12 @@ impl JobState {
 }
 
 /// The ranks of a job as they stand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobStatus {
     pub id: String,
+    /// What a jobs service says beside, such as what the job waits for.
+    #[serde(default)]
+    pub message: Option<String>,
     pub ranks: Vec<RankStatus>,
 }
 
@@ -133,8 +136,8 @@ impl JobStatus {
 impl fmt::Display for JobStatus {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {:?}", self.id, self.state())?;
-        if let Some(reason) = self.reason() {
-            write!(formatter, ", {reason}")?;
+        for more in self.message.iter().chain(&self.reason()) {
+            write!(formatter, ", {more}")?;
         }
         let Some(first) = self.ranks.first() else {
             return Ok(());

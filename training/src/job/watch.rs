@@ -2,24 +2,35 @@
 
 use std::io::{self, Write};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{JobError, JobState, JobStatus, RankState, RankStatus, TrainJob};
 use crate::trainer::{interrupted, unwind_if_interrupted};
 
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long a jobs service may be away, as while it is replaced.
+const PATIENCE: Duration = Duration::from_secs(30);
 const WIDTH: usize = 24;
 
 impl TrainJob {
     /// Shows how the job goes on, until it ends. An interrupt ends the showing, not the job.
     ///
     /// # Errors
-    /// When nothing can be shown.
+    /// When nothing can be shown, or a jobs service is away for half a minute.
     pub fn watch(&self) -> Result<JobStatus, JobError> {
         let mut length = 0;
         let mut shown = 0;
+        let mut heard = Instant::now();
         loop {
-            let status = self.status();
+            let status = match self.status() {
+                Err(JobError::Unreachable { .. }) if heard.elapsed() < PATIENCE => {
+                    thread::sleep(self.backend.pause());
+                    // What the job does goes on.
+                    unwind_if_interrupted();
+                    continue;
+                }
+                status => status?,
+            };
+            heard = Instant::now();
             let mut text = String::new();
             let known = status
                 .ranks
@@ -54,7 +65,7 @@ impl TrainJob {
                 unwind_if_interrupted();
                 return Ok(status);
             }
-            thread::sleep(PAUSE);
+            thread::sleep(self.backend.pause());
         }
     }
 }
@@ -87,6 +98,9 @@ fn line(status: &JobStatus) -> String {
     );
     if let (JobState::Failed, Some(reason)) = (status.state(), status.reason()) {
         return format!("{line} {reason}");
+    }
+    if let (JobState::Starting, Some(message)) = (status.state(), &status.message) {
+        return format!("{line} {message}");
     }
     if first.state == RankState::Running {
         line += &format!(" epoch {}/{}", first.epoch + 1, first.epochs);

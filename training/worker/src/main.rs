@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use carrel_training::job::{RankState, ReportTo, Reporter, SECRET_VARIABLE, StatusFile, TrainJob};
+use carrel_training::job::{JobFolder, RankState, ReportTo, Reporter, SECRET_VARIABLE, StatusFile};
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::{Mnist, Recipe, Setting};
 use carrel_training::servers::Updates;
@@ -135,14 +135,14 @@ fn run_command(
             train(&recipe.into(), part)
         }
         Command::Run { folder } => {
-            let job = TrainJob::open(&folder)?;
+            let job = JobFolder::open(&folder)?;
             run_job(&job, environment, secret, watchers)
         }
     }
 }
 
 fn run_job(
-    job: &TrainJob,
+    job: &JobFolder,
     environment: Environment,
     secret: Vec<u8>,
     mut watchers: Vec<Box<dyn Watcher>>,

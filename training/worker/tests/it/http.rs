@@ -14,7 +14,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Status and body.
+/// Status and body; with status 0 the connection is closed without an answer.
 pub type Answer = (u16, Vec<u8>);
 
 /// Serves until the test ends; the address is `http://` with host and port.
@@ -57,6 +57,9 @@ fn respond(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) -> Option
         body,
     };
     let (status, body) = answer(&request);
+    if status == 0 {
+        return None;
+    }
     let length = body.len();
     let head =
         format!("HTTP/1.1 {status} Said\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");

@@ -75,8 +75,8 @@ fn a_job_runs_to_its_end_and_gives_its_model() {
         .unwrap();
     assert!(moved.to_scalar::<f32>().unwrap() > 1e-3);
     // Another kernel finds it again.
-    assert_eq!(jobs.attach("digits").unwrap().status(), status);
-    assert_eq!(jobs.attach(&job.id()).unwrap().id(), job.id());
+    assert_eq!(jobs.attach("digits").unwrap().status().unwrap(), status);
+    assert_eq!(jobs.attach(job.id()).unwrap().id(), job.id());
     assert_eq!(jobs.list().len(), 1);
     assert!(
         job.logs(2)
@@ -94,19 +94,26 @@ fn a_cancelled_job_stops_with_a_checkpoint_and_can_be_resumed() {
         .recipe(recipe(folder.path(), 100_000))
         .ranks(2);
     let job = jobs.submit(new).unwrap();
-    wait_for("the first epoch", || checkpoints(&job.checkpoints()) > 0);
-    assert_eq!(job.status().state(), JobState::Running);
+    wait_for("the first epoch", || {
+        checkpoints(&job.folder().unwrap().checkpoints()) > 0
+    });
+    assert_eq!(job.status().unwrap().state(), JobState::Running);
     assert!(job.resume().unwrap_err().to_string().contains("still runs"));
-    job.cancel();
-    wait_for("the end", || job.status().state().is_final());
-    assert_eq!(job.status().state(), JobState::Stopped, "{}", job.status());
-    let before = job.status().ranks[0].losses.len();
+    job.cancel().unwrap();
+    wait_for("the end", || job.status().unwrap().state().is_final());
+    assert_eq!(
+        job.status().unwrap().state(),
+        JobState::Stopped,
+        "{}",
+        job.status().unwrap()
+    );
+    let before = job.status().unwrap().ranks[0].losses.len();
     job.resume().unwrap();
     wait_for("more epochs", || {
-        job.status().ranks[0].losses.len() > before
+        job.status().unwrap().ranks[0].losses.len() > before
     });
-    job.cancel();
-    wait_for("the end", || job.status().state().is_final());
+    job.cancel().unwrap();
+    wait_for("the end", || job.status().unwrap().state().is_final());
 }
 
 #[test]
@@ -117,8 +124,11 @@ fn a_killed_rank_and_its_signal_are_named() {
         .recipe(recipe(folder.path(), 100_000))
         .ranks(2);
     let job = jobs.submit(new).unwrap();
-    wait_for("the first epoch", || checkpoints(&job.checkpoints()) > 0);
-    let processes = fs::read_to_string(job.folder().join("processes.json")).unwrap();
+    wait_for("the first epoch", || {
+        checkpoints(&job.folder().unwrap().checkpoints()) > 0
+    });
+    let processes =
+        fs::read_to_string(job.folder().unwrap().path().join("processes.json")).unwrap();
     let id = processes
         .split("\"id\":")
         .nth(2)
@@ -127,18 +137,19 @@ fn a_killed_rank_and_its_signal_are_named() {
         .next()
         .unwrap();
     kill(Pid::from_raw(id.parse().unwrap()), Signal::SIGKILL).unwrap();
-    wait_for("the end", || job.status().state().is_final());
-    let status = job.status();
+    wait_for("the end", || job.status().unwrap().state().is_final());
+    let status = job.status().unwrap();
     assert_eq!(
         (status.state(), status.ranks[1].state),
         (JobState::Failed, RankState::Failed)
     );
     wait_for("the reason", || {
         job.status()
+            .unwrap()
             .reason()
             .is_some_and(|reason| reason.contains("SIGKILL"))
     });
-    let said = job.status().ranks[0].reason.clone().unwrap();
+    let said = job.status().unwrap().ranks[0].reason.clone().unwrap();
     assert!(
         said.contains("rank 1") && said.contains("was lost"),
         "{said}"

@@ -6,5 +6,6 @@ mod harness;
 mod http;
 mod jobs;
 mod ranks;
+mod remote;
 mod reports;
 mod servers;

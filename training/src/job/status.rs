@@ -258,9 +258,13 @@ impl Watcher for RankStatus {
     }
 }
 
-/// Replaces a file in one go: readers find the old or the new one.
+/// Replaces a file in one go: readers find the old or the new one, and nothing else is left.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, bytes)?;
-    fs::rename(new, path)
+    let replaced = fs::write(&new, bytes).and_then(|()| fs::rename(&new, path));
+    if replaced.is_err() {
+        // What is not there need not be removed.
+        let _ = fs::remove_file(&new);
+    }
+    replaced
 }

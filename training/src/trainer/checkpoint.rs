@@ -55,7 +55,7 @@ pub struct Training {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    #[error("cannot write the checkpoint {}: {source}; the one before is whole", path.display())]
+    #[error("cannot write the checkpoint {}: {source}; nothing of it is left, and earlier ones are whole", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("cannot read the checkpoint {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },

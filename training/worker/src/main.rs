@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         Ok(Ended::Stopped) => ExitCode::from(STOPPED),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("carrel-train: {error:#}");
+            eprintln!("carrel-train: {}", in_full(&error));
             ExitCode::FAILURE
         }
     }
@@ -98,8 +98,20 @@ fn last_word(ended: &anyhow::Result<Ended>) -> (RankState, Option<String>) {
     match ended {
         Ok(Ended::Stopped) => (RankState::Stopped, None),
         Ok(_) => (RankState::Succeeded, None),
-        Err(error) => (RankState::Failed, Some(format!("{error:#}"))),
+        Err(error) => (RankState::Failed, Some(in_full(error))),
     }
+}
+
+/// An error with its causes, those left out that it tells itself.
+fn in_full(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => said.to_owned(),
+            said => format!("{said}: {cause}"),
+        }
+    })
 }
 
 fn run_command(
@@ -162,8 +174,10 @@ fn run_job(
     };
     let ended = train(recipe, part);
     let (state, reason) = last_word(&ended);
-    job.end_rank(rank, state, reason)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    if let Err(error) = job.end_rank(rank, state, reason) {
+        // How training ended is worth more.
+        eprintln!("cannot write {}: {error}", path.display());
+    }
     ended
 }
 

@@ -195,7 +195,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Says which fields of a network are its layers. Further methods of [`Layer`](crate::nn::Layer) may follow.
+/// Says which fields of a network are its layers. Further methods of [`Layer`] may follow.
 #[macro_export]
 macro_rules! layers {
     ($network:ty { $($field:ident),* $(,)? } $($methods:tt)*) => {

@@ -27,8 +27,8 @@ const ROOMS: usize = 2 * LAG;
 /// What is sent whole: by two ranks, where that moves no more bytes than parts do, and by more.
 const WHOLE_OF_TWO: usize = 1 << 18;
 const WHOLE: usize = 1 << 12;
-/// From so many bytes on ranks form a ring.
-const RING: usize = 1 << 20;
+/// From so many bytes on ranks form a ring; with fewer its many steps take longer than they save.
+const RING: usize = 1 << 24;
 
 impl Ranks {
     /// Replaces `values` by their sums over all ranks, the same on each, bit for bit.

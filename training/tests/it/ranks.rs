@@ -65,10 +65,10 @@ fn on_ranks_that_add<R: Send>(
 
 #[test]
 fn sums_of_every_size_are_right_and_the_same_on_all_ranks() {
-    // Fewer numbers than ranks, no numbers, one block, several blocks with a rest.
+    // Fewer numbers than ranks, no numbers, one block, several blocks with a rest, a ring.
     for world in [1, 2, 3, 4] {
         let results = on_ranks(world, |mut ranks| {
-            [0usize, 1, 5, 21_840, 700_001].map(|len| {
+            [0usize, 1, 5, 21_840, 700_001, 4_500_001].map(|len| {
                 let mut values: Vec<f32> = (0..len)
                     .map(|at| (ranks.rank() + 1) as f32 / (at + 3) as f32)
                     .collect();
@@ -117,7 +117,7 @@ fn sums_in_the_order_of_the_ranks_are_so_wherever_a_number_stands() {
 fn sums_in_any_order_are_the_same_in_every_run() {
     let run = || {
         on_ranks(4, |mut ranks| {
-            let mut values: Vec<f32> = (0..2_000_003).map(|at| addend(ranks.rank(), at)).collect();
+            let mut values: Vec<f32> = (0..4_500_003).map(|at| addend(ranks.rank(), at)).collect();
             ranks.all_reduce_mean(&mut values).unwrap();
             values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
@@ -156,7 +156,7 @@ fn a_rank_that_leaves_is_named_to_all_at_once() {
             ranks.abort();
             return String::new();
         }
-        let error = ranks.all_reduce_sum(&mut vec![0.0; 1_000_000]).unwrap_err();
+        let error = ranks.all_reduce_sum(&mut vec![0.0; 5_000_000]).unwrap_err();
         assert!(matches!(error, RanksError::Lost { rank: 1, .. }), "{error}");
         error.to_string()
     });

@@ -1,16 +1,20 @@
 //! Data for training: sets of items, the order in which ranks take them, batches made ahead.
 
 pub mod idx;
+mod image_folder;
 mod loader;
 pub mod mirror;
 mod mnist;
 mod sampler;
+mod table;
 
 use candle_core::{Result, Tensor, bail};
 
+pub use image_folder::{ImageFolder, ImageFolderError};
 pub use loader::{Batches, DataLoader};
 pub use mnist::{Digits, MNIST_FILES, MnistData, MnistError};
 pub use sampler::{Order, Partition, Sampler};
+pub use table::{Table, TableError};
 
 /// A set of items that are taken in batches.
 pub trait Dataset: Send + Sync {

@@ -20,7 +20,9 @@ pub mod prelude {
     pub use candle_core::{self, D, DType, Device, IndexOp, Module, ModuleT, Shape, Tensor, Var};
     pub use candle_nn;
 
-    pub use crate::data::{DataLoader, Dataset, MnistData, TensorDataset, accuracy};
+    pub use crate::data::{
+        DataLoader, Dataset, ImageFolder, MnistData, Table, TensorDataset, accuracy,
+    };
     pub use crate::job::TrainJob;
     pub use crate::nn::{
         AvgPool2d, BatchNorm, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer, LayerNorm, Linear,

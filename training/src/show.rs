@@ -128,7 +128,7 @@ fn note(html: &mut String, text: &str) {
     html.push_str(&format!("<p><em>{text}</em></p>"));
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

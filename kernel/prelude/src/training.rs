@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use carrel_plot::Plot;
 use carrel_runtime::{DisplayHandle, MimeBundle, ProgressBar, display, is_interrupted, tick};
+use carrel_training::data::TableError;
 use carrel_training::job::{JobError, JobStatus};
-use carrel_training::prelude::{History, Step, TrainError, Watcher};
+use carrel_training::prelude::{History, Step, Table, TrainError, Watcher};
 use carrel_training::trainer::{Epoch, Host, set_host};
 
 use crate::register_with_results;
@@ -28,6 +29,9 @@ pub(crate) fn register_all() {
     });
     register_with_results::<_, TrainError>(|history: &History| {
         MimeBundle::plain(history.to_string())
+    });
+    register_with_results::<_, TableError>(|table: &Table| {
+        MimeBundle::plain(table.to_string()).with("text/html", table.html())
     });
     register_with_results::<_, JobError>(|status: &JobStatus| {
         MimeBundle::plain(status.to_string())

@@ -4,6 +4,7 @@
 mod candle;
 mod conv2d;
 mod data;
+mod files;
 mod fused;
 mod gpu;
 mod harness;

@@ -8,7 +8,9 @@
 //! ```
 
 mod folder;
+mod function;
 mod local;
+mod objects;
 mod remote;
 mod report;
 mod status;
@@ -25,6 +27,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use folder::{JobFolder, Jobs};
+pub use function::{Function, FunctionJob, NewFunction, Rank, run_function};
 pub use remote::{JOBS_TOKEN_VARIABLE, JOBS_URL_VARIABLE, JobView, RemoteJobs};
 pub use report::{Report, ReportTo, Reporter};
 pub use status::{JobState, JobStatus, RankState, RankStatus, StatusFile};
@@ -45,7 +48,16 @@ pub const TRAIN_VARIABLE: &str = "CARREL_TRAIN";
 pub struct Description {
     pub name: String,
     pub ranks: usize,
-    pub recipe: Recipe,
+    #[serde(flatten)]
+    pub work: Work,
+}
+
+/// What the ranks of a job do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    Recipe(Recipe),
+    Function(Function),
 }
 
 /// A job, which runs or has ended.
@@ -124,6 +136,12 @@ pub enum JobError {
     },
     #[error("the jobs service answered {url} with something else than a job: {reason}")]
     Answer { url: String, reason: String },
+    #[error("the job {0} is no function that ran on this machine: it has no results")]
+    NoFunction(String),
+    #[error("this program cannot run functions as jobs: its main does not call run_function first")]
+    NoFunctions,
+    #[error("the job {id} has no results: {reason}")]
+    Failed { id: String, reason: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error("the job's model does not fit its network: {0}")]
@@ -159,6 +177,13 @@ impl NewJob {
     }
 
     fn description(self) -> Result<Description, JobError> {
+        match self.recipe.clone() {
+            Some(recipe) => self.description_of(Work::Recipe(recipe)),
+            None => Err(JobError::NoRecipe(self.name)),
+        }
+    }
+
+    fn description_of(self, work: Work) -> Result<Description, JobError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if self.name.is_empty() || !self.name.chars().all(fits) {
             return Err(JobError::Name(self.name));
@@ -166,14 +191,11 @@ impl NewJob {
         if self.ranks == 0 {
             return Err(JobError::NoRanks);
         }
-        match self.recipe {
-            Some(recipe) => Ok(Description {
-                name: self.name,
-                ranks: self.ranks,
-                recipe,
-            }),
-            None => Err(JobError::NoRecipe(self.name)),
-        }
+        Ok(Description {
+            name: self.name,
+            ranks: self.ranks,
+            work,
+        })
     }
 }
 
@@ -267,7 +289,9 @@ impl TrainJob {
     /// # Errors
     /// When there is none yet.
     pub fn model(&self) -> Result<MnistNet, JobError> {
-        let Recipe::Mnist(mnist) = &self.description.recipe;
+        let Work::Recipe(Recipe::Mnist(mnist)) = &self.description.work else {
+            return Err(JobError::NoRecipe(self.id.clone()));
+        };
         let weights = self.backend.weights()?;
         let weights = weights.ok_or_else(|| JobError::NoModel(self.id.clone()))?;
         let network = mnist.network()?;

@@ -9,12 +9,15 @@ pub mod widgets;
 pub mod prelude {
     pub use carrel_plot::{Plot, plot};
     pub use carrel_runtime::prelude::*;
+    pub use carrel_training::job::Rank;
     pub use carrel_training::prelude::*;
     pub use serde_json::json;
 
     pub use crate::image::{Image, ImageError};
     pub use crate::widgets;
 }
+
+pub use carrel_training::job::run_function;
 
 use std::fmt::Debug;
 

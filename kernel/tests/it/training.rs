@@ -92,3 +92,40 @@ async fn a_cell_runs_the_seeds_job_on_two_ranks() {
         .await;
     assert_eq!(found, "8");
 }
+
+#[tokio::test]
+async fn a_function_of_cells_runs_on_two_ranks() {
+    let jobs = tempfile::tempdir().unwrap();
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("fn scaled(value: usize) -> f32 { let mut sum = 0.0; for _ in 0..value { sum += 10.0; } sum }")
+        .await;
+    notebook
+        .ok("fn mine(rank: &Rank) -> Result<(usize, f32), Box<dyn std::error::Error>> {
+                 let mut values = [scaled(rank.rank() + 1)];
+                 rank.connect()?.all_reduce_sum(&mut values)?;
+                 println!(\"rank {}\", rank.rank());
+                 Ok((rank.world(), values[0]))
+             }
+             fn wrong(rank: &Rank) -> Result<(), String> { Err(format!(\"rank {} cannot\", rank.rank())) }")
+        .await;
+    notebook
+        .ok(&format!(
+            "let jobs = carrel_training::job::Jobs {{ folder: {:?}.into(), program: None }};
+             let job = TrainJob::function(\"mine\", mine).ranks(2).submit_to(&jobs)?;",
+            jobs.path()
+        ))
+        .await;
+    assert_eq!(
+        notebook.value("job.result()?").await,
+        "[(2, 30.0), (2, 30.0)]"
+    );
+    assert_eq!(notebook.value("job.logs(1)?").await, "\"rank 1\\n\"");
+    let failed = notebook
+        .value(
+            "let job = TrainJob::function(\"wrong\", wrong).ranks(1).submit_to(&jobs)?;
+             job.result().unwrap_err().to_string().contains(\"rank 0: rank 0 cannot\")",
+        )
+        .await;
+    assert_eq!(failed, "true");
+}

@@ -1,4 +1,4 @@
-//! The process that loads and runs compiled cells. Its socket to the kernel is its stdin, so that it needs no other
+//! The process that loads and runs compiled cells, and functions of cells as ranks of a job. Its socket to the kernel is its stdin, so that it needs no other
 //! agreement with its parent; what cells read from stdin is asked of the person.
 
 mod channel;
@@ -22,6 +22,9 @@ use crate::channel::Channel;
 const FLUSH_EVERY: Duration = Duration::from_millis(15);
 
 fn main() -> ExitCode {
+    if let Some(code) = carrel_prelude::run_function() {
+        return code;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         // The kernel is gone, or is not a kernel.

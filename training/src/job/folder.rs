@@ -12,7 +12,7 @@ use candle_core::Tensor;
 
 use super::{
     Backend, Description, JOBS_VARIABLE, JobError, JobStatus, NewJob, RankState, TRAIN_VARIABLE,
-    TrainJob, find, io_error, local, status,
+    TrainJob, Work, find, io_error, local, status,
 };
 use crate::trainer::Checkpoint;
 
@@ -55,7 +55,20 @@ impl Jobs {
     /// # Errors
     /// When the description is not whole, or its processes cannot be started; nothing runs then.
     pub fn submit(&self, new: NewJob) -> Result<TrainJob, JobError> {
-        let description = new.description()?;
+        self.start(new.description()?, &[])
+    }
+
+    /// The same, with files that the ranks need.
+    pub(super) fn submit_work(
+        &self,
+        new: NewJob,
+        work: Work,
+        files: &[&Path],
+    ) -> Result<TrainJob, JobError> {
+        self.start(new.description_of(work)?, files)
+    }
+
+    fn start(&self, description: Description, files: &[&Path]) -> Result<TrainJob, JobError> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let path = self
             .folder
@@ -66,7 +79,7 @@ impl Jobs {
             description,
             program: self.program.clone(),
         };
-        if let Err(error) = folder.begin() {
+        if let Err(error) = folder.begin(files) {
             // The cause is in the error; a job that never ran is none.
             let _ = fs::remove_dir_all(&folder.path);
             return Err(error);
@@ -118,7 +131,13 @@ impl JobFolder {
         })
     }
 
-    fn begin(&self) -> Result<(), JobError> {
+    fn begin(&self, files: &[&Path]) -> Result<(), JobError> {
+        for file in files {
+            let objects = self.objects();
+            fs::create_dir_all(&objects).map_err(io_error(&objects))?;
+            let name = file.file_name().unwrap_or_default();
+            fs::copy(file, objects.join(name)).map_err(io_error(file))?;
+        }
         let path = self.path.join(DESCRIPTION);
         let json =
             serde_json::to_vec_pretty(&self.description).map_err(|source| JobError::Json {
@@ -153,6 +172,16 @@ impl JobFolder {
         self.path.join(format!("rank-{rank}.json"))
     }
 
+    /// What a function needs to be loaded.
+    pub(super) fn objects(&self) -> PathBuf {
+        self.path.join("objects")
+    }
+
+    /// What a function gave back, as JSON.
+    pub(super) fn result_file(&self, rank: usize) -> PathBuf {
+        self.path.join(format!("result-{rank}.json"))
+    }
+
     pub(super) fn log_file(&self, rank: usize) -> PathBuf {
         self.path.join(format!("rank-{rank}.log"))
     }
@@ -167,7 +196,7 @@ impl JobFolder {
         state: RankState,
         reason: Option<String>,
     ) -> io::Result<()> {
-        status::end(&self.status_file(rank), state, reason)
+        status::tell(&self.status_file(rank), state, reason)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Jobs as processes on this machine: one `carrel-train run FOLDER` for each rank.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::TcpListener;
@@ -14,7 +15,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::status::{self, RankState, RankStatus};
-use super::{JobError, JobFolder, SECRET_VARIABLE, io_error};
+use super::{JobError, JobFolder, SECRET_VARIABLE, Work, function, io_error};
 
 const PROGRAM: &str = "carrel-train";
 const PROCESSES: &str = "processes.json";
@@ -74,10 +75,14 @@ fn start_ranks(job: &JobFolder, program: &Path, children: &mut Vec<Child>) -> Re
             .map_err(io_error(&log))?;
         let errors = out.try_clone().map_err(io_error(&log))?;
         let status = job.status_file(rank);
-        status::end(&status, RankState::Starting, None).map_err(io_error(&status))?;
+        status::tell(&status, RankState::Starting, None).map_err(io_error(&status))?;
         let child = Command::new(program)
-            .arg("run")
+            .arg(match job.description().work {
+                Work::Recipe(_) => "run",
+                Work::Function(_) => function::ARGUMENT,
+            })
             .arg(job.path())
+            .envs(library_path(job))
             .env("RANK", rank.to_string())
             .env("WORLD_SIZE", world.to_string())
             .env("MASTER_ADDR", "127.0.0.1")
@@ -94,6 +99,17 @@ fn start_ranks(job: &JobFolder, program: &Path, children: &mut Vec<Child>) -> Re
         children.push(child);
     }
     Ok(())
+}
+
+/// Objects of a function may name one another by file names only.
+fn library_path(job: &JobFolder) -> Option<(&'static str, OsString)> {
+    if let Work::Recipe(_) = job.description().work {
+        return None;
+    }
+    const NAME: &str = "LD_LIBRARY_PATH";
+    let before = env::var_os(NAME).unwrap_or_default();
+    let folders = std::iter::once(job.objects()).chain(env::split_paths(&before));
+    Some((NAME, env::join_paths(folders).ok()?))
 }
 
 /// What the rank says, unless its process has ended without a last word.
@@ -146,7 +162,7 @@ fn told_by_exit(path: &Path, exit: ExitStatus) {
         }
         (None, code) => format!("its process ended with status {}", code.unwrap_or(-1)),
     };
-    if let Err(error) = status::end(path, RankState::Failed, Some(reason)) {
+    if let Err(error) = status::tell(path, RankState::Failed, Some(reason)) {
         eprintln!("cannot write {}: {error}", path.display());
     }
 }
@@ -177,13 +193,19 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// The one that was named, else beside the running program, else on the path.
+/// This one for a function; for a recipe the one that was named, else beside the running program, else on the path.
 fn program(job: &JobFolder) -> Result<PathBuf, JobError> {
+    let own = env::current_exe().map_err(io_error(Path::new("/proc/self/exe")))?;
+    if let Work::Function(_) = job.description().work {
+        return match function::runs_functions() {
+            true => Ok(own),
+            false => Err(JobError::NoFunctions),
+        };
+    }
     if let Some(program) = &job.program {
         File::open(program).map_err(io_error(program))?;
         return Ok(program.clone());
     }
-    let own = env::current_exe().map_err(io_error(Path::new("/proc/self/exe")))?;
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders = own
         .parent()

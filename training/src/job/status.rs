@@ -193,11 +193,11 @@ impl StatusFile {
     }
 }
 
-/// Says how a rank ended, beside what it said before.
+/// Says how a rank stands, beside what it said before.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn end(path: &Path, state: RankState, reason: Option<String>) -> io::Result<()> {
+pub(super) fn tell(path: &Path, state: RankState, reason: Option<String>) -> io::Result<()> {
     let status = RankStatus {
         state,
         reason,

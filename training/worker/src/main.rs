@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
-use carrel_training::job::{JobFolder, RankState, ReportTo, Reporter, SECRET_VARIABLE, StatusFile};
+use anyhow::{Context, bail};
+use carrel_training::job::{
+    JobFolder, RankState, ReportTo, Reporter, SECRET_VARIABLE, StatusFile, Work,
+};
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::{Mnist, Recipe, Setting};
 use carrel_training::servers::Updates;
@@ -163,7 +165,9 @@ fn run_job(
     let status = StatusFile::create(path.clone())
         .with_context(|| format!("cannot write {}", path.display()))?;
     watchers.push(Box::new(status));
-    let recipe = &job.description().recipe;
+    let Work::Recipe(recipe) = &job.description().work else {
+        bail!("this job is a function: the program that made it runs it");
+    };
     let rank = environment.rank;
     let part = Part {
         environment,

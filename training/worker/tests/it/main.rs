@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod disk;
+mod functions;
 mod harness;
 mod http;
 mod jobs;

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use carrel_training::job::{Description, JobError, JobState, JobView, Jobs, RemoteJobs, TrainJob};
+use carrel_training::job::{
+    Description, JobError, JobState, JobView, Jobs, RemoteJobs, TrainJob, Work,
+};
 use carrel_training::prelude::{Layer, Mnist};
 use serde_json::json;
 
@@ -57,7 +59,10 @@ fn answer(jobs: &Jobs, request: &Request) -> Result<Answer, JobError> {
                 Ok(new) => new,
                 Err(error) => return Ok(refusal(400, &error.to_string())),
             };
-            let job = TrainJob::new(new.name).recipe(new.recipe).ranks(new.ranks);
+            let Work::Recipe(recipe) = new.work else {
+                return Ok(refusal(400, "this service runs recipes"));
+            };
+            let job = TrainJob::new(new.name).recipe(recipe).ranks(new.ranks);
             json(201, json!(view(&jobs.submit(job)?)?))
         }
         ("GET", []) => {

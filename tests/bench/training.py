@@ -1,4 +1,5 @@
-"""Training beside PyTorch and plain candle, sums over ranks beside the machine's own loopback, the seed's whole job."""
+"""Training beside PyTorch and plain candle, sums over ranks beside the machine's own loopback, the seed's
+whole job, the time that the crate takes to compile."""
 
 import contextlib
 import json
@@ -25,6 +26,7 @@ def measure(options):
     throughput(options)
     all_reduce(options)
     seeds_job(options)
+    compile_time()
 
 
 def throughput(options):
@@ -104,6 +106,16 @@ def seeds_job(options):
     tell("the seed's job, 10 epochs, 4 ranks", "s", {OURS: [time.monotonic() - begun]})
     tell("the seed's job, memory of 4 ranks", "MB", {OURS: [most]})
     print("\n".join(line for line in outputs[0].splitlines() if line.startswith(("Rank", "Test"))))
+
+
+def compile_time():
+    """Of the crate alone, optimized, and of the program that it is linked into."""
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "carrel-train"]
+    subprocess.run(command, check=True)
+    os.utime("training/src/lib.rs")
+    begun = time.monotonic()
+    subprocess.run(command, check=True)
+    tell("carrel-training compiled again", "s", {OURS: [time.monotonic() - begun]})
 
 
 def number(command, **environment):

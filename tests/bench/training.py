@@ -1,5 +1,4 @@
-"""Training beside PyTorch and plain candle, sums over ranks beside the machine's own loopback, the seed's
-whole job, the time that the crate takes to compile."""
+"""Training beside PyTorch and plain candle, sums over ranks beside the loopback, the seed's job, compile time."""
 
 import contextlib
 import json

@@ -30,6 +30,8 @@ impl Browser {
             .cookie_provider(jar.clone())
             .redirect(reqwest::redirect::Policy::none())
             .timeout(LIMIT)
+            // A Hub that is killed takes its connections with it, which nobody may notice before a request is lost.
+            .pool_max_idle_per_host(0)
             .build()
             .unwrap();
         Self {

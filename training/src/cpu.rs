@@ -199,6 +199,13 @@ pub fn sum<T: Real>(parts: Vec<Vec<T>>, len: usize) -> Vec<T> {
     total
 }
 
+/// `values *= factor`.
+pub fn scale(values: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        values.iter_mut().for_each(|value| *value *= factor);
+    }
+}
+
 /// `to += from`.
 pub fn add<T: Real>(to: &mut [T], from: &[T]) {
     for (to, from) in to.iter_mut().zip(from) {

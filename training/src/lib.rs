@@ -2,6 +2,7 @@
 
 mod cpu;
 pub mod data;
+mod files;
 pub mod job;
 pub mod nn;
 pub mod onnx;

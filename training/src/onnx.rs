@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Shape, Tensor};
 use prost::Message;
 
+use crate::files;
 use crate::nn::{Layer, Part};
 use proto::{
     AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
@@ -122,7 +123,11 @@ pub fn export(
 ) -> Result<(), OnnxError> {
     let bytes = encode(network, item)?;
     let path = path.as_ref();
-    write(path, &bytes).map_err(|source| OnnxError::Write {
+    let write = |file: &mut fs::File| {
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    files::replace(path, write).map_err(|source| OnnxError::Write {
         path: path.to_owned(),
         source,
     })
@@ -315,21 +320,4 @@ fn value_info(name: &str, dtype: DType, dims: &[usize]) -> Result<ValueInfoProto
             }),
         }),
     })
-}
-
-/// Writes it beside the place first, so that no half of it is ever there.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.unfinished", std::process::id()));
-    let unfinished = path.with_file_name(name);
-    let written = fs::File::create(&unfinished).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    });
-    if written.is_err() {
-        // What is not there need not be removed.
-        let _ = fs::remove_file(&unfinished);
-    }
-    written
 }

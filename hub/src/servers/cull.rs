@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 use url::Url;
 
-use super::{answer, log_db_error, remove, stopping};
+use super::{answer, log_db_error, remove, stopping, watch};
 use crate::app::App;
 use crate::auth::secret;
 use crate::config::IdleCuller;
@@ -64,8 +64,7 @@ async fn look(app: &App) -> Result<(), db::DbError> {
 async fn look_at(app: &App, server: &Server) {
     let culler = &app.config.idle_culler;
     // The proxy knows of requests that are not written down yet.
-    let proxied = app.routes.last_activity(&server.prefix).unwrap_or_default();
-    let proxied = i64::try_from(proxied.saturating_mul(1000)).unwrap_or_default();
+    let proxied = watch::proxied(app, server).unwrap_or_default();
     let active = server.last_activity.or(server.started).unwrap_or_default();
     let times = Times::until_now(server.started.unwrap_or_default(), active.max(proxied));
     let Some(reason) = times.reason(culler) else {

@@ -194,14 +194,18 @@ async fn follow_to(app: &App, server: &Server, url: Url, state: &SpawnerState) {
     }
 }
 
+/// When the proxy last led a request to a server, in milliseconds.
+pub(super) fn proxied(app: &App, server: &Server) -> Option<i64> {
+    let seconds = app.routes.last_activity(&server.prefix)?;
+    let seconds = i64::try_from(seconds).unwrap_or_default();
+    Some(seconds.saturating_mul(1000))
+}
+
 /// The proxy knows in memory when a route was last used; the database keeps it.
 async fn record_activity(app: &App, server: &Server) {
-    let Some(seconds) = app.routes.last_activity(&server.prefix) else {
+    let Some(at) = proxied(app, server) else {
         return;
     };
-    let at = i64::try_from(seconds)
-        .unwrap_or_default()
-        .saturating_mul(1000);
     if server.last_activity.is_some_and(|last| last >= at) {
         return;
     }

@@ -151,19 +151,17 @@ pub fn parse(
     for (index, statement) in statements.into_iter().enumerate() {
         let has_value = has_value(&statement, &value_macros);
         let is_value = has_value && index == last;
-        match statement {
+        match &statement {
             Stmt::Item(item) => {
-                parsed.add_item(&item, code, optimized);
+                parsed.add_item(item, code, optimized);
                 if let Some(item) = parsed.items.last() {
                     item.kind.note_macro(&mut value_macros);
                 }
             }
-            Stmt::Macro(call) if !has_value && calls::may_make_items(&call) => {
-                let statement = Stmt::Macro(call.clone());
-                let edits = ticks::in_statement(&statement, code, optimized);
-                parsed.add_call(&call, Part::new(statement.span().byte_range(), edits));
+            Stmt::Macro(call) if !has_value && calls::may_make_items(call) => {
+                parsed.add_call(call, Part::of(&statement, code, optimized));
             }
-            statement => parsed.add(&statement, code, optimized, is_value),
+            _ => parsed.add(&statement, code, optimized, is_value),
         }
     }
     Ok(parsed)
@@ -185,6 +183,11 @@ impl Part {
     fn new(range: Range<usize>, mut edits: Edits) -> Self {
         edits.sort_by_key(|(place, _)| place.start);
         Self { range, edits }
+    }
+
+    fn of(statement: &Stmt, code: &str, optimized: bool) -> Self {
+        let edits = ticks::in_statement(statement, code, optimized);
+        Self::new(statement.span().byte_range(), edits)
     }
 }
 
@@ -228,8 +231,7 @@ impl Parsed {
         if let Stmt::Local(local) = statement {
             self.bind(&local.pat, is_closure(local));
         }
-        let edits = ticks::in_statement(statement, code, optimized);
-        let part = Part::new(statement.span().byte_range(), edits);
+        let part = Part::of(statement, code, optimized);
         if is_value {
             self.value = Some(part);
         } else {

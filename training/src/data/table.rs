@@ -1,6 +1,6 @@
 //! Tables from CSV and Parquet files, whose columns become tensors.
 
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
 use std::fmt::{self, Write};
 use std::fs::File;
 use std::io;
@@ -180,23 +180,13 @@ impl Table {
     /// # Errors
     /// When the column is not there or misses a value.
     pub fn classes(&self, column: &str) -> Result<(Tensor, Vec<String>), TableError> {
-        let words: Vec<String> = match self.column(column)? {
-            Column::Words(words) => words.clone(),
-            Column::Numbers(numbers) => numbers.iter().map(ToString::to_string).collect(),
+        let (classes, names) = match self.complete(column)? {
+            Column::Words(words) => numbered(words, Ord::cmp),
+            Column::Numbers(numbers) => {
+                let (classes, distinct) = numbered(numbers, f64::total_cmp);
+                (classes, distinct.iter().map(ToString::to_string).collect())
+            }
         };
-        self.complete(column)?;
-        let names: BTreeSet<&String> = words.iter().collect();
-        let mut names: Vec<String> = names.into_iter().cloned().collect();
-        if let Column::Numbers(_) = self.column(column)? {
-            names.sort_by(|a, b| number(a).total_cmp(&number(b)));
-        }
-        let place = |word: &String| {
-            names
-                .iter()
-                .position(|name| name == word)
-                .unwrap_or_default() as u32
-        };
-        let classes: Vec<u32> = words.iter().map(place).collect();
         Ok((Tensor::from_vec(classes, self.rows, &Device::Cpu)?, names))
     }
 
@@ -276,14 +266,15 @@ impl Table {
         }
     }
 
-    fn complete(&self, name: &str) -> Result<(), TableError> {
+    /// A column that misses no value.
+    fn complete(&self, name: &str) -> Result<&Column, TableError> {
         let column = self.column(name)?;
         match (0..self.rows).find(|row| column.misses(*row)) {
             Some(row) => Err(TableError::Missing {
                 column: name.to_owned(),
                 row,
             }),
-            None => Ok(()),
+            None => Ok(column),
         }
     }
 }
@@ -346,7 +337,10 @@ impl Column {
             Field::Float16(x) => f64::from(*x),
             Field::Float(x) => f64::from(*x),
             Field::Double(x) => *x,
-            Field::Str(text) => return self.push_word(text, row),
+            Field::Str(text) => {
+                self.push_word(text, row);
+                return Ok(());
+            }
             other => {
                 return Err(format!("{other:?}")
                     .split('(')
@@ -363,7 +357,7 @@ impl Column {
         Ok(())
     }
 
-    fn push_word(&mut self, word: &str, row: usize) -> Result<(), String> {
+    fn push_word(&mut self, word: &str, row: usize) {
         // What came before was missing.
         if let Self::Numbers(_) = self {
             *self = Self::Words(vec![String::new(); row]);
@@ -371,7 +365,6 @@ impl Column {
         if let Self::Words(words) = self {
             words.push(word.to_owned());
         }
-        Ok(())
     }
 
     fn misses(&self, row: usize) -> bool {
@@ -409,8 +402,17 @@ fn wrong(column: &str, words: &[String]) -> TableError {
     }
 }
 
-fn number(text: &str) -> f64 {
-    text.parse().unwrap_or(f64::NAN)
+/// The distinct values in order, and for each value its number there.
+fn numbered<T: Clone>(values: &[T], compare: fn(&T, &T) -> Ordering) -> (Vec<u32>, Vec<T>) {
+    let mut distinct = values.to_vec();
+    distinct.sort_unstable_by(compare);
+    distinct.dedup_by(|a, b| compare(a, b).is_eq());
+    let number = |value| {
+        // It is there: both ways to say where are the place.
+        let (Ok(place) | Err(place)) = distinct.binary_search_by(|other| compare(other, value));
+        place as u32
+    };
+    (values.iter().map(number).collect(), distinct)
 }
 
 fn open(path: &Path) -> Result<File, TableError> {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::trainer::{Epoch, History, Step, Watcher};
 
 /// Between two writes, unless an epoch ends.
@@ -258,13 +259,7 @@ impl Watcher for RankStatus {
     }
 }
 
-/// Replaces a file in one go: readers find the old or the new one, and nothing else is left.
+/// Replaces a file in one go. It need not outlive the machine.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let replaced = fs::write(&new, bytes).and_then(|()| fs::rename(&new, path));
-    if replaced.is_err() {
-        // What is not there need not be removed.
-        let _ = fs::remove_file(&new);
-    }
-    replaced
+    files::replace(path, |file| file.write_all(bytes))
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use super::flow::Operation;
 use super::{Ranks, RanksError, SumOrder};
-use crate::cpu::add;
+use crate::cpu::{add, scale};
 
 /// Numbers of one part: those of the blocks under way stay in the processor's cache.
 const PART: usize = 1 << 15;
@@ -137,10 +137,4 @@ fn schedule(blocks: usize, steps: usize) -> Vec<(usize, usize)> {
         }
     }
     order
-}
-
-fn scale(values: &mut [f32], factor: f32) {
-    if factor != 1.0 {
-        values.iter_mut().for_each(|value| *value *= factor);
-    }
 }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result as TensorResult, Tensor, Var};
+use candle_core::{Result as TensorResult, Var};
 
 use super::{ServersError, Tensors, Updates, floats, from_bytes, to_bytes};
-use crate::cpu::add;
+use crate::cpu::{add, scale};
 use crate::optim::Optimizer;
 use crate::ranks::{Inbox, Message, Operation, Ranks};
+use crate::trainer::average::insert;
 
 /// Between two looks whether to stop.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -213,21 +214,14 @@ impl<O: Optimizer> Shard<O> {
                 Some(_) => add(&mut sums, &gradients),
             }
         }
-        if share != 1.0 {
-            sums.iter_mut().for_each(|sum| *sum *= share);
-        }
+        scale(&mut sums, share);
         self.step(&sums, rate)
     }
 
     fn step(&mut self, means: &[f32], rate: Option<f64>) -> Result<(), ServersError> {
         let mut gradients = GradStore::default();
-        let mut rest = means;
-        for var in &self.vars {
-            let (own, after) = rest.split_at(var.elem_count());
-            let gradient = Tensor::from_slice(own, var.shape(), &Device::Cpu)?;
-            gradients.insert(var, gradient.to_dtype(var.dtype())?);
-            rest = after;
-        }
+        let all: Vec<usize> = (0..self.vars.len()).collect();
+        insert(&mut gradients, &self.vars, &all, means)?;
         if let Some(rate) = rate {
             self.optimizer.set_learning_rate(rate);
         }

@@ -50,13 +50,13 @@ pub(super) fn backward(
             return whole(gradients, parameters, ranks);
         }
     };
-    let (mut gradients, means) = overlapped(loss, buckets, parameters, ranks)?;
+    let rest = rest(buckets, parameters.len());
+    let (mut gradients, means) = overlapped(loss, buckets, &rest, parameters, ranks)?;
     // The last one is the share of the ranks where a gradient was not what was sent.
-    if means.last().and_then(|rest| rest.last()) != Some(&0.0) {
+    if means.last().and_then(|last| last.last()) != Some(&0.0) {
         *averaging = Averaging::Whole;
         return whole(gradients, parameters, ranks);
     }
-    let rest = rest(buckets, parameters.len());
     for (numbers, means) in buckets.iter().chain([&rest]).zip(&means) {
         insert(&mut gradients, parameters, numbers, means)?;
     }
@@ -174,7 +174,7 @@ fn copy(gradient: &Tensor, to: &mut [f32]) -> Result<()> {
 }
 
 /// The inverse of [`collect`].
-fn insert(
+pub(crate) fn insert(
     gradients: &mut GradStore,
     parameters: &[Var],
     numbers: &[usize],
@@ -194,13 +194,14 @@ fn insert(
 fn overlapped(
     loss: &Tensor,
     buckets: &[Vec<usize>],
+    rest: &[usize],
     parameters: &[Var],
     ranks: &mut Ranks,
 ) -> std::result::Result<(GradStore, Vec<Vec<f32>>), TrainError> {
     let (sender, receiver) = channel();
     thread::scope(|scope| {
         let averaging = scope.spawn(move || average_all(&receiver, ranks));
-        let gradients = send_all(loss, buckets, parameters, sender);
+        let gradients = send_all(loss, buckets, rest, parameters, sender);
         let means = averaging.join();
         let means = means.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok((gradients?, means?))
@@ -222,6 +223,7 @@ fn average_all(
 fn send_all(
     loss: &Tensor,
     buckets: &[Vec<usize>],
+    rest: &[usize],
     parameters: &[Var],
     sender: Sender<Vec<f32>>,
 ) -> Result<GradStore> {
@@ -247,7 +249,7 @@ fn send_all(
             let _ = sender.send(collect(&gradients, parameters, numbers)?);
         }
     }
-    let mut last = collect(&gradients, parameters, &rest(buckets, parameters.len()))?;
+    let mut last = collect(&gradients, parameters, rest)?;
     last.push(f32::from(u8::from(different)));
     let _ = sender.send(last);
     Ok(gradients)

@@ -1,35 +1,22 @@
 //! The seed's network and recipe: their size, weights and lines.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use carrel_training::prelude::*;
 use carrel_training::recipes::{Recipe, RecipeError, Setting};
 use carrel_training::servers::Updates;
 
 use crate::data::mnist;
-use crate::harness::difference;
+use crate::harness::{difference, on_threads};
 
 /// Runs a recipe on ranks; what each came to and said.
 fn on_ranks(world: usize, recipe: &Mnist) -> Vec<(Result<History, RecipeError>, Vec<String>)> {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let run = |rank| {
+    on_threads(world, |environment| {
         let said = Arc::new(Mutex::new(Vec::new()));
         let lines = said.clone();
         let setting = Setting {
-            environment: Environment {
-                rank,
-                world,
-                host: "localhost".into(),
-                port,
-                ..Environment::alone()
-            },
+            environment,
             secret: b"secret".to_vec(),
             updates: Updates::default(),
             checkpoints: None,
@@ -40,13 +27,6 @@ fn on_ranks(world: usize, recipe: &Mnist) -> Vec<(Result<History, RecipeError>, 
         let history = Recipe::from(recipe.clone()).run(setting);
         let said = said.lock().unwrap().clone();
         (history, said)
-    };
-    thread::scope(|scope| {
-        let run = &run;
-        let ranks: Vec<_> = (0..world)
-            .map(|rank| scope.spawn(move || run(rank)))
-            .collect();
-        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     })
 }
 

@@ -9,23 +9,13 @@ use carrel_training::ranks::{
     Environment, EnvironmentError, Meeting, Ranks, RanksError, SumOrder, TaskKind,
 };
 
-/// A port that nobody listens on now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
+use crate::harness::{at_place, free_port, on_threads};
 
 fn meeting(rank: usize, world: usize, port: u16) -> Meeting {
-    let environment = Environment {
-        rank,
-        world,
-        host: "localhost".into(),
-        port,
-        ..Environment::alone()
-    };
+    meeting_in(at_place(rank, world, port))
+}
+
+fn meeting_in(environment: Environment) -> Meeting {
     Meeting {
         secret: b"secret".to_vec(),
         configuration: "lr 0.01".into(),
@@ -45,21 +35,12 @@ fn on_ranks_that_add<R: Send>(
     world: usize,
     job: impl Fn(Ranks) -> R + Sync,
 ) -> Vec<R> {
-    let port = free_port();
-    thread::scope(|scope| {
-        let start = |rank| {
-            let job = &job;
-            let meeting = Meeting {
-                sum_order,
-                ..meeting(rank, world, port)
-            };
-            scope.spawn(move || job(Ranks::connect(&meeting).unwrap()))
+    on_threads(world, |environment| {
+        let meeting = Meeting {
+            sum_order,
+            ..meeting_in(environment)
         };
-        let threads: Vec<_> = (0..world).map(start).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        job(Ranks::connect(&meeting).unwrap())
     })
 }
 

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use candle_core::{Device, Result, Tensor};
 use carrel_training::data::{Order, Partition, Sampler};
@@ -15,7 +13,7 @@ use carrel_training::random::with_seed;
 use carrel_training::ranks::SumOrder;
 use carrel_training::trainer::{Checkpoint, Ended, Epoch};
 
-use crate::harness::{difference, numbers};
+use crate::harness::{difference, numbers, on_threads};
 
 /// Random pictures, and classes that depend on them.
 fn pictures(count: usize, size: usize) -> TensorDataset {
@@ -140,19 +138,8 @@ fn an_interrupted_trainer_keeps_the_model_and_goes_on() {
 
 /// Trains on `world` ranks, without dropout, 50 steps of 128 pictures.
 fn on_ranks(world: usize) -> Vec<BTreeMap<String, Tensor>> {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let run = |rank| {
-        let environment = Environment {
-            rank,
-            world,
-            host: "localhost".into(),
-            port,
-            ..Environment::alone()
-        };
+    on_threads(world, |environment| {
+        let rank = environment.rank;
         let sampler = Sampler {
             order: Order::Shuffled { seed: 2 },
             partition: Partition::Dealt,
@@ -170,12 +157,6 @@ fn on_ranks(world: usize) -> Vec<BTreeMap<String, Tensor>> {
             .epochs(10);
         trainer.fit().unwrap();
         trainer.model().state().unwrap()
-    };
-    thread::scope(|scope| {
-        let ranks: Vec<_> = (0..world)
-            .map(|rank| scope.spawn(move || run(rank)))
-            .collect();
-        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     })
 }
 
@@ -232,19 +213,8 @@ fn two_ranks<M: Layer + 'static>(
     model: impl Fn() -> M + Sync,
     penalty: impl Fn(&M) -> Option<Var> + Sync,
 ) -> Vec<BTreeMap<String, Tensor>> {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let run = |rank| {
-        let environment = Environment {
-            rank,
-            world: 2,
-            host: "localhost".into(),
-            port,
-            ..Environment::alone()
-        };
+    on_threads(2, |environment| {
+        let rank = environment.rank;
         let meeting = Meeting {
             sum_order: SumOrder::Ranks,
             ..Meeting::new(environment)
@@ -271,11 +241,6 @@ fn two_ranks<M: Layer + 'static>(
             .epochs(2);
         trainer.fit().unwrap();
         trainer.model().state().unwrap()
-    };
-    thread::scope(|scope| {
-        let run = &run;
-        let ranks: Vec<_> = (0..2).map(|rank| scope.spawn(move || run(rank))).collect();
-        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     })
 }
 

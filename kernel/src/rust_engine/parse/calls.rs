@@ -9,6 +9,7 @@ use syn::spanned::Spanned;
 use syn::{ItemMacro, MacroDelimiter, StmtMacro};
 
 use super::public::PUB;
+use super::values::bodies;
 use super::{Edits, ItemKind, ItemPart, Parsed, Part, collect_words};
 
 /// What an item begins with that can be made public.
@@ -50,18 +51,11 @@ pub fn item(call: &StmtMacro) -> ItemPart {
 
 /// Where a `macro_rules!` makes items. Functions that take `self` are for the inside of an `impl`, perhaps of a trait.
 pub fn published_rules(rules: &ItemMacro) -> Edits {
-    let tokens: Vec<TokenTree> = rules.mac.tokens.clone().into_iter().collect();
     let mut edits = Edits::new();
-    for (at, body) in tokens.iter().enumerate() {
-        if let TokenTree::Group(body) = body
-            && at >= 2
-            && is(&tokens[at - 2], '=')
-            && is(&tokens[at - 1], '>')
-        {
-            let body: Vec<TokenTree> = body.stream().into_iter().collect();
-            if !makes_methods(&body) {
-                publish(&body, &mut edits);
-            }
+    for body in bodies(&rules.mac.tokens) {
+        let body: Vec<TokenTree> = body.into_iter().collect();
+        if !makes_methods(&body) {
+            publish(&body, &mut edits);
         }
     }
     edits

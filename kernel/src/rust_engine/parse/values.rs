@@ -36,14 +36,20 @@ pub fn is_of_value(path: &Path, own: &HashSet<String>) -> bool {
 
 /// Whether a `macro_rules!` makes an expression by all of its rules, `(pattern) => { expression };`.
 pub fn makes_value(rules: &TokenStream) -> bool {
+    let mut bodies = bodies(rules).into_iter();
+    bodies.all(|body| !body.is_empty() && !has_statements(body))
+}
+
+/// What the rules of a `macro_rules!` make; nothing where a rule is not whole.
+pub fn bodies(rules: &TokenStream) -> Vec<TokenStream> {
     let tokens: Vec<TokenTree> = rules.clone().into_iter().collect();
     let is_arrow = |pair: &[TokenTree]| pair[0].to_string() == "=" && pair[1].to_string() == ">";
     let arrows = (0..tokens.len().saturating_sub(1)).filter(|at| is_arrow(&tokens[*at..*at + 2]));
-    let mut bodies = arrows.map(|at| match tokens.get(at + 2) {
+    let bodies = arrows.map(|at| match tokens.get(at + 2) {
         Some(TokenTree::Group(body)) => body.stream(),
         _ => TokenStream::new(),
     });
-    bodies.all(|body| !body.is_empty() && !has_statements(body))
+    bodies.collect()
 }
 
 /// Whether there is a `;`, an attribute or the begin of an item outside of brackets but those of `$( .. )*`.

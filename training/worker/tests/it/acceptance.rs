@@ -1,12 +1,14 @@
 //! The seed's whole job on the data of MNIST: its losses fall into the band of runs elsewhere, also over a killed rank.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{PROGRAM, epochs, free_port, signal, text, wait_for, wait_within};
+use crate::harness::{
+    PROGRAM, ended_within, epochs, free_port, mnist, rank_of, signal, text, wait_for,
+};
 
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -16,34 +18,15 @@ fn start(data: &Path, folder: &Path) -> Vec<Child> {
         .map(|programs| PathBuf::from(programs).join("carrel-train"))
         .filter(|program| program.is_file())
         .unwrap_or_else(|| PROGRAM.into());
-    let port = free_port().to_string();
-    let rank = |number: usize| {
-        Command::new(&program)
-            .arg("mnist")
-            .arg("--data")
-            .arg(data)
-            .arg("--checkpoints")
-            .arg(folder)
-            .env("RANK", number.to_string())
-            .env("WORLD_SIZE", "4")
-            .env("MASTER_ADDR", "localhost")
-            .env("MASTER_PORT", &port)
-            .env("CARREL_JOB_SECRET", "secret")
-            .env("RAYON_NUM_THREADS", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    (0..4).map(rank).collect()
+    let port = free_port();
+    let arguments = mnist(data, "10", folder, &[]);
+    (0..4)
+        .map(|number| rank_of(&program, number, 4, port, &arguments, &[]))
+        .collect()
 }
 
-fn ended(mut child: Child) -> Output {
-    wait_within(LIMIT, "a rank's end", || {
-        child.try_wait().unwrap().is_some()
-    });
-    child.wait_with_output().unwrap()
+fn ended(child: Child) -> Output {
+    ended_within(LIMIT, child)
 }
 
 fn assert_done(outputs: &[Output]) {

@@ -65,20 +65,39 @@ pub fn rank_with(
     arguments: &[&str],
     variables: &[(&str, &str)],
 ) -> Child {
-    Command::new(PROGRAM)
-        .args(arguments)
+    rank_of(PROGRAM.as_ref(), rank, world, port, arguments, variables)
+}
+
+/// The same, of another build of the program.
+pub fn rank_of(
+    program: &Path,
+    rank: usize,
+    world: usize,
+    port: u16,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Child {
+    let mut command = command(program, arguments);
+    command
         .env("RANK", rank.to_string())
         .env("WORLD_SIZE", world.to_string())
         .env("MASTER_ADDR", "localhost")
         .env("MASTER_PORT", port.to_string())
+        .envs(variables.iter().copied());
+    command.spawn().unwrap()
+}
+
+/// A task on one thread, with the job's secret, whose output is kept.
+fn command(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
         .env("CARREL_JOB_SECRET", "secret")
         .env("RAYON_NUM_THREADS", "1")
-        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::piped());
+    command
 }
 
 /// A cluster of a TFJob on this machine: a master, a worker and two parameter servers.
@@ -97,16 +116,8 @@ impl Cluster {
         let config = format!(
             r#"{{"cluster":{{"master":["localhost:{port}"],"worker":["localhost:1"],"ps":["localhost:2","localhost:3"]}},"task":{{"type":"{kind}","index":{index}}}}}"#
         );
-        Command::new(PROGRAM)
-            .args(arguments)
-            .env("TF_CONFIG", config)
-            .env("CARREL_JOB_SECRET", "secret")
-            .env("RAYON_NUM_THREADS", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let mut command = command(PROGRAM.as_ref(), arguments);
+        command.env("TF_CONFIG", config).spawn().unwrap()
     }
 
     /// All four: master, worker and the parameter servers.
@@ -123,7 +134,7 @@ pub fn wait_for(what: &str, condition: impl FnMut() -> bool) {
     wait_within(WAIT, what, condition);
 }
 
-pub fn wait_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+fn wait_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !condition() {
         assert!(Instant::now() < end, "waited {limit:?} for {what}");
@@ -132,8 +143,13 @@ pub fn wait_within(limit: Duration, what: &str, mut condition: impl FnMut() -> b
 }
 
 /// The output of a rank that ends by itself.
-pub fn ended(mut child: Child) -> Output {
-    wait_for("a rank's end", || child.try_wait().unwrap().is_some());
+pub fn ended(child: Child) -> Output {
+    ended_within(WAIT, child)
+}
+
+pub fn ended_within(limit: Duration, mut child: Child) -> Output {
+    let has_ended = || child.try_wait().unwrap().is_some();
+    wait_within(limit, "a rank's end", has_ended);
     child.wait_with_output().unwrap()
 }
 

@@ -52,7 +52,7 @@ def all_reduce(options):
     if not iperf:
         print("training: sums over ranks without their limit (apt install iperf3)")
     for ranks in (2, 4):
-        for size, rounds in ((GRADIENTS, 500), (LARGE, 5)):
+        for size, rounds in ((GRADIENTS, 5000), (LARGE, 5)):
             moved = 2 * (ranks - 1) * size / 1e9
             rates = {OURS: [], **({"iperf3": []} if iperf else {})}
             for _ in range(options.rounds):

@@ -1,9 +1,10 @@
 //! The CPU side of the operations: element types, slices of tensors, matrix products, the split over threads.
 
+use candle_core::utils::barrier_pool;
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, WithDType, bail};
 use num_traits::Float;
-use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::Mutex;
 
 /// An element that the operations of this crate compute with: `f32` or `f64`.
 pub trait Real: WithDType + Float + std::iter::Sum {
@@ -134,7 +135,7 @@ pub fn multiply<T: Real>(
 }
 
 /// Below this many elementary steps a second thread costs more than it saves.
-const WORTH_A_THREAD: usize = 1 << 15;
+const WORTH_A_THREAD: usize = 1 << 16;
 
 /// Cuts `0..items` into one range per thread, or into one where the work is small; none where there are no items.
 pub fn shares(items: usize, work_per_item: usize) -> Vec<Range<usize>> {
@@ -142,7 +143,8 @@ pub fn shares(items: usize, work_per_item: usize) -> Vec<Range<usize>> {
         return Vec::new();
     }
     let worth = (items * work_per_item / WORTH_A_THREAD).max(1);
-    let size = items.div_ceil(rayon::current_num_threads().min(items).min(worth));
+    let threads = barrier_pool().n_workers() + 1;
+    let size = items.div_ceil(threads.min(items).min(worth));
     (0..items)
         .step_by(size)
         .map(|from| from..(from + size).min(items))
@@ -165,11 +167,31 @@ pub fn split<'a, T>(
 }
 
 /// Runs `f` on every part at once; the results keep the order of the parts, so that sums over them are repeatable.
+///
+/// On candle's own pool, whose threads wait awake for a moment: the next operation mostly follows at once, and waking a
+/// processor takes as long as a small operation.
 pub fn each<I: Send, R: Send>(parts: Vec<I>, f: impl Fn(I) -> R + Sync + Send) -> Vec<R> {
     if parts.len() <= 1 {
         return parts.into_iter().map(f).collect();
     }
-    parts.into_par_iter().map(f).collect()
+    let parts: Vec<_> = parts
+        .into_iter()
+        .map(|part| Mutex::new((Some(part), None)))
+        .collect();
+    barrier_pool().execute_chunked(parts.len(), |range| {
+        for part in &parts[range] {
+            let mut part = crate::lock(part);
+            part.1 = part.0.take().map(&f);
+        }
+    });
+    let results = parts.iter().filter_map(|part| crate::lock(part).1.take());
+    results.collect()
+}
+
+/// Runs both at once.
+pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    let both: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(a), Box::new(b)];
+    each(both, |act| act());
 }
 
 /// Fills `elements`, `width` of them per item, on several threads where the work is worth it: `f` gets each item's

@@ -20,6 +20,8 @@ use crate::engine::StreamName;
 /// How long loading the libraries may take.
 const START_LIMIT: Duration = Duration::from_secs(20);
 const CHUNK: usize = 64 * 1024;
+/// How many threads libraries compute on; read by rayon and candle.
+const THREADS: &str = "RAYON_NUM_THREADS";
 
 /// A running worker.
 #[derive(Debug)]
@@ -69,8 +71,14 @@ impl Worker {
             .map_err(|error| failed("socket", &error))?;
         // Errors of libraries carry a backtrace through the runtime otherwise, if a person has $RUST_BACKTRACE set.
         let backtrace = std::env::var_os("RUST_LIB_BACKTRACE").unwrap_or_else(|| "0".into());
+        // Otherwise candle takes all processors of the machine, also in a container with a limit.
+        let threads = std::env::var_os(THREADS).or_else(|| {
+            let limit = std::thread::available_parallelism().ok()?;
+            Some(limit.to_string().into())
+        });
         let mut child = Command::new(&program)
             .env("RUST_LIB_BACKTRACE", backtrace)
+            .envs(threads.map(|threads| (THREADS, threads)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -4,7 +4,7 @@ use super::{
     conv2d::{dtype, gradients},
     ours, portable,
 };
-use crate::cpu::{Matrix, Real, add, by_dtype, each, multiply, shares, slice, split, with};
+use crate::cpu::{Matrix, Real, add, by_dtype, each, join, multiply, shares, slice, split, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// What follows the product in the same pass.
@@ -115,7 +115,7 @@ impl Linear {
             }
         };
         if shares(n, inner * out).len() > 1 {
-            rayon::join(weight_step, x_step);
+            join(weight_step, x_step);
         } else {
             weight_step();
             x_step();

@@ -69,104 +69,137 @@ impl Windows {
     /// Writes element (channel, ky, kx) of every window to one row each: row r begins at `r * pitch` of `unrolled` and
     /// has `places` elements.
     pub fn unroll<T: Real>(&self, x: &[T], pitch: usize, unrolled: &mut [T]) {
-        let width = self.output()[1];
-        self.each_line(pitch, |to, from, columns| {
-            let line = &mut unrolled[to..to + width];
-            let Some(from) = from else {
-                return line.fill(T::zero());
-            };
-            line[..columns.start].fill(T::zero());
-            line[columns.end..].fill(T::zero());
-            let line = &mut line[columns];
-            if self.stride == 1 {
-                copy_line(line, &x[from..from + line.len()]);
-            } else {
-                for (to, x) in line.iter_mut().zip(x[from..].iter().step_by(self.stride)) {
-                    *to = *x;
-                }
+        let places = self.places();
+        self.each_part(|row, part| {
+            let row = &mut unrolled[row * pitch..][..places];
+            if part.size[0] * part.size[1] < places {
+                row.fill(T::zero());
             }
+            each_element(part.size, (row, part.row), (x, part.planes), |to, x| {
+                *to = x
+            });
         });
     }
 
     /// The adjoint of [`Self::unroll`]: adds every element of the windows to where it came from.
     pub fn roll<T: Real>(&self, unrolled: &[T], pitch: usize, x: &mut [T]) {
-        let width = self.output()[1];
-        self.each_line(pitch, |at, from, columns| {
-            let Some(from) = from else { return };
-            let line = &unrolled[at..at + width][columns];
-            if self.stride == 1 {
-                add_line(&mut x[from..from + line.len()], line);
-            } else {
-                for (x, from) in x[from..].iter_mut().step_by(self.stride).zip(line) {
-                    *x += *from;
-                }
-            }
+        let places = self.places();
+        self.each_part(|row, part| {
+            let row = &unrolled[row * pitch..][..places];
+            each_element(part.size, (x, part.planes), (row, part.row), |x, from| {
+                *x += from
+            });
         });
     }
 
-    /// Calls `f` for every line of the unrolled windows, with its place there, the place in `x` of its first element
-    /// (None where the padding covers the line) and the columns that lie inside of `x`.
-    fn each_line(&self, pitch: usize, mut f: impl FnMut(usize, Option<usize>, Range<usize>)) {
-        let [height, width] = self.size;
-        let [out_height, out_width] = self.output();
-        let mut row = 0;
-        for channel in 0..self.channels {
-            for ky in 0..self.kernel[0] {
-                for kx in 0..self.kernel[1] {
-                    let columns = self.inside(kx, width, out_width);
-                    for y in 0..out_height {
-                        let to = row + y * out_width;
-                        let line = (y * self.stride + ky * self.dilation).checked_sub(self.padding);
-                        match line {
-                            Some(line) if line < height && !columns.is_empty() => {
-                                let column = columns.start * self.stride + kx * self.dilation;
-                                let from =
-                                    (channel * height + line) * width + column - self.padding;
-                                f(to, Some(from), columns.clone());
-                            }
-                            _ => f(to, None, 0..0),
-                        }
-                    }
-                    row += pitch;
+    /// Calls `f` for every row of the unrolled windows with its part outside of the padding.
+    #[inline(always)]
+    fn each_part(&self, mut f: impl FnMut(usize, Part)) {
+        let ([height, width], [out_height, out_width]) = (self.size, self.output());
+        let [kernel_height, kernel_width] = self.kernel;
+        for ky in 0..kernel_height {
+            let (lines, top) = self.inside(ky, height, out_height);
+            for kx in 0..kernel_width {
+                let (columns, left) = self.inside(kx, width, out_width);
+                for channel in 0..self.channels {
+                    let row = Lines {
+                        first: lines.start * out_width + columns.start,
+                        pitch: out_width,
+                        step: 1,
+                    };
+                    let planes = Lines {
+                        first: (channel * height + top) * width + left,
+                        pitch: self.stride * width,
+                        step: self.stride,
+                    };
+                    f(
+                        (channel * kernel_height + ky) * kernel_width + kx,
+                        Part {
+                            size: [lines.len(), columns.len()],
+                            row,
+                            planes,
+                        },
+                    );
                 }
             }
         }
     }
 
-    /// The columns of the result whose element at `k` lies in 0..size rather than in the padding.
-    fn inside(&self, k: usize, size: usize, out: usize) -> Range<usize> {
+    /// The places of the result along one axis whose element at `k` lies in 0..size rather than in the padding, and
+    /// where that of the first lies.
+    fn inside(&self, k: usize, size: usize, out: usize) -> (Range<usize>, usize) {
         let at = k * self.dilation;
-        let first = self
-            .padding
-            .saturating_sub(at)
-            .div_ceil(self.stride)
-            .min(out);
-        let last = (size + self.padding)
-            .saturating_sub(at)
-            .div_ceil(self.stride)
-            .min(out);
-        first..last.max(first)
+        let place = |from: usize| from.saturating_sub(at).div_ceil(self.stride).min(out);
+        let (first, end) = (place(self.padding), place(size + self.padding));
+        let from = (first * self.stride + at).saturating_sub(self.padding);
+        (first..end.max(first), from)
     }
 }
 
-/// Copies in blocks of eight: lines are short, and a call of memcpy for each costs more than the copy.
-fn copy_line<T: Copy>(to: &mut [T], from: &[T]) {
-    let (to, to_rest) = to.as_chunks_mut::<8>();
-    let (from, from_rest) = from.as_chunks::<8>();
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = *from;
+/// The part of a row of unrolled windows that comes from inside of the plane.
+struct Part {
+    /// Lines and columns; may be none.
+    size: [usize; 2],
+    row: Lines,
+    planes: Lines,
+}
+
+/// Where lines lie in a slice: the first element, the way from line to line and from column to column.
+#[derive(Clone, Copy)]
+struct Lines {
+    first: usize,
+    pitch: usize,
+    step: usize,
+}
+
+/// Calls `f` with each element of the lines of one slice and its partner of another. Lines are short: runs of a length
+/// known to the compiler make them a few instructions.
+#[inline(always)]
+fn each_element<T: Copy>(
+    [lines, columns]: [usize; 2],
+    (to, to_at): (&mut [T], Lines),
+    (from, from_at): (&[T], Lines),
+    f: impl Fn(&mut T, T),
+) {
+    if lines == 0 || columns == 0 {
+        return;
     }
-    for (to, from) in to_rest.iter_mut().zip(from_rest) {
-        *to = *from;
+    let (mut to, mut from) = (&mut to[to_at.first..], &from[from_at.first..]);
+    let pitches = [to_at.pitch, from_at.pitch];
+    let mut left = columns;
+    if to_at.step == 1 && from_at.step == 1 {
+        while left >= 8 {
+            each_run::<8, T>(lines, pitches, to, from, &f);
+            (to, from, left) = (&mut to[8..], &from[8..], left - 8);
+        }
+        if left >= 4 {
+            each_run::<4, T>(lines, pitches, to, from, &f);
+            (to, from, left) = (&mut to[4..], &from[4..], left - 4);
+        }
+    }
+    for column in 0..left {
+        let (to, from) = (
+            &mut to[column * to_at.step..],
+            &from[column * from_at.step..],
+        );
+        each_run::<1, T>(lines, pitches, to, from, &f);
     }
 }
 
-/// `to += from`, in blocks for the same reason.
-fn add_line<T: Real>(to: &mut [T], from: &[T]) {
-    let (to, to_rest) = to.as_chunks_mut::<8>();
-    let (from, from_rest) = from.as_chunks::<8>();
-    for (to, from) in to.iter_mut().zip(from) {
-        crate::cpu::add(to, from);
+/// The same for `LEN` neighbours in each line.
+#[inline(always)]
+fn each_run<const LEN: usize, T: Copy>(
+    lines: usize,
+    [to_pitch, from_pitch]: [usize; 2],
+    to: &mut [T],
+    from: &[T],
+    f: impl Fn(&mut T, T),
+) {
+    for line in 0..lines {
+        let to = &mut to[line * to_pitch..][..LEN];
+        let from = &from[line * from_pitch..][..LEN];
+        for (to, from) in to.iter_mut().zip(from) {
+            f(to, *from);
+        }
     }
-    crate::cpu::add(to_rest, from_rest);
 }

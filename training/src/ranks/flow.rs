@@ -4,11 +4,17 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Ranks, RanksError};
+
+/// How long a rank that waits for another stays awake, for to wake it takes about as long; other ranks on the same
+/// processor go first.
+const AWAKE: Duration = Duration::from_micros(100);
 
 /// What a rank does in a moment: its kind, its number, and the bytes it is about.
 pub(super) type Head = [u8; 16];
@@ -102,6 +108,7 @@ impl Ranks {
     /// Carries out a plan.
     pub(super) fn flow(&self, plan: &mut impl Plan, head: Head) -> Result<(), RanksError> {
         let mut lanes: Vec<Lane> = plan.peers().into_iter().map(Lane::new).collect();
+        let mut moved_at = Instant::now();
         while !plan.is_done() {
             let mut moved = false;
             for lane in &mut lanes {
@@ -111,7 +118,11 @@ impl Ranks {
                     return Err(out_of_step(lane.peer, &head, &lane.head));
                 }
             }
-            if !moved {
+            if moved {
+                moved_at = Instant::now();
+            } else if moved_at.elapsed() < AWAKE {
+                thread::yield_now();
+            } else {
                 self.wait(&lanes, plan)?;
             }
         }

@@ -25,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What a shell reports of a process that SIGTERM ended.
 const STOPPED: u8 = 143;
 
+/// Read by rayon and candle.
+const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
+
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -70,6 +73,7 @@ struct MnistArguments {
 }
 
 fn main() -> ExitCode {
+    heed_cpu_limit();
     match run(Arguments::parse().command) {
         Ok(Ended::Stopped) => ExitCode::from(STOPPED),
         Ok(_) => ExitCode::SUCCESS,
@@ -77,6 +81,18 @@ fn main() -> ExitCode {
             eprintln!("carrel-train: {}", in_full(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Tensors are computed on as many threads as there are processors in the machine, also where a container may use a few
+/// of them only.
+#[allow(unsafe_code)]
+fn heed_cpu_limit() {
+    if std::env::var_os(THREADS_VARIABLE).is_none()
+        && let Ok(limit) = std::thread::available_parallelism()
+    {
+        // SAFETY: `main` calls it first, so no other thread can read the environment meanwhile.
+        unsafe { std::env::set_var(THREADS_VARIABLE, limit.to_string()) };
     }
 }
 

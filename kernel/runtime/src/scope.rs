@@ -148,10 +148,14 @@ impl Scope {
     }
 
     /// Shows the value of the last expression.
-    pub fn result(&self, bundle: Option<MimeBundle>) {
-        if let Some(bundle) = bundle {
+    pub(crate) fn rich(&self, bundle: MimeBundle) {
+        if !bundle.data.is_empty() {
             send(Output::Result(bundle));
         }
+    }
+
+    pub(crate) fn text(&self, text: String) {
+        self.rich(MimeBundle::plain(text));
     }
 }
 

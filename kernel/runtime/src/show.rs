@@ -1,6 +1,6 @@
 //! How a value looks: as its type's [`Rich`] says, else as a registered renderer says, else its `Debug`, else nothing.
 //!
-//! The generated code calls `(&&&&&Show(&value)).bundle()` with [`AsCommon`], [`AsRich`], [`AsList`], [`AsDebug`] and
+//! The generated code calls `(&&&&&Show(&value)).show(scope)` with [`AsCommon`], [`AsRich`], [`AsList`], [`AsDebug`] and
 //! [`AsNothing`] in scope: method lookup tries the fewest references first and so takes the best trait that the type has.
 
 use std::any::TypeId;
@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::sync::{PoisonError, RwLock};
 
 use crate::bundle::MimeBundle;
+use crate::scope::Scope;
 
 /// A longer `Debug` is cut, with a note; most people look at the first lines only, and a browser shows no megabytes.
 const MOST_BYTES: usize = 4000;
@@ -83,59 +84,59 @@ impl<T: Common + ?Sized> Common for &T {
 }
 
 pub trait AsCommon {
-    fn bundle(&self) -> Option<MimeBundle>;
+    fn show(&self, scope: &Scope);
 }
 
 impl<T: Common + ?Sized> AsCommon for &&&&Show<'_, T> {
-    fn bundle(&self) -> Option<MimeBundle> {
-        Some(MimeBundle::plain(self.0.text()))
+    fn show(&self, scope: &Scope) {
+        scope.text(self.0.text());
     }
 }
 
 pub trait AsRich {
-    fn bundle(&self) -> Option<MimeBundle>;
+    fn show(&self, scope: &Scope);
 }
 
 impl<T: Rich + ?Sized> AsRich for &&&Show<'_, T> {
-    fn bundle(&self) -> Option<MimeBundle> {
-        Some(self.0.rich()).filter(|bundle| !bundle.data.is_empty())
+    fn show(&self, scope: &Scope) {
+        scope.rich(self.0.rich());
     }
 }
 
 /// What knows how many elements it has says so where it is cut.
 pub trait AsList {
-    fn bundle(&self) -> Option<MimeBundle>;
+    fn show(&self, scope: &Scope);
 }
 
 impl<T: Debug> AsList for &&Show<'_, T>
 where
     for<'a> &'a T: IntoIterator<IntoIter: ExactSizeIterator>,
 {
-    fn bundle(&self) -> Option<MimeBundle> {
+    fn show(&self, scope: &Scope) {
         let count = self.0.into_iter().len();
-        Some(render(self.0, Some(count)))
+        scope.rich(render(self.0, Some(count)));
     }
 }
 
 pub trait AsDebug {
-    fn bundle(&self) -> Option<MimeBundle>;
+    fn show(&self, scope: &Scope);
 }
 
 impl<T: Debug + ?Sized> AsDebug for &Show<'_, T> {
-    fn bundle(&self) -> Option<MimeBundle> {
+    fn show(&self, scope: &Scope) {
         // A cell that ends with `()` has no value to show.
-        (std::any::type_name::<T>() != "()").then(|| render(self.0, None))
+        if std::any::type_name::<T>() != "()" {
+            scope.rich(render(self.0, None));
+        }
     }
 }
 
 pub trait AsNothing {
-    fn bundle(&self) -> Option<MimeBundle>;
+    fn show(&self, scope: &Scope);
 }
 
 impl<T: ?Sized> AsNothing for Show<'_, T> {
-    fn bundle(&self) -> Option<MimeBundle> {
-        None
-    }
+    fn show(&self, _: &Scope) {}
 }
 
 /// What [`Evcxr::evcxr_display`] gives, unlike the method of the same name that a type may have of its own.

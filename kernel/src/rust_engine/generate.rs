@@ -176,7 +176,7 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed, evcxr: bool) {
         }
         source.line(&format!(
             "{{ use {RUNTIME}::{{AsCommon as _, AsRich as _, AsList as _, AsDebug as _, AsNothing as _}}; \
-             __scope.result((&&&&&{RUNTIME}::Show(__value)).bundle()); }} }} }}"
+             (&&&&&{RUNTIME}::Show(__value)).show(__scope); }} }} }}"
         ));
         // The value may have slept, and no more than that.
         source.point(value.range.end);

@@ -131,7 +131,6 @@ impl Toolchain {
         arguments.push(file.into());
         let output = self.rustc.run(&arguments).await;
         let output = output.map_err(tool_error("run", &self.rustc.program))?;
-        self.rustc.start_ahead();
         let stderr = String::from_utf8_lossy(&output.stderr);
         let (diagnostics, rest) = Diagnostic::parse_all(&stderr);
         if output.status.success() {

@@ -19,6 +19,8 @@ pub struct Rustc {
     pub program: PathBuf,
     folder: PathBuf,
     waiting: Arc<Mutex<Option<Child>>>,
+    /// There is a processor for the next one while this one runs.
+    beside: bool,
 }
 
 impl Rustc {
@@ -28,12 +30,16 @@ impl Rustc {
             program,
             folder,
             waiting: Arc::default(),
+            beside: std::thread::available_parallelism().is_ok_and(|count| count.get() > 1),
         }
     }
 
-    /// Runs the compiler to its end. Dropping the future kills it.
+    /// Runs the compiler to its end, and starts the next one. Dropping the future kills it.
     pub async fn run(&self, arguments: &[OsString]) -> io::Result<Output> {
         let waiting = lock(&self.waiting).take();
+        if self.beside {
+            self.start_ahead();
+        }
         let child = match (waiting, lines(arguments)) {
             (Some(child), Some(lines)) => match tell(child, &lines).await {
                 Ok(child) => child,
@@ -42,11 +48,14 @@ impl Rustc {
             },
             _ => self.command(arguments).spawn()?,
         };
-        child.wait_with_output().await
+        let output = child.wait_with_output().await;
+        if !self.beside {
+            self.start_ahead();
+        }
+        output
     }
 
-    /// Starts the process for the next cell, beside what the caller goes on with.
-    pub fn start_ahead(&self) {
+    fn start_ahead(&self) {
         let mut command = self.command(["@/dev/stdin"]);
         let waiting = Arc::clone(&self.waiting);
         tokio::task::spawn_blocking(move || {

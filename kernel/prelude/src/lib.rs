@@ -1,7 +1,9 @@
 //! Prebuilt crates that every cell sees without set-up. One shared library holds them, so that every cell works
 //! with the same statics and thread pools, and no cell compiles them again.
 
+mod comm;
 mod image;
+pub mod tasks;
 mod training;
 pub mod widgets;
 
@@ -13,11 +15,14 @@ pub mod prelude {
     pub use carrel_training::prelude::*;
     pub use serde_json::json;
 
+    pub use crate::comm::{Comm, CommKind, CommMessage, on_comm_open};
     pub use crate::image::{Image, ImageError};
     pub use crate::widgets;
 }
 
 pub use carrel_training::job::run_function;
+
+pub use crate::comm::{Frontends, connect, receive};
 
 use std::fmt::Debug;
 

@@ -76,6 +76,6 @@ fn show(bundle: MimeBundle) -> DisplayHandle {
 }
 
 /// Unlike those of all other workers: a notebook keeps what an earlier one showed.
-pub(crate) fn unique_id() -> String {
+pub fn unique_id() -> String {
     format!("{:016x}", RandomState::new().hash_one(()))
 }

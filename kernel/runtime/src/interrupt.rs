@@ -43,6 +43,11 @@ pub(crate) fn tick_at(location: &Location<'_>) {
     }
 }
 
+/// Unwinds as an interrupted cell does.
+pub fn unwind_interrupted() -> ! {
+    resume_unwind(Box::new(Interrupted(Place::default())))
+}
+
 #[cold]
 fn stop(location: &Location<'_>) {
     // A destructor that runs because of this very interrupt, or of a panic, runs to its end.

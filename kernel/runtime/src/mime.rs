@@ -6,9 +6,7 @@
 //! display(&mime::png(std::fs::read("plot.png")?).with_metadata("image/png", json!({ "width": 320 })));
 //! ```
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use std::fmt::Display;
 
 use crate::bundle::MimeBundle;
 
@@ -40,22 +38,22 @@ pub fn jpeg(file: impl AsRef<[u8]>) -> MimeBundle {
 }
 
 /// A tree to look into.
-pub fn json(value: impl Into<Value>) -> MimeBundle {
+pub fn json(value: impl Display) -> MimeBundle {
     value_of("application/json", value)
 }
 
 /// A specification of Vega-Lite 5.
-pub fn vega_lite(specification: impl Into<Value>) -> MimeBundle {
+pub fn vega_lite(specification: impl Display) -> MimeBundle {
     value_of("application/vnd.vegalite.v5+json", specification)
 }
 
 /// A specification of Vega 5.
-pub fn vega(specification: impl Into<Value>) -> MimeBundle {
+pub fn vega(specification: impl Display) -> MimeBundle {
     value_of("application/vnd.vega.v5+json", specification)
 }
 
 /// A figure of Plotly: `data`, and `layout` if need be.
-pub fn plotly(figure: impl Into<Value>) -> MimeBundle {
+pub fn plotly(figure: impl Display) -> MimeBundle {
     value_of("application/vnd.plotly.v1+json", figure)
 }
 
@@ -65,10 +63,10 @@ fn text(mime: &str, source: impl Into<String>) -> MimeBundle {
 }
 
 fn image(mime: &str, file: &[u8]) -> MimeBundle {
-    MimeBundle::plain(format!("<{mime}, {} bytes>", file.len())).with(mime, STANDARD.encode(file))
+    MimeBundle::plain(format!("<{mime}, {} bytes>", file.len())).with_bytes(mime, file)
 }
 
-fn value_of(mime: &str, value: impl Into<Value>) -> MimeBundle {
-    let value = value.into();
-    MimeBundle::plain(value.to_string()).with(mime, value)
+fn value_of(mime: &str, value: impl Display) -> MimeBundle {
+    let value = value.to_string();
+    MimeBundle::plain(value.clone()).with(mime, value)
 }

@@ -1,10 +1,11 @@
 //! The way out of a cell for everything but printed text.
 
 use std::io::Write;
+use std::pin::Pin;
 use std::sync::OnceLock;
 
 use crate::bundle::MimeBundle;
-use crate::comm::CommMessage;
+use crate::failure::CellError;
 use crate::interrupt::tick;
 use crate::panics::Panic;
 use crate::stdin::{Answer, Question};
@@ -24,7 +25,6 @@ pub enum Output {
     ClearOutput {
         wait: bool,
     },
-    Comm(CommMessage),
     /// A thread that is not the cell's own panicked.
     ThreadPanic(Panic),
 }
@@ -36,7 +36,16 @@ pub trait Kernel: Send + Sync {
 
     /// Asks the person for a line, and waits for it or for an interrupt. One question at a time.
     fn ask(&self, question: &Question) -> Answer;
+
+    /// Lets the cell's thread spawn tasks and make timers and sockets, in this and all later cells.
+    fn enter(&self) -> Result<(), CellError>;
+
+    /// Runs the statements of a cell that waits; unwinds if an interrupt comes while it does.
+    fn wait(&self, statements: Statements<'_>) -> Result<(), CellError>;
 }
+
+/// What a cell that waits for futures does.
+pub type Statements<'a> = Pin<&'a mut dyn Future<Output = Result<(), CellError>>>;
 
 static KERNEL: OnceLock<&'static dyn Kernel> = OnceLock::new();
 
@@ -53,12 +62,36 @@ pub(crate) fn kernel() -> Option<&'static dyn Kernel> {
     KERNEL.get().copied()
 }
 
+/// Lets the cell's thread spawn tasks and make timers and sockets, in this and all later cells.
+pub fn enter() -> Result<(), CellError> {
+    connected()?.enter()
+}
+
+pub(crate) fn wait(statements: Statements<'_>) -> Result<(), CellError> {
+    connected()?.wait(statements)
+}
+
+fn connected() -> Result<&'static dyn Kernel, CellError> {
+    KERNEL
+        .get()
+        .copied()
+        .ok_or_else(|| "there is no kernel".into())
+}
+
 /// Sends `output` after all that was printed before it.
 #[track_caller]
 pub(crate) fn send(output: Output) {
     if let Some(kernel) = kernel() {
-        kernel.send(output);
+        in_order(|| kernel.send(output));
     }
+}
+
+/// Calls `send` when everything printed so far is on its way to the kernel.
+#[track_caller]
+pub fn in_order(send: impl FnOnce()) {
+    // Flushing fails only when the kernel is gone, and then nobody reads.
+    let _ = std::io::stdout().flush();
+    send();
     // Library code that shows its progress can be interrupted here.
     tick();
 }

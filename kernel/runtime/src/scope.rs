@@ -7,9 +7,8 @@ use std::pin::pin;
 use crate::bundle::MimeBundle;
 use crate::failure::CellError;
 use crate::interrupt::is_interrupted;
-use crate::output::{Output, send};
+use crate::output::{Output, send, wait};
 use crate::panics::{Stopped, guard};
-use crate::tasks;
 
 /// How the statements of a cell ended.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ impl Scope {
         &mut self,
         body: impl AsyncFnOnce(&mut Self) -> Result<(), CellError>,
     ) -> Ended {
-        self.run(|scope| tasks::wait(pin!(body(scope))))
+        self.run(|scope| wait(pin!(body(scope))))
     }
 
     fn run_once(&mut self, body: &mut dyn FnMut(&mut Self) -> Result<(), CellError>) -> Ended {

@@ -175,10 +175,10 @@ pub fn crates(text: &str) -> impl Iterator<Item = &str> {
     .flatten()
 }
 
-/// Whether the compiler has read a crate already when it has read the runtime.
+/// Whether the compiler reads a crate without those of the prelude, and quickly.
 pub fn is_light(name: &str) -> bool {
-    let runtime = ["std", "core", "alloc", "tokio", "carrel_runtime"];
-    runtime.contains(&name) || name.starts_with("cell_")
+    let light = ["std", "core", "alloc", "tokio", "carrel_runtime"];
+    light.contains(&name) || name.starts_with("cell_")
 }
 
 #[cfg(test)]

@@ -8,10 +8,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use carrel_protocol::{MimeBundle, Output, Report, Request, decode, encode, length};
-use carrel_runtime::{Answer, Output as Sent, Question, is_interrupted};
+use carrel_prelude::{Frontends, tasks};
+use carrel_protocol::{CommMessage, Output, Report, Request, decode, encode, length};
+use carrel_runtime::{Answer, CellError, Output as Sent, Question, Statements, is_interrupted};
 use nix::unistd::dup2_stdin;
 
+use crate::bundle::mime_bundle;
 use crate::report;
 
 /// Who waits for an answer looks for an interrupt this often.
@@ -75,12 +77,14 @@ impl Channel {
         lock(&self.socket).write_all(&frame)
     }
 
-    fn send_output(&self, output: &Report) -> io::Result<()> {
+    /// Returns when the kernel has taken it.
+    fn send_output(&self, output: Output) {
         let taken = lock(&self.taken);
-        self.report(output)?;
-        // Without a kernel nobody reads what is lost.
-        let _ = taken.recv();
-        Ok(())
+        match self.report(&Report::Output(output)) {
+            // Without a kernel nobody reads what is lost.
+            Ok(()) => drop(taken.recv()),
+            Err(error) => eprintln!("carrel-worker: an output was lost: {error}"),
+        }
     }
 }
 
@@ -99,11 +103,8 @@ impl carrel_runtime::Kernel for Channel {
             Sent::Result(bundle) => Output::Result(mime_bundle(bundle)),
             Sent::ClearOutput { wait } => Output::ClearOutput { wait },
             Sent::ThreadPanic(panic) => Output::ThreadPanic(report(panic)),
-            Sent::Comm(message) => Output::Comm(message),
         };
-        if let Err(error) = self.send_output(&Report::Output(output)) {
-            eprintln!("carrel-worker: an output was lost: {error}");
-        }
+        self.send_output(output);
     }
 
     fn ask(&self, question: &Question) -> Answer {
@@ -131,6 +132,20 @@ impl carrel_runtime::Kernel for Channel {
         }
         Answer::Refused
     }
+
+    fn enter(&self) -> Result<(), CellError> {
+        tasks::enter()
+    }
+
+    fn wait(&self, statements: Statements<'_>) -> Result<(), CellError> {
+        tasks::wait(statements)
+    }
+}
+
+impl Frontends for Channel {
+    fn send(&self, message: CommMessage) {
+        self.send_output(Output::Comm(message));
+    }
 }
 
 impl Inbox {
@@ -150,13 +165,6 @@ impl Inbox {
                 cell @ (Request::Run { .. } | Request::Comm(_)) => self.cells.send(cell).is_ok(),
             };
         }
-    }
-}
-
-fn mime_bundle(bundle: carrel_runtime::MimeBundle) -> MimeBundle {
-    MimeBundle {
-        data: bundle.data,
-        metadata: bundle.metadata,
     }
 }
 

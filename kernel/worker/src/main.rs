@@ -1,6 +1,7 @@
-//! The process that loads and runs compiled cells, and functions of cells as ranks of a job. Its socket to the kernel is its stdin, so that it needs no other
-//! agreement with its parent; what cells read from stdin is asked of the person.
+//! The process that loads and runs compiled cells, and functions of cells as ranks of a job. Its socket to the kernel
+//! is its stdin, so that it needs no other agreement with its parent; what cells read from stdin is asked of the person.
 
+mod bundle;
 mod channel;
 mod interrupt;
 mod library;
@@ -41,6 +42,7 @@ fn run() -> io::Result<()> {
     let channel: &'static Channel = Box::leak(Box::new(channel));
     carrel_prelude::register_all();
     carrel_runtime::connect(channel);
+    carrel_prelude::connect(channel);
     carrel_runtime::install_hook();
     interrupt::listen()?;
     let flusher = std::thread::Builder::new()
@@ -59,7 +61,7 @@ fn run() -> io::Result<()> {
                 drop_variables,
             } => run_cell(&mut scope, &library, entry.as_deref(), &drop_variables),
             Request::Comm(message) => ending(carrel_runtime::guard(|| {
-                carrel_runtime::receive(&message);
+                carrel_prelude::receive(&message);
                 Ended::Ok
             })),
             Request::Taken | Request::Answer { .. } => continue,

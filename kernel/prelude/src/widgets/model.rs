@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use carrel_runtime::{Comm, CommMessage, MimeBundle, Rich, on_comm_open};
+use carrel_runtime::{MimeBundle, Rich};
 use serde_json::{Map, Value, json};
+
+use crate::comm::{Comm, CommMessage, on_comm_open};
 
 const TARGET: &str = "jupyter.widget";
 /// By which a frontend that comes later asks for all models at once.

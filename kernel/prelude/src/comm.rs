@@ -2,13 +2,11 @@
 //! as small cells, between the others.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use carrel_protocol::{CommKind, CommMessage};
+use carrel_runtime::{in_order, unique_id};
 use serde_json::{Value, json};
-
-use crate::display::unique_id;
-use crate::output::{Output, send};
 
 /// One end of a comm; clones are the same comm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +26,20 @@ struct Registry {
 }
 
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+
+/// Whoever is at the other ends; the worker provides it.
+pub trait Frontends: Send + Sync {
+    /// Returns when the kernel has taken the message.
+    fn send(&self, message: CommMessage);
+}
+
+static FRONTENDS: OnceLock<&'static dyn Frontends> = OnceLock::new();
+
+/// The worker does so once, before the first cell.
+pub fn connect(frontends: &'static dyn Frontends) {
+    // A second one is ignored: messages have one way out.
+    let _ = FRONTENDS.set(frontends);
+}
 
 impl Comm {
     /// Opens a comm to `target_name` of the frontends.
@@ -69,13 +81,16 @@ impl Comm {
 
     #[track_caller]
     fn post(&self, kind: CommKind, data: Value, metadata: Value, buffers: Vec<Vec<u8>>) {
-        send(Output::Comm(CommMessage {
+        let message = CommMessage {
             comm_id: self.id.clone(),
             kind,
             data,
             metadata,
             buffers,
-        }));
+        };
+        if let Some(frontends) = FRONTENDS.get() {
+            in_order(|| frontends.send(message));
+        }
     }
 }
 

@@ -2,17 +2,12 @@
 //! between cells.
 
 use std::io;
-use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use carrel_runtime::{CellError, Statements, is_interrupted, unwind_interrupted};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::MissedTickBehavior;
-
-use crate::failure::CellError;
-use crate::interrupt::{Interrupted, is_interrupted};
-use crate::panics::Place;
 
 /// A cell that waits looks for an interrupt this often.
 const SLICE: Duration = Duration::from_millis(20);
@@ -26,9 +21,7 @@ pub fn enter() -> Result<(), CellError> {
 }
 
 /// Runs the statements of a cell that waits; unwinds if an interrupt comes while it does.
-pub(crate) fn wait(
-    statements: Pin<&mut dyn Future<Output = Result<(), CellError>>>,
-) -> Result<(), CellError> {
+pub fn wait(statements: Statements<'_>) -> Result<(), CellError> {
     let ended = runtime()?.block_on(async {
         tokio::select! {
             biased;
@@ -37,7 +30,7 @@ pub(crate) fn wait(
         }
     });
     // What the statements hold is dropped, and what they borrow is kept, as after any interrupt.
-    ended.unwrap_or_else(|| resume_unwind(Box::new(Interrupted(Place::default()))))
+    ended.unwrap_or_else(|| unwind_interrupted())
 }
 
 async fn interrupted() {

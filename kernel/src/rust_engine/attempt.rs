@@ -35,6 +35,8 @@ struct Task<'a> {
 struct Attempt {
     /// The prepared crates are in sight. The compiler takes longer to read them than for a small cell.
     prelude: bool,
+    /// Items of earlier cells are.
+    items: bool,
     /// Names that were missed without them.
     missed: Vec<String>,
     /// Our own lines that are wrong, and why.
@@ -78,8 +80,10 @@ impl Notebook {
         if self.items.has_already(code, &parsed) {
             parsed.without_items();
         }
+        let items = self.items.concern(&parsed);
         let mut attempt = Attempt {
-            prelude: self.needs_prelude(&parsed, &toolchain.dependencies),
+            prelude: self.needs_prelude(&parsed, &toolchain.dependencies, items),
+            items,
             awaits: parsed.awaits,
             ..Attempt::default()
         };
@@ -225,9 +229,10 @@ impl Notebook {
     ) -> bool {
         let any = |codes: &[&str]| diagnostics.iter().any(|one| codes.contains(&one.code()));
         let missing: Vec<_> = diagnostics.iter().filter(|one| one.misses_name()).collect();
-        if !attempt.prelude && (any(&["E0599"]) || !missing.is_empty()) {
+        let more = !(attempt.prelude && attempt.items);
+        if more && (any(&["E0599"]) || !missing.is_empty()) {
             attempt.missed = missing.into_iter().filter_map(Diagnostic::quoted).collect();
-            attempt.prelude = true;
+            (attempt.prelude, attempt.items) = (true, true);
             return true;
         }
         // A macro waits, or somebody does in a function that is not `async`.
@@ -302,7 +307,7 @@ impl Notebook {
         let (modules, imports) = match &attempt.merge {
             Some(merge) => merge.declarations(name),
             None => {
-                let count = self.items.cells.len();
+                let count = self.items.cells.len() * usize::from(attempt.items);
                 let imports = self.items.imports(count, attempt.prelude, &parsed.items);
                 (String::new(), imports)
             }

@@ -68,6 +68,20 @@ impl Items {
         imports
     }
 
+    /// Whether a cell may name something that earlier cells define, or call a method of a trait that they have. To the
+    /// compiler each of their crates costs time.
+    pub fn concern(&self, parsed: &Parsed) -> bool {
+        let mut earlier = self.cells.iter().flat_map(|cell| &cell.items);
+        !parsed.items.is_empty()
+            || earlier.any(|item| {
+                let Some(names) = &item.names else {
+                    return true;
+                };
+                names.iter().any(|name| parsed.words.contains(name))
+                    || parsed.calls_methods && item.may_bring_methods(names)
+            })
+    }
+
     pub fn crate_names(&self) -> Vec<String> {
         self.crates.iter().map(|one| one.name.clone()).collect()
     }
@@ -170,6 +184,19 @@ impl ItemCell {
     }
 }
 
+impl ItemPart {
+    /// Whether it defines a trait or imports what may be one.
+    fn may_bring_methods(&self, names: &[String]) -> bool {
+        let may_be_trait =
+            |name: &String| name == "_" || name.starts_with(|first: char| first.is_uppercase());
+        match self.kind {
+            ItemKind::Trait => true,
+            ItemKind::Use => names.iter().any(may_be_trait),
+            _ => false,
+        }
+    }
+}
+
 /// What the items define, as far as it can be named in an import.
 fn names(items: &[ItemPart]) -> impl Iterator<Item = &String> {
     let names = items
@@ -181,4 +208,57 @@ fn names(items: &[ItemPart]) -> impl Iterator<Item = &String> {
 
 fn texts<'a>(code: &'a str, items: &'a [ItemPart]) -> impl Iterator<Item = &'a str> {
     items.iter().map(|item| &code[item.part.range.clone()])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::parse::{Parsed, parse};
+    use super::{ItemCell, Items};
+
+    fn parsed(code: &str) -> Parsed {
+        parse(code, false, HashSet::new()).unwrap()
+    }
+
+    fn concern(earlier: &str, code: &str) -> bool {
+        let cell = ItemCell {
+            name: "cell_1".to_owned(),
+            crate_name: "cell_1".to_owned(),
+            title: String::new(),
+            code: earlier.to_owned(),
+            items: parsed(earlier).items,
+            externs: Vec::new(),
+            prelude: false,
+            changed: false,
+        };
+        let items = Items {
+            cells: vec![cell],
+            crates: Vec::new(),
+        };
+        items.concern(&parsed(code))
+    }
+
+    #[test]
+    fn a_cell_is_concerned_by_items_that_it_names_or_whose_methods_it_may_call() {
+        for (earlier, code) in [
+            ("fn f() {}", "f()"),
+            ("fn f() {}", "fn g() {}"),
+            ("struct S;", "println!(\"{S:?}\")"),
+            ("macro_rules! m { () => { 1 } }", "m!()"),
+            ("trait T { fn t(&self) {} }", "1.t()"),
+            ("use std::fmt::Write as _;", "vec![s.write_str(\"a\")]"),
+            ("use std::io::prelude::*;", "1 + 1"),
+        ] {
+            assert!(concern(earlier, code), "{code} after {earlier}");
+        }
+        for (earlier, code) in [
+            ("fn f() {}", "1 + 1"),
+            ("fn f() {}", "v.len()"),
+            ("trait T { fn t(&self) {} }", "let x = 1.5; x"),
+            ("use std::mem::swap;", "v.len()"),
+        ] {
+            assert!(!concern(earlier, code), "{code} after {earlier}");
+        }
+    }
 }

@@ -44,6 +44,8 @@ pub struct Parsed {
     pub words: HashSet<String>,
     /// There is an `.await` among the statements.
     pub awaits: bool,
+    /// Statements call methods.
+    pub calls_methods: bool,
     /// The items that are calls of macros, as statements.
     calls: Vec<calls::Call>,
 }
@@ -88,6 +90,7 @@ pub enum ItemKind {
     /// An `extern` block with the libraries that it names.
     Foreign(Vec<Link>),
     Use,
+    Trait,
     /// A call of a macro with braces, as long as nothing tells that it makes statements; the identifiers in them.
     Call(HashSet<String>),
     Other,
@@ -223,6 +226,7 @@ impl Parsed {
     fn add(&mut self, statement: &Stmt, code: &str, optimized: bool, is_value: bool) {
         let mut words = HashSet::new();
         collect_words(statement.to_token_stream(), &mut words);
+        self.calls_methods |= calls_methods(statement.to_token_stream());
         for binding in &mut self.bindings {
             binding.used |= words.contains(&binding.name);
         }
@@ -297,6 +301,7 @@ fn item_kind(item: &Item) -> ItemKind {
         }
         Item::ForeignMod(item) => ItemKind::Foreign(item.attrs.iter().filter_map(link).collect()),
         Item::Use(_) => ItemKind::Use,
+        Item::Trait(_) | Item::TraitAlias(_) => ItemKind::Trait,
         _ => ItemKind::Other,
     }
 }
@@ -370,6 +375,20 @@ fn collect_words(tokens: TokenStream, words: &mut HashSet<String>) {
             TokenTree::Punct(_) => {}
         }
     }
+}
+
+/// Whether there is a dot before a name, also in the arguments of macros. The end of a range counts too.
+fn calls_methods(tokens: TokenStream) -> bool {
+    let mut after_dot = false;
+    tokens.into_iter().any(|token| {
+        let found = match &token {
+            TokenTree::Group(group) => calls_methods(group.stream()),
+            TokenTree::Ident(_) => after_dot,
+            _ => false,
+        };
+        after_dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.');
+        found
+    })
 }
 
 /// Names captured by a format string: `"{name:?}"`, `"{:width$}"`. One too many does no harm.

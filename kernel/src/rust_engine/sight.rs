@@ -6,7 +6,7 @@ use super::parse::Parsed;
 use super::types::{crates, is_light};
 
 /// Words of cells that need the prepared crates; others are learned.
-const PRELUDE_NAMES: [&str; 11] = [
+const PRELUDE_NAMES: [&str; 13] = [
     "Tensor",
     "Device",
     "DType",
@@ -14,6 +14,8 @@ const PRELUDE_NAMES: [&str; 11] = [
     "candle_nn",
     "carrel_training",
     "carrel_prelude",
+    "Comm",
+    "on_comm_open",
     "json",
     "plot",
     "Plot",
@@ -29,14 +31,14 @@ impl Notebook {
             || self.items.mention(word)
     }
 
-    /// Whether a cell seems to name something of the prepared crates. If it does and this is false, it is compiled
-    /// twice.
-    pub fn needs_prelude(&self, parsed: &Parsed, dependencies: &Crates) -> bool {
-        let items = parsed.items.iter();
-        let mut words = items.flat_map(|item| &item.words).chain(&parsed.words);
+    /// Whether a cell seems to name something of the prepared crates, or sees them through earlier cells' `items`. If it
+    /// does and this is false, it is compiled twice.
+    pub fn needs_prelude(&self, parsed: &Parsed, dependencies: &Crates, items: bool) -> bool {
+        let own = parsed.items.iter();
+        let mut words = own.flat_map(|item| &item.words).chain(&parsed.words);
         let known = |name: &str| is_light(name) || dependencies.named.contains_key(name);
         let mut variables = self.variables.iter();
-        self.items.have_prelude(self.items.cells.len())
+        items && self.items.have_prelude(self.items.cells.len())
             // A name that it defines out of sight could be one of theirs.
             || parsed.items.iter().any(|item| item.names.is_none())
             || words.any(|word| PRELUDE_NAMES.contains(&&**word) || self.prelude_names.contains(word))

@@ -116,3 +116,20 @@ async fn a_cell_of_items_that_is_run_again_leaves_their_values_alone() {
     assert_eq!(notebook.value("make().a").await, "3");
     notebook.fails("compile error", "p.a").await;
 }
+
+#[tokio::test]
+async fn methods_of_earlier_traits_are_seen_where_their_names_are_not_mentioned() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("trait Shout { fn shout(&self) -> String; }
+             impl Shout for str { fn shout(&self) -> String { self.to_uppercase() } }
+             use std::fmt::Write as _;
+             fn plain() -> i32 { 1 }")
+        .await;
+    assert_eq!(notebook.value("\"hey\".shout()").await, "\"HEY\"");
+    // The method is called by a macro only.
+    notebook
+        .ok("let mut text = String::new(); write!(text, \"{}\", 1 + 1)?;")
+        .await;
+    assert_eq!(notebook.value("text").await, "\"2\"");
+}

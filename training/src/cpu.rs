@@ -1,10 +1,12 @@
-//! The CPU side of the operations: element types, slices of tensors, matrix products, the split over threads.
+//! The CPU side of the operations: element types, slices of tensors and sums of slices.
 
-use candle_core::utils::barrier_pool;
+mod matrix;
+mod threads;
+
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, WithDType, bail};
+pub use matrix::{Matrix, multiply};
 use num_traits::Float;
-use std::ops::Range;
-use std::sync::Mutex;
+pub use threads::{each, fill, join, shares, split};
 
 /// An element that the operations of this crate compute with: `f32` or `f64`.
 pub trait Real: WithDType + Float + std::iter::Sum {
@@ -57,158 +59,6 @@ pub fn with<T: Real, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> R
             tensor.device()
         ),
     }
-}
-
-/// A matrix in a slice, by its strides: so a transposed one needs no copy.
-#[derive(Clone, Copy)]
-pub struct Matrix<'a, T> {
-    pub elements: &'a [T],
-    pub row: usize,
-    pub column: usize,
-}
-
-impl<'a, T> Matrix<'a, T> {
-    /// Rows of `width` elements, one after the other.
-    pub fn rows(elements: &'a [T], width: usize) -> Self {
-        Self {
-            elements,
-            row: width,
-            column: 1,
-        }
-    }
-
-    /// The transpose of rows of `width` elements.
-    pub fn transposed(elements: &'a [T], width: usize) -> Self {
-        Self {
-            elements,
-            row: 1,
-            column: width,
-        }
-    }
-
-    fn holds(&self, rows: usize, columns: usize) -> bool {
-        rows == 0
-            || columns == 0
-            || (rows - 1) * self.row + (columns - 1) * self.column < self.elements.len()
-    }
-}
-
-/// `c = a b`, or `c += a b`, with `a` of m x k, `b` of k x n and `c` the rows of an m x n matrix; on this thread.
-#[allow(unsafe_code)]
-pub fn multiply<T: Real>(
-    [m, k, n]: [usize; 3],
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-    add: bool,
-    c: &mut [T],
-) {
-    assert!(
-        a.holds(m, k) && b.holds(k, n) && c.len() == m * n,
-        "a product beyond its matrices"
-    );
-    let scale = if add { T::one() } else { T::zero() };
-    // SAFETY: the assertion bounds every index that strides and sizes can form, `c` is borrowed mutably and
-    // so overlaps neither `a` nor `b`, and gemm reads `c` only where `add` says so.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            1,
-            n as isize,
-            add,
-            a.elements.as_ptr(),
-            a.column as isize,
-            a.row as isize,
-            b.elements.as_ptr(),
-            b.column as isize,
-            b.row as isize,
-            scale,
-            T::one(),
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
-}
-
-/// Below this many elementary steps a second thread costs more than it saves.
-const WORTH_A_THREAD: usize = 1 << 16;
-
-/// Cuts `0..items` into one range per thread, or into one where the work is small; none where there are no items.
-pub fn shares(items: usize, work_per_item: usize) -> Vec<Range<usize>> {
-    if items == 0 {
-        return Vec::new();
-    }
-    let worth = (items * work_per_item / WORTH_A_THREAD).max(1);
-    let threads = barrier_pool().n_workers() + 1;
-    let size = items.div_ceil(threads.min(items).min(worth));
-    (0..items)
-        .step_by(size)
-        .map(|from| from..(from + size).min(items))
-        .collect()
-}
-
-/// Cuts `elements`, `width` of them per item, along `shares`.
-pub fn split<'a, T>(
-    mut elements: &'a mut [T],
-    width: usize,
-    shares: &[Range<usize>],
-) -> Vec<&'a mut [T]> {
-    let mut parts = Vec::with_capacity(shares.len());
-    for share in shares {
-        let (part, rest) = elements.split_at_mut(share.len() * width);
-        parts.push(part);
-        elements = rest;
-    }
-    parts
-}
-
-/// Runs `f` on every part at once; the results keep the order of the parts, so that sums over them are repeatable.
-///
-/// On candle's own pool, whose threads wait awake for a moment: the next operation mostly follows at once, and waking a
-/// processor takes as long as a small operation.
-pub fn each<I: Send, R: Send>(parts: Vec<I>, f: impl Fn(I) -> R + Sync + Send) -> Vec<R> {
-    if parts.len() <= 1 {
-        return parts.into_iter().map(f).collect();
-    }
-    let parts: Vec<_> = parts
-        .into_iter()
-        .map(|part| Mutex::new((Some(part), None)))
-        .collect();
-    barrier_pool().execute_chunked(parts.len(), |range| {
-        for part in &parts[range] {
-            let mut part = crate::lock(part);
-            part.1 = part.0.take().map(&f);
-        }
-    });
-    let results = parts.iter().filter_map(|part| crate::lock(part).1.take());
-    results.collect()
-}
-
-/// Runs both at once.
-pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
-    let both: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(a), Box::new(b)];
-    each(both, |act| act());
-}
-
-/// Fills `elements`, `width` of them per item, on several threads where the work is worth it: `f` gets each item's
-/// number and part.
-pub fn fill<T: Send>(
-    elements: &mut [T],
-    width: usize,
-    work_per_item: usize,
-    f: impl Fn(usize, &mut [T]) + Sync + Send,
-) {
-    let shares = shares(elements.len() / width, work_per_item);
-    let parts = split(elements, width, &shares);
-    each(shares.into_iter().zip(parts).collect(), |(share, part)| {
-        for (item, part) in share.zip(part.chunks_mut(width)) {
-            f(item, part);
-        }
-    });
 }
 
 /// Adds up equally long vectors, in order.

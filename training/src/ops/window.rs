@@ -24,8 +24,12 @@ impl Windows {
             dilation,
             ..
         } = self;
-        if self.channels == 0 || kernel.contains(&0) || *stride == 0 || *dilation == 0 {
-            bail!("{op}: channels, kernel, stride and dilation must be at least 1: {self:?}")
+        let sizes = self.size.iter().chain(kernel);
+        if sizes
+            .chain([&self.channels, stride, dilation])
+            .any(|size| *size == 0)
+        {
+            bail!("{op}: channels, size, kernel, stride and dilation must be at least 1: {self:?}")
         }
         let fits = |axis: usize| self.size[axis] + 2 * padding > dilation * (kernel[axis] - 1);
         if !(fits(0) && fits(1)) {

@@ -4,7 +4,7 @@ use crate::harness::{difference, gradient_error, numbers, refusal};
 use carrel_training::ops::{
     Conv2dConfig, Pool2dConfig, conv2d, conv2d_max_pool2d_relu, max_pool2d_relu,
 };
-use carrel_training::prelude::Tensor;
+use carrel_training::prelude::{Tensor, Var};
 
 fn one_by_one(t: &[Tensor], config: &Conv2dConfig, mask: &Option<Vec<f32>>) -> Tensor {
     let mut y = conv2d(&t[0], &t[1], Some(&t[2]), config).unwrap();
@@ -41,6 +41,26 @@ fn values_and_gradients_are_those_of_the_single_steps() {
             assert!(difference(&y, &one_by_one(&inputs, &config, &mask)) < 1e-13);
             let error = gradient_error(&inputs, fused);
             assert!(error < 1e-8, "{config:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_shared_among_threads_or_empty_has_the_gradients_of_the_single_steps() {
+    let config = Conv2dConfig::default();
+    for n in [0, 9] {
+        let inputs = [
+            numbers(1, &[n, 3, 12, 12]),
+            numbers(2, &[8, 3, 5, 5]),
+            numbers(3, &[8]),
+        ];
+        let vars = inputs.map(|t| Var::from_tensor(&t).unwrap());
+        let t = vars.each_ref().map(|var| var.as_tensor().clone());
+        let fused = conv2d_max_pool2d_relu(&t[0], &t[1], &t[2], &config, None).unwrap();
+        let single = one_by_one(&t, &config, &None);
+        let [fused, single] = [fused, single].map(|y| y.sqr().unwrap().backward().unwrap());
+        for var in &vars {
+            assert!(difference(fused.get(var).unwrap(), single.get(var).unwrap()) < 1e-11);
         }
     }
 }

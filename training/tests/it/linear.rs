@@ -1,6 +1,7 @@
 //! Linear maps and what is fused behind them, dropout.
 
 use crate::harness::{difference, gradient_error, numbers, refusal};
+use candle_core::Var;
 use carrel_training::ops::{Then, dropout, dropout2d, linear, portable};
 use carrel_training::random::Random;
 
@@ -22,6 +23,28 @@ fn every_fusion_equals_candle_and_differences() {
         assert!(difference(&y, &expected) < 1e-14, "{then:?}");
         let error = gradient_error(&inputs, |t| linear(&t[0], &t[1], Some(&t[2]), then.clone()));
         assert!(error < 1e-8, "{then:?}: {error}");
+    }
+}
+
+#[test]
+fn a_batch_shared_among_threads_or_empty_has_the_gradients_of_candle() {
+    for n in [0, 70] {
+        let inputs = [
+            numbers(1, &[n, 64]),
+            numbers(2, &[64, 64]),
+            numbers(3, &[64]),
+        ];
+        let [x, weight, bias] = &inputs.map(|t| Var::from_tensor(&t).unwrap());
+        let ours = linear(x, weight, Some(bias), Then::default()).unwrap();
+        let theirs = portable::linear(x, weight, Some(bias), &Then::default()).unwrap();
+        let [ours, theirs] = [ours, theirs].map(|y| y.sqr().unwrap().backward().unwrap());
+        for var in [x, weight, bias] {
+            let expected = match n {
+                0 => var.zeros_like().unwrap(),
+                _ => theirs.get(var).unwrap().clone(),
+            };
+            assert!(difference(ours.get(var).unwrap(), &expected) < 1e-11);
+        }
     }
 }
 

@@ -91,4 +91,9 @@ fn an_empty_batch_stays_empty_and_wrong_shapes_are_named() {
         ..config
     };
     assert!(refusal(max_pool2d(&numbers(1, &[1, 1, 4, 4]), &padding)).contains("padding 2"));
+    let padding = Pool2dConfig {
+        padding: 1,
+        ..config
+    };
+    assert!(refusal(max_pool2d(&numbers(1, &[1, 1, 0, 4]), &padding)).contains("[0, 4]"));
 }

@@ -50,9 +50,10 @@ impl BatchNorm {
     }
 
     fn normalize(&self, x: &Tensor) -> Result<Tensor> {
-        let scale = (&self.weight.as_detached_tensor()
-            / (self.running_var.as_detached_tensor() + self.eps)?.sqrt()?)?;
-        let shift = (self.bias.as_tensor() - (self.running_mean.as_tensor() * &scale)?)?;
+        let deviation = (self.running_var.as_detached_tensor() + self.eps)?.sqrt()?;
+        let scale = (self.weight.as_tensor() / deviation)?;
+        let mean = (self.running_mean.as_detached_tensor() * &scale)?;
+        let shift = (self.bias.as_tensor() - mean)?;
         let mut shape = vec![1; x.rank()];
         if let Some(channels) = shape.get_mut(1) {
             *channels = scale.elem_count();

@@ -1,7 +1,7 @@
 //! Batch and layer norm, average pool: values, gradients on both ways of computing them, refusals.
 
 use crate::harness::{difference, gradient_error, numbers, refusal};
-use candle_core::Device;
+use candle_core::{DType, Device, Var};
 use carrel_training::ops::{Pool2dConfig, avg_pool2d, batch_norm, layer_norm, portable};
 use carrel_training::prelude::{BatchNorm, Layer, ModuleT, Tensor};
 use std::slice::from_ref;
@@ -41,6 +41,27 @@ fn batch_norm_keeps_the_moments_that_pytorch_keeps() {
     let first = y.narrow(0, 0, 3).unwrap();
     let torch = Tensor::new(&[-0.324_573_4, 0.265_560_05, 0.855_693_5], &Device::Cpu).unwrap();
     assert!(difference(&first, &torch) < 1e-6);
+}
+
+#[test]
+fn batch_norm_in_use_has_the_gradients_of_differences() {
+    let mut layer = BatchNorm::new(3).unwrap();
+    layer.to_dtype(DType::F64).unwrap();
+    layer.running_mean.set(&numbers(4, &[3])).unwrap();
+    layer
+        .running_var
+        .set(&(numbers(5, &[3]) + 1.5).unwrap())
+        .unwrap();
+    for shape in [vec![5, 3], vec![2, 3, 2, 5]] {
+        let inputs = [numbers(1, &shape), numbers(2, &[3]), numbers(3, &[3])];
+        let error = gradient_error(&inputs, |t| {
+            let mut layer = layer.clone();
+            layer.weight = Var::from_tensor(&t[1])?;
+            layer.bias = Var::from_tensor(&t[2])?;
+            layer.forward_t(&t[0], false)
+        });
+        assert!(error < 1e-8, "{shape:?}: {error}");
+    }
 }
 
 #[test]

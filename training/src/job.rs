@@ -9,6 +9,7 @@
 
 mod folder;
 mod function;
+mod http;
 mod local;
 mod objects;
 mod remote;

@@ -37,6 +37,7 @@ pub use norm::{BatchNorm, LayerNorm};
 pub use pool::{AvgPool2d, MaxPool2d};
 pub use sequential::Sequential;
 
+use crate::onnx::{Graph, OnnxError, Value};
 use crate::random::weights;
 use candle_core::{Result, Shape, Var};
 
@@ -44,4 +45,12 @@ use candle_core::{Result, Shape, Var};
 fn uniform(shape: impl Into<Shape>, fan_in: usize) -> Result<Var> {
     let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
     Var::from_tensor(&weights(bound, shape)?)
+}
+
+/// Adds to an ONNX graph the bias of a layer that has one.
+fn export_bias(
+    graph: &mut Graph,
+    bias: Option<&Var>,
+) -> std::result::Result<Option<Value>, OnnxError> {
+    bias.map(|bias| graph.initializer("bias", bias)).transpose()
 }

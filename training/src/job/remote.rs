@@ -1,7 +1,6 @@
 //! Jobs of a jobs service, over HTTP; `training/JOBS.md` says what is asked and answered.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use candle_core::{Device, Tensor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use ureq::http::Request;
 
+use super::http::{self, variable};
 use super::{Backend, Description, JobError, JobStatus, NewJob, TrainJob, find};
 
 /// The address of the jobs service.
@@ -67,14 +66,11 @@ impl RemoteJobs {
         Self {
             url: url.trim_end_matches('/').to_owned(),
             token,
-            agent: ureq::Agent::config_builder()
+            agent: http::agent()
                 .timeout_connect(Some(PATIENCE))
                 .timeout_recv_response(Some(PATIENCE))
                 .timeout_recv_body(Some(DOWNLOAD))
                 .http_status_as_error(false)
-                // The service is no stranger behind a proxy, and a token goes nowhere else.
-                .proxy(None)
-                .max_redirects(0)
                 .build()
                 .into(),
         }
@@ -82,9 +78,8 @@ impl RemoteJobs {
 
     /// From the process's variables; None where they name no service.
     pub fn from_process() -> Option<Self> {
-        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let token = set(JOBS_TOKEN_VARIABLE).or_else(|| set(HUB_TOKEN_VARIABLE));
-        Some(Self::new(&set(JOBS_URL_VARIABLE)?, token))
+        let token = variable(JOBS_TOKEN_VARIABLE).or_else(|| variable(HUB_TOKEN_VARIABLE));
+        Some(Self::new(&variable(JOBS_URL_VARIABLE)?, token))
     }
 
     /// Submits a job.
@@ -161,18 +156,9 @@ impl RemoteJobs {
             url: self.url.clone(),
             reason: reason.to_string(),
         };
-        if !url.starts_with("http://") {
-            let reason = "its address does not begin with http://, and this program knows no TLS";
-            return Err(unreachable(&reason));
-        }
-        let mut request = Request::builder()
-            .method(method)
-            .uri(&url)
-            .header("Accept", "application/json")
-            .header("Content-Type", "application/json");
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
+        http::check(&url).map_err(|reason| unreachable(&reason))?;
+        let request =
+            http::request(method, &url, self.token.as_deref()).header("Accept", "application/json");
         let request = request.body(body).map_err(|error| unreachable(&error))?;
         let response = self.agent.run(request);
         let mut response = response.map_err(|error| unreachable(&error))?;

@@ -1,7 +1,6 @@
 //! Reports of a rank over HTTP, to the operator that started it. A thread of its own sends them, so that nothing that
 //! the address does or does not do slows training down or ends it.
 
-use std::env;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::http::{self, variable};
 use super::{RankState, RankStatus, SECRET_VARIABLE};
 use crate::ranks::Environment;
 use crate::trainer::{Epoch, History, Step, Watcher};
@@ -51,11 +51,10 @@ pub struct ReportTo {
 impl ReportTo {
     /// From the process's variables; None where no address is given.
     pub fn from_process() -> Option<Self> {
-        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
         Some(Self {
-            url: set(URL_VARIABLE)?,
-            token: set(TOKEN_VARIABLE),
-            secret: set(SECRET_VARIABLE).unwrap_or_default().into_bytes(),
+            url: variable(URL_VARIABLE)?,
+            token: variable(TOKEN_VARIABLE),
+            secret: variable(SECRET_VARIABLE).unwrap_or_default().into_bytes(),
         })
     }
 }
@@ -89,13 +88,7 @@ impl Reporter {
         shared.change(true, |_| {});
         let mut sender = Sender {
             shared: shared.clone(),
-            agent: ureq::Agent::config_builder()
-                .timeout_global(Some(PATIENCE))
-                // An operator is no stranger behind a proxy.
-                .proxy(None)
-                .max_redirects(0)
-                .build()
-                .into(),
+            agent: http::agent().timeout_global(Some(PATIENCE)).build().into(),
             to,
             report: Report {
                 rank: environment.rank,
@@ -186,7 +179,7 @@ impl Sender {
             self.report.status = status;
             let mut result = self.send();
             while last
-                && self.is_known()
+                && http::check(&self.to.url).is_ok()
                 && result.is_err()
                 && sent.is_some_and(|begun| begun.elapsed() < LAST)
             {
@@ -207,28 +200,17 @@ impl Sender {
         }
     }
 
-    fn is_known(&self) -> bool {
-        self.to.url.starts_with("http://")
-    }
-
     fn send(&mut self) -> Result<(), String> {
-        if !self.is_known() {
-            return Err("it does not begin with http://, and this program knows no TLS".to_owned());
-        }
+        http::check(&self.to.url)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.report.time = now.map_or(0, |now| now.as_millis() as u64);
         let body = serde_json::to_vec(&self.report).map_err(|error| error.to_string())?;
-        let mut request = self
-            .agent
-            .post(&self.to.url)
-            .header("Content-Type", "application/json");
-        if let Some(token) = &self.to.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
+        let mut request = http::request("POST", &self.to.url, self.to.token.as_deref());
         if !self.to.secret.is_empty() {
             request = request.header(SIGNATURE_HEADER, signature(&self.to.secret, &body)?);
         }
-        let response = request.send(&body[..]);
+        let request = request.body(body).map_err(|error| error.to_string())?;
+        let response = self.agent.run(request);
         response.map(|_| ()).map_err(|error| error.to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! The 2-d convolution.
 
-use super::{Layer, Parts, uniform};
+use super::{Layer, Parts, export_bias, uniform};
 use crate::onnx::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Conv2dConfig};
 use candle_core::{Module, Result, Tensor, Var, bail};
@@ -100,11 +100,7 @@ impl Layer for Conv2d {
             Attribute::int("group", groups as i64),
         ];
         let weight = graph.initializer("weight", &self.weight)?;
-        let bias = self
-            .bias
-            .as_deref()
-            .map(|bias| graph.initializer("bias", bias))
-            .transpose()?;
+        let bias = export_bias(graph, self.bias.as_ref())?;
         let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(&bias).collect();
         Ok(graph.node("Conv", &inputs, attributes))
     }

@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use super::{Layer, Parts, uniform};
+use super::{Layer, Parts, export_bias, uniform};
 use crate::onnx::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Then};
 use candle_core::{Module, Result, Tensor, Var};
@@ -61,11 +61,7 @@ impl Layer for Linear {
     }
 
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
-        let bias = self
-            .bias
-            .as_deref()
-            .map(|bias| graph.initializer("bias", bias))
-            .transpose()?;
+        let bias = export_bias(graph, self.bias.as_ref())?;
         // `Gemm` is for matrices only.
         if x.rank() == 2 {
             let weight = graph.initializer("weight", &self.weight)?;

@@ -52,6 +52,12 @@ impl App {
             queue,
         }))
     }
+
+    /// Seconds that a login lasts, and the tokens that servers get by it.
+    pub fn login_seconds(&self) -> i64 {
+        let life = self.config.jupyter_hub.cookie_max_age_days.0;
+        life.as_secs().cast_signed()
+    }
 }
 
 impl Deref for App {

@@ -155,3 +155,8 @@ pub fn new_id() -> i64 {
 pub fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
+
+/// The time so many seconds from now.
+pub fn after(seconds: i64) -> i64 {
+    now().saturating_add(seconds.saturating_mul(1000))
+}

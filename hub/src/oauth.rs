@@ -9,7 +9,7 @@ use crate::db::servers::Server;
 use crate::db::tokens::NewToken;
 use crate::scopes::{Scopes, Target, identify_scopes};
 
-const CODE_LIFE_MS: i64 = 5 * 60 * 1000;
+const CODE_LIFE_SECONDS: i64 = 5 * 60;
 /// Length of a base64url SHA-256 without padding.
 const CHALLENGE_LENGTH: usize = 43;
 
@@ -137,7 +137,7 @@ impl Authorization {
             redirect_uri: self.client.redirect_uri.clone(),
             code_challenge: self.challenge.clone(),
             scopes,
-            expires: db::now() + CODE_LIFE_MS,
+            expires: db::after(CODE_LIFE_SECONDS),
         };
         app.db.add_code(&stored).await?;
         Ok(self.answer(&[("code", &code)]))
@@ -211,13 +211,7 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
     if !verifier_fits(code.code_challenge.as_deref(), form.code_verifier) {
         return Err(Refused::Verifier);
     }
-    let seconds = app
-        .config
-        .jupyter_hub
-        .cookie_max_age_days
-        .0
-        .as_secs()
-        .cast_signed();
+    let seconds = app.login_seconds();
     let token = secret::generate();
     let new = NewToken {
         token_hash: &secret::hash(&token),
@@ -227,7 +221,7 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
         session_id: Some(&code.session_id),
         scopes: &code.scopes,
         note: &format!("OAuth token of {}", client.client_id),
-        expires: Some(db::now() + seconds * 1000),
+        expires: Some(db::after(seconds)),
         ..NewToken::default()
     };
     app.db.add_token(new).await?;

@@ -115,9 +115,6 @@ pub async fn create_for(
         .chars()
         .take(255)
         .collect();
-    let expires = request
-        .expires_in
-        .map(|seconds| db::now().saturating_add(seconds.saturating_mul(1000)));
     let token = secret::generate();
     let hash = secret::hash(&token);
     let new = NewToken {
@@ -125,7 +122,7 @@ pub async fn create_for(
         user_id: owner.id,
         scopes: &scopes,
         note: &note,
-        expires,
+        expires: request.expires_in.map(db::after),
         ..NewToken::default()
     };
     app.db.add_token(new).await?;

@@ -2,7 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use tracing::{info, warn};
 
 use super::{next_path, see_other};
@@ -93,17 +93,13 @@ pub async fn log_out(
         ..Page::default()
     };
     let mut response = templates::respond(StatusCode::OK, &LogoutPage { page });
-    let https = client.https;
-    for (name, path) in [
-        (cookies::LOGIN, &app.urls.hub),
-        (cookies::XSRF, &app.urls.hub),
-        (cookies::SESSION_ID, &app.urls.base),
-    ] {
-        append(
-            &mut response,
-            cookies::set(name, "", path, Life::Ended, https),
-        );
-    }
+    let hub = app.urls.hub.as_str();
+    let ended = [
+        (cookies::LOGIN, "", hub, Life::Ended),
+        (cookies::XSRF, "", hub, Life::Ended),
+        (cookies::SESSION_ID, "", &app.urls.base, Life::Ended),
+    ];
+    set_cookies(&mut response, &client, &ended);
     Ok(response)
 }
 
@@ -170,34 +166,23 @@ async fn enter(
     }
     let token = secret::generate();
     let session_id = uuid::Uuid::new_v4().simple().to_string();
-    let seconds = app
-        .config
-        .jupyter_hub
-        .cookie_max_age_days
-        .0
-        .as_secs()
-        .cast_signed();
-    let expires = db::now() + seconds * 1000;
+    let seconds = app.login_seconds();
+    let (token_hash, expires) = (secret::hash(&token), db::after(seconds));
     app.db
-        .add_session(&secret::hash(&token), &session_id, user.id, expires)
+        .add_session(&token_hash, &session_id, user.id, expires)
         .await?;
     app.db.user_was_active(user.id, db::now()).await?;
     info!(user.name = %user.name, client.address = %client.address, "User {} logged in", user.name);
     let home = super::home::after_login(app, &user).await?;
     let mut response = see_other(next.unwrap_or(&home));
-    let (hub, life) = (&app.urls.hub, Life::Seconds(seconds));
+    let (hub, life) = (app.urls.hub.as_str(), Life::Seconds(seconds));
     let set = [
         (cookies::LOGIN, token.as_str(), hub, life),
         (cookies::SESSION_ID, &session_id, &app.urls.base, life),
         (cookies::XSRF, &xsrf::token(&token), hub, life),
         (cookies::FORM_ID, "", hub, Life::Ended),
     ];
-    for (name, value, path, life) in set {
-        append(
-            &mut response,
-            cookies::set(name, value, path, life, client.https),
-        );
-    }
+    set_cookies(&mut response, client, &set);
     Ok(response)
 }
 
@@ -229,32 +214,21 @@ impl Form {
             error: self.error,
         };
         let mut response = templates::respond(status, &page);
-        if new {
-            let set = cookies::set(
-                cookies::FORM_ID,
-                &cookie,
-                &app.urls.hub,
-                Life::Browser,
-                client.https,
-            );
-            append(&mut response, set);
-        }
-        append(
-            &mut response,
-            cookies::set(
-                cookies::XSRF,
-                &xsrf,
-                &app.urls.hub,
-                Life::Browser,
-                client.https,
-            ),
-        );
+        let hub = app.urls.hub.as_str();
+        let set = [
+            (cookies::FORM_ID, cookie.as_str(), hub, Life::Browser),
+            (cookies::XSRF, &xsrf, hub, Life::Browser),
+        ];
+        set_cookies(&mut response, client, if new { &set } else { &set[1..] });
         response
     }
 }
 
-fn append(response: &mut Response, cookie: Option<HeaderValue>) {
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
+/// Cookies by name, value, path and life.
+fn set_cookies(response: &mut Response, client: &Client, set: &[(&str, &str, &str, Life)]) {
+    for (name, value, path, life) in set {
+        if let Some(cookie) = cookies::set(name, value, path, *life, client.https) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
     }
 }

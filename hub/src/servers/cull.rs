@@ -177,7 +177,7 @@ async fn computes(app: &App, server: &Server) -> bool {
         server_id: Some(server.id),
         scopes: &scopes,
         note: "A look at the server's kernels",
-        expires: Some(db::now() + 60_000),
+        expires: Some(db::after(60)),
         ..NewToken::default()
     };
     let id = match app.db.add_token(new).await {

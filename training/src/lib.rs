@@ -1,4 +1,8 @@
 //! Tensors and training for notebook cells. Knows no notebook: how its values look is text and HTML.
+//!
+//! Operations on the CPU run on candle's threads: as many as `RAYON_NUM_THREADS` says when the first one runs, else one
+//! for each core of the machine, also in a container that may use a few of them only. The cells of a notebook and
+//! `carrel-train` set it to what they may use. Products of matrices use AVX-512 where the processor has it.
 
 mod cpu;
 pub mod data;

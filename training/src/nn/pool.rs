@@ -5,11 +5,11 @@ use crate::onnx::Attribute;
 use crate::ops::{self, Pool2dConfig};
 use candle_core::{Module, Result, Tensor};
 
-/// The maximum of each window.
+/// The maximum of each window of (n, c, h, w).
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool2d(pub Pool2dConfig);
 
-/// The mean of each window.
+/// The mean of each window of (n, c, h, w).
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool2d(pub Pool2dConfig);
 

@@ -25,6 +25,9 @@ impl Default for Conv2dConfig {
 }
 
 /// Convolves `x` (n, c, h, w) with `weight` (o, c / groups, kh, kw) and adds `bias` (o).
+///
+/// # Errors
+/// When shapes or element types do not fit, or the kernel is larger than `x` with its padding.
 pub fn conv2d(
     x: &Tensor,
     weight: &Tensor,

@@ -15,7 +15,10 @@ pub struct Then {
     pub mask: Option<Vec<f32>>,
 }
 
-/// `x` (.., i) times the transpose of `weight` (o, i), plus `bias` (o).
+/// `x` (.., i) times the transpose of `weight` (o, i), plus `bias` (o): (.., o).
+///
+/// # Errors
+/// When shapes, element types or the mask do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
     let (mut shape, &[out, inner]) = (x.dims().to_vec(), weight.dims()) else {
         bail!(

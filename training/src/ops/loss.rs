@@ -3,25 +3,37 @@
 use super::log_softmax;
 use candle_core::{DType, Result, Tensor, bail};
 
-/// `nll_loss(log_softmax(logits), targets)`.
+/// `nll_loss(log_softmax(logits), targets)`, for (n, classes) and n targets.
+///
+/// # Errors
+/// Those of [`nll_loss`].
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     check("cross_entropy", logits, targets)?;
     pick(&log_softmax(logits, 1)?, targets)
 }
 
 /// The mean of `-log_probabilities[i][targets[i]]`, for (n, classes) and n targets.
+///
+/// # Errors
+/// When the shapes do not fit, there are no targets, or one is none of the classes.
 pub fn nll_loss(log_probabilities: &Tensor, targets: &Tensor) -> Result<Tensor> {
     check("nll_loss", log_probabilities, targets)?;
     pick(log_probabilities, targets)
 }
 
-/// The mean of the squared differences.
+/// The mean of the squared differences, of two tensors of one shape.
+///
+/// # Errors
+/// When the shapes differ or there are no elements.
 pub fn mse_loss(x: &Tensor, target: &Tensor) -> Result<Tensor> {
     same_shape("mse_loss", x, target)?;
     (x - target)?.sqr()?.mean_all()
 }
 
-/// The mean of the absolute differences.
+/// The mean of the absolute differences, of two tensors of one shape.
+///
+/// # Errors
+/// When the shapes differ or there are no elements.
 pub fn l1_loss(x: &Tensor, target: &Tensor) -> Result<Tensor> {
     same_shape("l1_loss", x, target)?;
     (x - target)?.abs()?.mean_all()

@@ -24,11 +24,17 @@ impl Pool2dConfig {
 }
 
 /// The maximum of each window of `x` (n, c, h, w); padding never wins.
+///
+/// # Errors
+/// When `x` has another rank or the windows do not fit.
 pub fn max_pool2d(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
     pool(x, config, false)
 }
 
 /// `relu(max_pool2d(x))` in one pass.
+///
+/// # Errors
+/// Those of [`max_pool2d`].
 pub fn max_pool2d_relu(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
     pool(x, config, true)
 }

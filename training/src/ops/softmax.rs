@@ -5,12 +5,18 @@ use crate::cpu::{Real, by_dtype, slice, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, shape::Dim};
 use num_traits::Float;
 
-/// `exp(x) / sum(exp(x))` over `dim`.
+/// `exp(x) / sum(exp(x))` over `dim`, for `x` of any shape.
+///
+/// # Errors
+/// When `x` has no such dimension.
 pub fn softmax<D: Dim>(x: &Tensor, dim: D) -> Result<Tensor> {
     over(x, dim, false)
 }
 
 /// The logarithm of [`softmax`], exact where the softmax underflows.
+///
+/// # Errors
+/// When `x` has no such dimension.
 pub fn log_softmax<D: Dim>(x: &Tensor, dim: D) -> Result<Tensor> {
     over(x, dim, true)
 }

@@ -9,6 +9,7 @@ mod linear;
 mod loss;
 mod max_pool2d;
 mod norm;
+mod pool2d;
 pub mod portable;
 mod softmax;
 mod window;
@@ -20,8 +21,9 @@ pub use conv2d_pool::conv2d_max_pool2d_relu;
 pub use dropout::{dropout, dropout2d, mask};
 pub use linear::{Then, linear};
 pub use loss::{cross_entropy, l1_loss, mse_loss, nll_loss};
-pub use max_pool2d::{Pool2dConfig, max_pool2d, max_pool2d_relu};
+pub use max_pool2d::{max_pool2d, max_pool2d_relu};
 pub use norm::{Normalized, batch_norm, layer_norm};
+pub use pool2d::Pool2dConfig;
 pub use softmax::{log_softmax, softmax};
 
 /// Whether the operations of this crate compute with these tensors; else [`portable`] does.

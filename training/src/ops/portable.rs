@@ -1,6 +1,6 @@
 //! The same operations from candle's own, for every device and type (it has no backward pass for some strided convolutions).
 
-use super::{Conv2dConfig, Normalized, Pool2dConfig, Then, max_pool2d::windows};
+use super::{Conv2dConfig, Normalized, Pool2dConfig, Then, pool2d::windows};
 use candle_core::{D, Result, Tensor};
 
 pub fn conv2d(

@@ -41,6 +41,8 @@ use crate::trainer::CheckpointError;
 pub const JOBS_VARIABLE: &str = "CARREL_JOBS";
 /// What the ranks of a job know and nobody else.
 pub const SECRET_VARIABLE: &str = "CARREL_JOB_SECRET";
+/// How many threads tensors are computed on; read by rayon and candle.
+pub const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 /// Names the program that runs a rank.
 pub const TRAIN_VARIABLE: &str = "CARREL_TRAIN";
 

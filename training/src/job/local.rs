@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::status::{self, RankState, RankStatus};
-use super::{JobError, JobFolder, SECRET_VARIABLE, Work, function, io_error};
+use super::{JobError, JobFolder, SECRET_VARIABLE, THREADS_VARIABLE, Work, function, io_error};
 
 const PROGRAM: &str = "carrel-train";
 const PROCESSES: &str = "processes.json";
@@ -88,7 +88,7 @@ fn start_ranks(job: &JobFolder, program: &Path, children: &mut Vec<Child>) -> Re
             .env("MASTER_ADDR", "127.0.0.1")
             .env("MASTER_PORT", port.to_string())
             .env(SECRET_VARIABLE, &secret)
-            .env("RAYON_NUM_THREADS", (cores / world).max(1).to_string())
+            .env(THREADS_VARIABLE, (cores / world).max(1).to_string())
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(errors)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use carrel_training::job::{
-    JobFolder, RankState, ReportTo, Reporter, SECRET_VARIABLE, StatusFile, Work,
+    JobFolder, RankState, ReportTo, Reporter, SECRET_VARIABLE, StatusFile, THREADS_VARIABLE, Work,
 };
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::{Mnist, Recipe, Setting};
@@ -24,9 +24,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What a shell reports of a process that SIGTERM ended.
 const STOPPED: u8 = 143;
-
-/// Read by rayon and candle.
-const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 
 #[derive(Parser)]
 #[command(version, about)]

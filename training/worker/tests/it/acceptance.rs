@@ -31,7 +31,8 @@ fn ended(child: Child) -> Output {
 
 fn assert_done(outputs: &[Output]) {
     for output in outputs {
-        assert!(output.status.success(), "{}", text(&output.stderr));
+        let (status, said) = (output.status, text(&output.stderr));
+        assert!(status.success(), "{status}: {said}");
     }
 }
 

@@ -154,6 +154,7 @@ pub enum JobError {
 }
 
 impl NewJob {
+    /// What the job trains.
     #[must_use]
     pub fn recipe(mut self, recipe: impl Into<Recipe>) -> Self {
         self.recipe = Some(recipe.into());

@@ -127,6 +127,7 @@ impl Ranks {
         self
     }
 
+    /// This one's number, from 0.
     pub fn rank(&self) -> usize {
         self.rank
     }

@@ -19,6 +19,9 @@ pub fn text(tensor: &Tensor) -> String {
 }
 
 /// Tables under a line with type, shape and device.
+///
+/// # Errors
+/// When the device is lost.
 pub fn html(tensor: &Tensor) -> Result<String> {
     let (outer, rows, columns) = match tensor.dims() {
         [] => (1, 1, 1),

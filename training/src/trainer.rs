@@ -131,6 +131,7 @@ impl<M: Layer> Trainer<M> {
         self
     }
 
+    /// How often to go over the data; when training goes on, those before count too.
     #[must_use]
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;

@@ -8,7 +8,9 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, b
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dConfig {
     pub stride: usize,
+    /// Zeros on each side of the height and of the width.
     pub padding: usize,
+    /// The way from one element of the kernel to the next.
     pub dilation: usize,
     pub groups: usize,
 }

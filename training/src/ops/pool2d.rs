@@ -9,6 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDTyp
 pub struct Pool2dConfig {
     pub kernel: usize,
     pub stride: usize,
+    /// On each side; at most half of the kernel.
     pub padding: usize,
 }
 

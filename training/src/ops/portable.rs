@@ -1,4 +1,5 @@
 //! The same operations from candle's own, for every device and type (it has no backward pass for some strided convolutions).
+//! Shapes are those of the operations in [`super`]; what does not fit is refused in candle's words.
 
 use super::{Conv2dConfig, Normalized, Pool2dConfig, Then, pool2d::windows};
 use candle_core::{D, Result, Tensor};

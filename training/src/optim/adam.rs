@@ -8,10 +8,11 @@ use candle_core::{Result, Tensor, Var};
 use super::update::{Update, update};
 use super::{Optimizer, Slots, load_steps, save_steps};
 
-/// Weight decay counts as a part of the gradient; see [`AdamW`] for the other way.
+/// Weight decay counts as a part of the gradient; see [`AdamW`] for the other way. Betas of 0.9 and 0.999, an eps of 1e-8
+/// and no decay, unless told otherwise.
 pub struct Adam(Moments);
 
-/// Weight decay is a step of its own, 0.01 by default.
+/// Weight decay is a step of its own, 0.01 unless told otherwise; the rest as in [`Adam`].
 pub struct AdamW(Moments);
 
 struct Moments {

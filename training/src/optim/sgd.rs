@@ -8,7 +8,8 @@ use candle_core::{Result, Tensor, Var};
 use super::update::{Update, update};
 use super::{Optimizer, Slots, load_steps, save_steps};
 
-/// `v = momentum v + (g + decay p)`, `p = p - rate v`; Nesterov's form steps by `g + decay p + momentum v`.
+/// `v = momentum v + (g + decay p)`, `p = p - rate v`; Nesterov's form steps by `g + decay p + momentum v`. Without
+/// momentum and decay, unless told otherwise.
 pub struct Sgd {
     parameters: Vec<Var>,
     rate: f64,

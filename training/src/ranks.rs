@@ -8,7 +8,9 @@ mod environment;
 mod flow;
 mod handshake;
 mod messages;
+mod operation;
 mod pulse;
+mod stream;
 mod sums;
 
 use std::io;
@@ -17,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{Environment, EnvironmentError, Task, TaskKind};
-pub(crate) use flow::Operation;
 pub(crate) use messages::{Inbox, Message};
+pub(crate) use operation::Operation;
 
 use pulse::Pulse;
 

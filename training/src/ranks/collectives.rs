@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use super::flow::{Head, Operation, out_of_step, read_all, write_all};
+use super::operation::{Head, Operation, out_of_step};
+use super::stream::{read_all, write_all};
 use super::{Ranks, RanksError};
 
 /// How long to wait for word of who was lost, when a connection broke.

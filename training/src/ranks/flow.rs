@@ -7,74 +7,15 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use super::operation::{Head, out_of_step};
+use super::stream::{sleep, some, unless_full};
 use super::{Ranks, RanksError};
 
 /// How long a rank that waits for another stays awake, for to wake it takes about as long; other ranks on the same
 /// processor go first.
 const AWAKE: Duration = Duration::from_micros(100);
-
-/// What a rank does in a moment: its kind, its number, and the bytes it is about.
-pub(super) type Head = [u8; 16];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Sum = 1,
-    Broadcast = 2,
-    Gather = 3,
-    /// To a parameter server: the parameters to begin with.
-    Set = 4,
-    /// To a parameter server: gradients; it answers with values.
-    Push = 5,
-    Values = 6,
-    /// To a parameter server: asks for what its optimizer remembers, with which it answers.
-    State = 7,
-    /// To a parameter server: this rank has done all it has to do.
-    Done = 8,
-}
-
-const OPERATIONS: [Operation; 8] = [
-    Operation::Sum,
-    Operation::Broadcast,
-    Operation::Gather,
-    Operation::Set,
-    Operation::Push,
-    Operation::Values,
-    Operation::State,
-    Operation::Done,
-];
-
-impl Operation {
-    pub(super) fn head(self, sequence: u32, bytes: usize) -> Head {
-        let mut head = [0; 16];
-        head[0] = self as u8;
-        head[4..8].copy_from_slice(&sequence.to_le_bytes());
-        head[8..].copy_from_slice(&(bytes as u64).to_le_bytes());
-        head
-    }
-
-    /// What a head says.
-    pub(super) fn of(head: &Head) -> (Option<Self>, u32, u64) {
-        let [kind, _, _, _, a, b, c, d, bytes @ ..] = *head;
-        let kind = OPERATIONS.into_iter().find(|known| *known as u8 == kind);
-        (
-            kind,
-            u32::from_le_bytes([a, b, c, d]),
-            u64::from_le_bytes(bytes),
-        )
-    }
-
-    /// A head in words.
-    pub(super) fn name(head: &Head) -> String {
-        let (kind, sequence, bytes) = Self::of(head);
-        match kind {
-            Some(kind) => format!("{kind:?} number {sequence} of {bytes} bytes"),
-            None => "no operation".to_owned(),
-        }
-    }
-}
 
 /// The pieces that an operation sends and receives, in order for each peer.
 pub(super) trait Plan {
@@ -202,68 +143,5 @@ impl Lane {
             plan.received(self.peer);
         }
         Ok(count > 0 || left == 0)
-    }
-}
-
-pub(super) fn out_of_step(rank: usize, ours: &Head, theirs: &Head) -> RanksError {
-    RanksError::OutOfStep {
-        rank,
-        ours: Operation::name(ours),
-        theirs: Operation::name(theirs),
-    }
-}
-
-/// All of `bytes` from a connection that does not block.
-pub(super) fn read_all(mut stream: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match unless_full(|| some(stream.read(bytes)))? {
-            0 => sleep(
-                &mut [PollFd::new(stream.as_fd(), PollFlags::POLLIN)],
-                PollTimeout::NONE,
-            )?,
-            count => bytes = &mut bytes[count..],
-        }
-    }
-    Ok(())
-}
-
-/// All of `bytes` into a connection that does not block.
-pub(super) fn write_all(mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match unless_full(|| stream.write(bytes))? {
-            0 => sleep(
-                &mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)],
-                PollTimeout::NONE,
-            )?,
-            count => bytes = &bytes[count..],
-        }
-    }
-    Ok(())
-}
-
-/// What `act` moved, or 0 where it would have to wait.
-pub(super) fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match act() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            done => return done,
-        }
-    }
-}
-
-/// Nothing at all is the end of the connection.
-pub(super) fn some(read: io::Result<usize>) -> io::Result<usize> {
-    match read {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        read => read,
-    }
-}
-
-/// Until one of the connections is ready, or the time is over.
-pub(super) fn sleep(waiting: &mut [PollFd<'_>], timeout: PollTimeout) -> io::Result<()> {
-    match poll(waiting, timeout) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }

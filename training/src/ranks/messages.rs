@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::flow::{Head, Operation, out_of_step, sleep, some, unless_full};
+use super::operation::{Head, Operation, out_of_step};
+use super::stream::{sleep, some, unless_full};
 use super::{Ranks, RanksError};
 
 /// More than the parameters of any model; a longer message is none.

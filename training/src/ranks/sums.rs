@@ -14,7 +14,7 @@ mod whole;
 use std::mem;
 use std::ops::Range;
 
-use super::flow::Operation;
+use super::operation::Operation;
 use super::{Ranks, RanksError, SumOrder};
 use crate::cpu::{add, scale};
 

@@ -41,10 +41,19 @@ use crate::trainer::CheckpointError;
 pub const JOBS_VARIABLE: &str = "CARREL_JOBS";
 /// What the ranks of a job know and nobody else.
 pub const SECRET_VARIABLE: &str = "CARREL_JOB_SECRET";
+/// What a shell reports of a process that SIGTERM ended, and what a rank that was stopped ends with.
+pub const STOPPED: u8 = 143;
 /// How many threads tensors are computed on; read by rayon and candle.
 pub const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 /// Names the program that runs a rank.
 pub const TRAIN_VARIABLE: &str = "CARREL_TRAIN";
+
+/// What the process knows of [`SECRET_VARIABLE`]; empty where it is not set.
+pub fn secret() -> Vec<u8> {
+    std::env::var(SECRET_VARIABLE)
+        .unwrap_or_default()
+        .into_bytes()
+}
 
 /// What a job is, for its processes and for a jobs service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,16 +21,14 @@ use sha2::{Digest, Sha256};
 
 use super::objects::{self, Object};
 use super::{
-    JobError, JobFolder, JobState, Jobs, NewJob, RankState, SECRET_VARIABLE, StatusFile, TrainJob,
-    Work, io_error, status,
+    JobError, JobFolder, JobState, Jobs, NewJob, RankState, STOPPED, StatusFile, TrainJob, Work,
+    io_error, secret, status,
 };
 use crate::ranks::{Environment, Meeting, Ranks, RanksError};
 use crate::trainer::{Host, Watcher, interrupted, set_host, unwind_if_interrupted};
 
 /// The first argument of a program that is to run a rank of a function's job.
 pub(super) const ARGUMENT: &str = "run-function";
-/// What a shell reports of a process that SIGTERM ended.
-const STOPPED: u8 = 143;
 
 /// What a function sees of the rank it runs on.
 pub struct Rank {
@@ -352,10 +350,9 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
     let path = job.status_file(environment.rank);
     status::tell(&path, RankState::Running, None)
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    let secret = std::env::var(SECRET_VARIABLE).unwrap_or_default();
     let rank = Rank {
         meeting: Meeting {
-            secret: secret.into_bytes(),
+            secret: secret(),
             configuration: job.id(),
             stop: Arc::new(is_stopped),
             ..Meeting::new(environment.clone())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::http::{self, variable};
-use super::{RankState, RankStatus, SECRET_VARIABLE};
+use super::{RankState, RankStatus, secret};
 use crate::ranks::Environment;
 use crate::trainer::{Epoch, History, Step, Watcher};
 
@@ -54,7 +54,7 @@ impl ReportTo {
         Some(Self {
             url: variable(URL_VARIABLE)?,
             token: variable(TOKEN_VARIABLE),
-            secret: variable(SECRET_VARIABLE).unwrap_or_default().into_bytes(),
+            secret: secret(),
         })
     }
 }

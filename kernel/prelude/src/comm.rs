@@ -88,9 +88,11 @@ impl Comm {
             metadata,
             buffers,
         };
-        if let Some(frontends) = FRONTENDS.get() {
-            in_order(|| frontends.send(message));
-        }
+        in_order(|| {
+            if let Some(frontends) = FRONTENDS.get() {
+                frontends.send(message);
+            }
+        });
     }
 }
 

@@ -57,8 +57,7 @@ pub fn connect(kernel: &'static dyn Kernel) {
 
 /// The kernel, when everything printed so far is on its way there.
 pub(crate) fn kernel() -> Option<&'static dyn Kernel> {
-    // Flushing fails only when the kernel is gone, and then nobody reads.
-    let _ = std::io::stdout().flush();
+    flush();
     KERNEL.get().copied()
 }
 
@@ -81,17 +80,23 @@ fn connected() -> Result<&'static dyn Kernel, CellError> {
 /// Sends `output` after all that was printed before it.
 #[track_caller]
 pub(crate) fn send(output: Output) {
-    if let Some(kernel) = kernel() {
-        in_order(|| kernel.send(output));
-    }
+    in_order(|| {
+        if let Some(kernel) = KERNEL.get() {
+            kernel.send(output);
+        }
+    });
 }
 
 /// Calls `send` when everything printed so far is on its way to the kernel.
 #[track_caller]
 pub fn in_order(send: impl FnOnce()) {
-    // Flushing fails only when the kernel is gone, and then nobody reads.
-    let _ = std::io::stdout().flush();
+    flush();
     send();
     // Library code that shows its progress can be interrupted here.
     tick();
+}
+
+fn flush() {
+    // It fails only when the kernel is gone, and then nobody reads.
+    let _ = std::io::stdout().flush();
 }

@@ -307,7 +307,10 @@ impl Notebook {
         let (modules, imports) = match &attempt.merge {
             Some(merge) => merge.declarations(name),
             None => {
-                let count = self.items.cells.len() * usize::from(attempt.items);
+                let count = match attempt.items {
+                    true => self.items.cells.len(),
+                    false => 0,
+                };
                 let imports = self.items.imports(count, attempt.prelude, &parsed.items);
                 (String::new(), imports)
             }

@@ -18,7 +18,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use environment::{Environment, EnvironmentError, Task, TaskKind};
+pub use environment::{Environment, EnvironmentError, Task, TaskKind, free_port};
 pub(crate) use messages::{Inbox, Message};
 pub(crate) use operation::Operation;
 

@@ -3,8 +3,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::{self, RankState, RankStatus};
 use super::{JobError, JobFolder, SECRET_VARIABLE, THREADS_VARIABLE, Work, function, io_error};
+use crate::ranks::free_port;
 
 const PROGRAM: &str = "carrel-train";
 const PROCESSES: &str = "processes.json";
@@ -186,11 +185,6 @@ fn stat(id: i32) -> Option<(char, u64)> {
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
     Some((state, fields.nth(18)?.parse().ok()?))
-}
-
-/// A port that is free now. Another process may take it before rank 0 does, which then says so.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// This one for a function; for a recipe the one that was named, else beside the running program, else on the path.

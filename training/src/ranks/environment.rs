@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+use std::net::TcpListener;
 
 use serde::Deserialize;
 
@@ -230,4 +232,13 @@ fn number<T: std::str::FromStr>(
         value: value.to_owned(),
         wanted: "number",
     })
+}
+
+/// A port of this machine that is free now, for the ranks of one job. Another process may take it before rank 0 does,
+/// which then says so.
+///
+/// # Errors
+/// When the system gives none.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

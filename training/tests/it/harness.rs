@@ -1,6 +1,5 @@
 //! Random inputs, comparison, gradients against finite differences, ranks as threads.
 
-use std::net::TcpListener;
 use std::thread;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -9,11 +8,7 @@ use carrel_training::ranks::Environment;
 
 /// A port that nobody listens on now.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    carrel_training::ranks::free_port().unwrap()
 }
 
 /// Where a rank finds the others on this machine.

@@ -1,16 +1,16 @@
 //! What examples of several ranks share: the program starts itself once for each rank.
 
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use carrel_training::ranks::free_port;
 
 /// Whether this process is to be a rank; else it has started all of them, and they have ended.
 pub fn is_rank(world: &str) -> anyhow::Result<bool> {
     if std::env::var_os("RANK").is_some() {
         return Ok(true);
     }
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = free_port()?;
     let ranks: Vec<_> = (0..world.parse()?)
         .map(|number: usize| {
             Command::new(std::env::current_exe()?)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use carrel_kernel::engine::Output;
+use carrel_skip::{Need, skip};
 
 use crate::interrupts::{interrupt, value};
 use crate::notebook::Notebook;
@@ -64,7 +65,7 @@ async fn an_interrupt_ends_training_and_the_trainer_goes_on_later() {
 #[tokio::test]
 async fn a_cell_runs_the_seeds_job_on_two_ranks() {
     let Some(data) = std::env::var_os("CARREL_DATA") else {
-        eprintln!("skipped: $CARREL_DATA names no folder with MNIST");
+        skip(Need::Mnist, "$CARREL_DATA names no folder");
         return;
     };
     let jobs = tempfile::tempdir().unwrap();

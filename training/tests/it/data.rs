@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use candle_core::{Device, Result, Tensor};
+use carrel_skip::{Need, skip};
 use carrel_training::data::mirror::{Wanted, fetch};
 use carrel_training::data::{
     DataLoader, Dataset, MnistData, Order, Partition, Sampler, TensorDataset, accuracy, idx,
@@ -17,7 +18,7 @@ use carrel_training::data::{
 /// The data that the tests share; None where there is none, which is said.
 pub fn mnist() -> Option<MnistData> {
     let folder = PathBuf::from(std::env::var_os("CARREL_DATA").or_else(|| {
-        eprintln!("skipped: $CARREL_DATA names no folder with MNIST");
+        skip(Need::Mnist, "$CARREL_DATA names no folder");
         None
     })?);
     Some(MnistData::load_from(Some(&folder), &mut |_| {}).unwrap())

@@ -1,6 +1,7 @@
 //! The same results on an NVIDIA GPU: operations, gradients, optimizers, and the seed's network in training.
 
 use candle_core::{Device, Result, Tensor, Var};
+use carrel_skip::{Need, skip};
 use carrel_training::ops::{
     Conv2dConfig, Pool2dConfig, Then, avg_pool2d, batch_norm, conv2d, conv2d_max_pool2d_relu,
     cross_entropy, layer_norm, linear, max_pool2d, max_pool2d_relu, softmax,
@@ -15,10 +16,8 @@ fn gpu() -> Option<Device> {
     match Device::new_cuda(0) {
         Ok(device) => Some(device),
         Err(error) => {
-            eprintln!(
-                "skipped: {}",
-                error.to_string().lines().next().unwrap_or_default()
-            );
+            let error = error.to_string();
+            skip(Need::Gpu, error.lines().next().unwrap_or_default());
             None
         }
     }

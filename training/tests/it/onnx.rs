@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use candle_core::Result;
+use carrel_skip::{Need, skip};
 use carrel_training::onnx;
 use carrel_training::prelude::*;
 
@@ -24,7 +25,10 @@ print(json.dumps([list(y.shape), [session.get_inputs()[0].shape, session.get_out
 fn python() -> Option<PathBuf> {
     let prepared = std::env::var_os("CARREL_TEST_PREPARED");
     if prepared.is_none() {
-        eprintln!("skipped: CARREL_TEST_PREPARED is not set, run `make test`");
+        skip(
+            Need::Prepared,
+            "$CARREL_TEST_PREPARED is not set, run `make test`",
+        );
     }
     prepared.map(|folder| Path::new(&folder).join("venv/bin/python"))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output};
 use std::time::Duration;
 
+use carrel_skip::{Need, skip};
 use nix::sys::signal::Signal;
 
 use crate::harness::{
@@ -57,7 +58,7 @@ fn assert_in_band(lines: &[String]) {
 #[test]
 fn the_seeds_job_falls_into_its_band_and_a_killed_rank_changes_nothing() {
     let Some(data) = std::env::var_os("CARREL_DATA") else {
-        eprintln!("skipped: CARREL_DATA names no folder with the data of MNIST");
+        skip(Need::Mnist, "$CARREL_DATA names no folder");
         return;
     };
     let data = PathBuf::from(data).join("mnist");

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use carrel_skip::{Need, skip};
+
 use crate::harness::{PROGRAM, ended, epochs, free_port, mnist, rank, text, write_digits};
 
 /// Mounts `$1`, of 500 KB, runs what follows, and copies what is there afterwards to `$2`.
@@ -42,7 +44,7 @@ fn a_full_disk_is_named_and_earlier_checkpoints_stay_whole() {
     let output = ended(child);
     let said = text(&output.stderr);
     if output.status.code() == Some(NO_MOUNT) || said.contains("unshare failed") {
-        eprintln!("skipped: no file system may be mounted here: {said}");
+        skip(Need::Mount, said);
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -90,12 +90,13 @@ fn strip_connection_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// Each read by itself: one that is no text names no field, and hides no other.
 fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
+    let values = headers.get_all(CONNECTION).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|option| std::str::from_utf8(option).ok())
+        .map(str::trim)
 }
 
 fn restore_upgrade(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {

@@ -11,4 +11,4 @@ mod workers;
 
 pub use proxy::{Proxy, ProxyBody, Unavailable};
 pub use routes::{RouteError, RouteInfo, Routes};
-pub use serve::{Peer, ServeOptions, serve};
+pub use serve::{MAX_FIELDS, Peer, ServeOptions, serve};

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use url::{Host, Url};
 
 use crate::exchange::RequestBody;
-use crate::serve::tune;
+use crate::serve::{MAX_FIELDS, tune};
 
 /// A target that takes longer to accept counts as down: pods that are gone drop packets silently.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,6 +80,7 @@ impl Pool {
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         tune(&stream)?;
         let (sender, driver) = http1::Builder::new()
+            .max_headers(MAX_FIELDS)
             .writev(false)
             .handshake(TokioIo::new(stream))
             .await

@@ -22,6 +22,9 @@ use crate::workers::Workers;
 
 /// Bytes of a request's head, as large as tornado's default.
 const MAX_HEAD: usize = 64 * 1024;
+/// Fields of a head, whose bytes are what is meant to be limited; hyper stops at 100 unless it is told otherwise. As
+/// many as take no more room than the bytes themselves while they are read.
+pub const MAX_FIELDS: usize = 1000;
 /// How soon a peer is found to have vanished without a word: a laptop closed, a node of the cluster lost.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -153,6 +156,7 @@ async fn serve_connection<S, B>(
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_read_timeout)
         .max_header_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
         .writev(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

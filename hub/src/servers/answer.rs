@@ -114,7 +114,9 @@ async fn send(url: &Url, request: http::request::Builder) -> Option<Response<Byt
         url.port_or_known_default()?,
     );
     let stream = TcpStream::connect(address).await.ok()?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_headers(carrel_proxy::MAX_FIELDS)
+        .handshake(TokioIo::new(stream))
         .await
         .ok()?;
     // Ends with this function.

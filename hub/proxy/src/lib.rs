@@ -2,6 +2,7 @@
 
 mod exchange;
 mod forward;
+mod guard;
 mod pool;
 mod proxy;
 mod routes;

@@ -20,7 +20,7 @@ use tower::{Service, ServiceExt};
 use crate::exchange::{self, AnswerBody, RequestBody};
 use crate::pool::Connection;
 use crate::routes::{Route, Routes};
-use crate::{forward, tunnel};
+use crate::{forward, guard, tunnel};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Responder<B> = Arc<dyn Fn(Unavailable) -> BoxFuture<'static, Response<B>> + Send + Sync>;
@@ -31,6 +31,7 @@ pub struct Proxy<F, B> {
     routes: Routes,
     fallback: F,
     unavailable: Option<Responder<B>>,
+    reserved_cookies: &'static [&'static str],
     home: Handle,
 }
 
@@ -64,8 +65,15 @@ where
             routes,
             fallback,
             unavailable: None,
+            reserved_cookies: &[],
             home: Handle::current(),
         }
+    }
+
+    /// Names of the fallback's own cookies: no target sets one.
+    pub fn reserve_cookies(mut self, names: &'static [&'static str]) -> Self {
+        self.reserved_cookies = names;
+        self
     }
 
     /// Makes the answer when a target is unavailable; its status becomes 503 whatever `respond` says. Without it
@@ -88,6 +96,7 @@ impl<F: Clone, B> Clone for Proxy<F, B> {
             routes: self.routes.clone(),
             fallback: self.fallback.clone(),
             unavailable: self.unavailable.clone(),
+            reserved_cookies: self.reserved_cookies,
             home: self.home.clone(),
         }
     }
@@ -114,7 +123,8 @@ where
         match self.routes.find(request.uri().path()) {
             Some(route) => {
                 let respond = self.unavailable.clone();
-                Box::pin(forward(route, respond, self.home.clone(), request))
+                let (home, reserved) = (self.home.clone(), self.reserved_cookies);
+                Box::pin(forward(route, respond, reserved, home, request))
             }
             None => {
                 let answer = self.fallback.clone().oneshot(request);
@@ -132,6 +142,7 @@ where
 async fn forward<B>(
     route: Arc<Route>,
     unavailable: Option<Responder<B>>,
+    reserved: &'static [&'static str],
     home: Handle,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody<B>>, Infallible>
@@ -156,7 +167,10 @@ where
         Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrading => {
             "it changed the protocol unasked".to_owned()
         }
-        Ok(answer) => return Ok(accept_answer(answer)),
+        Ok(mut answer) => {
+            guard::confine(answer.headers_mut(), route.prefix(), &uri, reserved);
+            return Ok(accept_answer(answer));
+        }
         Err(cause) => cause,
     };
     tracing::warn!(

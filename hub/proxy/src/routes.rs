@@ -212,6 +212,18 @@ fn key(path: &str) -> Cow<'_, str> {
     Cow::Owned(key)
 }
 
+/// Whether `path` is `prefix` or lies below it, by whole segments.
+pub(crate) fn is_at(path: &str, prefix: &str) -> bool {
+    let (path, prefix) = (key(path), key(prefix));
+    let rest = path.strip_prefix(prefix.as_ref());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether all that begins with `path` lies below `prefix`.
+pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
+    is_at(path, prefix) && (path.ends_with('/') || key(path) != key(prefix))
+}
+
 /// The byte that two hexadecimal digits at the start of `digits` stand for.
 fn escaped_byte(digits: &[u8]) -> Option<u8> {
     let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);

@@ -36,7 +36,9 @@ impl TestProxy {
                 format!("fallback for {}", request.uri()),
             )
         });
-        let proxy = Proxy::new(routes.clone(), fallback).on_unavailable(error_page);
+        let proxy = Proxy::new(routes.clone(), fallback)
+            .on_unavailable(error_page)
+            .reserve_cookies(&["fallback-login"]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

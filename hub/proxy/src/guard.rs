@@ -1,0 +1,107 @@
+//! What an answer of one target may not say, because the other targets share its origin. Pure.
+//!
+//! A browser keeps cookies, service workers and some policies for a whole host: without this, the server of one user
+//! speaks there for the fallback and for the servers of all others.
+
+use http::header::{ALT_SVC, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use http::{HeaderMap, Uri};
+use url::Url;
+
+use crate::routes::{is_at, is_below};
+
+const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
+
+/// Fields whose effect has no narrower range than the origin. The last two let their sender read of the failures of
+/// all requests to it (Network Error Logging).
+static ORIGIN_WIDE: [HeaderName; 5] = [
+    HeaderName::from_static("clear-site-data"),
+    STRICT_TRANSPORT_SECURITY,
+    ALT_SVC,
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+];
+
+/// Takes out of an answer to `asked` what reaches beyond `prefix`. Cookies keep to the prefix, whatever path they ask
+/// for: programs that take the host for theirs go on. Those named in `reserved` are the fallback's alone.
+pub(crate) fn confine(headers: &mut HeaderMap, prefix: &str, asked: &Uri, reserved: &[&str]) {
+    if let Some(allowed) = headers.get(SERVICE_WORKER_ALLOWED)
+        && !is_scope_below(allowed, prefix, asked)
+    {
+        headers.remove(SERVICE_WORKER_ALLOWED);
+    }
+    for name in &ORIGIN_WIDE {
+        headers.remove(name);
+    }
+    if headers.contains_key(SET_COOKIE) {
+        let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+        headers.remove(SET_COOKIE);
+        for cookie in cookies {
+            if let Some(cookie) = confine_cookie(cookie, prefix, asked, reserved) {
+                headers.append(SET_COOKIE, cookie);
+            }
+        }
+    }
+}
+
+/// The scope is a URL relative to the script's (Service Workers, 3.2, "maxScopeString"), and covers every address that
+/// begins like it: `/user/al` would cover `/user/alice/`.
+fn is_scope_below(allowed: &HeaderValue, prefix: &str, asked: &Uri) -> bool {
+    let scope = || {
+        let script = Url::parse("http://host").ok()?.join(asked.path()).ok()?;
+        script.join(allowed.to_str().ok()?).ok()
+    };
+    scope().is_some_and(|scope| is_below(scope.path(), prefix))
+}
+
+fn confine_cookie(
+    cookie: HeaderValue,
+    prefix: &str,
+    asked: &Uri,
+    reserved: &[&str],
+) -> Option<HeaderValue> {
+    let mut parts = cookie.as_bytes().split(|byte| *byte == b';');
+    let pair = parts.next()?;
+    let name = pair.split(|byte| *byte == b'=').next()?.trim_ascii();
+    if reserved.iter().any(|reserved| reserved.as_bytes() == name) {
+        return None;
+    }
+    let (mut path, mut domain) = (None, false);
+    let mut kept = vec![pair];
+    for part in parts {
+        let (key, value) = attribute(part);
+        match key {
+            key if key.eq_ignore_ascii_case(b"path") => path = Some(value),
+            key if key.eq_ignore_ascii_case(b"domain") => domain = true,
+            _ => kept.push(part),
+        }
+    }
+    let path = path.filter(|path| path.starts_with(b"/"));
+    let path = path.unwrap_or_else(|| default_path(asked).as_bytes());
+    let inside = std::str::from_utf8(path).is_ok_and(|path| is_at(path, prefix));
+    if inside && !domain {
+        return Some(cookie);
+    }
+    let confined = format!(" Path={}/", prefix.trim_end_matches('/'));
+    kept.push(confined.as_bytes());
+    // Parts of a value, a semicolon and a path: a value again.
+    HeaderValue::from_bytes(&kept.join(&b';')).ok()
+}
+
+fn attribute(part: &[u8]) -> (&[u8], &[u8]) {
+    let at = part.iter().position(|byte| *byte == b'=');
+    let (key, value) = part.split_at(at.unwrap_or(part.len()));
+    (
+        key.trim_ascii(),
+        value.get(1..).unwrap_or_default().trim_ascii(),
+    )
+}
+
+/// "If the uri-path contains no more than one %x2F ("/") character, output %x2F ... Output the characters of the
+/// uri-path from the first character up to, but not including, the right-most %x2F" (RFC 6265 5.1.4).
+fn default_path(asked: &Uri) -> &str {
+    let path = asked.path();
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(end) => &path[..end],
+    }
+}

@@ -1,12 +1,13 @@
 //! Accounts: who may have one, the administrators of the configuration, and passwords that an administrator sets.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use tracing::{error, info, warn};
 
 use crate::auth::password;
 use crate::auth::username::{self, Invalid};
-use crate::config::Config;
+use crate::config::{Config, SpawnerClass};
 use crate::db::Db;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +27,12 @@ pub enum Error {
     Db(#[from] sqlx::Error),
 }
 
-/// `Authenticator.blocked_users`, `username_pattern`, `allow_all`, `allowed_users` and `admin_users`.
-pub fn may_log_in(config: &Config, name: &str) -> bool {
+/// `Authenticator.blocked_users`, `username_pattern`, `allow_all`, `allowed_users` and `admin_users`; who was `added` by
+/// an administrator is allowed as well (jupyterhub/auth.py, `add_user`).
+pub fn may_log_in(config: &Config, name: &str, added: bool) -> bool {
     let authenticator = &config.authenticator;
-    let allowed = authenticator.allow_all
+    let allowed = added
+        || authenticator.allow_all
         || authenticator.allowed_users.contains(name)
         || authenticator.admin_users.contains(name);
     allowed && fits_pattern(config, name) && !authenticator.blocked_users.contains(name)
@@ -57,7 +60,7 @@ pub fn minimum_length(config: &Config) -> usize {
     config.native_authenticator.minimum_password_length.max(1)
 }
 
-/// Sets a user's password and ends the user's logins; a user whom the configuration lets in is created. True if so.
+/// Sets a user's password and ends the user's logins and tokens; a user whom the configuration lets in is created. True if so.
 pub async fn set_password(
     config: &Config,
     db: &Db,
@@ -65,7 +68,8 @@ pub async fn set_password(
     password: String,
 ) -> Result<bool, Error> {
     let name = username::normalize(name)?;
-    if !may_log_in(config, &name) {
+    let known = db.user(&name).await?;
+    if !may_log_in(config, &name, known.is_some_and(|user| user.added)) {
         return Err(Error::NotAllowed(name));
     }
     if let Some(wrong) = password_error(config, &password) {
@@ -97,8 +101,35 @@ pub async fn create_administrators(config: &Config, db: &Db) -> Result<(), Error
                 "Administrator {name} was created and has no password: set one with `carrel-hub set-password`"
             );
         } else {
-            db.set_admin(name).await?;
+            db.set_admin(name, true).await?;
         }
+    }
+    for user in db.configured_admins().await? {
+        if !config.authenticator.admin_users.contains(&user.name) {
+            db.set_admin(&user.name, false).await?;
+            warn!(
+                user.name = %user.name,
+                "{} is no administrator any more: Authenticator.admin_users does not name them", user.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// With `LocalProcess` all servers run as the Hub's own user, so that each can read the files of all others, and the
+/// Hub's database.
+pub async fn warn_of_shared_account(config: &Config, db: &Db) -> Result<(), Error> {
+    let authenticator = &config.authenticator;
+    let mut users: BTreeSet<String> = authenticator.allowed_users.0.clone();
+    users.extend(authenticator.admin_users.iter().cloned());
+    users.extend(db.added_users().await?.into_iter().map(|user| user.name));
+    let shared = authenticator.allow_all || users.len() > 1;
+    if shared && config.jupyter_hub.spawner_class == SpawnerClass::LocalProcess {
+        warn!(
+            "More than one user may log in, and with LocalProcess the servers of all run as this account of the machine: \
+             each can read and change the files of the others, and the Hub's database. That is for people who trust each \
+             other; use Kubernetes for others"
+        );
     }
     Ok(())
 }
@@ -109,8 +140,9 @@ pub async fn warn_of_empty_passwords(
     db: &Db,
     address: SocketAddr,
 ) -> Result<(), Error> {
-    for name in db.users_with_empty_password().await? {
-        if !may_log_in(config, &name) {
+    for user in db.users_with_empty_password().await? {
+        let name = &user.name;
+        if !may_log_in(config, name, user.added) {
             continue;
         }
         if address.ip().is_loopback() {

@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::auth::posted;
-use crate::auth::username;
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::names::{UserName, no_such_user};
 
 /// The most that a body may hold.
 const MAX_BODY: usize = 256 * 1024;
@@ -42,8 +42,6 @@ impl FromRequest<App> for JsonBody {
 }
 
 /// The user of a path. Call it after the permit: who may not ask does not learn which users exist.
-async fn find_user(app: &App, name: &str) -> Result<User, AppError> {
-    let unknown = || AppError::not_found("No such user");
-    let name = username::normalize(name).map_err(|_| unknown())?;
-    app.db.user(&name).await?.ok_or_else(unknown)
+async fn find_user(app: &App, name: &UserName) -> Result<User, AppError> {
+    app.db.user(name).await?.ok_or_else(no_such_user)
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use carrel_proxy::Routes;
 use carrel_spawner::Spawner;
 use tokio::sync::watch;
+use url::Url;
 
 use crate::auth::username::escape;
+use crate::auth::xsrf;
 use crate::config::Config;
 use crate::db::Db;
 
@@ -26,6 +28,7 @@ pub struct Parts {
     pub routes: Routes,
     pub urls: Urls,
     pub wake: Wake,
+    pub xsrf: xsrf::Key,
     /// Starts and stops that this process carries out; the sweep leaves them alone.
     pub busy: crate::servers::Busy,
     pub queue: crate::servers::Queue,
@@ -38,6 +41,7 @@ impl App {
         spawner: Arc<dyn Spawner>,
         routes: Routes,
         port: u16,
+        xsrf: xsrf::Key,
     ) -> Self {
         let urls = Urls::new(&config, port);
         let queue = crate::servers::Queue::new(config.jupyter_hub.concurrent_spawn_limit);
@@ -48,9 +52,22 @@ impl App {
             routes,
             urls,
             wake: Wake::default(),
+            xsrf,
             busy: Default::default(),
             queue,
         }))
+    }
+
+    /// Whether the Hub is served under this name, in `Host` and without a port: on a loopback address under its own alone.
+    pub fn is_own_host(&self, host: &str) -> bool {
+        let hub = &self.config.jupyter_hub;
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let servers = hub.hub_connect_url.as_ref().and_then(Url::host_str);
+        !hub.ip.is_loopback()
+            || ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str())
+            || Some(host.as_str()) == servers
+            || hub.allowed_hosts.iter().any(|allowed| **allowed == *host)
+            || host.trim_matches(['[', ']']).parse() == Ok(hub.ip)
     }
 
     /// Seconds that a login lasts, and the tokens that servers get by it.

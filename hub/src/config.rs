@@ -22,9 +22,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use carrel_spawner::local::LocalConfig;
+use ipnet::IpNet;
 use url::Url;
 
-pub use address::{BaseUrl, DbUrl, UrlPath};
+pub use address::{BaseUrl, DbUrl, HostName, UrlPath};
 pub use class::{AuthenticatorClass, SpawnerClass};
 pub use kube_spawner::KubeSpawner;
 pub use options_form::{OptionsField, OptionsForm};
@@ -138,8 +139,11 @@ section! {
         default_url: Option<UrlPath> = None;
         /// After login, go to the user's server if it runs, in place of the home page.
         redirect_to_server: bool = true;
-        /// Proxies before the Hub whose `X-Forwarded-*` headers are believed.
-        trusted_downstream_ips: Vec<IpAddr> = Vec::new();
+        /// Names under which a Hub that listens on a loopback address is served, beside `localhost`, `127.0.0.1` and
+        /// `[::1]`: the name that a proxy before it passes on.
+        allowed_hosts: Vec<HostName> = Vec::new();
+        /// Proxies before the Hub, as addresses or networks, whose `X-Forwarded-*` headers are believed.
+        trusted_downstream_ips: Vec<IpNet> = Vec::new();
         /// Groups of users, each a list of its members, for `KubeSpawner.group_overrides` and profiles.
         load_groups: Groups = Groups::default();
         /// What runs the users' servers.

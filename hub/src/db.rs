@@ -1,7 +1,9 @@
 //! The database: pool, migrations and keys; all SQL lives in its submodules and nothing above names a table.
 
+pub mod health;
 pub mod oauth;
 pub mod progress;
+pub mod secrets;
 pub mod servers;
 pub mod sessions;
 pub mod throttle;
@@ -13,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, SqlSafeStr, Transaction};
@@ -106,15 +109,16 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = 
      PRAGMA foreign_keys = ON; PRAGMA cache_size = -512";
 
 fn migrator() -> Migrator {
-    let first = Migration::new(
-        1,
-        Cow::Borrowed("hub"),
-        MigrationType::Simple,
-        include_str!("../migrations/0001_hub.sql").into_sql_str(),
-        false,
-    );
+    let files = [
+        ("hub", include_str!("../migrations/0001_hub.sql")),
+        ("accounts", include_str!("../migrations/0002_accounts.sql")),
+    ];
+    let migrations = (1..).zip(files).map(|(version, (name, sql))| {
+        let (name, sql) = (Cow::Borrowed(name), sql.into_sql_str());
+        Migration::new(version, name, MigrationType::Simple, sql, false)
+    });
     Migrator {
-        migrations: Cow::Owned(vec![first]),
+        migrations: Cow::Owned(migrations.collect()),
         ..Migrator::DEFAULT
     }
 }
@@ -123,8 +127,10 @@ fn migrator() -> Migrator {
 fn create_private(url: &str) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    // As sqlx reads it.
     let path = path.split('?').next().unwrap_or_default();
-    if path == ":memory:" || Path::new(path).exists() {
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    if path == ":memory:" || Path::new(&*path).exists() {
         return Ok(());
     }
     let created = std::fs::OpenOptions::new()
@@ -132,9 +138,9 @@ fn create_private(url: &str) -> Result<(), OpenError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(path);
+        .open(&*path);
     created.map(drop).map_err(|source| OpenError::Create {
-        path: path.to_owned(),
+        path: path.into_owned(),
         source,
     })
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::app::App;
+use crate::headers::text;
 use crate::templates::{self, ErrorPage, Page};
 
 #[derive(Debug)]
@@ -185,10 +186,7 @@ fn rejected(response: &Response) -> Option<Failure> {
 
 /// Whether a request comes from a program: to the API, or asking for JSON and not for HTML.
 pub fn wants_json(app: &App, path: &str, headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let accept = text(headers, header::ACCEPT).unwrap_or_default();
     is_api(app, path) || (accept.contains("json") && !accept.contains("text/html"))
 }
 

@@ -4,15 +4,43 @@ use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use http::uri::Authority;
 use http::{HeaderValue, header};
 use tracing::debug;
 
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::username::for_log;
-use crate::error::is_api;
+use crate::error::{AppError, is_api};
+use crate::headers::text;
 use crate::peer::Client;
 use crate::templates::CONTENT_SECURITY_POLICY;
+
+/// On a loopback address, turns away whoever asks for another name than the Hub's: the page of a stranger whose name was
+/// pointed at this machine (DNS rebinding) would be of the Hub's own origin to a browser. Servers need no such guard:
+/// only a login here lets in there.
+pub async fn own_host(State(app): State<App>, request: Request, next: Next) -> Response {
+    let asked = request.uri().host().map(str::to_owned);
+    let asked =
+        asked.or_else(|| text(request.headers(), header::HOST).map(|host| without_port(&host)));
+    match asked {
+        Some(host) if !app.is_own_host(&host) => AppError::forbidden(format!(
+            "This Hub listens on this machine alone, and not under the name {}.",
+            for_log(&host)
+        ))
+        .advise(
+            "Open it as http://localhost, with its port. A name that a proxy passes on belongs into JupyterHub.allowed_hosts.",
+        )
+        .into_response(),
+        // Without a name it is no browser.
+        _ => next.run(request).await,
+    }
+}
+
+fn without_port(host: &str) -> String {
+    let authority = host.parse::<Authority>();
+    authority.map_or_else(|_| host.to_owned(), |authority| authority.host().to_owned())
+}
 
 /// The version that stock clients compare, and what browsers may do with an answer.
 pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Response {

@@ -107,8 +107,8 @@ impl Authorization {
             "access:servers!server={}/{}",
             self.server.user, self.server.name
         ));
-        let wanted = Scopes::parse(scopes.iter().map(String::as_str), &Scopes::default())
-            .unwrap_or_default();
+        let scopes = scopes.iter().map(String::as_str);
+        let (wanted, _) = Scopes::stored(scopes, login.user().owner());
         wanted.intersect(&login.scopes()).to_list()
     }
 
@@ -200,11 +200,13 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
         return Err(Refused::GrantType);
     }
     // Taken before it is checked: a code that somebody tried in vain is spent.
-    let code = app
-        .db
-        .take_code(&secret::hash(form.code))
-        .await?
-        .ok_or(Refused::Code)?;
+    let code_hash = secret::hash(form.code);
+    let Some(code) = app.db.take_code(&code_hash).await? else {
+        if app.db.revoke_code(&code_hash).await? {
+            tracing::warn!(client.id = %client.client_id, "A code came twice: what was given for it is revoked");
+        }
+        return Err(Refused::Code);
+    };
     if code.client_id != client.client_id || code.redirect_uri != form.redirect_uri {
         return Err(Refused::Code);
     }
@@ -219,12 +221,17 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
         client_id: Some(&client.client_id),
         // Logging out of the Hub ends it.
         session_id: Some(&code.session_id),
+        code_hash: Some(&code_hash),
         scopes: &code.scopes,
         note: &format!("OAuth token of {}", client.client_id),
         expires: Some(db::after(seconds)),
         ..NewToken::default()
     };
     app.db.add_token(new).await?;
+    if app.db.was_reused(&code_hash).await? {
+        app.db.revoke_code(&code_hash).await?;
+        return Err(Refused::Code);
+    }
     tracing::info!(client.id = %client.client_id, "OAuth token given");
     Ok(Granted {
         token,

@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::request::Parts;
+use ipnet::IpNet;
 
 use crate::app::App;
+use crate::headers::lossy;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
@@ -30,34 +32,48 @@ impl FromRequestParts<App> for Client {
 impl Client {
     /// `X-Forwarded-*` is believed from `JupyterHub.trusted_downstream_ips` alone.
     fn new(app: &App, peer: IpAddr, headers: &HeaderMap) -> Self {
-        if !app
-            .config
-            .jupyter_hub
-            .trusted_downstream_ips
-            .contains(&peer)
-        {
+        let trusted = &app.config.jupyter_hub.trusted_downstream_ips;
+        if !is_in(trusted, peer) {
             return Self {
                 address: peer,
                 https: false,
             };
         }
         // The last entry is the one that the trusted proxy wrote.
-        let last = |name| {
-            headers
-                .get_all(name)
-                .into_iter()
-                .next_back()?
-                .to_str()
-                .ok()?
-                .rsplit(',')
-                .next()
-                .map(str::trim)
-        };
+        let scheme = entries(headers, "x-forwarded-proto").pop();
         Self {
-            address: last("x-forwarded-for")
-                .and_then(|address| address.parse().ok())
-                .unwrap_or(peer),
-            https: last("x-forwarded-proto") == Some("https"),
+            address: forwarded(trusted, peer, headers),
+            https: scheme.as_deref() == Some("https"),
         }
     }
+}
+
+/// From the last entry back over those that trusted proxies have written: the first address that is none of them.
+fn forwarded(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let mut client = peer;
+    for entry in entries(headers, "x-forwarded-for").iter().rev() {
+        let Ok(address) = entry.parse::<IpAddr>() else {
+            break;
+        };
+        client = address.to_canonical();
+        if !is_in(trusted, client) {
+            break;
+        }
+    }
+    client
+}
+
+fn entries(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let lines = headers.get_all(name).into_iter().map(lossy);
+    lines
+        .flat_map(|line| {
+            line.split(',')
+                .map(|entry| entry.trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
 }

@@ -36,6 +36,7 @@ pub fn router(app: App) -> Router {
         .route("/user-redirect/{*path}", get(user::redirect))
         .route("/error/{code}", get(errors::by_code))
         .route("/health", get(errors::health))
+        .route("/ready", get(errors::ready))
         .route("/logo", get(errors::logo))
         .route("/static/{*name}", get(errors::asset))
         .route("/security/csp-report", post(errors::csp_report))
@@ -49,7 +50,8 @@ pub fn router(app: App) -> Router {
         .nest(&prefix, hub)
         .route(&app.urls.hub, get(home::root))
         .fallback(user::outside)
-        // From the inside out: errors get their body, then every answer its headers, then it is logged.
+        // From the inside out: other names are turned away, errors get their body, then every answer its headers, then it is logged.
+        .layer(from_fn_with_state(app.clone(), middleware::own_host))
         .layer(from_fn_with_state(app.clone(), error::render))
         .layer(from_fn_with_state(app.clone(), middleware::headers))
         .layer(from_fn_with_state(app.clone(), middleware::log))

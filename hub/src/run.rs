@@ -17,7 +17,8 @@ use tracing::{error, info, warn};
 
 use crate::accounts;
 use crate::app::{App, JUPYTERHUB_VERSION};
-use crate::config::{Config, SpawnerClass};
+use crate::auth::{cookies, xsrf};
+use crate::config::{Config, DbUrl, SpawnerClass};
 use crate::db::{Db, OpenError};
 use crate::router::router;
 use crate::servers;
@@ -77,10 +78,19 @@ impl Hub {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Bind(([0, 0, 0, 0], 0).into(), error))?;
-        let db = Db::open(&db_url(&config, state)).await?;
-        let app = App::new(config, db, spawner, Routes::new(), address.port());
+        let url = db_url(&config, state);
+        let db = Db::open(&url.0).await?;
+        if db.is_read_along(&url.0).await? {
+            warn!(
+                "The connection to the database is not encrypted: add `?sslmode=verify-full` to JupyterHub.db_url, or \
+                 `?sslmode=require` where its certificate cannot be checked"
+            );
+        }
+        let xsrf = xsrf::Key::new(db.secret("xsrf").await?);
+        let app = App::new(config, db, spawner, Routes::new(), address.port(), xsrf);
         accounts::create_administrators(&app.config, &app.db).await?;
         accounts::warn_of_empty_passwords(&app.config, &app.db, address).await?;
+        accounts::warn_of_shared_account(&app.config, &app.db).await?;
         Ok(Self {
             app,
             address,
@@ -100,10 +110,12 @@ impl Hub {
         background.spawn(servers::watch(app.clone()));
         background.spawn(servers::heed(app.clone()));
         background.spawn(servers::cull(app.clone()));
-        let proxy = Proxy::new(app.routes.clone(), router(app.clone())).on_unavailable({
-            let app = app.clone();
-            move |unavailable| answer_unavailable(app.clone(), unavailable)
-        });
+        let proxy = Proxy::new(app.routes.clone(), router(app.clone()))
+            .reserve_cookies(&[cookies::LOGIN, cookies::SESSION_ID, cookies::FORM_ID])
+            .on_unavailable({
+                let app = app.clone();
+                move |unavailable| answer_unavailable(app.clone(), unavailable)
+            });
         let options = ServeOptions {
             drain: DRAIN,
             ..ServeOptions::default()
@@ -126,7 +138,7 @@ impl Hub {
 /// Brings the database to this version's tables.
 pub async fn migrate(config: &Config, state: &Path) -> Result<(), StartError> {
     create_state(state)?;
-    Db::open(&db_url(config, state)).await?.close().await;
+    Db::open(&db_url(config, state).0).await?.close().await;
     Ok(())
 }
 
@@ -138,7 +150,7 @@ pub async fn set_password(
     password: String,
 ) -> Result<bool, StartError> {
     create_state(state)?;
-    let db = Db::open(&db_url(config, state)).await?;
+    let db = Db::open(&db_url(config, state).0).await?;
     let created = accounts::set_password(config, &db, user, password).await;
     db.close().await;
     Ok(created?)
@@ -153,11 +165,9 @@ fn create_state(state: &Path) -> Result<(), StartError> {
     created.map_err(|error| StartError::State(state.to_owned(), error))
 }
 
-fn db_url(config: &Config, state: &Path) -> String {
-    match &config.jupyter_hub.db_url {
-        Some(url) => url.0.clone(),
-        None => format!("sqlite://{}", state.join("hub.sqlite").display()),
-    }
+fn db_url(config: &Config, state: &Path) -> DbUrl {
+    let given = config.jupyter_hub.db_url.clone();
+    given.unwrap_or_else(|| DbUrl::sqlite(&state.join("hub.sqlite")))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::auth::username::normalize;
+
 /// A scope, its meaning, and the scopes that it contains (jupyterhub/scopes.py, `scope_definitions`).
 const SCOPES: &[(&str, &str, &[&str])] = &[
     (
@@ -94,6 +96,14 @@ pub struct Scope {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scopes(BTreeSet<Scope>);
 
+/// Whose token or session it is: what `inherit`, `self` and a filter `!user` without a name stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// Normalized.
+    pub name: &'a str,
+    pub admin: bool,
+}
+
 /// Proof that a scope was held for an object; actions take it as an argument.
 #[derive(Debug, Clone, Copy)]
 pub struct Permit(());
@@ -135,22 +145,37 @@ impl Scopes {
         scopes
     }
 
-    /// Reads stored or requested scopes; `inherit` and `self` stand for everything the owner has.
+    /// Reads scopes that somebody asks for.
     pub fn parse<'a>(
         scopes: impl IntoIterator<Item = &'a str>,
-        owner: &Scopes,
+        owner: Owner<'_>,
     ) -> Result<Self, ScopeError> {
-        let mut parsed = Self::default();
-        for text in scopes {
-            if text == "inherit" || text == "self" {
-                parsed.0.extend(owner.0.iter().cloned());
-                continue;
-            }
-            let (name, filter) = parse_one(text)
-                .ok_or_else(|| ScopeError::Unknown(text.chars().take(80).collect()))?;
-            parsed.add(name, &filter);
+        let (parsed, unknown) = Self::stored(scopes, owner);
+        match unknown.first() {
+            None => Ok(parsed),
+            Some(text) => Err(ScopeError::Unknown(text.chars().take(80).collect())),
         }
-        Ok(parsed)
+    }
+
+    /// Reads scopes that a Hub has stored. It may have been one of a later version: what is not known here gives
+    /// nothing, and is returned beside what is.
+    pub fn stored<'a>(
+        scopes: impl IntoIterator<Item = &'a str>,
+        owner: Owner<'_>,
+    ) -> (Self, Vec<&'a str>) {
+        let (mut parsed, mut unknown) = (Self::default(), Vec::new());
+        for text in scopes {
+            match text {
+                "inherit" => parsed.extend(&Self::of_user(owner.name, owner.admin)),
+                // An administrator's as well: the role `user` for oneself (jupyterhub/scopes.py, `_expand_self_scope`).
+                "self" => parsed.extend(&Self::of_user(owner.name, false)),
+                _ => match parse_one(text, owner) {
+                    Some((name, filter)) => parsed.add(name, &filter),
+                    None => unknown.push(text),
+                },
+            }
+        }
+        (parsed, unknown)
     }
 
     fn add(&mut self, name: &str, filter: &Filter) {
@@ -268,12 +293,18 @@ impl fmt::Display for Scope {
     }
 }
 
-fn parse_one(text: &str) -> Option<(&'static str, Filter)> {
+/// Names in filters are normalized as those in addresses are, which they are compared with.
+fn parse_one(text: &str, owner: Owner<'_>) -> Option<(&'static str, Filter)> {
     let (name, filter) = match text.split_once('!') {
         None => (text, Filter::All),
+        Some((name, "user")) => (name, Filter::User(owner.name.to_owned())),
         Some((name, filter)) => match filter.split_once('=')? {
-            ("user", user) => (name, Filter::User(user.to_owned())),
-            ("server", server) if server.contains('/') => (name, Filter::Server(server.to_owned())),
+            ("user", user) => (name, Filter::User(normalize(user).ok()?)),
+            ("server", server) => {
+                let (user, server) = server.split_once('/')?;
+                let server = format!("{}/{server}", normalize(user).ok()?);
+                (name, Filter::Server(server))
+            }
             _ => return None,
         },
     };
@@ -309,75 +340,4 @@ fn server_of(server: &str, user: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(scopes: &[&str]) -> Scopes {
-        Scopes::parse(scopes.iter().copied(), &Scopes::default()).unwrap()
-    }
-
-    #[test]
-    fn every_contained_scope_is_in_the_table() {
-        for (name, _, contained) in SCOPES {
-            for inner in *contained {
-                assert!(
-                    SCOPES.iter().any(|(known, ..)| known == inner),
-                    "{inner} in {name}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_token_is_cut_to_what_its_owner_may() {
-        let owner = Scopes::of_user("alice", false);
-        let cut = parse(&["access:servers!server=alice/", "access:servers!server=bob/"])
-            .intersect(&owner);
-        assert_eq!(cut.to_list(), ["access:servers!server=alice/"]);
-        let raised = parse(&["admin:users"]).intersect(&owner);
-        assert!(!raised.holds("delete:users", Target::User("alice")));
-        assert!(
-            parse(&["users"])
-                .intersect(&owner)
-                .holds("read:users", Target::User("alice"))
-        );
-    }
-
-    #[test]
-    fn filters_cover_their_own_objects_only() {
-        let scopes = parse(&["servers!server=alice/gpu", "read:users!user=bob"]);
-        assert!(scopes.holds(
-            "start:servers",
-            Target::Server {
-                user: "alice",
-                server: "gpu"
-            }
-        ));
-        assert!(!scopes.holds(
-            "start:servers",
-            Target::Server {
-                user: "alice",
-                server: ""
-            }
-        ));
-        assert!(!scopes.holds("start:servers", Target::User("alice")));
-        assert!(scopes.holds("read:users:name", Target::User("bob")));
-        assert!(!scopes.holds("read:users:name", Target::Hub));
-    }
-
-    #[test]
-    fn inherit_is_what_the_owner_has() {
-        let owner = Scopes::of_user("alice", false);
-        assert_eq!(Scopes::parse(["inherit"], &owner).unwrap(), owner);
-        assert!(Scopes::parse(["no:such"], &owner).is_err());
-        assert!(Scopes::parse(["servers!group=x"], &owner).is_err());
-    }
-
-    #[test]
-    fn subset_follows_filters() {
-        let owner = Scopes::of_user("alice", false);
-        assert!(parse(&["access:servers!server=alice/gpu"]).is_subset(&owner));
-        assert!(!parse(&["access:servers"]).is_subset(&owner));
-        assert!(owner.is_subset(&Scopes::of_user("alice", true)));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! `POST /hub/api/users/:user/activity`: a single-user server reports when it was last used.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::Value;
 
 use super::{JsonBody, find_user};
@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::db;
 use crate::error::AppError;
+use crate::names::Named;
 use crate::scopes::Target;
 use crate::time;
 
@@ -18,12 +19,12 @@ const MOST_AHEAD_MS: i64 = 59 * 60 * 1000;
 
 pub async fn post(
     State(app): State<App>,
-    Path(name): Path<String>,
+    named: Named,
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<(), AppError> {
-    caller.permit("users:activity", Target::User(&name))?;
-    let user = find_user(&app, &name).await?;
+    caller.permit("users:activity", Target::User(&named.user))?;
+    let user = find_user(&app, &named.user).await?;
     let last = body.get("last_activity").map(timestamp).transpose()?;
     let mut servers = Vec::new();
     for (server, info) in servers_of(&body)? {

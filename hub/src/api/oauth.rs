@@ -4,13 +4,17 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use http::{StatusCode, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::app::App;
 use crate::auth::caller::Login;
-use crate::auth::posted::{self, Posted};
+use crate::auth::posted::{self, Fields, Posted};
 use crate::error::AppError;
+use crate::headers::text;
 use crate::oauth::{Authorization, Denied, Exchange, Refused, exchange};
 use crate::scopes::{describe, identify_scopes};
 use crate::templates::{self, OauthPage};
@@ -74,11 +78,22 @@ pub async fn confirmed(
 }
 
 /// POST /oauth2/token: a server exchanges the code for a token of its visitor.
-pub async fn token(State(app): State<App>, body: Body) -> Result<Response, AppError> {
+pub async fn token(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, AppError> {
     let fields = posted::parse(body).await?;
+    let credentials = match Credentials::read(&headers, &fields) {
+        Ok(credentials) => credentials,
+        Err(description) => {
+            let refused = refuse(StatusCode::BAD_REQUEST, "invalid_request", description);
+            return Ok(refused);
+        }
+    };
     let form = Exchange {
-        client_id: fields.get("client_id"),
-        client_secret: fields.get("client_secret"),
+        client_id: &credentials.id,
+        client_secret: &credentials.secret,
         grant_type: fields.get("grant_type"),
         code: fields.get("code"),
         redirect_uri: fields.get("redirect_uri"),
@@ -101,12 +116,65 @@ pub async fn token(State(app): State<App>, body: Body) -> Result<Response, AppEr
         }
         Err(refused) => (StatusCode::BAD_REQUEST, "invalid_grant", refused),
     };
-    tracing::warn!(error, "OAuth token refused: {refused}");
-    Ok((
-        status,
-        Json(json!({ "error": error, "error_description": refused.to_string() })),
-    )
-        .into_response())
+    let mut response = refuse(status, error, &refused.to_string());
+    if status == StatusCode::UNAUTHORIZED && credentials.basic {
+        let challenge = HeaderValue::from_static("Basic realm=\"JupyterHub\"");
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    Ok(response)
+}
+
+/// An answer of RFC 6749, 5.2.
+fn refuse(status: StatusCode, error: &str, description: &str) -> Response {
+    tracing::warn!(error, "OAuth token refused: {description}");
+    let body = json!({ "error": error, "error_description": description });
+    (status, Json(body)).into_response()
+}
+
+/// What a client proves itself by: HTTP Basic, which a server must take, or fields of the form (RFC 6749, 2.3.1).
+struct Credentials {
+    id: String,
+    secret: String,
+    basic: bool,
+}
+
+impl Credentials {
+    fn read(headers: &HeaderMap, fields: &Fields) -> Result<Self, &'static str> {
+        let (id, secret) = (fields.get("client_id"), fields.get("client_secret"));
+        let Some(header) = text(headers, header::AUTHORIZATION) else {
+            return Ok(Self {
+                id: id.to_owned(),
+                secret: secret.to_owned(),
+                basic: false,
+            });
+        };
+        let basic = basic(&header).ok_or("The Authorization header is not of scheme Basic.")?;
+        if !secret.is_empty() || !(id.is_empty() || id == basic.id) {
+            return Err("The client authenticates in two ways at once.");
+        }
+        Ok(basic)
+    }
+}
+
+/// Id and secret are form-encoded before they are joined (RFC 6749, 2.3.1), as ids with a percent sign show.
+fn basic(header: &str) -> Option<Credentials> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let plain = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_decode_str(&text)
+            .decode_utf8()
+            .ok()
+            .map(String::from)
+    };
+    scheme.eq_ignore_ascii_case("basic").then_some(Credentials {
+        id: plain(id)?,
+        secret: plain(secret)?,
+        basic: true,
+    })
 }
 
 /// The request, or where to send the browser with an error.

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use carrel_spawner::form::Wrong;
 use futures_util::StreamExt as _;
 use futures_util::stream::{Stream, unfold};
 use http::{StatusCode, header};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{JsonBody, find_user, models};
@@ -22,47 +21,30 @@ use crate::auth::caller::Caller;
 use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
-use crate::scopes::Target;
+use crate::names::Named;
 use crate::servers::progress::Event;
 use crate::servers::{self, StartError, Stop, UserOptions, progress};
 
-/// `:server` is absent for the default server.
-#[derive(Debug, Deserialize)]
-pub struct Named {
-    user: String,
-    #[serde(default)]
-    server: String,
-}
-
-impl Named {
-    fn target(&self) -> Target<'_> {
-        Target::Server {
-            user: &self.user,
-            server: &self.server,
-        }
-    }
-
-    async fn existing(&self, app: &App) -> Result<Server, AppError> {
-        let server = app.db.server(&self.user, &self.server).await?;
-        server.ok_or_else(|| AppError::not_found(format!("{} has no such server", self.user)))
-    }
+async fn existing(app: &App, named: &Named) -> Result<Server, AppError> {
+    let server = app.db.server(&named.user, &named.server).await?;
+    server.ok_or_else(|| AppError::not_found(format!("{} has no such server", named.user)))
 }
 
 /// GET: the server's model.
 pub async fn get(
     State(app): State<App>,
-    Path(named): Path<Named>,
+    named: Named,
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
     caller.permit("read:servers", named.target())?;
-    let server = named.existing(&app).await?;
+    let server = existing(&app, &named).await?;
     Ok(Json(models::server(&app, &server, &caller.scopes)))
 }
 
 /// POST: starts the server; 202, because it takes a while.
 pub async fn start(
     State(app): State<App>,
-    Path(named): Path<Named>,
+    named: Named,
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, AppError> {
@@ -87,7 +69,7 @@ pub async fn start(
 /// DELETE: stops the server, or cancels its start; `{"remove": true}` deletes a named server.
 pub async fn stop(
     State(app): State<App>,
-    Path(named): Path<Named>,
+    named: Named,
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<StatusCode, AppError> {
@@ -121,11 +103,11 @@ pub async fn stop(
 /// GET .../progress: server-sent events; the last one says ready or failed.
 pub async fn progress(
     State(app): State<App>,
-    Path(named): Path<Named>,
+    named: Named,
     caller: Caller,
 ) -> Result<Response, AppError> {
     caller.permit("read:servers", named.target())?;
-    let server = named.existing(&app).await?;
+    let server = existing(&app, &named).await?;
     if server.state == RunState::Stopped && server.failure.is_none() {
         return Err(AppError::bad_request(format!(
             "{} is not starting...",

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::info;
 
@@ -15,7 +16,9 @@ use crate::db;
 use crate::db::tokens::{ApiToken, NewToken};
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::names::Named;
 use crate::scopes::{Scopes, Target};
+use crate::time;
 
 /// What may be said of a new token.
 #[derive(Debug, Default)]
@@ -27,14 +30,20 @@ pub struct TokenRequest {
     pub scopes: Option<Vec<String>>,
 }
 
+/// The last word of a token's path.
+#[derive(Debug, Deserialize)]
+pub struct OneToken {
+    id: String,
+}
+
 /// GET /users/:user/tokens
 pub async fn list(
     State(app): State<App>,
-    Path(name): Path<String>,
+    named: Named,
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
-    caller.permit("read:tokens", Target::User(&name))?;
-    let user = find_user(&app, &name).await?;
+    caller.permit("read:tokens", Target::User(&named.user))?;
+    let user = find_user(&app, &named.user).await?;
     let tokens = app.db.tokens_of(user.id).await?;
     let models: Vec<_> = tokens
         .iter()
@@ -46,12 +55,12 @@ pub async fn list(
 /// POST /users/:user/tokens
 pub async fn create(
     State(app): State<App>,
-    Path(name): Path<String>,
+    named: Named,
     caller: Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, AppError> {
-    caller.permit("tokens", Target::User(&name))?;
-    let user = find_user(&app, &name).await?;
+    caller.permit("tokens", Target::User(&named.user))?;
+    let user = find_user(&app, &named.user).await?;
     let (stored, token) = create_for(&app, &user, &caller.scopes, request(&body)?).await?;
     let mut model = models::token(&stored, &user);
     model.insert("token".to_owned(), Value::String(token));
@@ -62,11 +71,12 @@ pub async fn create(
 /// GET /users/:user/tokens/:id
 pub async fn get(
     State(app): State<App>,
-    Path((name, id)): Path<(String, String)>,
+    named: Named,
+    Path(OneToken { id }): Path<OneToken>,
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
-    caller.permit("read:tokens", Target::User(&name))?;
-    let user = find_user(&app, &name).await?;
+    caller.permit("read:tokens", Target::User(&named.user))?;
+    let user = find_user(&app, &named.user).await?;
     let tokens = app.db.tokens_of(user.id).await?;
     let token = tokens.iter().find(|token| Some(token.id) == parse_id(&id));
     let token = token.ok_or_else(|| AppError::not_found("No such token"))?;
@@ -76,11 +86,12 @@ pub async fn get(
 /// DELETE /users/:user/tokens/:id
 pub async fn revoke(
     State(app): State<App>,
-    Path((name, id)): Path<(String, String)>,
+    named: Named,
+    Path(OneToken { id }): Path<OneToken>,
     caller: Caller,
 ) -> Result<StatusCode, AppError> {
-    caller.permit("tokens", Target::User(&name))?;
-    let user = find_user(&app, &name).await?;
+    caller.permit("tokens", Target::User(&named.user))?;
+    let user = find_user(&app, &named.user).await?;
     let unknown = || AppError::not_found("No such token");
     let id = parse_id(&id).ok_or_else(unknown)?;
     if !app.db.revoke_token(user.id, id).await? {
@@ -102,7 +113,7 @@ pub async fn create_for(
         .scopes
         .unwrap_or_else(|| vec![String::from("inherit")]);
     let of_owner = Scopes::of_user(&owner.name, owner.admin);
-    let wanted = Scopes::parse(scopes.iter().map(String::as_str), &of_owner)?;
+    let wanted = Scopes::parse(scopes.iter().map(String::as_str), owner.owner())?;
     if !wanted.is_subset(asker) || !wanted.is_subset(&of_owner) {
         return Err(AppError::forbidden(
             "A token cannot have more scopes than its owner and than who asks for it.",
@@ -115,6 +126,7 @@ pub async fn create_for(
         .chars()
         .take(255)
         .collect();
+    let expires = request.expires_in.map(expiry).transpose()?;
     let token = secret::generate();
     let hash = secret::hash(&token);
     let new = NewToken {
@@ -122,7 +134,7 @@ pub async fn create_for(
         user_id: owner.id,
         scopes: &scopes,
         note: &note,
-        expires: request.expires_in.map(db::after),
+        expires,
         ..NewToken::default()
     };
     app.db.add_token(new).await?;
@@ -133,6 +145,17 @@ pub async fn create_for(
         .await?
         .ok_or_else(|| AppError::bad_request("The token ends before it begins."))?;
     Ok((stored, token))
+}
+
+/// When a token ends that is to last for so many seconds; refused where that time cannot be told.
+pub fn expiry(seconds: i64) -> Result<i64, AppError> {
+    let expires = db::after(seconds);
+    if expires > time::LATEST {
+        return Err(AppError::bad_request(
+            "expires_in reaches beyond the year 9999; leave it out for a token that does not end by itself",
+        ));
+    }
+    Ok(expires)
 }
 
 /// `a<number>`, the public id of a token.

@@ -10,8 +10,8 @@ use super::{JsonBody, find_user, models};
 use crate::accounts;
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::auth::username;
 use crate::error::AppError;
+use crate::names::{Named, UserName};
 use crate::pages::argument;
 use crate::scopes::{Scopes, Target, identify_scopes};
 
@@ -19,7 +19,8 @@ use crate::scopes::{Scopes, Target, identify_scopes};
 pub async fn whoami(State(app): State<App>, caller: Caller) -> Result<Json<Value>, AppError> {
     // Every token may say who owns it; those scopes are not listed (SelfAPIHandler).
     let identify = identify_scopes(&caller.user.name);
-    let mut readable = Scopes::parse(identify.iter().map(String::as_str), &Scopes::default())?;
+    let identify = identify.iter().map(String::as_str);
+    let mut readable = Scopes::parse(identify, caller.user.owner())?;
     readable.extend(&caller.scopes);
     let servers = app.db.servers_of(caller.user.id).await?;
     let mut model = models::user(&app, &caller.user, &servers, false, &readable);
@@ -39,7 +40,7 @@ pub async fn whoami(State(app): State<App>, caller: Caller) -> Result<Json<Value
 /// GET /users/:user
 pub async fn get(
     State(app): State<App>,
-    Path(name): Path<String>,
+    named: Named,
     RawQuery(query): RawQuery,
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
@@ -52,12 +53,12 @@ pub async fn get(
     ];
     if !readable
         .iter()
-        .any(|scope| caller.scopes.holds(scope, Target::User(&name)))
+        .any(|scope| caller.scopes.holds(scope, Target::User(&named.user)))
     {
         // 404 and not 403: whether the user exists is not told.
         return Err(AppError::not_found("No such user"));
     }
-    let user = find_user(&app, &name).await?;
+    let user = find_user(&app, &named.user).await?;
     let stopped = argument(query.as_deref(), "include_stopped_servers")
         .is_some_and(|value| value != "0" && value != "false");
     let servers = app.db.servers_of(user.id).await?;
@@ -86,13 +87,14 @@ pub async fn create(
         ));
     }
     let name =
-        username::normalize(&name).map_err(|invalid| AppError::bad_request(invalid.to_string()))?;
+        UserName::normalize(&name).map_err(|invalid| AppError::bad_request(invalid.to_string()))?;
     if !accounts::fits_pattern(&app.config, &name) {
         return Err(AppError::bad_request(format!(
-            "The user name {name:?} does not fit Authenticator.username_pattern"
+            "The user name {:?} does not fit Authenticator.username_pattern",
+            &*name
         )));
     }
-    if !app.db.add_user(&name, admin, None, false).await? {
+    if !app.db.add_user_by_admin(&name, admin).await? {
         return Err(AppError::new(
             StatusCode::CONFLICT,
             format!("User {name} already exists"),

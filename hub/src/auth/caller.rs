@@ -3,6 +3,7 @@
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, OriginalUri};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
+use tracing::warn;
 
 use super::{cookies, secret, xsrf};
 use crate::app::App;
@@ -10,6 +11,7 @@ use crate::db::sessions::Session;
 use crate::db::tokens::ApiToken;
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::headers::text;
 use crate::scopes::{self, Permit, Scopes, Target};
 use crate::templates::Page;
 
@@ -49,7 +51,7 @@ impl Login {
             if let Some(session) = session.filter(|session| !is_blocked(app, &session.user)) {
                 return Ok(Some(Self {
                     session,
-                    xsrf: xsrf::token(cookie),
+                    xsrf: app.xsrf.token(cookie),
                 }));
             }
         }
@@ -169,8 +171,17 @@ async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         .filter(|user| !is_blocked(app, user))
         .ok_or_else(unknown)?;
     let owner = Scopes::of_user(&user.name, user.admin);
-    let scopes = Scopes::parse(token.scopes.iter().map(String::as_str), &owner)?.intersect(&owner);
-    record_activity(app, &user, &token).await?;
+    let stored = token.scopes.iter().map(String::as_str);
+    let (scopes, unknown) = Scopes::stored(stored, user.owner());
+    let scopes = scopes.intersect(&owner);
+    if record_activity(app, &user, &token).await? && !unknown.is_empty() {
+        warn!(
+            user.name = %user.name,
+            token.id,
+            scopes = unknown.join(" "),
+            "A token has scopes that this version does not know and passes over"
+        );
+    }
     Ok(Caller {
         user,
         scopes,
@@ -183,31 +194,28 @@ fn is_blocked(app: &App, user: &User) -> bool {
     app.config.authenticator.blocked_users.contains(&user.name)
 }
 
-/// Uses of a token are written down, but not more often than JupyterHub does (`activity_resolution`).
-async fn record_activity(app: &App, user: &User, token: &ApiToken) -> Result<(), AppError> {
+/// Uses of a token are written down, but not more often than JupyterHub does (`activity_resolution`). True if this one
+/// was.
+async fn record_activity(app: &App, user: &User, token: &ApiToken) -> Result<bool, AppError> {
     const RESOLUTION_MS: i64 = 30_000;
     let now = crate::db::now();
     if token
         .last_activity
         .is_some_and(|last| now - last < RESOLUTION_MS)
     {
-        return Ok(());
+        return Ok(false);
     }
     app.db.token_was_used(token.id, now).await?;
     // What a server's own process does is not its user's activity.
     if token.server_id.is_none() {
         app.db.user_was_active(user.id, now).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A page of another site can send forms with a cookie, but not JSON.
 fn refuse_form_types(parts: &Parts) -> Result<(), AppError> {
-    let kind = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let kind = text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default();
     if parts.method == Method::POST && !kind.is_empty() && !kind.starts_with("application/json") {
         return Err(AppError::new(
             StatusCode::FORBIDDEN,

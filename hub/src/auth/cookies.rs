@@ -11,15 +11,13 @@ pub const FORM_ID: &str = "jupyterhub-hub-form";
 /// Copy of the form token, for clients that take it from here (hubtraf).
 pub const XSRF: &str = "_xsrf";
 
-/// Every value of a cookie: two of the same name arrive together when they have different paths.
+/// Every value of a cookie: two of the same name arrive together when they have different paths. The other programs of
+/// this host may put any bytes into theirs.
 pub fn all<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let lines = headers
-        .get_all(header::COOKIE)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
+    let lines = headers.get_all(header::COOKIE).into_iter();
     lines
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
         .filter(move |(key, value)| *key == name && !value.is_empty() && value.len() <= 128)
         .map(|(_, value)| value)
         .take(8)
@@ -58,6 +56,19 @@ mod tests {
         headers.append(header::COOKIE, HeaderValue::from_static("a=1; b=2; a=3"));
         headers.append(header::COOKIE, HeaderValue::from_static("a=4;a="));
         assert_eq!(all(&headers, "a").collect::<Vec<_>>(), ["1", "3", "4"]);
+    }
+
+    #[test]
+    fn foreign_bytes_spoil_no_cookie_but_their_own() {
+        let mut headers = HeaderMap::new();
+        for line in [
+            &b"lang=\xc3\xa9; a=1; b=\xe9"[..],
+            b"\xff; a=2",
+            b"a=\xe9; a=3",
+        ] {
+            headers.append(header::COOKIE, HeaderValue::from_bytes(line).unwrap());
+        }
+        assert_eq!(all(&headers, "a").collect::<Vec<_>>(), ["1", "2", "3"]);
     }
 
     #[test]

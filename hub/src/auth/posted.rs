@@ -78,12 +78,12 @@ pub struct PostedAnonymously(pub Result<Fields, Fields>);
 impl FromRequest<App> for PostedAnonymously {
     type Rejection = AppError;
 
-    async fn from_request(request: Request, _: &App) -> Result<Self, AppError> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, AppError> {
         let (parts, body) = request.into_parts();
         let fields = parse(body).await?;
         let given = fields.get("_xsrf");
         let fresh = cookies::all(&parts.headers, cookies::FORM_ID)
-            .any(|cookie| xsrf::verify(cookie, Some(given)));
+            .any(|cookie| app.xsrf.verify(cookie, Some(given)));
         Ok(Self(if fresh { Ok(fields) } else { Err(fields) }))
     }
 }

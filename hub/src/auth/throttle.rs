@@ -1,30 +1,55 @@
-//! Slows down who guesses passwords: per address, and per address and user name, so that nobody can lock
-//! another out of an account from elsewhere.
+//! Slows down who guesses passwords: per address and user name, so that nobody can lock another out of an account
+//! from elsewhere, and those who sit behind one address do not pay for one another.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::secret;
 use crate::db::{self, Db};
 
-/// Tries that cost nothing: of one name from one address, and failed ones of one address with any names.
+/// Tries of one name from one address that cost nothing, and failed ones of one address with any names.
 const FREE_PER_NAME: i64 = 5;
 const FREE_PER_ADDRESS: i64 = 30;
-/// Afterwards there is one try in this time.
+/// Those of a name that come after them from an address whose own are used up.
+const FREE_WHERE_OTHERS_FAILED: i64 = 1;
+/// Afterwards there is one try of a name in this time.
 const PAUSE_MS: i64 = 10_000;
 
-/// Counts a try before its password is looked at, so that many at once count as well. Refused tries return the
-/// seconds to wait.
-pub async fn admit(db: &Db, address: IpAddr, name: &str) -> db::Result<Option<u64>> {
-    let (failures, last) = db.login_tries(&address_key(address)).await?;
-    if failures >= FREE_PER_ADDRESS && last + PAUSE_MS > db::now() {
-        return Ok(Some(seconds_until(last + PAUSE_MS)));
-    }
+/// Addresses that have used up their tries share one turn: their guesses with ever new names leave half of the
+/// machine's hashing to the others.
+static SUSPECTS: Semaphore = Semaphore::const_new(1);
+
+/// Whether a password is looked at.
+#[derive(Debug)]
+pub enum Admission {
+    /// Hold this while it is.
+    Admitted(Option<SemaphorePermit<'static>>),
+    /// Seconds to wait.
+    Refused(u64),
+}
+
+/// Counts a try before its password is looked at, so that many at once count as well.
+pub async fn admit(db: &Db, address: IpAddr, name: &str) -> db::Result<Admission> {
+    let (failures, _) = db.login_tries(&address_key(address)).await?;
+    let suspect = failures >= FREE_PER_ADDRESS;
+    let free = if suspect {
+        FREE_WHERE_OTHERS_FAILED
+    } else {
+        FREE_PER_NAME
+    };
     let key = name_key(address, name);
-    if db.count_login_try(&key, FREE_PER_NAME, PAUSE_MS).await? {
-        return Ok(None);
+    if !db.count_login_try(&key, free, PAUSE_MS).await? {
+        let (_, last) = db.login_tries(&key).await?;
+        return Ok(Admission::Refused(seconds_until(last + PAUSE_MS)));
     }
-    let (_, last) = db.login_tries(&key).await?;
-    Ok(Some(seconds_until(last + PAUSE_MS)))
+    // Never closed, so there is a turn.
+    let turn = if suspect {
+        SUSPECTS.acquire().await.ok()
+    } else {
+        None
+    };
+    Ok(Admission::Admitted(turn))
 }
 
 pub async fn failed(db: &Db, address: IpAddr) -> db::Result<()> {
@@ -39,14 +64,36 @@ pub async fn succeeded(db: &Db, address: IpAddr, name: &str) -> db::Result<()> {
 }
 
 fn address_key(address: IpAddr) -> String {
-    format!("address {address}")
+    format!("address {}", network(address))
 }
 
 /// Hashed, so that a name of any length is a short key.
 fn name_key(address: IpAddr, name: &str) -> String {
-    secret::hash(&format!("{address} {name}"))
+    secret::hash(&format!("{} {name}", network(address)))
+}
+
+/// What one client is known by: with IPv6 that is a network of 2^64 addresses (RFC 4291 2.5.4).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
 }
 
 fn seconds_until(time: i64) -> u64 {
     (time - db::now()).max(1).cast_unsigned().div_ceil(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_one_client_are_one() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:a::1"), network("2001:db8:1:2:b::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
 }

@@ -1,31 +1,49 @@
 //! Protection of forms against other sites: a token that only this login session can know.
 //!
-//! The token is derived from the secret in the login cookie (or, before a login, from a random cookie), so it
-//! needs no storage and no key, and a cookie set by another page of this host does not make one that fits.
+//! The token is derived from the login cookie (or, before a login, from a random one) with a key of the Hub, so it needs
+//! no storage, and who can set a cookie from another page of this host cannot tell the token that fits it.
+
+use std::fmt;
 
 use http::{HeaderMap, Method};
 
 use super::secret;
+use crate::headers::text;
 
-/// The token for the forms of the session whose cookie is `cookie`.
-pub fn token(cookie: &str) -> String {
-    secret::derive(cookie, "_xsrf")
+/// Makes the tokens. All replicas of a Hub have the same key; it is in their database.
+pub struct Key(String);
+
+impl Key {
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The token for the forms of the session whose cookie is `cookie`.
+    pub fn token(&self, cookie: &str) -> String {
+        secret::derive(&self.0, &format!("_xsrf {cookie}"))
+    }
+
+    /// Whether `given` is the token of this session.
+    pub fn verify(&self, cookie: &str, given: Option<&str>) -> bool {
+        given.is_some_and(|given| secret::equal(&self.token(cookie), given))
+    }
 }
 
-/// Whether `given` is the token of this session.
-pub fn verify(cookie: &str, given: Option<&str>) -> bool {
-    given.is_some_and(|given| secret::equal(&token(cookie), given))
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(...)")
+    }
 }
 
 /// Whether a request with a cookie needs the token (jupyterhub/_xsrf_utils.py). Reading needs none if the browser
 /// says that a person navigates; `no-cors` counts only from this very origin (CVE-2026-40864).
 pub fn needed(method: &Method, headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let read_only = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    match text("sec-fetch-mode") {
+    let site = text(headers, "sec-fetch-site");
+    match text(headers, "sec-fetch-mode").as_deref() {
         Some("websocket") => false,
         None | Some("navigate") => !read_only,
-        Some("no-cors") => !(read_only && text("sec-fetch-site") == Some("same-origin")),
+        Some("no-cors") => !(read_only && site.as_deref() == Some("same-origin")),
         Some(_) => true,
     }
 }
@@ -46,12 +64,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_fits_its_own_session() {
-        let mine = token("mine");
-        assert!(verify("mine", Some(&mine)));
-        assert!(!verify("yours", Some(&mine)));
-        assert!(!verify("mine", Some("")));
-        assert!(!verify("mine", None));
+    fn a_token_fits_its_own_session_and_hub() {
+        let (key, other) = (Key::new("one".into()), Key::new("other".into()));
+        let mine = key.token("mine");
+        assert!(key.verify("mine", Some(&mine)));
+        assert!(!key.verify("yours", Some(&mine)));
+        assert!(!other.verify("mine", Some(&mine)));
+        assert!(!key.verify("mine", Some("")));
+        assert!(!key.verify("mine", None));
+        // What somebody can compute who set the cookie.
+        assert!(!key.verify("mine", Some(&secret::derive("mine", "_xsrf"))));
+        assert!(!format!("{key:?}").contains("one"));
     }
 
     #[test]

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
+use std::path::Path;
 use std::str::FromStr;
 
-use url::Url;
+use ipnet::IpNet;
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use url::{Host, Url};
 
 use super::report::Report;
 use super::value::{Value, read_scalar, text_value};
@@ -16,6 +19,21 @@ text_value!(
     "an IP address, such as 127.0.0.1 or 0.0.0.0",
     |text| text.parse().ok(),
     ToString::to_string
+);
+text_value!(
+    IpNet,
+    "an IP address or a network, such as 10.0.0.5 or 10.0.0.0/8",
+    |text| text
+        .parse()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)),
+    ToString::to_string
+);
+text_value!(
+    HostName,
+    "a host name without a port, such as hub.example.org",
+    HostName::parse,
+    |name| name.0.clone()
 );
 text_value!(
     Url,
@@ -42,6 +60,25 @@ fn http_url(text: &str) -> Option<Url> {
     let plain = url.username().is_empty() && url.password().is_none();
     let bare = url.query().is_none() && url.fragment().is_none();
     (matches!(url.scheme(), "http" | "https") && plain && bare).then_some(url)
+}
+
+/// A host as browsers write it in `Host`: lower-case, international names in their ASCII form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostName(String);
+
+impl HostName {
+    pub fn parse(text: &str) -> Option<Self> {
+        // A wildcard would be a name that no browser sends.
+        let host = Host::parse(text).ok().filter(|_| !text.contains('*'))?;
+        Some(Self(host.to_string()))
+    }
+}
+
+impl Deref for HostName {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Path of all the Hub's and the servers' pages; begins and ends with `/`.
@@ -113,9 +150,18 @@ impl Deref for UrlPath {
 pub struct DbUrl(pub String);
 
 impl DbUrl {
+    /// The SQLite file at `path`, whatever characters that holds.
+    pub fn sqlite(path: &Path) -> Self {
+        const SET: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
+        let path = percent_encode(path.as_os_str().as_encoded_bytes(), SET);
+        Self(format!("sqlite://{path}"))
+    }
+
     /// SQLAlchemy's form: three slashes before a relative path, four before an absolute one.
     fn parse(text: &str) -> Option<Self> {
         if let Some(path) = text.strip_prefix("sqlite:///") {
+            // SQLAlchemy takes a percent sign as it is, sqlx as an escape.
+            let path = path.replace('%', "%25");
             return (!path.is_empty()).then(|| Self(format!("sqlite://{path}")));
         }
         let postgres = text.starts_with("postgresql://") || text.starts_with("postgres://");

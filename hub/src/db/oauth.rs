@@ -63,7 +63,7 @@ impl Db {
         Ok(())
     }
 
-    /// Takes a code out of the table: whoever gets it is the only one who does (RFC 6749, 4.1.2).
+    /// Takes a code: whoever gets it is the only one who does (RFC 6749, 4.1.2).
     pub async fn take_code(&self, code_hash: &str) -> Result<Option<OAuthCode>> {
         type Row = (
             String,
@@ -75,7 +75,7 @@ impl Db {
             String,
             i64,
         );
-        let take = "DELETE FROM oauth_codes WHERE code_hash = $1 RETURNING \
+        let take = "UPDATE oauth_codes SET spent = 1 WHERE code_hash = $1 AND spent = 0 RETURNING \
                     code_hash, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, expires";
         let row: Option<Row> = sqlx::query_as(take)
             .bind(code_hash.to_owned())
@@ -92,6 +92,30 @@ impl Db {
             expires: row.7,
         });
         Ok(code.filter(|code| code.expires > now()))
+    }
+
+    /// Revokes what was given for a code that somebody tries a second time: one of the two has stolen it (RFC 9700,
+    /// 2.1.1). A token that is on its way at this moment is seen to by [`Db::was_reused`]. True if there was such a code.
+    pub async fn revoke_code(&self, code_hash: &str) -> Result<bool> {
+        let done = sqlx::query("UPDATE oauth_codes SET spent = 2 WHERE code_hash = $1")
+            .bind(code_hash.to_owned())
+            .execute(&self.pool)
+            .await?;
+        sqlx::query("DELETE FROM api_tokens WHERE code_hash = $1")
+            .bind(code_hash.to_owned())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Whether a code was tried again after it was taken. Ask once its token is stored.
+    pub async fn was_reused(&self, code_hash: &str) -> Result<bool> {
+        let spent: Option<(i64,)> =
+            sqlx::query_as("SELECT spent FROM oauth_codes WHERE code_hash = $1")
+                .bind(code_hash.to_owned())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(spent.is_some_and(|(spent,)| spent > 1))
     }
 }
 

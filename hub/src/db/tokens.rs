@@ -44,6 +44,8 @@ pub struct NewToken<'a> {
     pub client_id: Option<&'a str>,
     pub server_id: Option<i64>,
     pub session_id: Option<&'a str>,
+    /// The code that it is given for.
+    pub code_hash: Option<&'a str>,
     pub scopes: &'a [String],
     pub note: &'a str,
     pub expires: Option<i64>,
@@ -100,8 +102,8 @@ pub(super) async fn insert_token<'c>(
 ) -> Result<i64> {
     let id = new_id();
     let insert = "INSERT INTO api_tokens \
-                  (id, token_hash, user_id, client_id, server_id, session_id, scopes, note, created, expires) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                  (id, token_hash, user_id, client_id, server_id, session_id, scopes, note, created, expires, code_hash) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     sqlx::query(insert)
         .bind(id)
         .bind(token.token_hash.to_owned())
@@ -113,6 +115,7 @@ pub(super) async fn insert_token<'c>(
         .bind(token.note.to_owned())
         .bind(now())
         .bind(token.expires)
+        .bind(token.code_hash.map(str::to_owned))
         .execute(executor)
         .await?;
     Ok(id)

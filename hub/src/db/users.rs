@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
 use super::{Db, Result, new_id, now};
+use crate::scopes::Owner;
 
 #[derive(Debug, Clone)]
 pub struct User {
@@ -11,8 +12,19 @@ pub struct User {
     pub name: String,
     pub admin: bool,
     pub password_is_empty: bool,
+    /// Added by an administrator, and not only by the configuration.
+    pub added: bool,
     pub created: i64,
     pub last_activity: Option<i64>,
+}
+
+impl User {
+    pub fn owner(&self) -> Owner<'_> {
+        Owner {
+            name: &self.name,
+            admin: self.admin,
+        }
+    }
 }
 
 impl FromRow<'_, AnyRow> for User {
@@ -22,6 +34,7 @@ impl FromRow<'_, AnyRow> for User {
             name: row.try_get("name")?,
             admin: row.try_get::<i64, _>("admin")? != 0,
             password_is_empty: row.try_get::<i64, _>("password_is_empty")? != 0,
+            added: row.try_get::<i64, _>("added")? != 0,
             created: row.try_get("created")?,
             last_activity: row.try_get("last_activity")?,
         })
@@ -82,24 +95,53 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Names of those who still have the empty password of the first start.
-    pub async fn users_with_empty_password(&self) -> Result<Vec<String>> {
-        let names: Vec<(String,)> =
-            sqlx::query_as("SELECT name FROM users WHERE password_is_empty = 1 ORDER BY name")
-                .fetch_all(&self.pool)
-                .await?;
-        Ok(names.into_iter().map(|(name,)| name).collect())
+    /// Adds a user, or an administrator, on the word of an administrator: other than those of the configuration they stay
+    /// what they are when it no longer names them. False where the name is taken.
+    pub async fn add_user_by_admin(&self, name: &str, admin: bool) -> Result<bool> {
+        let insert = "INSERT INTO users (id, name, admin, password_is_empty, created, added, added_as_admin) \
+                      VALUES ($1, $2, $3, 0, $4, 1, $3) ON CONFLICT (name) DO NOTHING";
+        let done = sqlx::query(insert)
+            .bind(new_id())
+            .bind(name.to_owned())
+            .bind(i64::from(admin))
+            .bind(now())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
     }
 
-    pub async fn set_admin(&self, name: &str) -> Result<()> {
-        sqlx::query("UPDATE users SET admin = 1 WHERE name = $1")
+    /// Those who still have the empty password of the first start.
+    pub async fn users_with_empty_password(&self) -> Result<Vec<User>> {
+        sqlx::query_as("SELECT * FROM users WHERE password_is_empty = 1 ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    /// All whom an administrator has added.
+    pub async fn added_users(&self) -> Result<Vec<User>> {
+        sqlx::query_as("SELECT * FROM users WHERE added = 1 ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    /// Administrators by the word of the configuration alone.
+    pub async fn configured_admins(&self) -> Result<Vec<User>> {
+        sqlx::query_as("SELECT * FROM users WHERE admin = 1 AND added_as_admin = 0 ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    pub async fn set_admin(&self, name: &str, admin: bool) -> Result<()> {
+        sqlx::query("UPDATE users SET admin = $1 WHERE name = $2")
+            .bind(i64::from(admin))
             .bind(name.to_owned())
             .execute(&self.pool)
             .await?;
         Ok(())
     }
 
-    /// Sets a password and ends the user's login sessions, but for the one in which it is done.
+    /// Sets a password and ends all that an older one may have given away: the user's login sessions and tokens, but for
+    /// the session in which it is done and the tokens of servers, which serve on.
     pub async fn set_password(
         &self,
         user_id: i64,
@@ -115,6 +157,11 @@ impl Db {
         sqlx::query("DELETE FROM sessions WHERE user_id = $1 AND session_id <> $2")
             .bind(user_id)
             .bind(keep_session.unwrap_or_default().to_owned())
+            .execute(&mut *tx)
+            .await?;
+        // Those of the sessions have gone with them.
+        sqlx::query("DELETE FROM api_tokens WHERE user_id = $1 AND server_id IS NULL AND session_id IS NULL")
+            .bind(user_id)
             .execute(&mut *tx)
             .await?;
         tx.commit().await

@@ -1,5 +1,7 @@
 //! Pages for what has no page, and small fixed answers.
 
+use std::time::{Duration, Instant};
+
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -7,7 +9,10 @@ use http::{HeaderMap, StatusCode, header};
 use super::argument;
 use crate::app::App;
 use crate::error::AppError;
+use crate::log_limit::LogLimit;
 use crate::pages::see_other;
+
+static CSP_REPORTS: LogLimit = LogLimit::new(10, Duration::from_secs(60));
 
 /// GET /hub/error/:code?url=, where a proxy sends who it could not serve.
 pub async fn by_code(Path(code): Path<u16>, RawQuery(query): RawQuery) -> AppError {
@@ -45,6 +50,18 @@ pub async fn health() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], "").into_response()
 }
 
+/// GET /hub/ready: this process can do its work. Restarting it would not bring the database back, so that is no part of
+/// its health.
+pub async fn ready(State(app): State<App>) -> Result<Response, AppError> {
+    if app.db.answers().await {
+        return Ok(health().await);
+    }
+    Err(AppError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The database does not answer.",
+    ))
+}
+
 /// GET /hub/logo: named by JupyterLab and Notebook.
 pub async fn logo(State(app): State<App>) -> Response {
     see_other(&crate::assets::url(&app.urls.hub, "logo.svg"))
@@ -62,9 +79,13 @@ pub async fn asset(
     }
 }
 
-/// POST /hub/security/csp-report: what a browser refused to load. Logged short: anybody can send anything here.
+/// POST /hub/security/csp-report: what a browser refused to load. Logged short and seldom: anybody can send anything
+/// here.
 pub async fn csp_report(body: axum::body::Body) -> Result<StatusCode, AppError> {
     let report = crate::auth::posted::read(body, 16 * 1024).await?;
+    let Some(left_out) = CSP_REPORTS.admit(Instant::now()) else {
+        return Ok(StatusCode::NO_CONTENT);
+    };
     let report: String = String::from_utf8_lossy(&report)
         .chars()
         .take(300)
@@ -72,6 +93,7 @@ pub async fn csp_report(body: axum::body::Body) -> Result<StatusCode, AppError> 
         .collect();
     tracing::warn!(
         report,
+        left_out,
         "A browser reports a violation of the content security policy"
     );
     Ok(StatusCode::NO_CONTENT)

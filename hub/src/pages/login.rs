@@ -11,10 +11,12 @@ use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::cookies::{self, Life};
 use crate::auth::posted::{Fields, PostedAnonymously, STALE};
-use crate::auth::{password, secret, throttle, username, xsrf};
+use crate::auth::throttle::{self, Admission};
+use crate::auth::{password, secret, username};
 use crate::db;
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::names::UserName;
 use crate::peer::Client;
 use crate::templates::{self, LoginPage, LogoutPage, Page};
 
@@ -112,7 +114,7 @@ enum Checked {
 /// the same, so that nobody learns which names exist.
 async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, AppError> {
     let (given, password) = (fields.get("username").trim(), fields.get("password"));
-    let name = match username::normalize(given) {
+    let name = match UserName::normalize(given) {
         Ok(name) => name,
         Err(invalid) => {
             warn!(user.name = %username::for_log(given), client.address = %client.address, "Failed login: {invalid}");
@@ -122,11 +124,14 @@ async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, A
             ));
         }
     };
-    if let Some(seconds) = throttle::admit(&app.db, client.address, &name).await? {
-        warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login: too many tries");
-        let message = format!("Too many failed logins. Try again in {seconds} seconds.");
-        return Ok(Checked::Refused(StatusCode::TOO_MANY_REQUESTS, message));
-    }
+    let _turn = match throttle::admit(&app.db, client.address, &name).await? {
+        Admission::Admitted(turn) => turn,
+        Admission::Refused(seconds) => {
+            warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login: too many tries");
+            let message = format!("Too many failed logins. Try again in {seconds} seconds.");
+            return Ok(Checked::Refused(StatusCode::TOO_MANY_REQUESTS, message));
+        }
+    };
     if password.len() > password::MAX_LENGTH {
         return Ok(Checked::Refused(
             StatusCode::BAD_REQUEST,
@@ -135,11 +140,8 @@ async fn check(app: &App, client: &Client, fields: &Fields) -> Result<Checked, A
     }
     let stored = app.db.password_hash(&name).await?;
     let right = password::verify(password.to_owned(), stored).await?;
-    let user = if right && accounts::may_log_in(&app.config, &name) {
-        app.db.user(&name).await?
-    } else {
-        None
-    };
+    let user = app.db.user(&name).await?.filter(|_| right);
+    let user = user.filter(|user| accounts::may_log_in(&app.config, &name, user.added));
     let Some(user) = user else {
         throttle::failed(&app.db, client.address).await?;
         warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login");
@@ -179,7 +181,7 @@ async fn enter(
     let set = [
         (cookies::LOGIN, token.as_str(), hub, life),
         (cookies::SESSION_ID, &session_id, &app.urls.base, life),
-        (cookies::XSRF, &xsrf::token(&token), hub, life),
+        (cookies::XSRF, &app.xsrf.token(&token), hub, life),
         (cookies::FORM_ID, "", hub, Life::Ended),
     ];
     set_cookies(&mut response, client, &set);
@@ -201,7 +203,7 @@ impl Form {
             .map(str::to_owned);
         let new = cookie.is_none();
         let cookie = cookie.unwrap_or_else(secret::generate);
-        let xsrf = xsrf::token(&cookie);
+        let xsrf = app.xsrf.token(&cookie);
         let page = Page {
             hub: app.urls.hub.clone(),
             user: None,

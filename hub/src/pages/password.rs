@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::password;
 use crate::auth::posted::{Fields, Posted, STALE};
-use crate::auth::throttle;
+use crate::auth::throttle::{self, Admission};
 use crate::error::AppError;
 use crate::peer::Client;
 use crate::templates::{self, ChangePasswordPage};
@@ -68,10 +68,13 @@ async fn check(
     if user.password_is_empty {
         return Ok(Ok(()));
     }
-    if let Some(seconds) = throttle::admit(&app.db, client.address, &user.name).await? {
-        let message = format!("Too many tries. Try again in {seconds} seconds.");
-        return Ok(Err((StatusCode::TOO_MANY_REQUESTS, message)));
-    }
+    let _turn = match throttle::admit(&app.db, client.address, &user.name).await? {
+        Admission::Admitted(turn) => turn,
+        Admission::Refused(seconds) => {
+            let message = format!("Too many tries. Try again in {seconds} seconds.");
+            return Ok(Err((StatusCode::TOO_MANY_REQUESTS, message)));
+        }
+    };
     let old: String = fields
         .get("old_password")
         .chars()

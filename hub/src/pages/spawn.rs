@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use carrel_spawner::form::{Field, Form, PROFILE, Wrong};
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 
 use super::{next_path, see_other, with_next};
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::{Fields, Posted, STALE};
-use crate::auth::username;
 use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::names::{Named, no_such_user};
 use crate::scopes::Target;
 use crate::servers::{self, StartError, UserOptions, split_failure, waits};
 use crate::templates::{
@@ -25,18 +24,11 @@ use crate::templates::{
 /// How long the page of a stop waits for its end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whose server a path names: `/spawn`, `/spawn/:user`, `/spawn/:user/:server`.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Named {
-    user: Option<String>,
-    server: Option<String>,
-}
-
 /// GET /hub/spawn[/:user[/:server]]
 pub async fn form(
     State(app): State<App>,
     login: Login,
-    Path(named): Path<Named>,
+    named: Option<Named>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
@@ -59,7 +51,7 @@ pub async fn form(
 /// POST /hub/spawn[/:user[/:server]]
 pub async fn start(
     State(app): State<App>,
-    Path(named): Path<Named>,
+    named: Option<Named>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     posted: Posted,
@@ -99,7 +91,7 @@ pub async fn start(
 pub async fn pending(
     State(app): State<App>,
     login: Login,
-    Path(named): Path<Named>,
+    named: Option<Named>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
@@ -151,7 +143,7 @@ pub async fn pending(
 /// POST /hub/stop/:user[/:server]: stops a server or cancels its start.
 pub async fn stop(
     State(app): State<App>,
-    Path(named): Path<Named>,
+    named: Option<Named>,
     posted: Posted,
 ) -> Result<Response, AppError> {
     let visit = Visit::of(app, posted.login, named, "delete:servers", None).await?;
@@ -184,24 +176,17 @@ impl Visit {
     async fn of(
         app: App,
         login: Login,
-        named: Named,
+        named: Option<Named>,
         scope: &'static str,
         next: Option<String>,
     ) -> Result<Self, AppError> {
-        let short = named.user.is_none();
-        let name = named.server.unwrap_or_default();
-        let owner = match named.user {
-            None => login.user().clone(),
-            Some(user) => {
-                let user = username::normalize(&user).map_err(|_| no_such_user())?;
-                login.permit(
-                    scope,
-                    Target::Server {
-                        user: &user,
-                        server: &name,
-                    },
-                )?;
-                app.db.user(&user).await?.ok_or_else(no_such_user)?
+        let short = named.is_none();
+        let (owner, name) = match named {
+            None => (login.user().clone(), String::new()),
+            Some(named) => {
+                login.permit(scope, named.target())?;
+                let owner = app.db.user(&named.user).await?;
+                (owner.ok_or_else(no_such_user)?, named.server)
             }
         };
         let server = app.db.server(&owner.name, &name).await?;
@@ -302,10 +287,6 @@ impl Visit {
         };
         templates::respond(StatusCode::OK, &page)
     }
-}
-
-fn no_such_user() -> AppError {
-    AppError::not_found("No such user.")
 }
 
 /// The options that a form has sent.

@@ -29,10 +29,10 @@ pub async fn create(State(app): State<App>, posted: Posted) -> Result<Response, 
     let expires_in = match fields.get("expires_in") {
         "" => None,
         text => match text.parse::<i64>() {
-            Ok(seconds) if seconds > 0 => Some(seconds),
+            Ok(seconds) if seconds > 0 && tokens::expiry(seconds).is_ok() => Some(seconds),
             _ => {
                 let error = Some(String::from(
-                    "The time until the token ends is a number of seconds.",
+                    "The time until the token ends is a number of seconds, and not beyond the year 9999.",
                 ));
                 return show(&app, &login, StatusCode::BAD_REQUEST, None, error).await;
             }

@@ -1,6 +1,8 @@
 //! `/user/...` of a server that does not run, and links that name no user.
 
-use axum::extract::{OriginalUri, RawQuery, State};
+use std::borrow::Cow;
+
+use axum::extract::{OptionalFromRequestParts, OriginalUri, RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
@@ -9,9 +11,10 @@ use serde_json::json;
 use super::{argument, see_other, with_next};
 use crate::app::App;
 use crate::auth::caller::Login;
-use crate::auth::username;
 use crate::db::servers::{Server, State as RunState};
 use crate::error::{AppError, wants_json};
+use crate::headers::text;
+use crate::names::{UserName, no_such_user};
 use crate::scopes::Target;
 use crate::servers::split_failure;
 use crate::templates::{self, NotRunningPage};
@@ -31,9 +34,8 @@ pub async fn outside(
     let Some(rest) = path.strip_prefix(&app.urls.base) else {
         return Ok(see_other(&app.urls.hub));
     };
-    let program = !matches!(method, Method::GET | Method::HEAD)
-        || headers.contains_key(http::header::UPGRADE);
-    if rest.starts_with("user/") && (program || is_api(&app, path, &headers)) {
+    let changes = !matches!(method, Method::GET | Method::HEAD);
+    if rest.starts_with("user/") && (changes || is_of_program(&app, path, &headers)) {
         return Ok(not_running_json());
     }
     let query = uri
@@ -52,25 +54,35 @@ pub async fn user(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
-    login: Option<Login>,
+    request: Request,
 ) -> Result<Response, AppError> {
+    let (mut parts, _) = request.into_parts();
     let hub_less = uri.path().strip_prefix(&app.urls.hub).unwrap_or_default();
     let asked = format!("{}{hub_less}", app.urls.base);
-    if is_api(&app, &asked, &headers) {
+    // Before the login, which a page's own requests have to prove: this answer needs none.
+    if is_of_program(&app, &asked, &headers) {
         return Ok(not_running_json());
     }
+    let login =
+        <Login as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, &app).await?;
     let Some(login) = login else {
         return Ok(see_other(&with_next(
             &format!("{}login", app.urls.hub),
             Some(&with_query(&uri, uri.path())),
         )));
     };
-    let (owner, server) = find(&app, &login, hub_less).await?;
+    let Found {
+        owner,
+        server,
+        rest,
+    } = find(&app, &login, hub_less).await?;
+    let name = server.as_ref().map_or("", |server| server.name.as_str());
+    // The address that the server's route has, whatever way it was written.
+    let asked = format!("{}{rest}", app.urls.server(&owner, name));
     let next = with_query(&uri, &asked);
     let state = server
         .as_ref()
         .map_or(RunState::Stopped, |server| server.state);
-    let name = server.as_ref().map_or("", |server| server.name.as_str());
     match state {
         RunState::Ready => back_to_server(&uri, &asked),
         RunState::Pending => {
@@ -143,28 +155,47 @@ pub async fn redirect(
     )))
 }
 
-/// Whose server a path `user/<name>/[<server>/]...` belongs to. A named server counts only if it exists, because
-/// the same path may be a page of the default server.
-async fn find(app: &App, login: &Login, path: &str) -> Result<(String, Option<Server>), AppError> {
-    let mut words = path
-        .split('/')
-        .skip(1)
-        .map(|word| percent_decode_str(word).decode_utf8_lossy());
-    let owner = words.next().unwrap_or_default();
-    let owner = username::normalize(&owner).map_err(|_| AppError::not_found("No such user."))?;
+/// Whose server an address belongs to, and which of its pages it is.
+struct Found {
+    owner: UserName,
+    server: Option<Server>,
+    rest: String,
+}
+
+/// Reads a path `user/<name>/[<server>/]...`. A named server counts only if it exists, because the same path may be a
+/// page of the default server.
+async fn find(app: &App, login: &Login, path: &str) -> Result<Found, AppError> {
+    let mut words = path.splitn(3, '/').skip(1);
+    let owner = decode(words.next().unwrap_or_default());
+    let owner = UserName::normalize(&owner).map_err(|_| no_such_user())?;
     if !login.scopes().holds("access:servers", Target::User(&owner)) {
         // The same words whether or not this user exists.
         return Err(AppError::not_found(
             "There is no such page, or it is not yours to see.",
         ));
     }
-    if let Some(name) = words.next().filter(|name| !name.is_empty())
+    let rest = words.next().unwrap_or_default();
+    let (name, page) = rest.split_once('/').unwrap_or((rest, ""));
+    let name = decode(name);
+    if !name.is_empty()
         && let Some(server) = app.db.server(&owner, &name).await?
     {
-        return Ok((owner, Some(server)));
+        return Ok(Found {
+            owner,
+            server: Some(server),
+            rest: page.to_owned(),
+        });
     }
     let server = app.db.server(&owner, "").await?;
-    Ok((owner, server))
+    Ok(Found {
+        owner,
+        server,
+        rest: rest.to_owned(),
+    })
+}
+
+fn decode(word: &str) -> Cow<'_, str> {
+    percent_decode_str(word).decode_utf8_lossy()
 }
 
 /// The route of a server that runs: another replica may have just made it. Ends after a few rounds (jupyterhub,
@@ -194,13 +225,18 @@ fn with_query(uri: &Uri, path: &str) -> String {
         .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
-/// `/user/<name>/[<server>/]api/...`, or a client that wants JSON.
-fn is_api(app: &App, path: &str, headers: &HeaderMap) -> bool {
+/// Whether nobody would see a page in answer: `/user/<name>/[<server>/]api/...`, a client that wants JSON, a websocket,
+/// or what a page fetches for itself, be it data, a script or an image (Fetch Metadata).
+fn is_of_program(app: &App, path: &str, headers: &HeaderMap) -> bool {
     let rest = path
         .strip_prefix(&app.urls.base)
         .and_then(|path| path.strip_prefix("user/"))
         .unwrap_or_default();
-    rest.split('/').skip(1).take(2).any(|word| word == "api") || wants_json(app, path, headers)
+    let fetched = text(headers, "sec-fetch-mode").is_some_and(|mode| mode != "navigate");
+    rest.split('/').skip(1).take(2).any(|word| word == "api")
+        || fetched
+        || headers.contains_key(http::header::UPGRADE)
+        || wants_json(app, path, headers)
 }
 
 /// 424 makes JupyterLab say that its server does not run (`_fail_api_request` of JupyterHub).

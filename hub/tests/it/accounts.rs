@@ -140,3 +140,60 @@ async fn the_api_makes_no_user_whose_name_does_not_fit_the_pattern() {
     );
     create("bob").await.expect(201);
 }
+
+#[tokio::test]
+async fn a_user_whom_an_administrator_added_may_log_in() {
+    let mut hub = TestHub::start().await;
+    let token = token(&hub.admin().await).await;
+    let create = async |name: &str, body: serde_json::Value| {
+        let path = format!("/users/{name}");
+        let browser = hub.browser();
+        browser.api(Method::POST, &path, &token, Some(body)).await
+    };
+    create("Bob", json!({})).await.expect(201);
+    create("carol", json!({ "admin": true })).await.expect(201);
+    create("bob", json!({})).await.expect(409);
+    hub.browser().login("bob", "").await.expect(403);
+    for name in ["bob", "carol"] {
+        let done = set_password(&hub, name, "long enough\n");
+        assert!(done.status.success(), "{done:?}");
+        hub.browser().login(name, "long enough").await.expect(303);
+    }
+    // The file still shuts out whom it names.
+    let blocked = &mut hub.config.authenticator.blocked_users;
+    blocked.0.insert("bob".into());
+    let hub = hub.crash_and_restart().await;
+    hub.browser().login("bob", "long enough").await.expect(403);
+    hub.browser()
+        .login("carol", "long enough")
+        .await
+        .expect(303);
+    let carol = hub.app.db.user("carol").await.unwrap().unwrap();
+    assert!(carol.admin, "whom an administrator made one stays one");
+}
+
+#[tokio::test]
+async fn a_name_taken_out_of_the_file_is_no_administrator_any_more() {
+    let mut hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+        let authenticator = &mut config.authenticator;
+        authenticator.admin_users.0.insert("bob".into());
+        authenticator.allowed_users.0.insert("bob".into());
+    })
+    .await;
+    let bob = hub.browser();
+    bob.login("bob", "").await.expect(303);
+    let token = token(&bob).await;
+    let create = async |hub: &TestHub, path: &str| {
+        let body = Some(json!({}));
+        hub.browser().api(Method::POST, path, &token, body).await
+    };
+    create(&hub, "/users/carol").await.expect(201);
+    hub.config.authenticator.admin_users.0.remove("bob");
+    let hub = hub.crash_and_restart().await;
+    create(&hub, "/users/dave").await.expect(403);
+    bob.get("/hub/home").await.expect(200);
+    let user = hub.app.db.user("bob").await.unwrap().unwrap();
+    assert!(!user.admin);
+    let admin = hub.app.db.user("admin").await.unwrap().unwrap();
+    assert!(admin.admin, "the file names this one");
+}

@@ -269,7 +269,7 @@ async fn a_login_tab_that_was_left_open_goes_home() {
 #[tokio::test]
 async fn cookies_are_secure_behind_a_trusted_https_proxy_only() {
     let spawner = FakeSpawner::new(Behaviour::Answers);
-    let loopback = [127, 0, 0, 1].into();
+    let loopback = "127.0.0.1/32".parse().unwrap();
     let hub = TestHub::configured(spawner.clone(), |config| {
         config.jupyter_hub.trusted_downstream_ips = vec![loopback];
     })

@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod accounts;
+mod addresses;
 mod api;
 mod chart;
 mod cluster;
 mod config;
 mod crash;
 mod cull;
+mod foreign;
+mod guessing;
 mod harness;
 mod local;
 mod login;
@@ -17,3 +20,5 @@ mod others;
 mod pages;
 mod queue;
 mod servers;
+mod storage;
+mod tokens;

@@ -119,9 +119,89 @@ async fn who_is_not_logged_in_comes_back_after_the_login() {
 async fn a_code_works_once() {
     let (hub, browser) = with_server().await;
     let code = code(&browser).await;
-    exchange(&hub, &code, &[]).await.expect(200);
+    let given = exchange(&hub, &code, &[]).await.expect(200);
+    let other = exchange(&hub, &self::code(&browser).await, &[])
+        .await
+        .expect(200);
+    let works = async |reply: &Reply| {
+        let token = reply.json()["access_token"].as_str().unwrap().to_owned();
+        browser.api(Method::GET, "/user", &token, None).await.status == 200
+    };
+    assert!(works(&given).await);
     let again = exchange(&hub, &code, &[]).await.expect(400);
     assert_eq!(again.json()["error"], "invalid_grant");
+    // One of the two has stolen it: what the first was given is of no use now (RFC 9700, 2.1.1).
+    assert!(!works(&given).await);
+    assert!(works(&other).await);
+    exchange(&hub, &code, &[]).await.expect(400);
+}
+
+/// Asks for a token with HTTP Basic and these fields beside the usual ones.
+async fn exchange_with_basic(
+    hub: &TestHub,
+    code: &str,
+    basic: &str,
+    more: &[(&str, &str)],
+) -> Reply {
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", "/user/admin/oauth_callback"),
+        ("code_verifier", VERIFIER),
+    ];
+    let form: Vec<_> = form.iter().chain(more).collect();
+    let request = hub.browser().request(Method::POST, "/hub/api/oauth2/token");
+    Reply::of(request.header("authorization", basic).form(&form)).await
+}
+
+#[tokio::test]
+async fn a_client_may_authenticate_with_http_basic() {
+    let (hub, browser) = with_server().await;
+    let secret = hub.spawner.variable("JUPYTERHUB_API_TOKEN");
+    let basic = |id: &str, secret: &str| {
+        let pair = format!("{id}:{secret}");
+        format!(
+            "Basic {}",
+            base64::Engine::encode(&base64::prelude::BASE64_STANDARD, pair)
+        )
+    };
+    let right = basic("jupyterhub-user-admin", &secret);
+    let code = code(&browser).await;
+    for wrong in [
+        basic("jupyterhub-user-admin", "guess"),
+        basic("jupyterhub-user-bob", &secret),
+        basic("jupyterhub-user-admin", ""),
+    ] {
+        let reply = exchange_with_basic(&hub, &code, &wrong, &[])
+            .await
+            .expect(401);
+        assert_eq!(reply.json()["error"], "invalid_client");
+        assert!(reply.header("www-authenticate").starts_with("Basic "));
+    }
+    let twice = [("client_secret", secret.as_str())];
+    let other = [("client_id", "jupyterhub-user-bob")];
+    for (header, more) in [
+        (right.as_str(), &twice[..]),
+        (&right, &other),
+        ("Basic !", &[]),
+        ("Basic", &[]),
+        ("Bearer x", &[]),
+    ] {
+        let reply = exchange_with_basic(&hub, &code, header, more)
+            .await
+            .expect(400);
+        assert_eq!(
+            reply.json()["error"],
+            "invalid_request",
+            "{header} {more:?}"
+        );
+    }
+    let same = [("client_id", "jupyterhub-user-admin")];
+    // Both parts are form-encoded first (RFC 6749, 2.3.1).
+    let encoded = basic("jupyterhub%2Duser%2dadmin", &secret);
+    exchange_with_basic(&hub, &code, &encoded, &same)
+        .await
+        .expect(200);
 }
 
 #[tokio::test]

@@ -164,3 +164,43 @@ fn yaml_1_2_reads_numbers_and_words_as_text_only_in_quotes() {
     let values: Vec<_> = environment.values().map(String::as_str).collect();
     assert_eq!(values, ["1", "no", "true", "1.2.3"]);
 }
+
+#[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let hub = config("JupyterHub: {trusted_downstream_ips: [10.0.0.5, 10.42.0.0/16, 'fd00::/8']}")
+        .jupyter_hub;
+    let networks: Vec<_> = hub
+        .trusted_downstream_ips
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(networks, ["10.0.0.5/32", "10.42.0.0/16", "fd00::/8"]);
+    for wrong in ["proxy", "10.0.0.0/33", "10.0.0.0/", "*"] {
+        let text = format!("JupyterHub: {{trusted_downstream_ips: ['{wrong}']}}");
+        let errors = Config::parse("carrel.yaml", &text).unwrap_err().to_string();
+        assert!(errors.contains("a network, such as"), "{wrong}: {errors}");
+    }
+}
+
+#[test]
+fn allowed_hosts_are_names_without_a_port() {
+    let hub =
+        config("JupyterHub: {allowed_hosts: [Hub.Example.org, '[::1]', 192.0.2.1]}").jupyter_hub;
+    let names: Vec<_> = hub.allowed_hosts.iter().map(|name| &**name).collect();
+    assert_eq!(names, ["hub.example.org", "[::1]", "192.0.2.1"]);
+    for wrong in [
+        "hub.example.org:8000",
+        "http://hub.example.org",
+        "*.example.org",
+        "*",
+        "a b",
+        "",
+    ] {
+        let text = format!("JupyterHub: {{allowed_hosts: ['{wrong}']}}");
+        let errors = Config::parse("carrel.yaml", &text).unwrap_err().to_string();
+        assert!(
+            errors.contains("a host name without a port"),
+            "{wrong}: {errors}"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Names in addresses, read in one place: who is permitted, looked up and changed is one and the same user.
+
+use std::fmt;
+use std::ops::Deref;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Path};
+use http::request::Parts;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::auth::username::{self, Invalid};
+use crate::error::AppError;
+use crate::scopes::Target;
+
+/// The name of a user as the database holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserName(String);
+
+impl UserName {
+    pub fn normalize(name: &str) -> Result<Self, Invalid> {
+        username::normalize(name).map(Self)
+    }
+}
+
+impl Deref for UserName {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The user, and perhaps the server, that the path of a request names: `{user}` and `{server}` of its route.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub user: UserName,
+    /// Empty for the default server. Names of servers have one spelling.
+    pub server: String,
+}
+
+impl Named {
+    pub fn target(&self) -> Target<'_> {
+        Target::Server {
+            user: &self.user,
+            server: &self.server,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Words {
+    user: Option<String>,
+    #[serde(default)]
+    server: String,
+}
+
+impl FromRequestParts<App> for Named {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        let named = <Self as OptionalFromRequestParts<App>>::from_request_parts(parts, app).await?;
+        named.ok_or_else(no_such_user)
+    }
+}
+
+/// None where the route has no `{user}`.
+impl OptionalFromRequestParts<App> for Named {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, AppError> {
+        let words = <Path<Words> as FromRequestParts<App>>::from_request_parts(parts, app).await;
+        let Path(words) =
+            words.map_err(|_| AppError::bad_request("This address does not read."))?;
+        let Some(user) = words.user else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            user: UserName::normalize(&user).map_err(|_| no_such_user())?,
+            server: words.server,
+        }))
+    }
+}
+
+/// Nobody can have a name that does not read, so this tells nobody who exists.
+pub fn no_such_user() -> AppError {
+    AppError::not_found("No such user")
+}

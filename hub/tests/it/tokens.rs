@@ -1,0 +1,168 @@
+//! Tokens: what they may do, how long they last, and what ends them.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::api::token;
+use crate::harness::{Browser, TestHub};
+
+async fn make(browser: &Browser, by: &str, body: Value) -> crate::harness::Reply {
+    browser
+        .api(Method::POST, "/users/admin/tokens", by, Some(body))
+        .await
+}
+
+#[tokio::test]
+async fn a_token_with_scope_self_of_an_administrator_is_that_of_a_user() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    hub.app
+        .db
+        .add_user("bob", false, None, false)
+        .await
+        .unwrap();
+    let own = token(&browser, &["self"]).await;
+    let ask = |method: Method, path: &'static str| browser.api(method, path, &own, None);
+    ask(Method::GET, "/users/admin").await.expect(200);
+    ask(Method::GET, "/users/admin/tokens").await.expect(200);
+    for (method, path, status) in [
+        (Method::GET, "/users/bob", 404),
+        (Method::GET, "/users/bob/tokens", 403),
+        (Method::POST, "/users/bob/server", 403),
+        (Method::POST, "/users/carol", 403),
+    ] {
+        ask(method, path).await.expect(status);
+    }
+    // It makes none that may do more.
+    make(&browser, &own, json!({ "scopes": ["inherit"] }))
+        .await
+        .expect(403);
+    make(&browser, &own, json!({ "scopes": ["self"] }))
+        .await
+        .expect(201);
+    let all = token(&browser, &["inherit"]).await;
+    browser
+        .api(Method::GET, "/users/bob", &all, None)
+        .await
+        .expect(200);
+}
+
+/// Writes down for all tokens what a later version of the Hub might have.
+async fn store_scopes(hub: &TestHub, scopes: &str) {
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(&hub.db_url()).await.unwrap();
+    let update = sqlx::query("UPDATE api_tokens SET scopes = $1").bind(scopes.to_owned());
+    update.execute(&pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stored_scope_of_a_later_version_is_passed_over() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    let token = token(&browser, &["self"]).await;
+    store_scopes(
+        &hub,
+        r#"["read:groups", "shares!server=admin/", "read:users:name!user=admin"]"#,
+    )
+    .await;
+    let user = browser
+        .api(Method::GET, "/user", &token, None)
+        .await
+        .expect(200);
+    assert_eq!(user.json()["scopes"], json!(["read:users:name!user=admin"]));
+    store_scopes(&hub, r#"["admin:everything"]"#).await;
+    let user = browser
+        .api(Method::GET, "/user", &token, None)
+        .await
+        .expect(200);
+    assert_eq!(
+        user.json()["scopes"],
+        json!([]),
+        "nothing else is given instead"
+    );
+    browser
+        .api(Method::GET, "/users/admin", &token, None)
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn the_expiry_that_is_told_is_the_real_one_or_there_is_no_token() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    let boss = token(&browser, &["inherit"]).await;
+    for seconds in [
+        json!(1),
+        json!(3600),
+        json!(10_000_000_000_i64),
+        json!(200_000_000_000_i64),
+    ] {
+        let made = make(&browser, &boss, json!({ "expires_in": seconds }))
+            .await
+            .expect(201);
+        let told: jiff::Timestamp = made.json()["expires_at"].as_str().unwrap().parse().unwrap();
+        let left = told.duration_since(jiff::Timestamp::now()).as_secs();
+        let asked = seconds.as_i64().unwrap();
+        assert!((asked - 20..=asked).contains(&left), "{seconds}: {told}");
+    }
+    for seconds in [
+        json!(1_000_000_000_000_i64),
+        json!(i64::MAX / 1000),
+        json!(i64::MAX),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(0),
+        json!(-5),
+        json!(true),
+    ] {
+        let refused = make(&browser, &boss, json!({ "expires_in": seconds }))
+            .await
+            .expect(400);
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("expires_in"), "{seconds}: {message}");
+    }
+    let far = [("note", "far"), ("expires_in", "9223372036854775807")];
+    let page = browser
+        .submit("/hub/token", "/hub/token", &far)
+        .await
+        .expect(400);
+    assert!(
+        page.body.contains("9999") && !page.body.contains("1970"),
+        "{}",
+        page.body
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_tokens_of_the_old_one() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    let own = hub.spawner.variable("JUPYTERHUB_API_TOKEN");
+    let old = token(&browser, &["inherit"]).await;
+    let fields = [
+        ("new_password", "long enough"),
+        ("new_password_confirmation", "long enough"),
+    ];
+    let page = "/hub/change-password";
+    browser.submit(page, page, &fields).await.expect(200);
+    browser
+        .api(Method::GET, "/user", &old, None)
+        .await
+        .expect(403);
+    // The session in which it was done goes on, and so does the running server.
+    let new = token(&browser, &["inherit"]).await;
+    browser
+        .api(Method::GET, "/user", &own, None)
+        .await
+        .expect(200);
+    let words = String::from("other words");
+    carrel_hub::accounts::set_password(&hub.config, &hub.app.db, "admin", words)
+        .await
+        .unwrap();
+    browser
+        .api(Method::GET, "/user", &new, None)
+        .await
+        .expect(403);
+    browser.get("/hub/home").await.expect(302);
+}

@@ -12,6 +12,7 @@ JupyterHub:
   spawner_class: kube
   concurrent_spawn_limit: {{ .Values.hub.concurrentSpawnLimit | default 0 }}
   active_server_limit: {{ .Values.hub.activeServerLimit | default 0 }}
+  trusted_downstream_ips: {{ toJson .Values.hub.trustedProxies }}
   # Servers go on while the Hub is replaced.
   cleanup_servers: false
   {{- if eq .Values.hub.db.type "postgres" }}

@@ -53,6 +53,7 @@ fn the_hub_takes_what_the_chart_makes_of_values() {
         "hub.db.type=postgres",
         "hub.db.url=postgresql://db/hub",
         "hub.config.KubeSpawner.image=mine:1",
+        "hub.trustedProxies={10.42.0.0/16,192.0.2.7}",
         "imagePullSecrets={registry}",
         "singleuser.cmd=null",
         "singleuser.cpu.limit=0.5",
@@ -73,6 +74,10 @@ fn the_hub_takes_what_the_chart_makes_of_values() {
         all.jupyter_hub.db_url.as_ref().map(|url| &*url.0),
         Some("postgresql://db/hub")
     );
+    let trusted = &all.jupyter_hub.trusted_downstream_ips;
+    let trusted: Vec<_> = trusted.iter().map(ToString::to_string).collect();
+    assert_eq!(trusted, ["10.42.0.0/16", "192.0.2.7/32"]);
+    assert!(config_of(&[]).jupyter_hub.trusted_downstream_ips.is_empty());
     assert_eq!(all.kube_spawner.image, "mine:1");
     assert_eq!(all.kube_spawner.uid, Some(0));
     assert_eq!(all.kube_spawner.cmd, None);

@@ -92,9 +92,12 @@ async fn seen(trusted: &[&str], forwarded: &[&[u8]]) -> String {
     key.strip_prefix("address ").unwrap().to_owned()
 }
 
+/// Trusted networks, values of X-Forwarded-For, and the client.
+type Forwarded<'a> = (&'a [&'a str], &'a [&'a [u8]], &'a str);
+
 #[tokio::test]
 async fn the_client_is_who_stands_before_the_trusted_proxies() {
-    let table: [(&[&str], &[&[u8]], &str); 8] = [
+    let table: [Forwarded; 8] = [
         (&[], &[b"192.0.2.1"], "127.0.0.1"),
         (&["127.0.0.1/32"], &[b"192.0.2.1"], "192.0.2.1"),
         (&["127.0.0.0/8"], &[b"192.0.2.1"], "192.0.2.1"),

@@ -110,15 +110,19 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = 
 
 fn migrator() -> Migrator {
     let files = [
-        ("hub", include_str!("../migrations/0001_hub.sql")),
-        ("accounts", include_str!("../migrations/0002_accounts.sql")),
+        (1, "hub", include_str!("../migrations/0001_hub.sql")),
+        (
+            3,
+            "accounts",
+            include_str!("../migrations/0003_accounts.sql"),
+        ),
     ];
-    let migrations = (1..).zip(files).map(|(version, (name, sql))| {
+    let migrations = files.map(|(version, name, sql)| {
         let (name, sql) = (Cow::Borrowed(name), sql.into_sql_str());
         Migration::new(version, name, MigrationType::Simple, sql, false)
     });
     Migrator {
-        migrations: Cow::Owned(migrations.collect()),
+        migrations: Cow::Owned(migrations.into()),
         ..Migrator::DEFAULT
     }
 }

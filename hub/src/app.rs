@@ -1,7 +1,8 @@
 //! What every handler shares: configuration, database, spawner, routes. Holds no state that the database lacks.
 
+use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use carrel_proxy::Routes;
@@ -150,22 +151,29 @@ impl Urls {
 
 /// Wakes those who wait for a change in the database. Only a hint: they look by themselves as well, because the
 /// change may have come from another replica.
-pub struct Wake(watch::Sender<()>);
-
-impl Default for Wake {
-    fn default() -> Self {
-        Self(watch::Sender::new(()))
-    }
-}
+#[derive(Debug, Default)]
+pub struct Wake(Mutex<HashMap<i64, watch::Sender<()>>>);
 
 impl Wake {
-    pub fn all(&self) {
-        self.0.send_replace(());
+    /// Wakes those who wait for a change of this server.
+    pub fn server(&self, id: i64) {
+        let mut servers = self.servers();
+        let heard = servers
+            .get(&id)
+            .is_some_and(|sender| sender.send(()).is_ok());
+        if !heard {
+            // Nobody waits any more.
+            servers.remove(&id);
+        }
     }
 
     /// Subscribe before looking at the database, so that no change falls between.
-    pub fn subscribe(&self) -> watch::Receiver<()> {
-        self.0.subscribe()
+    pub fn subscribe(&self, id: i64) -> watch::Receiver<()> {
+        self.servers().entry(id).or_default().subscribe()
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<i64, watch::Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a change, or for the time after which one looks anyway.

@@ -34,7 +34,7 @@ pub use reference::reference;
 pub use report::ConfigErrors;
 pub use section::{Key, SectionKeys};
 pub use users::{Groups, UsernamePattern, Users};
-pub use value::Days;
+pub use value::{Days, Span};
 
 use report::Report;
 use section::{config, section};
@@ -85,7 +85,8 @@ impl Config {
             _ => report.expected("sections, such as `JupyterHub:`", &root, ""),
         }
         check::check(&mut config, &mut report);
-        report.finish(config)
+        config.warnings = report.finish()?;
+        Ok(config)
     }
 
     fn read_sections(&mut self, root: &Node, report: &mut Report) {
@@ -211,19 +212,23 @@ section! {
         /// Whether idle servers are stopped.
         enabled: bool = false;
         /// Seconds after which a server is idle in which nothing has happened: no request, no open page, no kernel that
-        /// computes.
-        timeout: Duration = Duration::from_secs(3600);
+        /// computes, no terminal that is used. One that does not answer is not idle until 24 looks in a row went unanswered.
+        timeout: Span = Span::seconds(3600);
         /// Seconds between two looks.
         every: Duration = Duration::from_secs(600);
         /// How many servers are looked at, and stopped, at once.
         concurrency: usize = 10;
         /// Seconds after which a server is stopped even if it is in use; 0 for never.
-        max_age: Duration = Duration::ZERO;
+        max_age: Span = Span::seconds(0);
         /// Delete a named server when it is stopped for being idle.
         remove_named_servers: bool = false;
-        /// Delete users who have no active server and have been idle as long, with their passwords and, where
-        /// `KubeSpawner.delete_pvc` says so, their files.
+        /// Delete users who have no active server and have not been here for `users_timeout`, with their passwords.
         users: bool = false;
+        /// Days after which a user is idle.
+        users_timeout: Days = Days::new(365);
+        /// Delete the files of users who are deleted too, where `KubeSpawner.delete_pvc` says so; otherwise who comes back
+        /// under the same name finds them.
+        users_files: bool = false;
         /// Delete administrators too, but for those in `Authenticator.admin_users`.
         admin_users: bool = true;
     }

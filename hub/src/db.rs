@@ -1,6 +1,7 @@
 //! The database: pool, migrations and keys; all SQL lives in its submodules and nothing above names a table.
 
 pub mod health;
+pub mod leftovers;
 pub mod oauth;
 pub mod progress;
 pub mod secrets;
@@ -65,6 +66,7 @@ impl Db {
             .max_connections(if sqlite { 3 } else { 10 })
             .acquire_timeout(Duration::from_secs(10))
             .after_connect(move |connection, _| Box::pin(prepare(connection, sqlite)))
+            .after_release(|connection, _| Box::pin(is_sound(connection)))
             .connect(url)
             .await
             .map_err(OpenError::Connect)?;
@@ -103,26 +105,41 @@ async fn prepare(connection: &mut AnyConnection, sqlite: bool) -> Result<()> {
     Ok(())
 }
 
+/// Whether the pool may give a connection to the next one. A rollback that fails, as on a disk that is full, leaves it
+/// within a transaction that nobody can end any more: such a connection is closed.
+async fn is_sound(connection: &mut AnyConnection) -> Result<bool> {
+    // A transaction that was dropped is rolled back with the next request.
+    connection.ping().await?;
+    let sound = !connection.is_in_transaction();
+    if !sound {
+        tracing::warn!("A connection whose transaction could not be ended is closed");
+    }
+    Ok(sound)
+}
+
 /// `NORMAL` loses no commit when the Hub is killed, only when the machine loses power. The page cache is small
 /// because the working set is.
 const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
      PRAGMA foreign_keys = ON; PRAGMA cache_size = -512";
 
 fn migrator() -> Migrator {
-    let files = [
-        (1, "hub", include_str!("../migrations/0001_hub.sql")),
-        (
-            3,
-            "accounts",
-            include_str!("../migrations/0003_accounts.sql"),
-        ),
+    let migrations = [
+        ("hub", include_str!("../migrations/0001_hub.sql")),
+        ("servers", include_str!("../migrations/0002_servers.sql")),
+        ("accounts", include_str!("../migrations/0003_accounts.sql")),
     ];
-    let migrations = files.map(|(version, name, sql)| {
-        let (name, sql) = (Cow::Borrowed(name), sql.into_sql_str());
-        Migration::new(version, name, MigrationType::Simple, sql, false)
+    let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
+        let name = Cow::Borrowed(name);
+        Migration::new(
+            version,
+            name,
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
     });
     Migrator {
-        migrations: Cow::Owned(migrations.into()),
+        migrations: Cow::Owned(migrations.collect()),
         ..Migrator::DEFAULT
     }
 }
@@ -169,4 +186,62 @@ pub fn now() -> i64 {
 /// The time so many seconds from now.
 pub fn after(seconds: i64) -> i64 {
     now().saturating_add(seconds.saturating_mul(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn database() -> (tempfile::TempDir, Db) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("hub.sqlite").display());
+        let db = Db::open(&url).await.unwrap();
+        (folder, db)
+    }
+
+    /// More transactions than the pool has connections.
+    async fn assert_usable(db: &Db) {
+        for _ in 0..12 {
+            let mut tx = db.begin().await.unwrap();
+            sqlx::raw_sql("DELETE FROM login_tries")
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+        }
+    }
+
+    /// What SQLite does by itself when the disk is full: the rollback that follows finds no transaction.
+    #[tokio::test]
+    async fn a_connection_whose_rollback_failed_is_closed() {
+        let (_folder, db) = database().await;
+        for _ in 0..4 {
+            let mut tx = db.begin().await.unwrap();
+            sqlx::raw_sql("ROLLBACK").execute(&mut *tx).await.unwrap();
+            drop(tx);
+        }
+        assert_usable(&db).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_commit_failed_is_closed() {
+        let (_folder, db) = database().await;
+        for _ in 0..4 {
+            let mut tx = db.begin().await.unwrap();
+            sqlx::raw_sql("ROLLBACK").execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap_err();
+        }
+        assert_usable(&db).await;
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_rolls_back_by_itself_does_no_harm() {
+        let (_folder, db) = database().await;
+        for _ in 0..4 {
+            let mut tx = db.begin().await.unwrap();
+            let twice = "INSERT OR ROLLBACK INTO login_tries (key, tries, last_try) VALUES ('a', 0, 0), ('a', 0, 0)";
+            sqlx::raw_sql(twice).execute(&mut *tx).await.unwrap_err();
+        }
+        assert_usable(&db).await;
+    }
 }

@@ -66,6 +66,9 @@ fn main() -> ExitCode {
             return ExitCode::from(EX_USAGE);
         }
     };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     if let Some(port) = arguments.port {
         config.jupyter_hub.port = port;
     }

@@ -193,7 +193,9 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
         .await?
         .ok_or(Refused::Client)?;
     let short = form.client_secret.len() <= secret::MAX_TOKEN_LENGTH;
-    if !short || !secret::equal(&secret::hash(form.client_secret), &client.secret_hash) {
+    let given = secret::hash(form.client_secret);
+    let mut known = client.secret_hashes.split(' ');
+    if !short || !known.any(|known| secret::equal(&given, known)) {
         return Err(Refused::Client);
     }
     if form.grant_type != "authorization_code" {

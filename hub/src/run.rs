@@ -107,9 +107,9 @@ impl Hub {
         }
         info!(address = %self.address, "The Hub is ready at http://{}{}", self.address, app.urls.base);
         let mut background = JoinSet::new();
-        background.spawn(servers::watch(app.clone()));
-        background.spawn(servers::heed(app.clone()));
-        background.spawn(servers::cull(app.clone()));
+        servers::keep(&mut background, &app, "watch", servers::watch);
+        servers::keep(&mut background, &app, "heed", servers::heed);
+        servers::keep(&mut background, &app, "cull", servers::cull);
         let proxy = Proxy::new(app.routes.clone(), router(app.clone()))
             .reserve_cookies(&[cookies::LOGIN, cookies::SESSION_ID, cookies::FORM_ID])
             .on_unavailable({

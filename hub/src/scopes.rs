@@ -250,16 +250,21 @@ pub fn require(
 pub fn of_server(user: &str, server: &str) -> Vec<String> {
     vec![
         format!("users:activity!user={user}"),
-        format!("access:servers!server={user}/{server}"),
+        access_scope(user, server),
     ]
 }
 
 /// `JUPYTERHUB_OAUTH_ACCESS_SCOPES`: any of these lets a visitor in.
 pub fn access_scopes(user: &str, server: &str) -> Vec<String> {
     vec![
-        format!("access:servers!server={user}/{server}"),
+        access_scope(user, server),
         format!("access:servers!user={user}"),
     ]
+}
+
+/// May open this server, and no other of its owner.
+pub fn access_scope(user: &str, server: &str) -> String {
+    format!("access:servers!server={user}/{server}")
 }
 
 /// What every OAuth token may do: say who its owner is.

@@ -3,9 +3,13 @@
 //! Each step is written to the database before it is done, and each change of state is a compare-and-set there:
 //! a Hub that is killed at any point finds out at its next start what to finish ([`reconcile`]).
 
+mod activity;
 mod answer;
+mod background;
+mod busy;
 mod cull;
 pub mod env;
+mod leftovers;
 pub mod options;
 pub mod progress;
 mod queue;
@@ -14,12 +18,15 @@ mod starting;
 mod stopping;
 mod watch;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use tracing::info;
 
+use busy::BusyGuard;
+
+pub use background::keep;
+pub use busy::Busy;
 pub use cull::cull;
 pub use queue::{Queue, waits};
 pub use stopping::{Stop, remove, stop, stop_all};
@@ -54,6 +61,10 @@ pub enum StartError {
         "No more than {0} servers may be active (JupyterHub.active_server_limit); try again in a few minutes"
     )]
     TooMany(u32),
+    #[error(
+        "What a deleted server of this name has left is still being removed; try again in a minute"
+    )]
+    NotGone,
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),
 }
@@ -89,8 +100,7 @@ pub async fn start(
 /// A start that is written down and now belongs to this process.
 struct BegunStart {
     server: Server,
-    start_id: String,
-    environment: std::collections::BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
     place: queue::Place,
     _busy: BusyGuard,
 }
@@ -101,80 +111,130 @@ async fn begin_anew(app: &App, server: &Server) -> Result<bool, StartError> {
     begin(app, of, &server.user_options, &server.start_id).await
 }
 
-/// False where the server is not stopped, nor the start pending that this one `replaces`.
+/// False where the server is not stopped, nor the start pending that this one `replaces`. What has begun goes on where
+/// nobody waits for it any more, as when a client hangs up: it is written down, and must belong to somebody.
 async fn begin(
     app: &App,
     of: (i64, &str, &str),
     options: &UserOptions,
     replaces: &str,
 ) -> Result<bool, StartError> {
-    let Some(begun) = write_down(app, of, options, replaces).await? else {
-        return Ok(false);
+    let start_id = uuid::Uuid::new_v4().simple().to_string();
+    let start = Start {
+        user_id: of.0,
+        user: of.1.to_owned(),
+        name: of.2.to_owned(),
+        options: options.clone(),
+        replaces: replaces.to_owned(),
+        busy: app.busy.enter(&start_id),
+        // First of all: the order is that of the requests, not that in which they get at the database.
+        place: app.queue.enter(&start_id),
+        start_id,
     };
-    let server = begun.server.full_name();
-    info!(
-        server,
-        start_id = begun.start_id,
-        "Starting server {server}"
-    );
-    starting::spawn(app, begun);
-    Ok(true)
+    let app = app.clone();
+    let begun = tokio::spawn(async move {
+        let Some(begun) = write_down(&app, start).await? else {
+            return Ok(false);
+        };
+        let server = begun.server.full_name();
+        info!(
+            server,
+            start_id = begun.server.start_id,
+            "Starting server {server}"
+        );
+        starting::spawn(&app, begun);
+        Ok(true)
+    });
+    match begun.await {
+        Ok(begun) => begun,
+        // The runtime ends, or the task has died with its own report.
+        Err(died) => Err(StartError::Db(sqlx::Error::Protocol(format!(
+            "the start has died: {died}"
+        )))),
+    }
 }
 
-async fn write_down(
-    app: &App,
-    (user_id, user, name): (i64, &str, &str),
-    options: &UserOptions,
-    replaces: &str,
-) -> Result<Option<BegunStart>, StartError> {
-    let start_id = uuid::Uuid::new_v4().simple().to_string();
+/// A start that is to be written down.
+struct Start {
+    user_id: i64,
+    user: String,
+    name: String,
+    options: UserOptions,
+    /// The start that this one takes the place of; empty where there is none.
+    replaces: String,
+    start_id: String,
+    place: queue::Place,
+    busy: BusyGuard,
+}
+
+async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, StartError> {
+    let (user, name) = (&*start.user, &*start.name);
     let token = secret::generate();
     let prefix = app.urls.server(user, name);
-    let redirect_uri = format!("{prefix}oauth_callback");
     let client_id = client_id(user, name);
-    let busy = app.busy.enter(&start_id);
-    // First of all: the order is that of the requests, not that in which they get at the database.
-    let place = app.queue.enter(&start_id);
     let limit = app.config.jupyter_hub.active_server_limit;
     let new = NewStart {
-        user_id,
+        user_id: start.user_id,
         name,
-        start_id: &start_id,
+        start_id: &start.start_id,
         prefix: &prefix,
-        user_options: options,
+        user_options: &start.options,
         client_id: &client_id,
-        redirect_uri: &redirect_uri,
+        redirect_uri: &redirect_uri(&prefix),
         allowed_scopes: &[],
         token_hash: &secret::hash(&token),
         token_scopes: &scopes::of_server(user, name),
         token_note: &format!("Server at {prefix}"),
-        replaces,
+        replaces: &start.replaces,
         active_server_limit: limit,
     };
-    let id = match app.db.begin_start(new).await? {
-        Attempt::Begun(id) => id,
+    let server = match app.db.begin_start(new).await? {
+        Attempt::Begun(server) => *server,
         Attempt::NotStopped => return Ok(None),
         Attempt::TooMany => return Err(StartError::TooMany(limit)),
+        Attempt::NotGone => return Err(StartError::NotGone),
     };
-    let Some(server) = app.db.server_by_id(id).await? else {
-        return Ok(None);
+    Ok(Some(BegunStart {
+        environment: environment(app, &server, &token),
+        server,
+        place: start.place,
+        _busy: start.busy,
+    }))
+}
+
+/// A further token for a start that another Hub began, and the environment with it; nothing where the start is over.
+async fn further_environment(
+    app: &App,
+    server: &Server,
+) -> Result<Option<BTreeMap<String, String>>, sqlx::Error> {
+    let token = secret::generate();
+    let new = db::tokens::NewToken {
+        token_hash: &secret::hash(&token),
+        user_id: server.user_id,
+        server_id: Some(server.id),
+        scopes: &scopes::of_server(&server.user, &server.name),
+        note: &format!("Server at {}", server.prefix),
+        ..Default::default()
     };
-    let environment = env::environment(&env::Input {
+    let added = app.db.add_secret(server.id, &server.start_id, new).await?;
+    Ok(added.then(|| environment(app, server, &token)))
+}
+
+fn redirect_uri(prefix: &str) -> String {
+    format!("{prefix}oauth_callback")
+}
+
+/// `JUPYTERHUB_*` of a server that has this token.
+fn environment(app: &App, server: &Server, token: &str) -> BTreeMap<String, String> {
+    env::environment(&env::Input {
         config: &app.config,
         urls: &app.urls,
-        user,
-        server: name,
-        client_id: &client_id,
-        redirect_uri: &redirect_uri,
-        token: &token,
-    });
-    Ok(Some(BegunStart {
-        server,
-        start_id,
-        environment,
-        place,
-        _busy: busy,
-    }))
+        user: &server.user,
+        server: &server.name,
+        client_id: &client_id(&server.user, &server.name),
+        redirect_uri: &redirect_uri(&server.prefix),
+        token,
+    })
 }
 
 /// `jupyterhub-user-<name>[+<server>]`: also the name of the server's cookie. JupyterHub joins the two with a hyphen
@@ -204,45 +264,6 @@ pub fn is_server_name(name: &str) -> bool {
         && escape(name) == name
 }
 
-/// Starts and stops under way in this process. Other replicas have theirs; the truth is in the database.
-#[derive(Debug, Clone, Default)]
-pub struct Busy(Arc<Mutex<HashSet<String>>>);
-
-struct BusyGuard {
-    busy: Busy,
-    start_id: String,
-}
-
-impl Busy {
-    fn enter(&self, start_id: &str) -> BusyGuard {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(start_id.to_owned());
-        BusyGuard {
-            busy: self.clone(),
-            start_id: start_id.to_owned(),
-        }
-    }
-
-    fn contains(&self, start_id: &str) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(start_id)
-    }
-}
-
-impl Drop for BusyGuard {
-    fn drop(&mut self) {
-        self.busy
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.start_id);
-    }
-}
-
 /// The spawner's own form of what the database holds.
 fn spawner_state(server: &Server) -> Option<carrel_spawner::SpawnerState> {
     server
@@ -265,6 +286,8 @@ fn log_db_error(server: &Server, attempted: &str, error: &db::DbError) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]

@@ -115,6 +115,12 @@ pub struct FormField {
 }
 
 impl FormField {
+    /// A choice has a description.
+    fn is_described(&self) -> bool {
+        let mut choices = self.field.choices.iter();
+        choices.any(|choice| !choice.description.is_empty())
+    }
+
     /// A text stands beside the choices.
     fn unlisted(&self) -> Option<(String, &str)> {
         let text = self.field.text.as_ref();

@@ -45,6 +45,8 @@ pub struct Field {
 pub struct Choice {
     pub value: String,
     pub label: String,
+    /// A sentence about the choice; empty where there is none.
+    pub description: String,
 }
 
 /// How a text that the user writes must be.

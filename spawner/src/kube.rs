@@ -1,6 +1,7 @@
 //! Runs servers as pods of a Kubernetes cluster, with the options, names and objects of KubeSpawner 7.
 
 mod api;
+mod claim;
 pub mod condition;
 mod environment;
 mod merge;
@@ -9,6 +10,7 @@ mod named;
 pub mod objects;
 mod options;
 mod overrides;
+mod owner;
 mod profiles;
 pub mod slug;
 mod start;
@@ -122,6 +124,10 @@ impl Spawner for KubeSpawner {
         start::start(&self.0, request, &events).await
     }
 
+    async fn settle(&self) {
+        self.0.watch.settle().await;
+    }
+
     async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error> {
         let inner = &self.0;
         let pods = inner.cluster.started_pods(Some(start_id)).await;
@@ -135,9 +141,10 @@ impl Spawner for KubeSpawner {
     async fn resume(
         &self,
         state: &SpawnerState,
+        request: &StartRequest,
         events: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error> {
-        start::resume(&self.0, &State::read(state)?, &events).await
+        start::resume(&self.0, &State::read(state)?, request, &events).await
     }
 
     async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {
@@ -192,12 +199,10 @@ impl Spawner for KubeSpawner {
     }
 
     async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {
-        let (inner, options) = (&self.0, &self.0.options);
+        let options = &self.0.options;
         if !options.delete_pvc || !options.storage_pvc_ensure {
             return Ok(());
         }
-        let (names, _) = objects::names(options, user, server, "", &inner.namespace);
-        let deleted = inner.cluster.delete_claim(&names.pvc).await;
-        deleted.map_err(|failed| failed.into_error(&format!("delete the claim {}", names.pvc)))
+        claim::forget(&self.0, user, server).await
     }
 }

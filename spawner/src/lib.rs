@@ -117,10 +117,17 @@ pub trait Spawner: Send + Sync {
     /// Finds a server by the name of its start, where its state was never saved. It need not run yet.
     async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error>;
 
-    /// Goes on with a start that a Hub before this one began; returns when the server runs.
+    /// Returns when the spawner knows what runs, as far as it can know that without being asked for each server, or when
+    /// that takes too long: a look at a server is cheap from then on.
+    async fn settle(&self) {}
+
+    /// Goes on with a start that a Hub before this one began, from whatever of it was not done yet; returns when the
+    /// server runs. The environment of `request` is as good as the one that the start began with: which of them the
+    /// server has is not known.
     async fn resume(
         &self,
         state: &SpawnerState,
+        request: &StartRequest,
         events: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error>;
 

@@ -136,6 +136,9 @@ impl Spawner for LocalProcessSpawner {
         request: &StartRequest,
         events: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error> {
+        // What new users begin with may be many files: nobody else waits while they are copied.
+        let (folders, user) = (self.folders.clone(), request.user.clone());
+        blocking(move || folders.home(&user)).await??;
         let reservation = Reservation::new().map_err(Error::io("reserve a port on 127.0.0.1"))?;
         let port = reservation.port();
         let mut command = self.command(request, port)?;
@@ -177,6 +180,7 @@ impl Spawner for LocalProcessSpawner {
     async fn resume(
         &self,
         state: &SpawnerState,
+        _: &StartRequest,
         _: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error> {
         State::read(state)?.started()
@@ -258,7 +262,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::Io {
-        attempted: "look at processes".to_owned(),
+        attempted: "work on files and processes".to_owned(),
         source: error.into(),
     })
 }

@@ -35,6 +35,8 @@ struct Table {
 pub(crate) struct Route {
     prefix: String,
     target: Url,
+    /// Unix seconds of the addition.
+    added: u64,
     /// Unix seconds.
     last_activity: AtomicU64,
     pub(crate) pool: Pool,
@@ -79,10 +81,12 @@ impl Routes {
             {
                 return;
             }
+            let added = now();
             let route = Route {
                 prefix: prefix.to_owned(),
                 target,
-                last_activity: AtomicU64::new(now()),
+                added,
+                last_activity: AtomicU64::new(added),
                 pool,
             };
             table.depth = table.depth.max(segments(&key));
@@ -133,6 +137,15 @@ impl Routes {
     /// Unix seconds at which the route of exactly this prefix was last used.
     pub fn last_activity(&self, prefix: &str) -> Option<u64> {
         self.get(prefix).map(|route| route.last_activity)
+    }
+
+    /// Unix seconds at which a request last used the route of exactly this prefix; nothing where none did since the second
+    /// in which it was added, which is nobody's activity.
+    pub fn last_used(&self, prefix: &str) -> Option<u64> {
+        let table = self.0.table.load();
+        let route = table.by_prefix.get(key(prefix).as_ref())?;
+        let last = route.last_activity.load(Ordering::Relaxed);
+        (last > route.added).then_some(last)
     }
 
     /// The route with the longest prefix of `path` by whole segments.

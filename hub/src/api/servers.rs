@@ -58,9 +58,9 @@ pub async fn start(
     let options = user_options(&app, &user, body)?;
     match servers::start(&app, permit, &user, &named.server, options).await {
         Ok(_) => Ok(StatusCode::ACCEPTED),
-        Err(error @ (StartError::AlreadyRunning(_) | StartError::Stopping(_))) => {
-            Err(AppError::bad_request(error.to_string()))
-        }
+        Err(
+            error @ (StartError::AlreadyRunning(_) | StartError::Stopping(_) | StartError::NotGone),
+        ) => Err(AppError::bad_request(error.to_string())),
         Err(error @ StartError::TooMany(_)) => Err(AppError::too_many(error.to_string(), 60)),
         Err(StartError::Db(error)) => Err(error.into()),
     }
@@ -90,14 +90,20 @@ pub async fn stop(
             Err(unknown)
         };
     };
-    let stop = servers::stop(&app, permit, &server, Duration::from_secs(10)).await?;
-    if stop == Stop::Stopping {
-        return Ok(StatusCode::ACCEPTED);
+    let patience = Duration::from_secs(10);
+    let stop = if remove {
+        servers::remove(&app, permit, &server, patience).await?
+    } else {
+        servers::stop(&app, permit, &server, patience).await?
+    };
+    match stop {
+        Stop::Stopped => Ok(StatusCode::NO_CONTENT),
+        Stop::Stopping => Ok(StatusCode::ACCEPTED),
+        Stop::StartedAgain => Err(AppError::bad_request(format!(
+            "{} has been started again",
+            server.full_name()
+        ))),
     }
-    if remove {
-        servers::remove(&app, &server).await?;
-    }
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// GET .../progress: server-sent events; the last one says ready or failed.

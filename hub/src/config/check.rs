@@ -139,7 +139,7 @@ fn timeouts(config: &Config, report: &mut Report) {
         ("Spawner.start_timeout", spawner.start_timeout),
         ("Spawner.http_timeout", spawner.http_timeout),
         ("Spawner.poll_interval", spawner.poll_interval),
-        ("IdleCuller.timeout", config.idle_culler.timeout),
+        ("IdleCuller.timeout", config.idle_culler.timeout.0),
         ("IdleCuller.every", config.idle_culler.every),
     ];
     for (path, span) in spans {

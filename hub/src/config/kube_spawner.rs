@@ -82,6 +82,10 @@ fn tell(mistake: &Mistake, path: &str, value: Option<&Node>, report: &mut Report
         }
         _ => mistake.message.clone(),
     };
+    if mistake.warning {
+        let at = report.given(&path).or(at);
+        return report.warn(at, &path, mistake.message.clone());
+    }
     let key = report.given(&path).filter(|_| unknown);
     match key.or(at) {
         Some(at) => report.wrong(at, &path, message),

@@ -10,6 +10,8 @@ use super::yaml::{At, Kind, Node};
 pub struct ConfigErrors {
     file: String,
     mistakes: Vec<Mistake>,
+    /// What is passed over.
+    warnings: Vec<Mistake>,
 }
 
 #[derive(Debug)]
@@ -27,17 +29,24 @@ impl fmt::Display for ConfigErrors {
         let count = self.mistakes.len();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
         write!(f, "{count} {noun} in the configuration:")?;
-        for Mistake { at, path, message } in &self.mistakes {
-            write!(f, "\n{}", self.file)?;
-            if let Some(At { line, column }) = at {
-                write!(f, ":{line}:{column}")?;
-            }
-            if !path.is_empty() {
-                write!(f, ": {path}")?;
-            }
-            write!(f, ": {message}")?;
+        for mistake in &self.mistakes {
+            write!(f, "\n{}", mistake.line(&self.file))?;
         }
         Ok(())
+    }
+}
+
+impl Mistake {
+    /// `file:line:column: key: what is wrong`.
+    fn line(&self, file: &str) -> String {
+        let mut line = file.to_owned();
+        if let Some(At { line: row, column }) = self.at {
+            line += &format!(":{row}:{column}");
+        }
+        if !self.path.is_empty() {
+            line += &format!(": {}", self.path);
+        }
+        format!("{line}: {}", self.message)
     }
 }
 
@@ -54,14 +63,19 @@ impl Report {
             errors: ConfigErrors {
                 file: file.into(),
                 mistakes: Vec::new(),
+                warnings: Vec::new(),
             },
             positions: BTreeMap::new(),
         }
     }
 
-    pub fn finish<T>(mut self, value: T) -> Result<T, ConfigErrors> {
+    /// What is to be warned of, one line each, where nothing is wrong.
+    pub fn finish(mut self) -> Result<Vec<String>, ConfigErrors> {
         if self.errors.mistakes.is_empty() {
-            return Ok(value);
+            let file = &self.errors.file;
+            self.errors.warnings.sort_by_key(|warning| warning.at);
+            let warnings = self.errors.warnings.iter();
+            return Ok(warnings.map(|warning| warning.line(file)).collect());
         }
         self.errors.mistakes.sort_by_key(|mistake| mistake.at);
         Err(self.errors)
@@ -75,6 +89,14 @@ impl Report {
 
     pub fn wrong(&mut self, at: At, path: &str, message: impl Into<String>) {
         self.mistake(Some(at), path, message);
+    }
+
+    pub fn warn(&mut self, at: Option<At>, path: &str, message: impl Into<String>) {
+        self.errors.warnings.push(Mistake {
+            at,
+            path: path.to_owned(),
+            message: message.into(),
+        });
     }
 
     pub fn expected(&mut self, expected: &str, found: &Node, path: &str) {

@@ -120,6 +120,8 @@ macro_rules! config {
         #[derive(Debug, Clone, Default, PartialEq)]
         pub struct Config {
             $( pub $field: $section, )+
+            /// What the file has that is passed over, one line each.
+            pub warnings: Vec<String>,
         }
 
         impl Config {

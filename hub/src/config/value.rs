@@ -155,6 +155,38 @@ impl Value for Duration {
     }
 }
 
+/// A time in seconds that may be longer than a day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span(pub Duration);
+
+impl Span {
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(span: Duration) -> Self {
+        Self(span)
+    }
+}
+
+impl Value for Span {
+    fn expected() -> String {
+        "a number of seconds from 0 to 315360000".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        read_scalar(node, path, report, |kind| {
+            span(kind, 1.0, 315_360_000.0).map(Span)
+        })
+    }
+
+    fn show(&self) -> String {
+        self.0.as_secs_f64().to_string()
+    }
+}
+
 /// A time that the file gives in days.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Days(pub Duration);

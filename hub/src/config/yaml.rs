@@ -1,11 +1,15 @@
 //! YAML as a tree that keeps the position of every node and all entries of a mapping, duplicates too.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 /// Deeper than any key of the configuration, far from what would exhaust the stack.
 const MAX_DEPTH: usize = 16;
+/// How many nodes a file may have once its aliases are written out: far above the largest of use, far below what a file
+/// of aliases of aliases grows to.
+const MAX_NODES: usize = 100_000;
 
 /// Reads one document; an empty one is a node without a value.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
@@ -53,13 +57,13 @@ impl SyntaxError {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub at: At,
     pub kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Kind {
     Null,
     Bool(bool),
@@ -119,6 +123,23 @@ impl Node {
         }
     }
 
+    /// How many nodes it has with all below it, and how many levels.
+    fn size(&self) -> (usize, usize) {
+        let children: Vec<&Node> = match &self.kind {
+            Kind::List(items) => items.iter().collect(),
+            Kind::Map(entries) => entries
+                .iter()
+                .flat_map(|(key, value)| [key, value])
+                .collect(),
+            Kind::Text(text) => return (weight(text), 0),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) => return (1, 0),
+        };
+        let sizes = children.iter().map(|child| child.size());
+        sizes.fold((1, 1), |(nodes, depth), (more, below)| {
+            (nodes + more, depth.max(below + 1))
+        })
+    }
+
     /// Like `Display`, without the value: for what may be a secret.
     pub fn kind(&self) -> &'static str {
         match self.kind {
@@ -133,6 +154,11 @@ impl Node {
     }
 }
 
+/// A long text counts as several nodes: it takes as much.
+fn weight(text: &str) -> usize {
+    1 + text.len() / 64
+}
+
 fn short(text: &str) -> String {
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -145,10 +171,14 @@ fn short(text: &str) -> String {
 struct Tree {
     root: Option<Node>,
     open: Vec<Open>,
+    /// Values that have a name, by the parser's number for it.
+    anchors: HashMap<usize, Node>,
+    nodes: usize,
 }
 
 struct Open {
     at: At,
+    anchor: usize,
     children: Children,
 }
 
@@ -173,22 +203,20 @@ impl Tree {
             ));
         }
         match event {
-            Event::Scalar(text, style, _, ref tag) => {
+            Event::Scalar(text, style, anchor, ref tag) => {
+                self.count(weight(&text), at)?;
                 let kind = Kind::scalar(text.into_owned(), style, tag.as_deref());
-                self.close(Node {
-                    at: at.into(),
-                    kind,
-                });
+                let at = at.into();
+                self.close(Node { at, kind }, anchor);
             }
-            Event::SequenceStart(..) => self.begin(at, Children::List(Vec::new()))?,
-            Event::MappingStart(..) => self.begin(at, Children::Map(Vec::new(), None))?,
+            Event::SequenceStart(anchor, _) => {
+                self.begin(at, anchor, Children::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, _) => {
+                self.begin(at, anchor, Children::Map(Vec::new(), None))?;
+            }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
-            Event::Alias(_) => {
-                return Err(SyntaxError::new(
-                    at,
-                    "aliases (*name) are not supported; write the value out",
-                ));
-            }
+            Event::Alias(anchor) => self.alias(anchor, at)?,
             Event::DocumentStart(_) if self.root.is_some() => {
                 return Err(SyntaxError::new(
                     at,
@@ -204,32 +232,61 @@ impl Tree {
         Ok(())
     }
 
-    fn begin(&mut self, at: Marker, children: Children) -> Result<(), SyntaxError> {
-        if self.open.len() == MAX_DEPTH {
-            return Err(SyntaxError::new(
-                at,
-                format!("nested deeper than {MAX_DEPTH} levels"),
-            ));
-        }
+    fn begin(&mut self, at: Marker, anchor: usize, children: Children) -> Result<(), SyntaxError> {
+        self.count(1, at)?;
+        self.check_depth(1, at)?;
         self.open.push(Open {
             at: at.into(),
+            anchor,
             children,
         });
         Ok(())
     }
 
+    /// The value that was given a name before, once more. Mistakes in it are told where it stands first.
+    fn alias(&mut self, anchor: usize, at: Marker) -> Result<(), SyntaxError> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(SyntaxError::new(at, "a value cannot be an alias of itself"));
+        };
+        let ((nodes, depth), node) = (node.size(), node.clone());
+        self.count(nodes, at)?;
+        self.check_depth(depth, at)?;
+        self.close(node, 0);
+        Ok(())
+    }
+
+    fn count(&mut self, nodes: usize, at: Marker) -> Result<(), SyntaxError> {
+        self.nodes += nodes;
+        if self.nodes <= MAX_NODES {
+            return Ok(());
+        }
+        let message = format!("more than {MAX_NODES} values, aliases written out");
+        Err(SyntaxError::new(at, message))
+    }
+
+    fn check_depth(&self, more: usize, at: Marker) -> Result<(), SyntaxError> {
+        if self.open.len() + more <= MAX_DEPTH {
+            return Ok(());
+        }
+        let message = format!("nested deeper than {MAX_DEPTH} levels");
+        Err(SyntaxError::new(at, message))
+    }
+
     fn end(&mut self) {
-        if let Some(Open { at, children }) = self.open.pop() {
-            let kind = match children {
+        if let Some(open) = self.open.pop() {
+            let kind = match open.children {
                 Children::List(items) => Kind::List(items),
-                Children::Map(entries, _) => Kind::Map(entries),
+                Children::Map(entries, _) => Kind::Map(merged(entries)),
             };
-            self.close(Node { at, kind });
+            self.close(Node { at: open.at, kind }, open.anchor);
         }
     }
 
-    /// Puts a complete node where it belongs.
-    fn close(&mut self, node: Node) {
+    /// Puts a complete node where it belongs; `anchor` is 0 where it has no name.
+    fn close(&mut self, node: Node, anchor: usize) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
         match self.open.last_mut().map(|open| &mut open.children) {
             None => self.root = Some(node),
             Some(Children::List(items)) => items.push(node),
@@ -239,4 +296,36 @@ impl Tree {
             },
         }
     }
+}
+
+/// A mapping with what it takes over by `<<: *name`, or from a list of such; its own keys win (YAML's merge key, as
+/// PyYAML reads it).
+fn merged(entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
+    let is_merge = |key: &Node| matches!(&key.kind, Kind::Text(key) if key == "<<");
+    let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, value)| {
+        let items = match &value.kind {
+            Kind::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(value),
+        };
+        is_merge(key) && items.iter().all(|item| matches!(item.kind, Kind::Map(_)))
+    });
+    let items = merges.into_iter().flat_map(|(_, value)| match value.kind {
+        Kind::List(items) => items,
+        _ => vec![value],
+    });
+    for item in items {
+        let Kind::Map(taken) = item.kind else {
+            continue;
+        };
+        for (key, value) in taken {
+            let known = own.iter().any(|(own, _)| match (&own.kind, &key.kind) {
+                (Kind::Text(own), Kind::Text(key)) => own == key,
+                _ => false,
+            });
+            if !known {
+                own.push((key, value));
+            }
+        }
+    }
+    own
 }

@@ -1,5 +1,6 @@
 //! Rows of OAuth clients and codes.
 
+use super::tokens::{NewToken, insert_token};
 use super::{Db, Result, now};
 
 /// A client of the OAuth provider: one server of one user.
@@ -7,7 +8,8 @@ use super::{Db, Result, now};
 pub struct OAuthClient {
     pub client_id: String,
     pub server_id: i64,
-    pub secret_hash: String,
+    /// One hash, or several with spaces between: a start that another Hub went on with has one of each.
+    pub secret_hashes: String,
     pub redirect_uri: String,
     pub allowed_scopes: Vec<String>,
 }
@@ -35,14 +37,39 @@ impl Db {
         .fetch_optional(&self.pool)
         .await?;
         Ok(row.map(
-            |(client_id, server_id, secret_hash, redirect_uri, allowed)| OAuthClient {
+            |(client_id, server_id, secret_hashes, redirect_uri, allowed)| OAuthClient {
                 client_id,
                 server_id,
-                secret_hash,
+                secret_hashes,
                 redirect_uri,
                 allowed_scopes: list(&allowed),
             },
         ))
+    }
+
+    /// Gives a pending start a further token, which is a further secret of its OAuth client too: a Hub that goes on with
+    /// the start of another knows neither. False where the start is over.
+    pub async fn add_secret(
+        &self,
+        server_id: i64,
+        start_id: &str,
+        token: NewToken<'_>,
+    ) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let update = "UPDATE oauth_clients SET secret_hash = secret_hash || ' ' || $1 WHERE server_id = $2 AND EXISTS \
+                      (SELECT 1 FROM servers WHERE id = $2 AND start_id = $3 AND state = 'pending')";
+        let done = sqlx::query(update)
+            .bind(token.token_hash.to_owned())
+            .bind(server_id)
+            .bind(start_id.to_owned())
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        insert_token(&mut *tx, token).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     pub async fn add_code(&self, code: &OAuthCode) -> Result<()> {

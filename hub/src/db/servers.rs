@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{Any, FromRow, Row, Transaction};
 
+use super::leftovers::{has_left, remove_stopped};
 use super::tokens::{NewToken, insert_token};
 use super::{Db, Result, new_id, now};
 
@@ -116,14 +117,25 @@ pub struct NewStart<'a> {
 }
 
 /// What became of a [`NewStart`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Attempt {
-    /// The server's id.
-    Begun(i64),
+    /// The server as it is written down now.
+    Begun(Box<Server>),
     /// The server is not stopped.
     NotStopped,
     /// As many servers as may be are active.
     TooMany,
+    /// What a deleted server of this name has left is not gone yet.
+    NotGone,
+}
+
+/// What came of [`Db::set_stopped`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// The server was stopping, and this start of it.
+    pub done: bool,
+    /// The server was to be deleted, and is.
+    pub removed: bool,
 }
 
 macro_rules! select {
@@ -192,6 +204,9 @@ impl Db {
     /// Stopped -> Pending, with the OAuth client and the token of this start.
     pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Attempt> {
         let mut tx = self.begin().await?;
+        if has_left(&mut tx, start.user_id, start.name).await? {
+            return Ok(Attempt::NotGone);
+        }
         let options = Value::Object(start.user_options.clone()).to_string();
         let insert = "INSERT INTO servers (id, user_id, name, state, start_id, user_options, prefix) \
                       VALUES ($1, $2, $3, 'stopped', '', '{}', $4) ON CONFLICT (user_id, name) DO NOTHING";
@@ -204,7 +219,7 @@ impl Db {
             .await?;
         let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = $2, prefix = $3, \
                       spawner_state = NULL, url = NULL, failure = NULL, started = $4 \
-                      WHERE user_id = $5 AND name = $6 \
+                      WHERE user_id = $5 AND name = $6 AND remove_requested = 0 \
                       AND (state = 'stopped' OR (state = 'pending' AND start_id = $7)) RETURNING id";
         let updated: Option<(i64,)> = sqlx::query_as(update)
             .bind(start.start_id.to_owned())
@@ -243,8 +258,12 @@ impl Db {
             ..NewToken::default()
         };
         insert_token(&mut *tx, token).await?;
+        let server = sqlx::query_as(select!("WHERE servers.id = $1"))
+            .bind(id)
+            .fetch_one(&mut *tx)
+            .await?;
         tx.commit().await?;
-        Ok(Attempt::Begun(id))
+        Ok(Attempt::Begun(Box::new(server)))
     }
 
     /// Keeps what the spawner needs to find the server again, while the start or the server is this one.
@@ -314,17 +333,19 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Stopping -> Stopped; revokes the server's own token and all that its OAuth client holds.
-    pub async fn set_stopped(&self, id: i64, start_id: &str) -> Result<bool> {
+    /// Stopping -> Stopped; revokes the server's own token and all that its OAuth client holds. Deletes the server
+    /// where [`Db::request_removal`] asked for it.
+    pub async fn set_stopped(&self, id: i64, start_id: &str) -> Result<Stopped> {
         let mut tx = self.begin().await?;
         let update = "UPDATE servers SET state = 'stopped', spawner_state = NULL, url = NULL \
-                      WHERE id = $1 AND start_id = $2 AND state = 'stopping'";
-        let done = sqlx::query(update)
+                      WHERE id = $1 AND start_id = $2 AND state = 'stopping' RETURNING remove_requested";
+        let done: Option<(i64,)> = sqlx::query_as(update)
             .bind(id)
             .bind(start_id.to_owned())
-            .execute(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await?;
-        if done.rows_affected() == 1 {
+        let mut removed = false;
+        if let Some((remove_requested,)) = done {
             sqlx::query("DELETE FROM api_tokens WHERE server_id = $1")
                 .bind(id)
                 .execute(&mut *tx)
@@ -333,18 +354,13 @@ impl Db {
                 .bind(id)
                 .execute(&mut *tx)
                 .await?;
+            removed = remove_requested != 0 && remove_stopped(&mut tx, id).await?;
         }
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Deletes a server that is stopped, with all that hangs on it.
-    pub async fn remove_server(&self, id: i64) -> Result<()> {
-        sqlx::query("DELETE FROM servers WHERE id = $1 AND state = 'stopped'")
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        Ok(Stopped {
+            done: done.is_some(),
+            removed,
+        })
     }
 
     /// Moves the time of last activity forward, never back.

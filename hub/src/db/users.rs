@@ -177,16 +177,28 @@ impl Db {
         .await
     }
 
-    /// Deletes a user with all that hangs on it; false where a server of theirs is active.
-    pub async fn remove_user_without_servers(&self, user_id: i64) -> Result<bool> {
+    /// Deletes a user with all that hangs on it, and what the spawner keeps of their servers where `files` says so;
+    /// false where a server of theirs is active.
+    pub async fn remove_user_without_servers(&self, user_id: i64, files: bool) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        if files {
+            let leave = "INSERT INTO leftovers (user_name, server_name) \
+                         SELECT users.name, servers.name FROM servers JOIN users ON users.id = servers.user_id \
+                         WHERE users.id = $1 ON CONFLICT (user_name, server_name) DO NOTHING";
+            sqlx::query(leave).bind(user_id).execute(&mut *tx).await?;
+        }
         let done = sqlx::query(
             "DELETE FROM users WHERE id = $1 AND NOT EXISTS \
              (SELECT 1 FROM servers WHERE servers.user_id = users.id AND state <> 'stopped')",
         )
         .bind(user_id)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(done.rows_affected() == 1)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Moves the time of last activity forward, never back.

@@ -83,6 +83,10 @@ pub async fn start(
             let status = StatusCode::TOO_MANY_REQUESTS;
             Ok(visit.form(status, &options, &[], Some(error.to_string())))
         }
+        Err(error @ StartError::NotGone) => {
+            let status = StatusCode::CONFLICT;
+            Ok(visit.form(status, &options, &[], Some(error.to_string())))
+        }
         Err(StartError::Db(error)) => Err(error.into()),
     }
 }

@@ -99,12 +99,24 @@ async fn get(url: &Url, path: &str) -> Option<(StatusCode, bool)> {
     ))
 }
 
-/// What the server answers to one who holds `token`; nothing where that is no success, or too long.
-pub(super) async fn read(url: &Url, path: &str, token: &str) -> Option<Bytes> {
+/// What came of a request to a server.
+pub(super) enum Read {
+    Body(Bytes),
+    /// It answers, but not this.
+    Refused,
+    /// It does not answer, or fails.
+    Nothing,
+}
+
+/// What the server answers to one who holds `token`.
+pub(super) async fn read(url: &Url, path: &str, token: &str) -> Read {
     let authorization = format!("token {token}");
     let request = Request::get(path).header(header::AUTHORIZATION, authorization);
-    let answer = send(url, request).await?;
-    answer.status().is_success().then(|| answer.into_body())
+    match send(url, request).await {
+        Some(answer) if answer.status().is_success() => Read::Body(answer.into_body()),
+        Some(answer) if !answer.status().is_server_error() => Read::Refused,
+        Some(_) | None => Read::Nothing,
+    }
 }
 
 /// Sends a request without a body, and reads the answer whole.

@@ -1,26 +1,25 @@
 //! Idle culling: ends servers in which nothing has happened for long, and removes users who do not come any more, with
 //! the meaning that jupyterhub-idle-culler gives to its options. A kernel that computes counts as something happening.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
-use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, info};
-use url::Url;
+use tracing::{error, info, warn};
 
-use super::{answer, log_db_error, remove, stopping, watch};
+use super::activity::{self, Activity};
+use super::{leftovers, log_db_error, stopping, watch};
 use crate::app::App;
-use crate::auth::secret;
 use crate::config::IdleCuller;
+use crate::db;
 use crate::db::servers::{Server, State};
-use crate::db::tokens::NewToken;
 use crate::db::users::User;
-use crate::{db, scopes};
 
-/// How long a server may take to say what its kernels do.
-const ANSWER: Duration = Duration::from_secs(5);
+/// After so many looks in a row that a server did not answer, it counts as idle: four hours by default.
+const UNANSWERED: u32 = 24;
 
 /// Looks every `IdleCuller.every`, for ever; first after that time, so that servers that a Hub has adopted can report.
 pub async fn cull(app: App) {
@@ -31,23 +30,25 @@ pub async fn cull(app: App) {
     let mut ticks = interval(culler.every.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
+    let unanswered = Unanswered::default();
     loop {
         ticks.tick().await;
-        if let Err(error) = look(&app).await {
+        if let Err(error) = look(&app, &unanswered).await {
             error!(%error, "Could not look for idle servers");
         }
     }
 }
 
-async fn look(app: &App) -> Result<(), db::DbError> {
+async fn look(app: &App, unanswered: &Unanswered) -> Result<(), db::DbError> {
     let culler = &app.config.idle_culler;
     let servers = app.db.active_servers().await?;
+    unanswered.keep(&servers);
     let ready = servers
         .into_iter()
         .filter(|server| server.state == State::Ready);
     iter(ready)
         .for_each_concurrent(culler.concurrency.max(1), |server| async move {
-            look_at(app, &server).await;
+            look_at(app, &server, unanswered).await;
         })
         .await;
     if culler.users {
@@ -61,30 +62,63 @@ async fn look(app: &App) -> Result<(), db::DbError> {
     Ok(())
 }
 
-async fn look_at(app: &App, server: &Server) {
+async fn look_at(app: &App, listed: &Server, unanswered: &Unanswered) {
+    // The list may be old by the time its turn comes: the server was used, stopped or started again meanwhile.
+    let server = match app.db.server_by_id(listed.id).await {
+        Ok(Some(now)) if now.state == State::Ready && now.start_id == listed.start_id => now,
+        Ok(_) => return,
+        Err(error) => return log_db_error(listed, "look at a server", &error),
+    };
     let culler = &app.config.idle_culler;
     // The proxy knows of requests that are not written down yet.
-    let proxied = watch::proxied(app, server).unwrap_or_default();
+    let proxied = watch::proxied(app, &server).unwrap_or_default();
     let active = server.last_activity.or(server.started).unwrap_or_default();
     let times = Times::until_now(server.started.unwrap_or_default(), active.max(proxied));
     let Some(reason) = times.reason(culler) else {
         return;
     };
-    if times.idle >= culler.timeout && times.age_is_fine(culler) && computes(app, server).await {
-        let written = app.db.server_was_active(server.id, db::now()).await;
-        if let Err(error) = written {
-            log_db_error(server, "write down that a kernel is busy", &error);
+    if times.age_is_fine(culler) {
+        match activity::ask(app, &server, culler.timeout.0).await {
+            Activity::Some => {
+                unanswered.answered(&server);
+                let written = app.db.server_was_active(server.id, db::now()).await;
+                if let Err(error) = written {
+                    log_db_error(&server, "write down that a server is busy", &error);
+                }
+                return;
+            }
+            Activity::Unknown if unanswered.may_wait(&server) => {
+                let name = server.full_name();
+                warn!(
+                    server = name,
+                    "Server {name} does not say whether it is busy and is not culled yet"
+                );
+                return;
+            }
+            Activity::None | Activity::Unknown => unanswered.answered(&server),
         }
-        return;
     }
+    stop(app, &server, &reason).await;
+}
+
+/// Stops a server, and deletes it where it is to be deleted: this start of it, and no other.
+async fn stop(app: &App, server: &Server, reason: &str) {
     info!(server = %server.full_name(), reason, "Culling server {}: {reason}", server.full_name());
     let told = format!("The server was stopped: {reason}");
-    stopping::end_because(app, server, State::Ready, &told).await;
-    if culler.remove_named_servers
-        && !server.name.is_empty()
-        && let Err(error) = remove(app, server).await
-    {
-        log_db_error(server, "remove a culled server", &error);
+    let stopping = async {
+        let (id, start_id) = (server.id, &*server.start_id);
+        let from = State::Ready;
+        if !app.db.set_stopping(id, start_id, from, Some(&told)).await? {
+            return Ok(());
+        }
+        if app.config.idle_culler.remove_named_servers && !server.name.is_empty() {
+            app.db.request_removal(id, start_id).await?;
+        }
+        stopping::finish_now(app, server).await;
+        Ok::<(), db::DbError>(())
+    };
+    if let Err(error) = stopping.await {
+        log_db_error(server, "stop an idle server", &error);
     }
 }
 
@@ -96,25 +130,24 @@ async fn look_at_user(app: &App, user: &User) {
         return;
     }
     let active = user.last_activity.unwrap_or(user.created);
-    let Some(reason) = Times::until_now(user.created, active).reason(culler) else {
+    let idle = Times::until_now(user.created, active).idle;
+    if idle < culler.users_timeout.0 {
         return;
-    };
+    }
+    let reason = format!(
+        "they have not been here for {} (IdleCuller.users_timeout)",
+        in_words(idle)
+    );
     info!(
         user = user.name,
         reason, "Culling user {}: {reason}", user.name
     );
-    let removed = async {
-        let servers = app.db.servers_of(user.id).await?;
-        // Who has come back meanwhile stays.
-        if app.db.remove_user_without_servers(user.id).await? {
-            for server in &servers {
-                remove(app, server).await?;
-            }
-        }
-        Ok::<(), db::DbError>(())
-    };
-    if let Err(error) = removed.await {
-        error!(user = user.name, %error, "Could not remove a culled user");
+    // Who has come back meanwhile stays.
+    let files = culler.users_files;
+    match app.db.remove_user_without_servers(user.id, files).await {
+        Ok(true) if files => leftovers::clear(app).await,
+        Ok(_) => {}
+        Err(error) => error!(user = user.name, %error, "Could not remove a culled user"),
     }
 }
 
@@ -143,14 +176,14 @@ impl Times {
             let age = in_words(self.age);
             return Some(format!("it is {age} old (IdleCuller.max_age)"));
         }
-        (self.idle >= culler.timeout).then(|| {
+        (self.idle >= culler.timeout.0).then(|| {
             let idle = in_words(self.idle);
             format!("nothing has happened in it for {idle} (IdleCuller.timeout)")
         })
     }
 
     fn age_is_fine(self, culler: &IdleCuller) -> bool {
-        culler.max_age.is_zero() || self.age < culler.max_age
+        culler.max_age.0.is_zero() || self.age < culler.max_age.0
     }
 }
 
@@ -158,46 +191,37 @@ fn in_words(span: Duration) -> String {
     match span.as_secs() {
         seconds @ ..120 => format!("{seconds} seconds"),
         seconds @ ..7200 => format!("{} minutes", seconds / 60),
-        seconds => format!("{} hours", seconds / 3600),
+        seconds @ ..172_800 => format!("{} hours", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }
 
-/// Whether one of the server's kernels computes, silent as it may be. What is no Jupyter server has none.
-async fn computes(app: &App, server: &Server) -> bool {
-    let Some(url) = server.url.as_deref().and_then(|url| Url::parse(url).ok()) else {
-        return false;
-    };
-    let token = secret::generate();
-    let mut scopes = scopes::access_scopes(&server.user, &server.name);
-    scopes.extend(scopes::identify_scopes(&server.user));
-    let new = NewToken {
-        token_hash: &secret::hash(&token),
-        user_id: server.user_id,
-        // What is done with it is not the user's activity.
-        server_id: Some(server.id),
-        scopes: &scopes,
-        note: "A look at the server's kernels",
-        expires: Some(db::after(60)),
-        ..NewToken::default()
-    };
-    let id = match app.db.add_token(new).await {
-        Ok(id) => id,
-        Err(error) => {
-            log_db_error(server, "look at the kernels of a server", &error);
-            return true;
-        }
-    };
-    let path = format!("{}api/kernels?no_track_activity=1", server.prefix);
-    let kernels = tokio::time::timeout(ANSWER, answer::read(&url, &path, &token)).await;
-    if let Err(error) = app.db.revoke_token(server.user_id, id).await {
-        log_db_error(server, "remove the token of a look", &error);
+/// Servers that did not say whether they are busy, by their starts, and how often in a row.
+#[derive(Default)]
+struct Unanswered(Mutex<HashMap<String, u32>>);
+
+impl Unanswered {
+    /// A server whose computation leaves it no time to answer looks as one that hangs: it is given many rounds.
+    fn may_wait(&self, server: &Server) -> bool {
+        let mut starts = self.starts();
+        let rounds = starts.entry(server.start_id.clone()).or_default();
+        *rounds += 1;
+        *rounds < UNANSWERED
     }
-    let kernels: Option<Vec<Value>> = kernels
-        .ok()
-        .flatten()
-        .and_then(|body| serde_json::from_slice(&body).ok());
-    let busy = |kernel: &Value| kernel["execution_state"] == "busy";
-    kernels.is_some_and(|kernels| kernels.iter().any(busy))
+
+    fn answered(&self, server: &Server) {
+        self.starts().remove(&server.start_id);
+    }
+
+    /// Forgets those that run no more.
+    fn keep(&self, servers: &[Server]) {
+        let running: HashSet<_> = servers.iter().map(|server| &server.start_id).collect();
+        self.starts().retain(|start, _| running.contains(start));
+    }
+
+    fn starts(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -206,8 +230,8 @@ mod tests {
 
     fn reason(age: u64, idle: u64, max_age: u64) -> Option<String> {
         let culler = IdleCuller {
-            timeout: Duration::from_secs(3600),
-            max_age: Duration::from_secs(max_age),
+            timeout: Duration::from_secs(3600).into(),
+            max_age: Duration::from_secs(max_age).into(),
             ..IdleCuller::default()
         };
         let [age, idle] = [age, idle].map(Duration::from_secs);

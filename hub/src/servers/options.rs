@@ -20,6 +20,7 @@ pub fn field(field: &OptionsField) -> Field {
     let choices = field.choices.iter().map(|choice| Choice {
         value: choice.clone(),
         label: choice.clone(),
+        description: String::new(),
     });
     Field {
         name: field.name.clone(),

@@ -18,7 +18,7 @@ pub enum Event {
 
 /// All events of the server's present start, from its first.
 pub fn events(app: App, server: &Server) -> impl Stream<Item = Event> + use<> {
-    let changes = app.wake.subscribe();
+    let changes = app.wake.subscribe(server.id);
     let places = app.queue.changes();
     let follower = Follower {
         app,

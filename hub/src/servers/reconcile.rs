@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use carrel_spawner::{SpawnerState, Started};
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 use url::Url;
 
+use super::queue::Place;
 use super::{BusyGuard, log_db_error, spawner_state, starting, stopping, watch};
 use crate::app::App;
 use crate::db::servers::{Server, State};
 
 /// How long the Hub waits for its spawner before it listens; what takes longer goes on afterwards.
 const BEFORE_LISTENING: Duration = Duration::from_secs(10);
+/// Until a spawner that did not answer is asked again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs before the Hub listens, so that an open notebook that reconnects finds its route. Returns the number of
 /// servers adopted.
@@ -30,6 +33,10 @@ pub async fn reconcile(app: &App) -> Result<usize, sqlx::Error> {
 }
 
 async fn adopt_all(app: &App, servers: Vec<Server>) -> usize {
+    // All at once, where the spawner can: a look at each would be a request for each.
+    if !servers.is_empty() {
+        app.spawner.settle().await;
+    }
     let tasks = servers.into_iter().map(|server| {
         let app = app.clone();
         tokio::spawn(async move { adopt(&app, server).await })
@@ -95,22 +102,64 @@ async fn adopt(app: &App, server: Server) -> bool {
 /// Takes a start over that was under way; false where nothing of it is left.
 async fn go_on(app: &App, server: Server, busy: BusyGuard) -> bool {
     let place = app.queue.adopt(&server.start_id);
-    let state = match app.spawner.find(&server.start_id).await {
-        Ok(Some(state)) => state,
-        Ok(None) => {
-            let reason = "The Hub ended while the server was starting";
-            end(app, &server, reason, busy).await;
-            return false;
-        }
+    match app.spawner.find(&server.start_id).await {
+        Ok(found) => follow(app, server, found, place, busy).await,
+        // What cannot be looked at just now is not gone.
         Err(error) => {
-            end(app, &server, &crate::error::chain(&error), busy).await;
-            return false;
+            warn_unreachable(&server, &error);
+            let app = app.clone();
+            tokio::spawn(async move { find_later(&app, server, place, busy).await });
+            true
         }
+    }
+}
+
+async fn follow(
+    app: &App,
+    server: Server,
+    found: Option<SpawnerState>,
+    place: Place,
+    busy: BusyGuard,
+) -> bool {
+    let Some(state) = found else {
+        let reason = "The Hub ended while the server was starting";
+        end(app, &server, reason, busy).await;
+        return false;
     };
     info!(server = %server.full_name(), "The start of {} goes on", server.full_name());
     let app = app.clone();
     tokio::spawn(async move { starting::resume(&app, &server, state, place, busy).await });
     true
+}
+
+/// Asks the spawner until it answers, at most as long as a start may take.
+async fn find_later(app: &App, server: Server, place: Place, busy: BusyGuard) {
+    let deadline = Instant::now() + app.config.spawner.start_timeout;
+    loop {
+        sleep(LOOK_AGAIN).await;
+        match app.spawner.find(&server.start_id).await {
+            Ok(found) => {
+                follow(app, server, found, place, busy).await;
+                return;
+            }
+            Err(error) if Instant::now() >= deadline => {
+                let reason = crate::error::chain(&error);
+                return end(app, &server, &reason, busy).await;
+            }
+            Err(error) => warn_unreachable(&server, &error),
+        }
+        // A start that was cancelled meanwhile is ended by the watch, once nothing is under way here.
+        match app.db.server_by_id(server.id).await {
+            Ok(Some(now)) if now.state == State::Pending && now.start_id == server.start_id => {}
+            Err(error) => log_db_error(&server, "look whether a start is still wanted", &error),
+            Ok(_) => return,
+        }
+    }
+}
+
+fn warn_unreachable(server: &Server, error: &carrel_spawner::Error) {
+    let cause = crate::error::chain(error);
+    warn!(server = %server.full_name(), cause, "Could not look for a start of the last run; trying again");
 }
 
 async fn end(app: &App, server: &Server, reason: &str, busy: BusyGuard) {

@@ -1,5 +1,6 @@
 //! The life of one start: spawner, first answer, route, ready; or what went wrong.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carrel_spawner::{SpawnerState, StartEvent, StartRequest, Started};
@@ -42,20 +43,11 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
     tokio::spawn(async move {
         let BegunStart {
             server,
-            start_id,
             environment,
             mut place,
             _busy: busy,
         } = begun;
-        let request = StartRequest {
-            user: server.user.clone(),
-            server: server.name.clone(),
-            prefix: server.prefix.clone(),
-            environment,
-            groups: app.config.jupyter_hub.load_groups.of(&server.user),
-            user_options: server.user_options.clone(),
-            start_id,
-        };
+        let request = request(&app, &server, environment);
         let mut progress = Progress::new(&app, &server);
         let work = async {
             if !place.turn().await {
@@ -71,6 +63,18 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
     });
 }
 
+fn request(app: &App, server: &Server, environment: BTreeMap<String, String>) -> StartRequest {
+    StartRequest {
+        user: server.user.clone(),
+        server: server.name.clone(),
+        prefix: server.prefix.clone(),
+        environment,
+        groups: app.config.jupyter_hub.load_groups.of(&server.user),
+        user_options: server.user_options.clone(),
+        start_id: server.start_id.clone(),
+    }
+}
+
 /// Goes on with the start of another Hub, whose spawner has left `state`.
 pub(super) async fn resume(
     app: &App,
@@ -84,9 +88,15 @@ pub(super) async fn resume(
     if let Some(last) = told.ok().and_then(|mut rows| rows.pop()) {
         progress.row = last;
     }
-    let work = run_spawner(app, server, &mut progress, &place, |events| {
-        app.spawner.resume(&state, events)
-    });
+    let work = async {
+        let environment = super::further_environment(app, server).await?;
+        let request = request(app, server, environment.ok_or(Failed::Cancelled)?);
+        run_spawner(app, server, &mut progress, &place, |events| {
+            let (state, request) = (state.clone(), request.clone());
+            async move { app.spawner.resume(&state, &request, events).await }
+        })
+        .await
+    };
     carry_out(app, server, work, busy).await;
 }
 
@@ -116,7 +126,7 @@ async fn follow(app: &App, server: &Server, started: Started, busy: BusyGuard) {
     match outcome {
         Ok(()) => {
             info!(server = %server.full_name(), url = %started.url, "Server {} is ready", server.full_name());
-            app.wake.all();
+            app.wake.server(server.id);
         }
         Err(failed) => fail(app, server, failed, busy).await,
     }
@@ -235,7 +245,7 @@ async fn record(
 
 /// Returns when the database says that this start is no longer wanted. Ready is what the start itself made of it.
 async fn cancelled(app: &App, server: &Server) {
-    let mut changes = app.wake.subscribe();
+    let mut changes = app.wake.subscribe(server.id);
     loop {
         match app.db.server_by_id(server.id).await {
             Ok(Some(now))
@@ -332,6 +342,6 @@ impl<'a> Progress<'a> {
         {
             log_db_error(self.server, "save the progress of a start", &error);
         }
-        self.app.wake.all();
+        self.app.wake.server(self.server.id);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-use super::{BusyGuard, log_db_error, spawner_state};
+use super::{BusyGuard, leftovers, log_db_error, spawner_state};
 use crate::app::{App, Wake};
 use crate::db::servers::{Server, State};
 use crate::scopes::Permit;
@@ -19,6 +19,8 @@ pub enum Stop {
     Stopped,
     /// It goes on in the background.
     Stopping,
+    /// Another start has followed, which is nobody's to end.
+    StartedAgain,
 }
 
 /// Stops a server, or cancels its start; waits for the end up to `patience`.
@@ -46,7 +48,7 @@ pub async fn stop(
                 begin_stop(app, server).await?;
             }
             app.queue.give_up(&server.start_id);
-            app.wake.all();
+            app.wake.server(server.id);
         }
         State::Ready => begin_stop(app, server).await?,
     }
@@ -74,8 +76,8 @@ pub async fn stop_all(app: &App) {
             }
         }
         app.queue.give_up(&server.start_id);
+        app.wake.server(server.id);
     }
-    app.wake.all();
     let stops = servers.iter().map(|server| async move {
         // A start or stop under way ends by itself now.
         if app.busy.contains(&server.start_id) {
@@ -87,23 +89,38 @@ pub async fn stop_all(app: &App) {
     futures_util::future::join_all(stops).await;
 }
 
-/// Deletes a named server that is stopped, with the files that its spawner keeps for it.
-pub async fn remove(app: &App, server: &Server) -> Result<(), sqlx::Error> {
-    app.db.remove_server(server.id).await?;
-    if let Err(cause) = app.spawner.forget(&server.user, &server.name).await {
-        let cause = crate::error::chain(&cause);
-        error!(server = %server.full_name(), cause, "Could not remove what a deleted server kept");
+/// Stops a named server as [`stop`] does and deletes it, with what its spawner keeps for it; where the stop takes longer
+/// than `patience`, as soon as it is over.
+pub async fn remove(
+    app: &App,
+    permit: Permit,
+    server: &Server,
+    patience: Duration,
+) -> Result<Stop, sqlx::Error> {
+    let running = server.state != State::Stopped;
+    if running && app.db.request_removal(server.id, &server.start_id).await? {
+        return stop(app, permit, server, patience).await;
     }
-    Ok(())
+    if app.db.remove_server(server.id).await? {
+        leftovers::clear(app).await;
+        return Ok(Stop::Stopped);
+    }
+    // Somebody was faster: it is deleted already, or has been started again.
+    Ok(match app.db.server_by_id(server.id).await? {
+        Some(_) => Stop::StartedAgain,
+        None => Stop::Stopped,
+    })
 }
 
 /// Returns when the server, or this start of it, is no longer stopping.
 async fn gone(app: &App, server: &Server) {
-    let mut changes = app.wake.subscribe();
+    let mut changes = app.wake.subscribe(server.id);
     loop {
         match app.db.server_by_id(server.id).await {
             Ok(Some(now)) if now.state == State::Stopping && now.start_id == server.start_id => {}
-            _ => return,
+            Ok(_) => return,
+            // A database that fails for a moment has stopped nothing.
+            Err(error) => log_db_error(server, "look whether a server has stopped", &error),
         }
         Wake::wait(&mut changes).await;
     }
@@ -144,8 +161,12 @@ pub(super) async fn finish_now(app: &App, server: &Server) {
 /// Ends what runs of a server that is written down as stopping, revokes its tokens and writes down that it is
 /// stopped. What fails here is tried again by the watch.
 pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard) {
-    let Ok(Some(server)) = app.db.server_by_id(id).await else {
-        return;
+    let server = match app.db.server_by_id(id).await {
+        Ok(Some(server)) => server,
+        Ok(None) => return,
+        Err(error) => {
+            return error!(%error, start_id, "Could not look at a server that stops; trying again later");
+        }
     };
     if server.state != State::Stopping || server.start_id != start_id {
         return;
@@ -162,12 +183,15 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
         }
     }
     match app.db.set_stopped(id, start_id).await {
-        Ok(_) => {
-            info!(server = %server.full_name(), "Server {} has stopped", server.full_name())
+        Ok(stopped) => {
+            info!(server = %server.full_name(), "Server {} has stopped", server.full_name());
+            if stopped.removed {
+                leftovers::clear(app).await;
+            }
         }
         Err(error) => log_db_error(&server, "write down that a server has stopped", &error),
     }
-    app.wake.all();
+    app.wake.server(id);
 }
 
 /// Ends the server by its state, or finds it by its start where no state was saved.

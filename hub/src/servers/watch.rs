@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use url::Url;
 
-use super::{log_db_error, spawner_state, split_failure, stopping};
+use super::{leftovers, log_db_error, spawner_state, split_failure, stopping};
 use crate::app::App;
 use crate::db;
 use crate::db::servers::{Server, State};
@@ -43,7 +43,11 @@ pub async fn heed(app: App) {
             Ok(start_id) => drop(tokio::spawn(look_at_start(app.clone(), start_id))),
             // The next round of the watch looks at all.
             Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+            Err(RecvError::Closed) => {
+                return error!(
+                    "The spawner tells no more of servers that end; looking at intervals only"
+                );
+            }
         }
     }
 }
@@ -69,6 +73,7 @@ async fn look(app: &App) {
         )
         .await;
     end_lost_servers(app).await;
+    leftovers::clear(app).await;
 }
 
 async fn look_after(app: &App, server: &Server) {
@@ -196,7 +201,7 @@ async fn follow_to(app: &App, server: &Server, url: Url, state: &SpawnerState) {
 
 /// When the proxy last led a request to a server, in milliseconds.
 pub(super) fn proxied(app: &App, server: &Server) -> Option<i64> {
-    let seconds = app.routes.last_activity(&server.prefix)?;
+    let seconds = app.routes.last_used(&server.prefix)?;
     let seconds = i64::try_from(seconds).unwrap_or_default();
     Some(seconds.saturating_mul(1000))
 }

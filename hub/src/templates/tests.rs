@@ -116,6 +116,7 @@ fn spawn_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
         choices: vec![Choice {
             value: text(),
             label: text(),
+            description: String::new(),
         }],
         text: Some(Text {
             label: text(),

@@ -1,5 +1,6 @@
 //! A Hub that is killed at the worst moment, and the one that comes after it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -61,6 +62,81 @@ async fn a_start_that_was_under_way_goes_on() {
         (hub.spawner.running() == 0).then_some(())
     })
     .await;
+}
+
+/// The Hub that goes on with a start knows its token no more: it gives a further one, and both count.
+#[tokio::test]
+async fn a_start_goes_on_with_a_token_that_counts_as_the_first_does() {
+    let patient = |config: &mut carrel_hub::config::Config| {
+        config.spawner.http_timeout = Duration::from_secs(600)
+    };
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
+    let browser = hub.admin().await;
+    browser.spawn().await.expect(303);
+    wait_for("the process", || async {
+        (hub.spawner.running() == 1).then_some(())
+    })
+    .await;
+    let hub = hub.crash_and_restart().await.crash_and_restart().await;
+    let resumed = wait_for("two Hubs that go on", || async {
+        let resumed = hub.spawner.resumed();
+        (resumed.len() == 2).then_some(resumed)
+    })
+    .await;
+    let first = hub.spawner.requests().remove(0);
+    for request in [&first, &resumed[0], &resumed[1]] {
+        assert_eq!(request.start_id, first.start_id);
+        let environment = &request.environment;
+        let token = &environment["JUPYTERHUB_API_TOKEN"];
+        let activity = json!({ "servers": { "": { "last_activity": "2026-01-01T00:00:00Z" } } });
+        browser
+            .api(Method::POST, "/users/admin/activity", token, Some(activity))
+            .await
+            .expect(200);
+        let client = &environment["JUPYTERHUB_CLIENT_ID"];
+        let exchange = carrel_hub::oauth::Exchange {
+            client_id: client,
+            client_secret: token,
+            grant_type: "authorization_code",
+            code: "unknown",
+            redirect_uri: "",
+            code_verifier: "",
+        };
+        let refused = carrel_hub::oauth::exchange(&hub.app, &exchange).await;
+        assert!(matches!(refused, Err(carrel_hub::oauth::Refused::Code)));
+    }
+    assert_ne!(first.environment, resumed[0].environment);
+}
+
+/// What cannot be looked at is not gone.
+#[tokio::test]
+async fn a_start_waits_for_a_spawner_that_does_not_answer() {
+    let patient = |config: &mut carrel_hub::config::Config| {
+        config.spawner.http_timeout = Duration::from_secs(600);
+        config.spawner.start_timeout = Duration::from_secs(60);
+    };
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
+    let browser = hub.admin().await;
+    browser.spawn().await.expect(303);
+    wait_for("the process", || async {
+        (hub.spawner.running() == 1).then_some(())
+    })
+    .await;
+    hub.spawner.unreachable.store(true, Ordering::Relaxed);
+    let hub = hub.crash_and_restart().await;
+    let page = browser.get("/hub/spawn-pending/admin").await.expect(200);
+    assert!(
+        page.body.contains("Your server is starting"),
+        "{}",
+        page.body
+    );
+    assert!(hub.spawner.resumed().is_empty());
+    hub.spawner.unreachable.store(false, Ordering::Relaxed);
+    wait_for("the start to go on", || async {
+        (hub.spawner.resumed().len() == 1).then_some(())
+    })
+    .await;
+    assert_eq!(hub.spawner.running(), 1);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Idle culling: what is stopped or removed, what is not, and what people are told.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use carrel_hub::config::{Config, IdleCuller};
+use carrel_hub::config::{Config, Days, IdleCuller};
 use carrel_hub::db::servers::{Server, State};
 use reqwest::Method;
 
@@ -18,7 +19,7 @@ async fn hub(configure: impl FnOnce(&mut IdleCuller)) -> TestHub {
         |config: &mut Config| {
             let culler = &mut config.idle_culler;
             culler.enabled = true;
-            culler.timeout = TIMEOUT;
+            culler.timeout = TIMEOUT.into();
             culler.every = Duration::from_millis(100);
             configure(culler);
         },
@@ -104,8 +105,8 @@ async fn a_server_whose_kernel_computes_is_not_idle() {
 #[tokio::test]
 async fn an_old_server_is_stopped_whatever_happens_in_it() {
     let hub = hub(|culler| {
-        culler.timeout = Duration::from_secs(600);
-        culler.max_age = Duration::from_secs(1);
+        culler.timeout = Duration::from_secs(600).into();
+        culler.max_age = Duration::from_secs(1).into();
     })
     .await;
     hub.spawner.compute(true);
@@ -121,6 +122,7 @@ async fn named_servers_and_users_are_removed_if_they_are_to_be() {
     let hub = hub(|culler| {
         culler.remove_named_servers = true;
         culler.users = true;
+        culler.users_timeout = Days(TIMEOUT);
     })
     .await;
     let browser = hub.admin().await;
@@ -140,6 +142,63 @@ async fn named_servers_and_users_are_removed_if_they_are_to_be() {
     )
     .await;
     assert!(hub.app.db.user("admin").await.unwrap().is_some());
+}
+
+/// One whose computation takes all there is cannot answer.
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_taken_for_idle() {
+    let hub = hub(|culler| culler.every = Duration::from_millis(500)).await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    hub.spawner.starving.store(true, Ordering::Relaxed);
+    let begin = Instant::now();
+    wait_for("rounds without an answer", || async {
+        let now = server(&hub, "admin", "").await?;
+        assert_eq!(now.state, State::Ready);
+        (begin.elapsed() > TIMEOUT + Duration::from_secs(8)).then_some(())
+    })
+    .await;
+    hub.spawner.starving.store(false, Ordering::Relaxed);
+    stopped(&hub, "").await;
+}
+
+#[tokio::test]
+async fn users_have_a_time_of_their_own_and_keep_their_files() {
+    let hub = hub(|culler| {
+        culler.users = true;
+        culler.users_timeout = Days(TIMEOUT * 2);
+    })
+    .await;
+    let ada = hub
+        .app
+        .db
+        .add_user("ada", false, None, false)
+        .await
+        .unwrap();
+    assert!(ada);
+    let begin = Instant::now();
+    wait_for("the end of the user", || async {
+        hub.app
+            .db
+            .user("ada")
+            .await
+            .unwrap()
+            .is_none()
+            .then_some(())
+    })
+    .await;
+    assert!(begin.elapsed() >= TIMEOUT, "{:?}", begin.elapsed());
+    assert!(hub.spawner.forgotten().is_empty());
+}
+
+#[test]
+fn users_may_be_away_for_longer_than_a_day() {
+    let text = "IdleCuller:\n  users_timeout: 400\n  timeout: 259200\n  max_age: 604800\n";
+    let config = Config::parse("carrel.yaml", text).unwrap();
+    assert_eq!(config.idle_culler.users_timeout, Days::new(400));
+    assert_eq!(config.idle_culler.max_age.0, Duration::from_secs(604_800));
+    let too_long = Config::parse("carrel.yaml", "IdleCuller:\n  users_timeout: 4000\n");
+    assert!(too_long.unwrap_err().to_string().contains("from 0 to 3650"));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod options;
 mod others;
 mod pages;
 mod queue;
+mod removal;
 mod servers;
 mod storage;
 mod tokens;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, LogParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
@@ -47,6 +48,11 @@ impl Failed {
     /// There is no such object; 410: no longer.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self.code(), 404 | 410)
+    }
+
+    /// Not allowed, or not within the quota.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.code() == 403
     }
 
     /// Another object has the name, or it changed meanwhile.
@@ -109,19 +115,10 @@ impl Cluster {
     pub(super) async fn delete_pod(&self, pod: &Pod, grace: Duration) -> Result<(), Failed> {
         let params = DeleteParams {
             grace_period_seconds: u32::try_from(grace.as_secs_f64().ceil() as u64).ok(),
-            preconditions: Some(Preconditions {
-                resource_version: None,
-                uid: pod.metadata.uid.clone(),
-            }),
-            ..DeleteParams::default()
+            ..exactly(&pod.metadata)
         };
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        match self.call(|| self.pods.delete(name, &params)).await {
-            Ok(_) => Ok(()),
-            // 409: another pod has the name by now.
-            Err(failed) if failed.is_missing() || failed.is_conflict() => Ok(()),
-            Err(failed) => Err(failed),
-        }
+        done(self.call(|| self.pods.delete(name, &params)).await)
     }
 
     pub(super) async fn create_secret(&self, secret: &Secret) -> Result<(), Failed> {
@@ -133,29 +130,21 @@ impl Cluster {
         }
     }
 
-    /// Makes the claim, or finds it.
-    pub(super) async fn ensure_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), Failed> {
-        let params = PostParams::default();
-        match self.call(|| self.claims.create(&params, claim)).await {
-            Err(failed) if failed.is_conflict() => Ok(()),
-            // A quota that is used up refuses before it looks whether the claim exists.
-            Err(failed) if failed.code() == 403 => {
-                let name = claim.metadata.name.as_deref().unwrap_or_default();
-                match self.call(|| self.claims.get_opt(name)).await {
-                    Ok(Some(_)) => Ok(()),
-                    _ => Err(failed),
-                }
-            }
-            done => done.map(drop),
-        }
+    pub(super) async fn claim(&self, name: &str) -> Result<Option<PersistentVolumeClaim>, Failed> {
+        self.call(|| self.claims.get_opt(name)).await
     }
 
-    pub(super) async fn delete_claim(&self, name: &str) -> Result<(), Failed> {
-        let params = DeleteParams::default();
-        match self.call(|| self.claims.delete(name, &params)).await {
-            Err(failed) if failed.is_missing() => Ok(()),
-            done => done.map(drop),
-        }
+    pub(super) async fn create_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), Failed> {
+        let params = PostParams::default();
+        let made = self.call(|| self.claims.create(&params, claim)).await;
+        made.map(drop)
+    }
+
+    /// Asks for the end of exactly this claim; one that is gone already is no failure.
+    pub(super) async fn delete_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), Failed> {
+        let params = exactly(&claim.metadata);
+        let name = claim.metadata.name.as_deref().unwrap_or_default();
+        done(self.call(|| self.claims.delete(name, &params)).await)
     }
 
     /// The last lines of a server's log, of its run before the present one if it has been restarted.
@@ -214,6 +203,25 @@ impl Cluster {
             sleep(pause.max(wanted).min(PAUSE.1)).await;
             pause = (pause * 2).min(PAUSE.1);
         }
+    }
+}
+
+/// What is asked of this object is not done to another that has its name by then.
+fn exactly(object: &ObjectMeta) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            resource_version: None,
+            uid: object.uid.clone(),
+        }),
+        ..DeleteParams::default()
+    }
+}
+
+/// Whether what was to be deleted is; 409: another object has the name by now.
+fn done<T>(answer: Result<T, Failed>) -> Result<(), Failed> {
+    match answer {
+        Err(failed) if failed.is_missing() || failed.is_conflict() => Ok(()),
+        answer => answer.map(drop),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
+};
 
 use super::objects::CONTAINER;
 
@@ -16,7 +18,7 @@ pub enum Condition {
         reason: String,
         patience: Option<Duration>,
     },
-    /// All its containers run. `restarted` says why, where the server ended before.
+    /// The server runs, and what was started beside it. `restarted` says why, where the server ended before.
     Running {
         ip: String,
         restarted: Option<String>,
@@ -40,15 +42,23 @@ pub fn judge(pod: &Pod) -> Condition {
     match status.phase.as_deref() {
         Some("Failed") if status.reason.is_some() => return over(of_phase(&status)),
         Some("Failed" | "Succeeded") => {
-            let ended =
-                statuses(&status).find_map(|status| status.state.as_ref()?.terminated.clone());
-            return over(
-                ended.map_or_else(|| of_phase(&status), |ended| how(pod, CONTAINER, &ended)),
-            );
+            return over(of_ended(pod, &status).unwrap_or_else(|| of_phase(&status)));
         }
         _ => {}
     }
-    let told = statuses(&status).find_map(|container| of_container(pod, container));
+    let server = statuses(&status).find(|container| container.name == CONTAINER);
+    let told = server.and_then(|server| of_container(pod, server));
+    let runs = server.is_some_and(|server| {
+        let state = server.state.as_ref();
+        state.is_some_and(|state| state.running.is_some())
+    });
+    // As KubeSpawner: what becomes of the containers beside a server that runs is not the server's end.
+    let told = told.or_else(|| {
+        let mut others = statuses(&status).filter(|container| container.name != CONTAINER);
+        (!runs)
+            .then(|| others.find_map(|container| of_other(pod, container)))
+            .flatten()
+    });
     if let Some(condition) = told {
         return condition;
     }
@@ -101,12 +111,53 @@ fn of_phase(status: &PodStatus) -> String {
     }
 }
 
+/// How a pod ended all of whose containers did: the server's own end, else that of the first that failed.
+fn of_ended(pod: &Pod, status: &PodStatus) -> Option<String> {
+    let ends = || {
+        statuses(status).filter_map(|container| {
+            let ended = container.state.as_ref()?.terminated.as_ref()?;
+            Some((container.name.as_str(), ended))
+        })
+    };
+    let (name, ended) = ends()
+        .find(|(name, _)| *name == CONTAINER)
+        .or_else(|| ends().find(|(_, ended)| ended.exit_code != 0))
+        .or_else(|| ends().next())?;
+    Some(how(pod, name, ended))
+}
+
+/// What keeps the server from its start, of a container that is not the server.
+fn of_other(pod: &Pod, container: &ContainerStatus) -> Option<Condition> {
+    let role = Role::of(pod, &container.name);
+    let state = container.state.as_ref()?;
+    let looping = state.waiting.as_ref().is_some_and(|waiting| {
+        let reason = waiting.reason.as_deref();
+        reason == Some("CrashLoopBackOff")
+    });
+    if state.terminated.is_none() && !looping {
+        return of_container(pod, container);
+    }
+    match role {
+        Role::Init => of_container(pod, container),
+        // The server waits until it runs, and Kubernetes starts it again and again.
+        Role::NativeSidecar => {
+            let last = container.last_state.as_ref();
+            let ended = state.terminated.as_ref();
+            let ended = ended.or_else(|| last?.terminated.as_ref())?;
+            Some(Condition::Troubled {
+                reason: how(pod, &container.name, ended),
+                patience: None,
+            })
+        }
+        Role::Beside => None,
+    }
+}
+
 /// What is wrong with a container; nothing where it starts or runs.
 fn of_container(pod: &Pod, container: &ContainerStatus) -> Option<Condition> {
     let state = container.state.as_ref()?;
-    let init = is_init(pod, &container.name);
     if let Some(ended) = &state.terminated {
-        let fine = init && ended.exit_code == 0;
+        let fine = Role::of(pod, &container.name) == Role::Init && ended.exit_code == 0;
         return (!fine).then(|| Condition::Over {
             reason: how(pod, &container.name, ended),
         });
@@ -177,10 +228,30 @@ fn is_final_for_image(message: &str) -> bool {
     answers.iter().any(|answer| message.contains(answer))
 }
 
-fn is_init(pod: &Pod, container: &str) -> bool {
-    let spec = pod.spec.as_ref();
-    let inits = spec.and_then(|spec| spec.init_containers.as_ref());
-    inits.is_some_and(|inits| inits.iter().any(|init| init.name == container))
+/// What a container is to its pod.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Ends before the server starts.
+    Init,
+    /// Begins before the server and runs beside it (KEP-753).
+    NativeSidecar,
+    /// The server, or a container that starts with it.
+    Beside,
+}
+
+impl Role {
+    fn of(pod: &Pod, container: &str) -> Self {
+        let spec = pod.spec.as_ref();
+        let mut inits = spec
+            .and_then(|spec| spec.init_containers.as_ref())
+            .into_iter()
+            .flatten();
+        match inits.find(|init| init.name == container) {
+            Some(init) if init.restart_policy.as_deref() == Some("Always") => Self::NativeSidecar,
+            Some(_) => Self::Init,
+            None => Self::Beside,
+        }
+    }
 }
 
 /// How a container ended, in a sentence.
@@ -227,7 +298,17 @@ fn unschedulable(status: &PodStatus) -> Option<String> {
 
 fn running(pod: &Pod, status: &PodStatus) -> Option<Condition> {
     let containers = status.container_statuses.as_ref()?;
-    let ready = !containers.is_empty() && containers.iter().all(|container| container.ready);
+    // What has ended beside the server is not waited for: it may never be ready again.
+    let settled = |container: &ContainerStatus| {
+        let ended = |state: &Option<ContainerState>| {
+            state
+                .as_ref()
+                .is_some_and(|state| state.terminated.is_some())
+        };
+        let beside = container.name != CONTAINER;
+        container.ready || beside && (ended(&container.state) || ended(&container.last_state))
+    };
+    let ready = !containers.is_empty() && containers.iter().all(settled);
     let ip = status.pod_ip.clone().filter(|ip| !ip.is_empty())?;
     if status.phase.as_deref() != Some("Running") || !ready {
         return None;

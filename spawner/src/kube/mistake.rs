@@ -11,6 +11,8 @@ pub struct Mistake {
     pub path: Vec<String>,
     /// For people: "expected a string, found 5".
     pub message: String,
+    /// The value is taken all the same.
+    pub warning: bool,
 }
 
 impl Mistake {
@@ -18,6 +20,14 @@ impl Mistake {
         Self {
             path: Vec::new(),
             message: message.into(),
+            warning: false,
+        }
+    }
+
+    pub(super) fn warning(message: impl Into<String>) -> Self {
+        Self {
+            warning: true,
+            ..Self::new(message)
         }
     }
 
@@ -42,9 +52,11 @@ impl std::fmt::Display for Mistake {
     }
 }
 
-/// Reads a value as `T` and finds the keys that `T` does not have: those that are gone when it is written again.
+/// Reads a value as `T` and finds the keys that `T` does not have, which may not stand in the way (`passes_over`): those that are gone when it is written again.
 /// (Kubernetes' types pass over unknown keys, and a misspelt one would never be missed.)
-pub(super) fn read<T: Serialize + DeserializeOwned>(json: &str) -> Result<T, Vec<Mistake>> {
+pub(super) fn read<T: Serialize + DeserializeOwned>(
+    json: &str,
+) -> Result<(T, Vec<Mistake>), Vec<Mistake>> {
     let whole = |error: serde_json::Error| vec![Mistake::new(sentence(&error))];
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let read: T =
@@ -53,11 +65,7 @@ pub(super) fn read<T: Serialize + DeserializeOwned>(json: &str) -> Result<T, Vec
     let written = serde_json::to_value(&read).map_err(whole)?;
     let mut unknown = Vec::new();
     find_unknown(&given, &written, &mut unknown);
-    if unknown.is_empty() {
-        Ok(read)
-    } else {
-        Err(unknown)
-    }
+    Ok((read, unknown))
 }
 
 fn of(error: &serde_path_to_error::Error<serde_json::Error>) -> Mistake {
@@ -70,7 +78,7 @@ fn of(error: &serde_path_to_error::Error<serde_json::Error>) -> Mistake {
     });
     Mistake {
         path: path.collect(),
-        message: sentence(error.inner()),
+        ..Mistake::new(sentence(error.inner()))
     }
 }
 

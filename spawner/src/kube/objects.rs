@@ -20,6 +20,9 @@ pub const CONTAINER: &str = "notebook";
 /// Label of every pod of a server, and of nothing else.
 pub const COMPONENT: &str = "component";
 pub const SERVER: &str = "singleuser-server";
+/// Annotations with the names of an object's user and server, letter for letter.
+pub const USERNAME: &str = "hub.jupyter.org/username";
+pub const SERVERNAME: &str = "hub.jupyter.org/servername";
 const STORAGE: &str = "singleuser-storage";
 /// Label with the name of the start that made a pod: the Hub wrote it down before.
 pub const START_ID: &str = "carrel/start-id";
@@ -162,8 +165,8 @@ fn labels(plan: &Plan<'_>, component: &str) -> BTreeMap<String, String> {
     let own = [
         (COMPONENT, component.to_owned()),
         ("app.kubernetes.io/component", component.to_owned()),
-        ("hub.jupyter.org/username", safe_label(&request.user)),
-        ("hub.jupyter.org/servername", safe_label(&request.server)),
+        (USERNAME, safe_label(&request.user)),
+        (SERVERNAME, safe_label(&request.server)),
     ];
     let mut labels = plan.options.common_labels.clone();
     labels.extend(own.map(|(name, value)| (name.to_owned(), value)));
@@ -173,8 +176,8 @@ fn labels(plan: &Plan<'_>, component: &str) -> BTreeMap<String, String> {
 /// Whose server it is, letter for letter.
 fn identity(request: &StartRequest) -> Value {
     json!({
-        "hub.jupyter.org/username": request.user,
-        "hub.jupyter.org/servername": request.server,
+        USERNAME: request.user,
+        SERVERNAME: request.server,
     })
 }
 

@@ -240,14 +240,36 @@ impl KubeOptions {
             ("pod_name_template", &self.pod_name_template),
             ("pvc_name_template", &self.pvc_name_template),
         ] {
-            let one_each = template.contains("user_server}")
-                || template.contains("username}") && template.contains("servername}");
-            if !one_each {
+            let some_each = template.contains("username}") && template.contains("servername}");
+            if is_unique(template) {
+                continue;
+            }
+            if some_each {
+                let message = "two servers may share a name; named servers are refused until it has `{user_server}`, or \
+                               `{username}--{servername}`";
+                mistakes.push(Mistake::warning(message).within(name));
+            } else {
                 let message = "expected `{user_server}` in it, so that no two servers share a name";
                 mistakes.push(Mistake::new(message).within(name));
             }
         }
         mistakes
+    }
+
+    /// The name of the option whose template may give this server the name of another's objects. The default server of a
+    /// user shares its name with named servers only, which are the ones that are refused.
+    pub(super) fn ambiguous_template(&self, server: &str) -> Option<&'static str> {
+        let templates = [
+            ("pod_name_template", &self.pod_name_template),
+            ("pvc_name_template", &self.pvc_name_template),
+        ];
+        let mut ambiguous = templates
+            .into_iter()
+            .filter(|(_, template)| !is_unique(template));
+        ambiguous
+            .next()
+            .map(|(name, _)| name)
+            .filter(|_| !server.is_empty())
     }
 
     /// Sets the options that `overrides` names: mappings are merged, `null` brings the default back.
@@ -272,4 +294,13 @@ impl KubeOptions {
         }
         mistakes
     }
+}
+
+/// Whether no two servers have one name by this template. Names of users and servers hold no `--` once they are plain, so
+/// that it tells where one ends; nothing and single hyphens do not: server `a-b` of `c`, server `b` of `c-a`.
+fn is_unique(template: &str) -> bool {
+    ["", "safe_", "escaped_"].iter().any(|form| {
+        template.contains(&format!("{{{form}user_server}}"))
+            || template.contains(&format!("{{{form}username}}--{{{form}servername}}"))
+    })
 }

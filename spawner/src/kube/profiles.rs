@@ -11,7 +11,7 @@ use super::named;
 use super::options::KubeOptions;
 use super::overrides::is_for;
 use super::slug::safe_slug;
-use super::values::expected;
+use super::values::Expected;
 use crate::form::{self, Chosen, Field, Form, Text};
 
 /// One kind of server.
@@ -25,6 +25,8 @@ pub struct Profile {
     pub default: bool,
     /// Only members of these groups may choose it; everybody where there are none.
     pub groups: Vec<String>,
+    /// As `groups`, under the name that many hubs of jupyterhub-fancy-profiles use; an empty list is for nobody.
+    pub allowed_groups: Option<Vec<String>>,
     pub kubespawner_override: Map<String, Value>,
     #[serde(deserialize_with = "named::read")]
     pub profile_options: IndexMap<String, ProfileOption>,
@@ -44,7 +46,10 @@ pub struct ProfileOption {
 #[serde(default)]
 pub struct Choice {
     pub display_name: String,
+    pub description: String,
     pub default: bool,
+    /// Only members of these groups may choose it; everybody where the key is left out, nobody where the list is empty.
+    pub allowed_groups: Option<Vec<String>>,
     pub kubespawner_override: Map<String, Value>,
 }
 
@@ -54,25 +59,61 @@ pub struct Choice {
 pub struct UnlistedChoice {
     pub enabled: bool,
     pub display_name: Option<String>,
+    pub description: String,
     /// What the choice is called among the others.
     pub display_name_in_choices: Option<String>,
+    pub description_in_choices: String,
     /// The whole text must match.
     pub validation_regex: Option<String>,
     pub validation_message: Option<String>,
     pub kubespawner_override: Map<String, Value>,
 }
 
-expected! {
-    Profile: "`display_name`, `slug`, `description`, `default`, `groups`, `kubespawner_override`, `profile_options`";
+impl Expected for Profile {
+    fn expected() -> String {
+        String::from(
+            "`display_name`, `slug`, `description`, `default`, `groups`, `allowed_groups`, `kubespawner_override`, \
+             `profile_options`",
+        )
+    }
+
+    /// As KubeSpawner 7.1, unless it looks like a known key that is misspelt: that would never be missed.
+    fn passes_over(path: &[String]) -> bool {
+        let steps: Vec<_> = path.iter().map(String::as_str).collect();
+        match steps[..] {
+            [key] => !is_near::<Self>(key),
+            ["profile_options", _, key] => !is_near::<ProfileOption>(key),
+            ["profile_options", _, "choices", _, key] => !is_near::<Choice>(key),
+            ["profile_options", _, "unlisted_choice", key] => !is_near::<UnlistedChoice>(key),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a key differs so little from one of `T` that this one may be meant.
+fn is_near<T: Serialize + Default>(key: &str) -> bool {
+    let plain = |word: &str| word.to_lowercase().replace(['-', '_'], "");
+    let key = plain(&key.chars().take(64).collect::<String>());
+    let known = serde_json::to_value(T::default()).unwrap_or_default();
+    let mut known = known.as_object().into_iter().flat_map(Map::keys);
+    known.any(|known| {
+        let distance = strsim::damerau_levenshtein(&key, &plain(known));
+        distance <= known.len().div_ceil(4)
+    })
+}
+
+/// Whether something is for a member of `groups`, where `allowed` names those that it is for.
+fn is_allowed(allowed: &Option<Vec<String>>, groups: &[String]) -> bool {
+    allowed
+        .as_ref()
+        .is_none_or(|allowed| allowed.iter().any(|group| groups.contains(group)))
 }
 
 /// What members of `groups` may choose.
 pub fn form(profiles: &[Profile], groups: &[String]) -> Form {
-    let mine = profiles
-        .iter()
-        .filter(|profile| is_for(&profile.groups, groups));
+    let mine = profiles.iter().filter(|profile| profile.is_for(groups));
     Form {
-        profiles: mine.map(Profile::form).collect(),
+        profiles: mine.map(|profile| profile.form(groups)).collect(),
         fields: Vec::new(),
     }
 }
@@ -93,7 +134,7 @@ pub(super) fn choose(
     let profiles = options.profile_list.clone();
     let Some(profile) = profiles
         .iter()
-        .find(|profile| profile.slug() == mine.slug && is_for(&profile.groups, groups))
+        .find(|profile| profile.slug() == mine.slug && profile.is_for(groups))
     else {
         return Ok(());
     };
@@ -186,43 +227,59 @@ impl Profile {
         self.slug.clone().unwrap_or_else(made)
     }
 
-    fn form(&self) -> form::Profile {
+    fn is_for(&self, groups: &[String]) -> bool {
+        is_for(&self.groups, groups) && is_allowed(&self.allowed_groups, groups)
+    }
+
+    fn form(&self, groups: &[String]) -> form::Profile {
         let fields = self.profile_options.iter();
         form::Profile {
             slug: self.slug(),
             display_name: self.display_name.clone(),
             description: self.description.clone(),
             default: self.default,
-            fields: fields.map(|(name, option)| option.field(name)).collect(),
+            fields: fields
+                .filter_map(|(name, option)| option.field(name, groups))
+                .collect(),
         }
     }
 }
 
 impl ProfileOption {
-    fn field(&self, name: &str) -> Field {
-        let choices = self.choices.iter().map(|(value, choice)| form::Choice {
+    /// Nothing where members of `groups` have nothing to choose.
+    fn field(&self, name: &str, groups: &[String]) -> Option<Field> {
+        let mine = || {
+            let choices = self.choices.iter();
+            choices.filter(|(_, choice)| is_allowed(&choice.allowed_groups, groups))
+        };
+        let choices = mine().map(|(value, choice)| form::Choice {
             value: value.clone(),
             label: or(&choice.display_name, value),
+            description: choice.description.clone(),
         });
         let mut choices: Vec<_> = choices.collect();
-        let default = self.choices.iter().find(|(_, choice)| choice.default);
-        let default = default.or(self.choices.iter().next());
+        let default = mine().find(|(_, choice)| choice.default);
+        let default = default.or_else(|| mine().next());
+        if choices.is_empty() && !self.unlisted_choice.enabled {
+            return None;
+        }
         let unlisted = Some(&self.unlisted_choice).filter(|unlisted| unlisted.enabled);
         if let Some(unlisted) = unlisted.filter(|_| !choices.is_empty()) {
             let label = unlisted.display_name_in_choices.clone();
             choices.push(form::Choice {
                 value: form::UNLISTED.to_owned(),
                 label: label.unwrap_or_else(|| String::from("Other ...")),
+                description: self.unlisted_choice.description_in_choices.clone(),
             });
         }
-        Field {
+        Some(Field {
             name: name.to_owned(),
             label: or(&self.display_name, name),
-            help: String::new(),
+            help: unlisted.map_or_else(String::new, |unlisted| unlisted.description.clone()),
             default: default.map(|(value, _)| value.clone()).unwrap_or_default(),
             choices,
             text: unlisted.map(UnlistedChoice::text),
-        }
+        })
     }
 }
 

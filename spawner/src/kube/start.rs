@@ -10,9 +10,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Inner;
+use super::claim;
 use super::condition::{Condition, judge};
 use super::objects::{self, Plan};
 use super::overrides::resolve;
+use super::owner::Owner;
 use super::state::{self, State};
 use super::stop::{self, RemoveOnDrop};
 use crate::{Error, StartEvent, StartRequest, Started};
@@ -30,6 +32,11 @@ pub(super) async fn start(
     events: &UnboundedSender<StartEvent>,
 ) -> Result<Started, Error> {
     let options = resolve(&inner.options, request)?;
+    if let Some(template) = options.ambiguous_template(&request.server) {
+        return Err(Error::Start(format!(
+            "Named servers are refused, for two servers may share a name by KubeSpawner.{template}: put {{user_server}} in it"
+        )));
+    }
     let (names, fields) = objects::names(
         &options,
         &request.user,
@@ -53,28 +60,58 @@ pub(super) async fn start(
     let mut cancelled = RemoveOnDrop::new(inner, &state);
     if options.storage_pvc_ensure {
         waiting.report(5, format!("Claiming {} for the files", names.pvc));
-        let claim = objects::pvc(&plan)?;
-        let made = inner.cluster.ensure_claim(&claim).await;
-        made.map_err(|failed| failed.into_error(&format!("make the claim {}", names.pvc)))?;
+        claim::ensure(inner, &objects::pvc(&plan)?).await?;
     }
     waiting.report(10, format!("Making the pod {}", names.pod));
     let made = create(inner, &pod, &state, events).await?;
-    let uid = made.metadata.uid.clone().unwrap_or_default();
-    let secret = objects::secret(&plan, &uid);
-    let done = inner.cluster.create_secret(&secret).await;
-    done.map_err(|failed| failed.into_error(&format!("make the secret {}", names.secret)))?;
+    make_secret(inner, &plan, &made).await?;
     let started = waiting.until_running().await?;
     cancelled.disarm();
     Ok(started)
 }
 
-/// Waits for a pod that another Hub made.
+/// Goes on with a start whose pod another Hub made: makes the secret too, which that Hub may not have come to, and waits.
 pub(super) async fn resume(
     inner: &Arc<Inner>,
     state: &State,
+    request: &StartRequest,
     events: &UnboundedSender<StartEvent>,
 ) -> Result<Started, Error> {
-    Waiting::new(inner, state, events).until_running().await
+    let mut waiting = Waiting::new(inner, state, events);
+    let pod = inner.look(state).await?;
+    // A server that runs, or ran, had its secret.
+    let had_secret = |pod: &Pod| {
+        let condition = judge(pod);
+        matches!(
+            condition,
+            Condition::Running { .. } | Condition::Over { .. }
+        )
+    };
+    if let Some(pod) = pod.filter(|pod| !had_secret(pod)) {
+        let options = &inner.options;
+        let (mut names, fields) = objects::names(
+            options,
+            &request.user,
+            &request.server,
+            &request.start_id,
+            &inner.namespace,
+        );
+        names.pod.clone_from(&state.pod_name);
+        let plan = Plan {
+            options,
+            request,
+            names: &names,
+            fields: &fields,
+        };
+        make_secret(inner, &plan, &pod).await?;
+    }
+    waiting.until_running().await
+}
+
+async fn make_secret(inner: &Inner, plan: &Plan<'_>, pod: &Pod) -> Result<(), Error> {
+    let secret = objects::secret(plan, pod.metadata.uid.as_deref().unwrap_or_default());
+    let made = inner.cluster.create_secret(&secret).await;
+    made.map_err(|failed| failed.into_error(&format!("make the secret {}", plan.names.secret)))
 }
 
 /// Makes the pod. What has its name already is the pod of an earlier start, and goes first.
@@ -85,7 +122,9 @@ async fn create(
     events: &UnboundedSender<StartEvent>,
 ) -> Result<Pod, Error> {
     let attempted = format!("make the pod {}", state.pod_name);
-    let deadline = Instant::now() + PREDECESSOR;
+    let grace = inner.options.delete_grace_period.duration();
+    let deadline = Instant::now() + grace + PREDECESSOR;
+    let owner = Owner::of(&pod.metadata);
     loop {
         let answer = inner.cluster.create_pod(pod).await;
         // Also where the pod of an earlier start is in the way: others need not wait until that is gone.
@@ -105,11 +144,23 @@ async fn create(
                     state.pod_name
                 )));
             }
-            Some(found) => {
-                let gone = inner.cluster.delete_pod(&found, Duration::ZERO).await;
+            Some(found) if !owner.may_use(&found.metadata) => {
+                tracing::error!(
+                    pod = state.pod_name,
+                    ?owner,
+                    found = ?Owner::of(&found.metadata),
+                    "A pod with the name of a server's is another's"
+                );
+                return Err(Error::Start(format!(
+                    "There is a pod {} already that belongs to another user, server or Hub",
+                    state.pod_name
+                )));
+            }
+            Some(found) if found.metadata.deletion_timestamp.is_none() => {
+                let gone = inner.cluster.delete_pod(&found, grace).await;
                 gone.map_err(|failed| failed.into_error("remove the pod of an earlier start"))?;
             }
-            None => {}
+            Some(_) | None => {}
         }
         if Instant::now() >= deadline {
             return Err(failed.into_error(&attempted));

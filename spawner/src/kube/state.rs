@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::objects::{self, CONTAINER, Names, START_ID};
+use super::objects::{self, CONTAINER, Names, SERVERNAME, START_ID, USERNAME};
 use super::options::KubeOptions;
 use crate::{Error, SpawnerState, Started};
 
@@ -43,8 +43,8 @@ impl State {
     /// Of a pod that some Hub started.
     pub(super) fn of_pod(pod: &Pod, options: &KubeOptions, hub_namespace: &str) -> Option<Self> {
         let annotation = |name: &str| Some(pod.metadata.annotations.as_ref()?.get(name)?.as_str());
-        let user = annotation("hub.jupyter.org/username")?;
-        let server = annotation("hub.jupyter.org/servername")?;
+        let user = annotation(USERNAME)?;
+        let server = annotation(SERVERNAME)?;
         let start_id = start_id(pod)?;
         let (mut names, fields) = objects::names(options, user, server, start_id, hub_namespace);
         names.pod = pod.metadata.name.clone()?;

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::mistake::{self, Mistake};
+use super::values::Expected;
 
 /// One option, as the reference shows it.
 #[derive(Debug)]
@@ -16,12 +17,25 @@ pub struct OptionKey {
     pub default: Value,
 }
 
-/// Reads one value into its place; mistakes leave the place as it is.
-pub(super) fn read<T: Serialize + DeserializeOwned>(place: &mut T, json: &str) -> Vec<Mistake> {
+/// Reads one value into its place; mistakes leave the place as it is, warnings do not.
+pub(super) fn read<T: Serialize + DeserializeOwned + Expected>(
+    place: &mut T,
+    json: &str,
+) -> Vec<Mistake> {
     match mistake::read(json) {
-        Ok(value) => {
-            *place = value;
-            Vec::new()
+        Ok((value, mut unknown)) => {
+            for mistake in &mut unknown {
+                if T::passes_over(&mistake.path) {
+                    *mistake = Mistake {
+                        path: mistake.path.clone(),
+                        ..Mistake::warning("unknown key, which is passed over")
+                    };
+                }
+            }
+            if unknown.iter().all(|mistake| mistake.warning) {
+                *place = value;
+            }
+            unknown
         }
         Err(mistakes) => mistakes,
     }

@@ -14,6 +14,11 @@ use serde_json::Value;
 /// What may be given for an option: completes "expected ...".
 pub(super) trait Expected {
     fn expected() -> String;
+
+    /// Whether an unknown key at this place is passed over, with a warning.
+    fn passes_over(_: &[String]) -> bool {
+        false
+    }
 }
 
 macro_rules! expected {
@@ -52,6 +57,11 @@ impl<T: Expected> Expected for Option<T> {
 impl<T: Expected> Expected for Vec<T> {
     fn expected() -> String {
         format!("a list, each item {}", T::expected())
+    }
+
+    fn passes_over(path: &[String]) -> bool {
+        path.split_first()
+            .is_some_and(|(_, within)| T::passes_over(within))
     }
 }
 

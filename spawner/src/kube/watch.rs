@@ -13,7 +13,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::condition::{Condition, judge};
 use super::objects::{COMPONENT, SERVER};
@@ -23,6 +23,8 @@ use super::state;
 const RESYNC: Duration = Duration::from_secs(600);
 /// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// How long to wait for the first list of all pods.
+const SETTLE: Duration = Duration::from_secs(3);
 /// When a watch that fails is cause for alarm.
 const ALARM: Duration = Duration::from_secs(30);
 
@@ -94,6 +96,17 @@ impl Watch {
     pub(super) fn pod(&self, name: &str) -> Option<Arc<Pod>> {
         let key = ObjectRef::new(name).within(&self.namespace);
         self.health.is_good().then(|| self.pods.get(&key)).flatten()
+    }
+
+    /// Waits until all pods were read once; not for ever, for the API server may not answer.
+    pub(super) async fn settle(&self) {
+        let mut changes = self.changes();
+        let settled = async {
+            while !self.health.is_good() {
+                let _ = timeout(Duration::from_millis(100), changes.changed()).await;
+            }
+        };
+        let _ = timeout(SETTLE, settled).await;
     }
 
     /// All pods; nothing while the watch cannot be trusted.

@@ -17,6 +17,7 @@ const MAX_TAIL: u64 = 64 * 1024;
 const MAX_NAME: usize = 100;
 
 /// `<state>/users/<user>/`, `<state>/logs/<user>[~<server>].log` and `<state>/skel/`.
+#[derive(Clone)]
 pub(super) struct Folders {
     users: PathBuf,
     logs: PathBuf,

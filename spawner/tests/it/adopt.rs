@@ -35,7 +35,8 @@ async fn a_server_whose_state_was_lost_is_found_by_its_start_id() {
         .unwrap();
     assert_eq!(found, started.state);
     let (events, _) = tokio::sync::mpsc::unbounded_channel();
-    let resumed = place.restarted_spawner().resume(&found, events).await;
+    let spawner = place.restarted_spawner();
+    let resumed = spawner.resume(&found, &place.request, events).await;
     assert_eq!(resumed.unwrap().url, started.url);
 }
 

@@ -5,6 +5,7 @@ mod condition;
 mod fake_api;
 mod objects;
 mod options;
+mod ownership;
 mod profiles;
 mod slug;
 

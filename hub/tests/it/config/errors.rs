@@ -50,8 +50,8 @@ fn yaml_that_does_not_parse_is_named_with_its_place() {
 #[test]
 fn yaml_beyond_a_configuration_is_refused() {
     check(
-        "Spawner: &all {}\nKubeSpawner: *all\n",
-        "2:14: aliases (*name) are not supported; write the value out",
+        "Spawner: &all [*all]\n",
+        "1:16: a value cannot be an alias of itself",
     );
     check(
         "Spawner: !python/name:os.system {}\n",
@@ -62,6 +62,67 @@ fn yaml_beyond_a_configuration_is_refused() {
         "2:1: a second document begins here; the file must hold one",
     );
     check(&"[".repeat(17), "1:17: nested deeper than 16 levels");
+    // Ten times ten times ten ...: a few lines that would fill the memory.
+    let mut bomb = String::from("a0: &a0 x\n");
+    for level in 1..10 {
+        let items = vec![format!("*a{}", level - 1); 10].join(", ");
+        bomb += &format!("a{level}: &a{level} [{items}]\n");
+    }
+    let report = report(&bomb);
+    assert!(
+        report.contains("more than 100000 values, aliases written out"),
+        "{report}"
+    );
+}
+
+/// What KubeSpawner 7.1 passes over is told with line and name; what looks like a slip is a mistake.
+#[test]
+fn keys_of_profiles_that_mean_nothing_are_passed_over_and_slips_are_not() {
+    let text = "KubeSpawner:\n  profile_list:\n  - display_name: A\n    frobnicate: 1\n    profile_options:\n      image:\n        \
+                dynamic_image_building: {enabled: true}\n        choices:\n          a: {slug: a, description: First}\n";
+    let config = carrel_hub::config::Config::parse("carrel.yaml", text).unwrap();
+    assert_eq!(
+        config.warnings,
+        [
+            "carrel.yaml:4:5: KubeSpawner.profile_list[0].frobnicate: unknown key, which is passed over",
+            "carrel.yaml:7:9: KubeSpawner.profile_list[0].profile_options.image.dynamic_image_building: unknown key, \
+             which is passed over",
+            "carrel.yaml:9:15: KubeSpawner.profile_list[0].profile_options.image.choices.a.slug: unknown key, which is \
+             passed over",
+        ]
+    );
+    assert_eq!(config.kube_spawner.profile_list.len(), 1);
+    let slip = text.replace("description:", "descripton:");
+    let report = report(&slip);
+    assert!(
+        report.contains("choices.a.descripton: unknown key"),
+        "{report}"
+    );
+}
+
+#[test]
+fn aliases_and_merges_stand_for_what_they_name() {
+    let text = "KubeSpawner:\n  profile_list:\n  - &small {display_name: Small, slug: a, description: Little}\n  \
+                - {<<: *small, display_name: Large, slug: b}\n  - {<<: [*small], slug: c}\n";
+    let config = carrel_hub::config::Config::parse("carrel.yaml", text).unwrap();
+    let profiles = config.kube_spawner.profile_list.iter();
+    let told: Vec<_> = profiles
+        .map(|profile| {
+            (
+                profile.display_name.as_str(),
+                profile.slug(),
+                profile.description.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("Small", "a".to_owned(), "Little"),
+            ("Large", "b".to_owned(), "Little"),
+            ("Small", "c".to_owned(), "Little"),
+        ]
+    );
 }
 
 #[test]

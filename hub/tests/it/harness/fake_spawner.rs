@@ -47,6 +47,15 @@ pub struct FakeSpawner {
     /// Users in the order in which their servers were handed over.
     handed_over: Mutex<Vec<String>>,
     profiles: Mutex<Vec<Profile>>,
+    resumed: Mutex<Vec<StartRequest>>,
+    /// What servers keep is not to be had just now, and how often it was asked for; nor does `find` answer.
+    pub refuses_to_forget: AtomicBool,
+    pub unreachable: AtomicBool,
+    forgotten: Mutex<Vec<String>>,
+    /// Servers answer nothing but their first request.
+    pub starving: Arc<AtomicBool>,
+    /// A stop waits for this.
+    pub slow_stop: AtomicBool,
 }
 
 struct Running {
@@ -65,6 +74,12 @@ impl FakeSpawner {
             busy: Arc::default(),
             handed_over: Mutex::default(),
             profiles: Mutex::default(),
+            resumed: Mutex::default(),
+            refuses_to_forget: AtomicBool::default(),
+            unreachable: AtomicBool::default(),
+            forgotten: Mutex::default(),
+            starving: Arc::default(),
+            slow_stop: AtomicBool::default(),
         })
     }
 
@@ -120,6 +135,16 @@ impl FakeSpawner {
         self.requests.lock().unwrap().clone()
     }
 
+    /// What a Hub has gone on with that did not begin it.
+    pub fn resumed(&self) -> Vec<StartRequest> {
+        self.resumed.lock().unwrap().clone()
+    }
+
+    /// `user/server` of each try to remove what a server kept.
+    pub fn forgotten(&self) -> Vec<String> {
+        self.forgotten.lock().unwrap().clone()
+    }
+
     pub fn handed_over(&self) -> Vec<String> {
         self.handed_over.lock().unwrap().clone()
     }
@@ -133,8 +158,11 @@ impl FakeSpawner {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let busy = self.busy.clone();
+        let (busy, starving) = (self.busy.clone(), self.starving.clone());
         let answer = async move |request: Request| {
+            if starving.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             let version =
                 (behaviour == Behaviour::Answers).then_some([("x-jupyterhub-version", "6.1.1")]);
             let knows_token = request.headers().contains_key("authorization");
@@ -175,6 +203,13 @@ fn started(start_id: &str, port: u16) -> Started {
     Started {
         url,
         state: SpawnerState(json!({ "start_id": start_id, "port": port })),
+    }
+}
+
+fn unreachable_cluster() -> Error {
+    Error::Cluster {
+        attempted: String::from("do that"),
+        message: String::from("the API server does not answer"),
     }
 }
 
@@ -221,7 +256,21 @@ impl Spawner for FakeSpawner {
         Ok(started)
     }
 
+    async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {
+        self.forgotten
+            .lock()
+            .unwrap()
+            .push(format!("{user}/{server}"));
+        match self.refuses_to_forget.load(Ordering::Relaxed) {
+            true => Err(unreachable_cluster()),
+            false => Ok(()),
+        }
+    }
+
     async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error> {
+        if self.unreachable.load(Ordering::Relaxed) {
+            return Err(unreachable_cluster());
+        }
         let running = self.running.lock().unwrap();
         Ok(running
             .get(start_id)
@@ -231,8 +280,10 @@ impl Spawner for FakeSpawner {
     async fn resume(
         &self,
         state: &SpawnerState,
+        request: &StartRequest,
         _: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error> {
+        self.resumed.lock().unwrap().push(request.clone());
         let port = state.0["port"].as_u64().unwrap();
         Ok(started(id(state), u16::try_from(port).unwrap()))
     }
@@ -260,6 +311,9 @@ impl Spawner for FakeSpawner {
     }
 
     async fn stop(&self, state: &SpawnerState) -> Result<(), Error> {
+        while self.slow_stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         if let Some(running) = self.running.lock().unwrap().remove(id(state)) {
             running.task.abort();
         }

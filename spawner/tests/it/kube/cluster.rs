@@ -69,7 +69,7 @@ async fn another_hub_finds_a_start_by_its_name_and_goes_on_with_it() {
     let other = spawner(&namespace, json!({}));
     let found = other.find(&request.start_id).await.unwrap().unwrap();
     let (events, _) = tokio::sync::mpsc::unbounded_channel();
-    let resumed = other.resume(&found, events).await.unwrap();
+    let resumed = other.resume(&found, &request, events).await.unwrap();
     assert_eq!((resumed.url, resumed.state), (started.url, started.state));
     assert_eq!(other.find("0000").await.unwrap(), None);
     other.stop(&found).await.unwrap();

@@ -106,6 +106,102 @@ fn an_end_is_told_with_status_or_signal() {
     assert_eq!(judged(loops), over("The server exited with status 1"));
 }
 
+/// A pod whose server runs, or waits, beside another container: a native sidecar, or one of the ordinary kind.
+fn beside(server: &Value, other: Value, native: bool) -> Condition {
+    let mut side =
+        json!({ "name": "side", "image": "s:1", "imageID": "", "ready": false, "restartCount": 1 });
+    side.as_object_mut()
+        .unwrap()
+        .extend(other.as_object().unwrap().clone());
+    let runs = server.get("running").is_some();
+    let mut status = container(server.clone());
+    status["phase"] = json!(if runs { "Running" } else { "Pending" });
+    status["podIP"] = json!("10.1.2.3");
+    status["containerStatuses"][0]["ready"] = json!(runs);
+    let (list, mut spec) = match native {
+        true => (
+            "initContainerStatuses",
+            json!({ "initContainers": [{ "name": "side", "restartPolicy": "Always" }] }),
+        ),
+        false => ("containerStatuses", json!({})),
+    };
+    let mut statuses = status[list].as_array().cloned().unwrap_or_default();
+    statuses.insert(0, side);
+    status[list] = json!(statuses);
+    spec["containers"] = json!([{ "name": "notebook" }, { "name": "side" }]);
+    let pod = json!({ "metadata": {}, "spec": spec, "status": status });
+    judge(&serde_json::from_value(pod).unwrap())
+}
+
+#[test]
+fn the_end_of_a_container_beside_the_server_does_not_end_the_server() {
+    let ended = [
+        json!({ "state": { "terminated": { "exitCode": 0, "reason": "Completed" } } }),
+        json!({ "state": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } } }),
+        json!({
+            "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+            "lastState": { "terminated": { "exitCode": 1 } },
+        }),
+    ];
+    let pull = json!({ "state": { "waiting": { "reason": "ErrImagePull", "message": "s:1: not found" } } });
+    let running = json!({ "running": {} });
+    for native in [false, true] {
+        for other in &ended {
+            let condition = beside(&running, other.clone(), native);
+            assert!(
+                matches!(
+                    condition,
+                    Condition::Running {
+                        restarted: None,
+                        ..
+                    }
+                ),
+                "{native} {other}: {condition:?}"
+            );
+        }
+        let condition = beside(&running, pull.clone(), native);
+        assert!(
+            !matches!(condition, Condition::Over { .. }),
+            "{condition:?}"
+        );
+    }
+}
+
+#[test]
+fn what_keeps_the_server_from_its_start_is_told() {
+    let initializing = json!({ "waiting": { "reason": "PodInitializing" } });
+    let pull = json!({ "state": { "waiting": { "reason": "ErrImagePull", "message": "s:1: not found" } } });
+    for native in [false, true] {
+        assert_eq!(
+            beside(&initializing, pull.clone(), native),
+            over("The image s:1 cannot be pulled: s:1: not found")
+        );
+    }
+    let failed = json!({ "state": { "terminated": { "exitCode": 3 } } });
+    assert_eq!(
+        beside(&initializing, failed.clone(), true),
+        Condition::Troubled {
+            reason: String::from("The container side exited with status 3"),
+            patience: None,
+        }
+    );
+    assert_eq!(beside(&initializing, failed, false), Condition::Waiting);
+}
+
+#[test]
+fn the_end_of_a_pod_is_told_as_that_of_the_server() {
+    let mut status = container(json!({ "terminated": { "exitCode": 3 } }));
+    status["phase"] = json!("Failed");
+    status["containerStatuses"].as_array_mut().unwrap().insert(
+        0,
+        json!({
+            "name": "side", "image": "s:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "terminated": { "exitCode": 9 } },
+        }),
+    );
+    assert_eq!(judged(status), over("The server exited with status 3"));
+}
+
 #[test]
 fn an_evicted_a_deleted_and_an_unschedulable_pod_are_told_apart() {
     let evicted = json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory." });

@@ -84,3 +84,29 @@ fn an_override_merges_mappings_and_null_brings_the_default_back() {
     assert_eq!(options.environment.keys().collect::<Vec<_>>(), ["A", "C"]);
     assert_eq!(options.mem_limit.unwrap().to_string(), "2Gi");
 }
+
+/// Names that are joined by nothing, or by one hyphen, do not say where one ends.
+#[test]
+fn templates_by_which_servers_may_share_a_name_are_warned_of() {
+    let warned = |template: &str| {
+        let (_, mistakes) = KubeOptions::from_json(&json!({ "pvc_name_template": template }));
+        mistakes.iter().any(|mistake| mistake.warning)
+    };
+    for ambiguous in [
+        "claim-{username}{servername}",
+        "claim-{username}-{servername}",
+        "{servername}-{username}",
+        "claim-{unescaped_username}--{unescaped_servername}",
+        "claim-{username}-x_user_server}{servername}",
+    ] {
+        assert!(warned(ambiguous), "{ambiguous}");
+    }
+    for unique in [
+        "claim-{user_server}",
+        "claim-{username}--{servername}",
+        "claim-{escaped_username}--{escaped_servername}",
+    ] {
+        let (_, mistakes) = KubeOptions::from_json(&json!({ "pvc_name_template": unique }));
+        assert!(mistakes.is_empty(), "{unique}: {mistakes:?}");
+    }
+}

@@ -236,3 +236,99 @@ fn mistakes_in_profiles_are_found_before_anybody_starts() {
         want.map(|mistake| format!("profile_list: {mistake}"))
     );
 }
+
+fn restricted() -> KubeOptions {
+    options(json!({
+        "image": "base:1",
+        "profile_list": [
+            {
+                "display_name": "Everybody",
+                "profile_options": {
+                    "image": {
+                        "choices": {
+                            "staff": { "allowed_groups": ["staff"], "kubespawner_override": { "image": "staff:1" } },
+                            "plain": { "description": "For all", "kubespawner_override": { "image": "plain:1" } },
+                            "none": { "allowed_groups": [], "default": true },
+                        },
+                    },
+                    "extra": { "choices": { "only": { "allowed_groups": ["staff"] } } },
+                },
+            },
+            { "display_name": "Staff", "allowed_groups": ["staff", "guests"] },
+            { "display_name": "Nobody", "allowed_groups": [] },
+        ],
+    }))
+}
+
+/// `allowed_groups` filters by the groups of the user: what the form does not show, the API does not take.
+#[test]
+fn allowed_groups_of_profiles_and_choices_are_a_filter() {
+    let options = restricted();
+    let shown = |groups: &[&str]| {
+        let groups: Vec<_> = groups.iter().map(|&group| group.to_owned()).collect();
+        let form = form(&options.profile_list, &groups);
+        let slugs: Vec<_> = form
+            .profiles
+            .iter()
+            .map(|profile| profile.slug.clone())
+            .collect();
+        let fields = form.profiles[0].fields.iter();
+        let choices =
+            fields.flat_map(|field| field.choices.iter().map(|choice| choice.value.clone()));
+        (slugs.join(" "), choices.collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(shown(&[]), ("everybody".into(), "plain".into()));
+    assert_eq!(
+        shown(&["guests"]),
+        ("everybody staff".into(), "plain".into())
+    );
+    assert_eq!(
+        shown(&["staff"]),
+        ("everybody staff".into(), "staff plain only".into())
+    );
+
+    let start = |groups: &[&str], choice: Value| {
+        let mut request = request("alice", "", choice);
+        request.groups = groups.iter().map(|&group| group.to_owned()).collect();
+        resolve(&options, &request).map(|options| options.image)
+    };
+    assert_eq!(start(&[], json!({})).unwrap(), "plain:1");
+    assert_eq!(
+        start(&["staff"], json!({ "image": "staff" })).unwrap(),
+        "staff:1"
+    );
+    start(&[], json!({ "image": "staff" })).unwrap_err();
+    start(&[], json!({ "profile": "staff" })).unwrap_err();
+    start(&["staff"], json!({ "image": "none" })).unwrap_err();
+}
+
+#[test]
+fn what_is_passed_over_is_a_warning_and_the_rest_counts() {
+    let given = json!({ "profile_list": [{
+        "display_name": "A",
+        "profile_options": { "image": {
+            "dynamic_image_building": { "enabled": true },
+            "choices": { "a": { "slug": "a", "description": "First" } },
+            "unlisted_choice": { "enabled": true, "description": "Yours", "description_in_choices": "Own" },
+        } },
+    }] });
+    let (read, mistakes) = KubeOptions::from_json(&given);
+    assert!(
+        mistakes.iter().all(|mistake| mistake.warning),
+        "{mistakes:?}"
+    );
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    let form = form(&read.profile_list, &[]);
+    let choices = form.profiles[0].fields[0].choices.iter();
+    let told: Vec<_> = choices.map(|choice| choice.description.as_str()).collect();
+    assert_eq!(told, ["First", "Own"]);
+    assert_eq!(form.profiles[0].fields[0].help, "Yours");
+    for slip in ["allowed_group", "display-name", "kubespawner_overide"] {
+        let given = json!({ "profile_list": [{ "display_name": "A", slip: "x" }] });
+        let (_, mistakes) = KubeOptions::from_json(&given);
+        assert!(
+            mistakes.iter().any(|mistake| !mistake.warning),
+            "{slip}: {mistakes:?}"
+        );
+    }
+}

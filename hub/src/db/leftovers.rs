@@ -1,0 +1,95 @@
+//! Deletion of servers: the row goes at once, what the spawner keeps of it is written down until that is gone too.
+
+use sqlx::{Any, Transaction};
+
+use super::{Db, Result};
+
+/// What a deleted server has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    pub user: String,
+    pub server: String,
+}
+
+impl Db {
+    /// Deletes a server that is stopped, with all that hangs on it; false where it is not stopped.
+    pub async fn remove_server(&self, id: i64) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let removed = remove_stopped(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(removed)
+    }
+
+    /// Has a server deleted as soon as this start of it is over; false where another start has followed.
+    pub async fn request_removal(&self, id: i64, start_id: &str) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE servers SET remove_requested = 1 WHERE id = $1 AND start_id = $2 AND state <> 'stopped'",
+        )
+        .bind(id)
+        .bind(start_id.to_owned())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT user_name, server_name FROM leftovers ORDER BY user_name")
+                .fetch_all(&self.pool)
+                .await?;
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|(user, server)| Leftover { user, server })
+            .collect())
+    }
+
+    pub async fn is_left(&self, leftover: &Leftover) -> Result<bool> {
+        let found: Option<(i64,)> =
+            sqlx::query_as("SELECT 1 FROM leftovers WHERE user_name = $1 AND server_name = $2")
+                .bind(leftover.user.clone())
+                .bind(leftover.server.clone())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(found.is_some())
+    }
+
+    /// Nothing is left of it any more.
+    pub async fn leftover_is_gone(&self, leftover: &Leftover) -> Result<()> {
+        sqlx::query("DELETE FROM leftovers WHERE user_name = $1 AND server_name = $2")
+            .bind(leftover.user.clone())
+            .bind(leftover.server.clone())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+pub(super) async fn remove_stopped(tx: &mut Transaction<'static, Any>, id: i64) -> Result<bool> {
+    let leave = "INSERT INTO leftovers (user_name, server_name) \
+                 SELECT users.name, servers.name FROM servers JOIN users ON users.id = servers.user_id \
+                 WHERE servers.id = $1 AND servers.state = 'stopped' \
+                 ON CONFLICT (user_name, server_name) DO NOTHING";
+    sqlx::query(leave).bind(id).execute(&mut **tx).await?;
+    let done = sqlx::query("DELETE FROM servers WHERE id = $1 AND state = 'stopped'")
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether a server of this name has left something that is not gone yet.
+pub(super) async fn has_left(
+    tx: &mut Transaction<'static, Any>,
+    user_id: i64,
+    server: &str,
+) -> Result<bool> {
+    let found: Option<(i64,)> = sqlx::query_as(
+        "SELECT 1 FROM leftovers JOIN users ON users.name = leftovers.user_name \
+         WHERE users.id = $1 AND server_name = $2",
+    )
+    .bind(user_id)
+    .bind(server.to_owned())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
+}

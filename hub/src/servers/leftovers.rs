@@ -1,0 +1,42 @@
+//! What the spawner keeps of deleted servers, such as claims: deleted again and again until it is gone. Until then nobody
+//! can start a server of that name.
+
+use tracing::{error, info};
+
+use crate::app::App;
+use crate::db::leftovers::Leftover;
+
+/// Tries for all that is left.
+pub(super) async fn clear(app: &App) {
+    let leftovers = match app.db.leftovers().await {
+        Ok(leftovers) => leftovers,
+        Err(error) => return error!(%error, "Could not look for what deleted servers have left"),
+    };
+    for leftover in leftovers {
+        clear_one(app, &leftover).await;
+    }
+}
+
+async fn clear_one(app: &App, leftover: &Leftover) {
+    let Leftover { user, server } = leftover;
+    // One at a time: what comes late would delete what a new server of that name has made.
+    let Some(_busy) = app.busy.enter_alone(&format!("leftover {user}/{server}")) else {
+        return;
+    };
+    match app.db.is_left(leftover).await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => return error!(%error, "Could not look for what deleted servers have left"),
+    }
+    if let Err(cause) = app.spawner.forget(user, server).await {
+        let cause = crate::error::chain(&cause);
+        return error!(
+            user,
+            server, cause, "Could not remove what a deleted server kept; trying again later"
+        );
+    }
+    match app.db.leftover_is_gone(leftover).await {
+        Ok(()) => info!(user, server, "Nothing is left of a deleted server"),
+        Err(error) => error!(%error, "Could not write down that nothing is left of a server"),
+    }
+}

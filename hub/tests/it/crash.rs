@@ -77,7 +77,12 @@ async fn a_start_goes_on_with_a_token_that_counts_as_the_first_does() {
         (hub.spawner.running() == 1).then_some(())
     })
     .await;
-    let hub = hub.crash_and_restart().await.crash_and_restart().await;
+    let hub = hub.crash_and_restart().await;
+    wait_for("a Hub that goes on", || async {
+        (hub.spawner.resumed().len() == 1).then_some(())
+    })
+    .await;
+    let hub = hub.crash_and_restart().await;
     let resumed = wait_for("two Hubs that go on", || async {
         let resumed = hub.spawner.resumed();
         (resumed.len() == 2).then_some(resumed)

@@ -312,7 +312,7 @@ pub struct Cull {
     max_age: u32,
     /// Delete a named server when it is stopped for being idle.
     remove_named_servers: bool,
-    /// Delete users who have been idle as long, with their files.
+    /// Delete users who have not been here for IdleCuller.users_timeout; their files stay.
     users: bool,
     /// Delete administrators too.
     admin_users: bool,

@@ -1,5 +1,6 @@
 //! The loop itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use candle_core::{DType, Result as TensorResult, Tensor};
@@ -23,11 +24,18 @@ impl<M: Layer> Trainer<M> {
     /// the last whole step, and is written as a checkpoint if there is a folder for them.
     pub fn fit(&mut self) -> Result<History, TrainError> {
         let mut watcher = self.watcher.take().unwrap_or_else(host::watcher);
-        let ended = self.run(watcher.as_mut()).and_then(|()| self.leave());
-        if ended.is_ok() {
+        // An interrupt may unwind in the model's own code, and the trainer is to be as it was before that step.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            self.run(watcher.as_mut()).and_then(|()| self.leave())
+        }));
+        if let Ok(Ok(())) = ended {
             watcher.end(&self.progress.history);
         }
         self.watcher = Some(watcher);
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(payload) => resume_unwind(payload),
+        };
         host::unwind_if_interrupted();
         match ended {
             Ok(()) => Ok(self.progress.history.clone()),
@@ -164,7 +172,13 @@ impl<M: Layer> Trainer<M> {
                 items: pace.items,
             });
         }
-        let (test_loss, accuracy) = self.evaluate()?.unzip();
+        let stop = self.stop.clone();
+        let stopped = || stop() || host::interrupted();
+        let Some(tested) = self.evaluate_unless(&stopped)? else {
+            // The epoch is whole but for its test, which comes first when training goes on.
+            return Ok(false);
+        };
+        let (test_loss, accuracy) = tested.unzip();
         self.progress.history.epochs.push(Epoch {
             loss: total / known.max(1) as f64,
             test_loss,
@@ -183,11 +197,14 @@ impl<M: Layer> Trainer<M> {
     /// One step, or none at all: a forward pass that leads to no step must not move generators and running means.
     fn step(&mut self, inputs: &Tensor, targets: &Tensor) -> Result<f64, TrainError> {
         let before = Moved::of(&self.model)?;
-        let stepped = self.try_step(inputs, targets);
-        if stepped.is_err() {
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.try_step(inputs, targets)));
+        if !matches!(stepped, Ok(Ok(_))) {
             before.restore(&self.model)?;
         }
-        stepped
+        match stepped {
+            Ok(stepped) => stepped,
+            Err(payload) => resume_unwind(payload),
+        }
     }
 
     /// The loss of this rank's batch.
@@ -242,12 +259,24 @@ impl<M: Layer> Trainer<M> {
 
     /// Loss and accuracy on the test set, on rank 0.
     pub(super) fn evaluate(&self) -> Result<Option<(f64, Option<f64>)>, TrainError> {
+        Ok(self.evaluate_unless(&|| false)?.flatten())
+    }
+
+    /// The same, and nothing at all if `stopped` says so before a batch.
+    #[allow(clippy::type_complexity)]
+    fn evaluate_unless(
+        &self,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Option<(f64, Option<f64>)>>, TrainError> {
         let Some(test) = self.test.as_ref().filter(|_| self.ranks.rank() == 0) else {
-            return Ok(None);
+            return Ok(Some(None));
         };
         let (mut items, mut loss, mut right) = (0.0, 0.0, 0.0);
         let mut classes = true;
         for batch in test.clone().on(&self.device).epoch(0, 0) {
+            if stopped() {
+                return Ok(None);
+            }
             let (inputs, targets) = batch?;
             let output = self.model.predict(&inputs)?;
             let size = targets.dims().first().copied().unwrap_or(1) as f64;
@@ -258,7 +287,7 @@ impl<M: Layer> Trainer<M> {
             }
             items += size;
         }
-        Ok(Some((loss / items, classes.then_some(right / items))))
+        Ok(Some(Some((loss / items, classes.then_some(right / items)))))
     }
 
     /// Whether to end early: rank 0 knows, and all do the same.

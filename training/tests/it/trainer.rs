@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Module, Result, Tensor, Var};
 use carrel_training::data::{Order, Partition, Sampler};
+use carrel_training::nn::Parts;
 use carrel_training::prelude::*;
 use carrel_training::random::with_seed;
 use carrel_training::ranks::SumOrder;
@@ -134,6 +136,77 @@ fn an_interrupted_trainer_keeps_the_model_and_goes_on() {
         bits(&trainer.model().state().unwrap()),
         bits(&whole.model().state().unwrap())
     );
+}
+
+#[test]
+fn an_interrupt_among_the_batches_of_the_test_stops_there_and_training_goes_on() {
+    let mut whole = trainer(None, 2);
+    whole.fit().unwrap();
+    // Six steps of an epoch, and the test's first batch.
+    for asked in [6, 7, 8] {
+        let steps = AtomicUsize::new(0);
+        let mut trainer =
+            trainer(None, 2).stop_when(move || steps.fetch_add(1, Ordering::Relaxed) == asked);
+        let history = trainer.fit().unwrap();
+        assert_eq!((history.ended, history.epochs.len()), (Ended::Stopped, 0));
+        let history = trainer.fit().unwrap();
+        assert_eq!((history.ended, history.epochs.len()), (Ended::Done, 2));
+        assert_eq!(losses(&history), losses(whole.history()));
+        assert_eq!(
+            bits(&trainer.model().state().unwrap()),
+            bits(&whole.model().state().unwrap())
+        );
+    }
+}
+
+/// A layer that unwinds at one of its calls, as an interrupt does in a model of a notebook.
+struct Unwinds(Arc<AtomicUsize>);
+
+impl Module for Unwinds {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 3, "interrupted");
+        Ok(x.clone())
+    }
+}
+
+impl Layer for Unwinds {
+    fn parts<'a>(&'a self, _: &mut Parts<'a>) {}
+
+    fn map(&mut self, _: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Clone, Default)]
+struct Steps(Arc<AtomicUsize>);
+
+impl Watcher for Steps {
+    fn step(&mut self, _: &Step) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_model_that_unwinds_costs_neither_its_state_nor_the_watcher() {
+    let fit = |calls: usize| {
+        let (calls, told) = (Arc::new(AtomicUsize::new(calls)), Steps::default());
+        let model = sequential![network(), Unwinds(calls)];
+        let mut trainer = Trainer::new(model)
+            .data(DataLoader::new(pictures(90, 8), 16).shuffle(3))
+            .watch(told.clone())
+            .epochs(1);
+        let unwound = catch_unwind(AssertUnwindSafe(|| drop(trainer.fit()))).is_err();
+        if unwound {
+            trainer.fit().unwrap();
+        }
+        let steps = told.0.load(Ordering::Relaxed);
+        (unwound, steps, bits(&trainer.model().state().unwrap()))
+    };
+    let (unwound, steps, state) = fit(0);
+    let whole = fit(4);
+    assert_eq!((unwound, steps), (true, 6));
+    assert_eq!((whole.0, whole.1), (false, 6));
+    assert_eq!(state, whole.2);
 }
 
 /// Trains on `world` ranks, without dropout, 50 steps of 128 pictures.

@@ -18,6 +18,7 @@ use syn::{
 mod awaits;
 mod calls;
 mod impls;
+mod macros;
 mod names;
 mod public;
 mod rounds;

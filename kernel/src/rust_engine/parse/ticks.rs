@@ -8,14 +8,16 @@ use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
-    AttrStyle, Attribute, Block, Expr, ExprClosure, ExprForLoop, ExprLoop, ExprMethodCall,
-    ExprWhile, ImplItemFn, Item, ItemFn, Signature, Stmt, TraitItemFn,
+    AttrStyle, Attribute, Block, Expr, ExprCall, ExprClosure, ExprForLoop, ExprLoop,
+    ExprMethodCall, ExprWhile, ImplItemFn, Item, ItemFn, ItemMacro, Macro, Signature, Stmt,
+    TraitItemFn,
 };
 
-use super::{Edits, collect_words, rounds};
+use super::{Edits, collect_words, macros, rounds};
 
 /// The call, which is also put between the statements of a cell.
 pub const TICK: &str = "::carrel_runtime::tick();";
+const HOOK_AFTER: &str = " ::carrel_runtime::install_hook();";
 const TICK_AFTER: &str = " ::carrel_runtime::tick();";
 const TICK_IN_BLOCK: &str = "{ ::carrel_runtime::tick(); ";
 
@@ -29,6 +31,7 @@ pub fn in_item(item: &Item, code: &str, optimized: bool) -> Edits {
 /// Ticks in a statement.
 pub fn in_statement(statement: &Stmt, code: &str, optimized: bool) -> Edits {
     let mut ticks = Ticks::new(code, optimized);
+    ticks.after_hook(statement);
     ticks.visit_stmt(statement);
     ticks.edits
 }
@@ -53,6 +56,20 @@ impl<'a> Ticks<'a> {
 
     fn insert(&mut self, byte: usize, text: &'static str) {
         self.edits.push((byte..byte, text.into()));
+    }
+
+    /// Panics are told with their places also when the person has set or taken a hook.
+    fn after_hook(&mut self, statement: &Stmt) {
+        if mentions(statement, &["set_hook", "take_hook"]) {
+            self.insert(statement.span().byte_range().end, HOOK_AFTER);
+        }
+    }
+
+    /// What is spawned prints for the cell that spawns it, and stops with it.
+    fn spawn(&mut self, future: &Expr) {
+        let range = future.span().byte_range();
+        self.insert(range.start, "::carrel_runtime::in_cell(");
+        self.insert(range.end, ")");
     }
 
     /// After `{` and the inner attributes of a body.
@@ -141,6 +158,9 @@ impl<'ast> Visit<'ast> for Ticks<'_> {
             self.insert(range.start, "::carrel_runtime::rounds");
             self.quick_chains.insert(range.start);
         }
+        if let (true, Some(future @ Expr::Async(_))) = (call.method == "spawn", call.args.first()) {
+            self.spawn(future);
+        }
         // A chain begins where its first receiver does.
         let start = call.receiver.span().byte_range().start;
         let quick = self.optimized
@@ -154,11 +174,27 @@ impl<'ast> Visit<'ast> for Ticks<'_> {
         }
     }
 
+    fn visit_expr_call(&mut self, call: &'ast ExprCall) {
+        if let Some(future) = spawned(call) {
+            self.spawn(future);
+        }
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        self.edits.extend(macros::in_arguments(call));
+    }
+
+    fn visit_item_macro(&mut self, item: &'ast ItemMacro) {
+        self.edits.extend(macros::in_rules(item));
+    }
+
     fn visit_block(&mut self, block: &'ast Block) {
         for statement in &block.stmts {
-            if sleeps(statement) {
+            if mentions(statement, &["sleep", "park"]) {
                 self.insert(statement.span().byte_range().end, TICK_AFTER);
             }
+            self.after_hook(statement);
         }
         visit::visit_block(self, block);
     }
@@ -179,8 +215,26 @@ impl<'ast> Visit<'ast> for Ticks<'_> {
     fn visit_pat(&mut self, _: &'ast syn::Pat) {}
 }
 
-/// A statement that ends with `;` and calls a function `sleep`.
-fn sleeps(statement: &Stmt) -> bool {
+/// A call such as `tokio::spawn(future)`; of a function `spawn` that is named otherwise, with an `async` block.
+fn spawned(call: &ExprCall) -> Option<&Expr> {
+    let Expr::Path(function) = &*call.func else {
+        return None;
+    };
+    let names: Vec<String> = function
+        .path
+        .segments
+        .iter()
+        .map(|name| name.ident.to_string())
+        .collect();
+    let (last, before) = names.split_last()?;
+    let of_tasks = before.iter().any(|name| name == "tokio" || name == "task");
+    let future = call.args.first().filter(|_| call.args.len() == 1)?;
+    let spawns = last == "spawn" && (of_tasks || matches!(future, Expr::Async(_)));
+    spawns.then_some(future)
+}
+
+/// A statement that ends with `;` and calls a function of one of these names.
+fn mentions(statement: &Stmt, names: &[&str]) -> bool {
     if !matches!(
         statement,
         Stmt::Local(_) | Stmt::Expr(_, Some(_)) | Stmt::Macro(_)
@@ -194,5 +248,5 @@ fn sleeps(statement: &Stmt) -> bool {
     }
     let mut words = HashSet::new();
     collect_words(statement.to_token_stream(), &mut words);
-    words.contains("sleep")
+    names.iter().any(|name| words.contains(*name))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::{Cell, CommKind, CommMessage, Outcome};
+use crate::engine::{Cell, CommKind, CommMessage, Outcome, Parent};
 use crate::execute::failure_content;
 use crate::shell::{Answer, Shell};
 use crate::wire::content::CommContent;
@@ -65,11 +65,12 @@ impl Shell {
             number: self.execution_count.load(Ordering::Relaxed),
             code: String::new(),
             allow_stdin: false,
+            parent: Parent::new(message.as_parent()),
         };
-        let parent = message.as_parent();
+        let parent = callbacks.parent.clone();
         let (outcome, _) = self
             .publish_outputs(message, &parent, &callbacks, false, |outputs| {
-                self.kernel.engine.comm(&comm, outputs)
+                self.kernel.engine.comm(&comm, parent.clone(), outputs)
             })
             .await;
         if let Outcome::Failed(failure) = outcome {

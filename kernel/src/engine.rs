@@ -1,8 +1,11 @@
 //! The boundary between the protocol and evaluation: everything that knows a compiler sits behind [`Engine`].
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 pub use carrel_protocol::analysis::Completion;
 pub use carrel_protocol::{CommKind, CommMessage, MimeBundle};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 /// One cell to evaluate.
@@ -13,6 +16,18 @@ pub struct Cell {
     pub code: String,
     /// Whether the frontend answers `input_request`.
     pub allow_stdin: bool,
+    /// Of the messages with its outputs.
+    pub parent: Parent,
+}
+
+/// A parent header, which evaluation only passes on.
+pub type Parent = Arc<Value>;
+
+/// An output that comes when its cell has ended, such as what a thread prints.
+#[derive(Debug)]
+pub struct Late {
+    pub parent: Parent,
+    pub output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +91,19 @@ pub trait Engine: Send + Sync {
     /// the frontend reads waits for it.
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome;
 
+    /// What comes from threads and tasks that outlive their cell. Asked once; nothing if there is nothing to come.
+    fn late(&self) -> Option<mpsc::Receiver<Late>> {
+        None
+    }
+
     /// Hands a frontend's message to whatever of the cells listens to its comm; callbacks run as a cell does. A comm
-    /// to a target that no cell registered is closed.
-    async fn comm(&self, message: &CommMessage, outputs: mpsc::Sender<Output>) -> Outcome {
+    /// to a target that no cell registered is closed. `parent` is of the messages with their outputs.
+    async fn comm(
+        &self,
+        message: &CommMessage,
+        _parent: Parent,
+        outputs: mpsc::Sender<Output>,
+    ) -> Outcome {
         if let CommKind::Open { .. } = message.kind {
             let close = CommMessage {
                 kind: CommKind::Close,

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use crate::engine::{Cell, CommKind, CommMessage, Failure, MimeBundle, Outcome, Output};
+use crate::engine::{
+    Cell, CommKind, CommMessage, Failure, Late, MimeBundle, Outcome, Output, Parent,
+};
 use crate::shell::{Answer, Shell};
 use crate::wire::content::ExecuteRequest;
 use crate::wire::message::Message;
@@ -27,7 +29,7 @@ impl Shell {
             true => self.execution_count.fetch_add(1, Ordering::Relaxed),
             false => self.execution_count.load(Ordering::Relaxed),
         };
-        let parent = message.as_parent();
+        let parent = Parent::new(message.as_parent());
         if !request.silent {
             let content = json!({ "code": request.code, "execution_count": number });
             self.kernel
@@ -40,6 +42,7 @@ impl Shell {
             number,
             code: request.code.clone(),
             allow_stdin: request.allow_stdin,
+            parent: parent.clone(),
         };
         let (outcome, result) = match turn {
             Some(_turn) => {
@@ -154,22 +157,6 @@ impl CellOutputs<'_> {
     async fn publish(&mut self, output: Output) {
         let iopub = &self.shell.kernel.iopub;
         match output {
-            Output::Stream { name, text } => iopub.stream(self.parent, name, text).await,
-            Output::Display {
-                bundle,
-                display_id,
-                update,
-            } => {
-                let msg_type = if update {
-                    "update_display_data"
-                } else {
-                    "display_data"
-                };
-                let mut content = bundle_content(bundle);
-                content["transient"] =
-                    display_id.map_or_else(|| json!({}), |id| json!({ "display_id": id }));
-                iopub.publish(msg_type, self.parent, content).await;
-            }
             Output::Result { bundle } => {
                 self.result = bundle
                     .data
@@ -182,11 +169,6 @@ impl CellOutputs<'_> {
                     content["execution_count"] = json!(self.cell.number);
                     iopub.publish("execute_result", self.parent, content).await;
                 }
-            }
-            Output::ClearOutput { wait } => {
-                iopub
-                    .publish("clear_output", self.parent, json!({ "wait": wait }))
-                    .await
             }
             // Dropping `reply` tells the cell that no line comes.
             Output::Input { .. } if !self.cell.allow_stdin => {}
@@ -205,12 +187,52 @@ impl CellOutputs<'_> {
                     .ask(self.message, &(line + &prompt), password, reply)
                     .await;
             }
-            Output::Comm(comm) => self.publish_comm(comm).await,
+            output => self.shell.publish(self.parent, output).await,
+        }
+    }
+}
+
+impl Shell {
+    /// Publishes what threads and tasks print and show when their cell has ended, until the engine ends.
+    pub async fn publish_late(&self, mut outputs: mpsc::Receiver<Late>) {
+        while let Some(Late { parent, output }) = outputs.recv().await {
+            self.publish(&parent, output).await;
         }
     }
 
-    async fn publish_comm(&mut self, comm: CommMessage) {
-        self.shell.comms().note(&comm.comm_id, &comm.kind);
+    /// Publishes an output that any thread of a cell can have.
+    async fn publish(&self, parent: &Value, output: Output) {
+        let iopub = &self.kernel.iopub;
+        match output {
+            Output::Stream { name, text } => iopub.stream(parent, name, text).await,
+            Output::Display {
+                bundle,
+                display_id,
+                update,
+            } => {
+                let msg_type = if update {
+                    "update_display_data"
+                } else {
+                    "display_data"
+                };
+                let mut content = bundle_content(bundle);
+                content["transient"] =
+                    display_id.map_or_else(|| json!({}), |id| json!({ "display_id": id }));
+                iopub.publish(msg_type, parent, content).await;
+            }
+            Output::ClearOutput { wait } => {
+                iopub
+                    .publish("clear_output", parent, json!({ "wait": wait }))
+                    .await
+            }
+            Output::Comm(comm) => self.publish_comm(parent, comm).await,
+            // Only a running cell has a result, and may ask.
+            Output::Result { .. } | Output::Input { .. } => {}
+        }
+    }
+
+    async fn publish_comm(&self, parent: &Value, comm: CommMessage) {
+        self.comms().note(&comm.comm_id, &comm.kind);
         let mut content = json!({ "comm_id": comm.comm_id, "data": comm.data });
         let msg_type = match comm.kind {
             CommKind::Open { target_name } => {
@@ -221,13 +243,12 @@ impl CellOutputs<'_> {
             CommKind::Close => "comm_close",
         };
         let mut message = self
-            .shell
             .kernel
             .session
-            .message(msg_type, self.parent.clone(), content);
+            .message(msg_type, parent.clone(), content);
         message.metadata = comm.metadata;
         message.buffers = comm.buffers.into_iter().map(Bytes::from).collect();
-        self.shell.kernel.iopub.send(message).await;
+        self.kernel.iopub.send(message).await;
     }
 }
 

@@ -113,7 +113,12 @@ impl Server {
         tokio::spawn(forward_interrupts(kernel.clone(), interrupts));
         let history = self.history;
         let shell = Shell::new(kernel.clone(), shell_sender.clone(), history.clone());
-        let subshells = Subshells::new(Arc::new(shell));
+        let shell = Arc::new(shell);
+        if let Some(late) = kernel.engine.late() {
+            let shell = shell.clone();
+            tokio::spawn(async move { shell.publish_late(late).await });
+        }
+        let subshells = Subshells::new(shell);
         tokio::spawn(control::run(
             kernel.clone(),
             subshells.clone(),

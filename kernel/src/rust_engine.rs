@@ -11,6 +11,7 @@ mod diagnostics;
 pub(crate) mod failure;
 mod generate;
 mod items;
+mod late;
 mod merge;
 mod metadata;
 mod notebook;
@@ -28,6 +29,7 @@ mod types;
 mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -35,8 +37,11 @@ use carrel_protocol::analysis::{Reply, Wish};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use self::analyzer::Analyzer;
+use self::late::LateOutputs;
 use self::session::{Interrupts, Session};
-use crate::engine::{Cell, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output};
+use crate::engine::{
+    Cell, CommMessage, Completion, Engine, Failure, Late, MimeBundle, Outcome, Output, Parent,
+};
 
 /// The first question waits until the sources of all crates are read. JupyterLab waits as long as its setting
 /// `providerTimeout` says, one second where nobody set it, and shows words until then.
@@ -46,7 +51,8 @@ const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 /// The engine; its parts start with [`Engine::warm_up`] or with the first cell.
 #[derive(Debug)]
 pub struct RustEngine {
-    session: Mutex<Session>,
+    session: Arc<Mutex<Session>>,
+    late: LateOutputs,
     analyzer: Analyzer,
     /// A cell heeds those that come while it is compiled or runs.
     interrupts: watch::Sender<Interrupts>,
@@ -54,15 +60,26 @@ pub struct RustEngine {
 
 impl Default for RustEngine {
     fn default() -> Self {
-        Self {
-            session: Mutex::new(Session::default()),
-            analyzer: Analyzer::default(),
-            interrupts: watch::Sender::default(),
-        }
+        Self::over(Session::default())
     }
 }
 
 impl RustEngine {
+    fn over(mut session: Session) -> Self {
+        let mut late = LateOutputs::default();
+        let session = Arc::new_cyclic(|shared| {
+            late = LateOutputs::of(shared.clone());
+            session.late = late.clone();
+            Mutex::new(session)
+        });
+        Self {
+            session,
+            late,
+            analyzer: Analyzer::default(),
+            interrupts: watch::Sender::default(),
+        }
+    }
+
     /// An engine whose analyzer is not beside the prebuilt crates.
     pub fn with_analyzer(program: PathBuf) -> Self {
         Self {
@@ -75,10 +92,7 @@ impl RustEngine {
     pub fn building_in(folder: PathBuf) -> Self {
         let mut session = Session::default();
         session.dependencies.folder = Some(folder);
-        Self {
-            session: Mutex::new(session),
-            ..Self::default()
-        }
+        Self::over(session)
     }
 }
 
@@ -95,7 +109,7 @@ impl Engine for RustEngine {
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
         let title = format!("Cell [{}]", cell.number);
         match self
-            .run(&title, &cell.code, cell.allow_stdin, &outputs)
+            .run(&title, &cell.code, cell.allow_stdin, &cell.parent, &outputs)
             .await
         {
             Ok(()) => Outcome::Ok,
@@ -103,10 +117,22 @@ impl Engine for RustEngine {
         }
     }
 
-    async fn comm(&self, message: &CommMessage, outputs: mpsc::Sender<Output>) -> Outcome {
+    fn late(&self) -> Option<mpsc::Receiver<Late>> {
+        Some(self.late.open())
+    }
+
+    async fn comm(
+        &self,
+        message: &CommMessage,
+        parent: Parent,
+        outputs: mpsc::Sender<Output>,
+    ) -> Outcome {
         let mut session = self.session.lock().await;
         let mut interrupts = self.interrupts.subscribe();
-        match session.comm(message, &outputs, &mut interrupts).await {
+        match session
+            .comm(message, parent, &outputs, &mut interrupts)
+            .await
+        {
             Ok(()) => Outcome::Ok,
             Err(failure) => Outcome::Failed(failure),
         }
@@ -116,7 +142,9 @@ impl Engine for RustEngine {
         let (sender, mut outputs) = mpsc::channel(1);
         let run = async {
             let sender = sender;
-            self.run("expression", expression, false, &sender).await
+            let parent = Parent::default();
+            self.run("expression", expression, false, &parent, &sender)
+                .await
         };
         let result = async {
             let mut result = MimeBundle::default();
@@ -179,12 +207,13 @@ impl RustEngine {
         title: &str,
         code: &str,
         allow_stdin: bool,
+        parent: &Parent,
         outputs: &mpsc::Sender<Output>,
     ) -> Result<(), Failure> {
         let mut interrupts = self.interrupts.subscribe();
         let mut session = self.session.lock().await;
         session.allow_stdin = allow_stdin;
-        let ended = run(&mut session, title, code, outputs, &mut interrupts).await;
+        let ended = run(&mut session, title, code, parent, outputs, &mut interrupts).await;
         self.analyzer.see(session.seen());
         ended
     }
@@ -194,6 +223,7 @@ async fn run(
     session: &mut Session,
     title: &str,
     code: &str,
+    parent: &Parent,
     outputs: &mpsc::Sender<Output>,
     interrupts: &mut watch::Receiver<Interrupts>,
 ) -> Result<(), Failure> {
@@ -206,7 +236,7 @@ async fn run(
         return Ok(());
     };
     let begun = Instant::now();
-    let ended = session.run(cell, outputs, interrupts).await;
+    let ended = session.run(cell, parent.clone(), outputs, interrupts).await;
     session.tell_time("ran", begun, outputs).await;
     ended
 }

@@ -16,8 +16,10 @@ pub const MAX_FRAME: usize = 1 << 30;
 /// From the kernel.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
-    /// Load a compiled cell, drop variables, and call `entry` if the cell has statements.
+    /// Load a compiled cell, drop variables, and call `entry` if the cell has statements. `cell` is its number, which
+    /// counts up.
     Run {
+        cell: u64,
         library: String,
         entry: Option<String>,
         drop_variables: Vec<String>,
@@ -25,7 +27,9 @@ pub enum Request {
     /// The kernel took the last output; the cell goes on.
     Taken,
     /// Hand a frontend's message to what listens in cells, as if it were a cell.
-    Comm(CommMessage),
+    Comm { cell: u64, message: CommMessage },
+    /// Ask a cell to stop, if it runs still; asked again, it waits for nothing more.
+    Interrupt { cell: u64 },
     /// Answers a [`Report::Question`]; no line when the frontend takes no questions.
     Answer { question: u64, line: Option<String> },
 }
@@ -35,8 +39,14 @@ pub enum Request {
 pub enum Report {
     /// Libraries are loaded; cells can run.
     Ready,
-    /// The worker waits for [`Request::Taken`].
-    Output(Output),
+    /// The worker waits for [`Request::Taken`]. `cell` is that of the thread that sends it, 0 for the one that runs.
+    Output { cell: u64, output: Output },
+    /// What a thread printed that has outlived its cell; `error` is for stderr.
+    Printed {
+        cell: u64,
+        error: bool,
+        text: String,
+    },
     /// A thread of the cell waits for [`Request::Answer`], or for an interrupt.
     Question {
         question: u64,
@@ -124,6 +134,8 @@ pub enum Ending {
     Panicked(Panic),
     /// Where it noticed.
     Interrupted(Place),
+    /// It was interrupted and went on waiting, and is left so with the variables that it took.
+    Left,
     /// The compiled cell could not be loaded.
     NotLoaded(String),
 }
@@ -135,7 +147,7 @@ pub struct Panic {
 }
 
 /// A place in the generated source, which the kernel maps back to the cell; line and column from 1.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Place {
     pub file: String,
     pub line: u32,

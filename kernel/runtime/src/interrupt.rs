@@ -1,28 +1,54 @@
-//! Interrupts: a flag that user code looks at in every loop and function, and that ends sleeps early.
+//! Interrupts: the number of a cell that is to stop. User code looks at it in every loop and function; sleeps and waits
+//! end early by it. Threads and tasks of other cells go on.
 
 use std::panic::{Location, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::cell::{own_cell, running_cell};
 use crate::panics::Place;
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// 0 when none is to stop.
+static STOPPING: AtomicU64 = AtomicU64::new(0);
+/// It was asked more than once.
+static URGED: AtomicBool = AtomicBool::new(false);
 
 /// What unwinds through an interrupted cell.
 pub(crate) struct Interrupted(pub Place);
 
-/// Asks the running cell to stop. Safe to call in a signal handler.
-pub fn interrupt() {
-    INTERRUPTED.store(true, Ordering::Relaxed);
+/// Asks a cell, and what it started, to stop. Asked again, it no longer waits for anything.
+pub fn interrupt(cell: u64) {
+    let before = STOPPING.swap(cell, Ordering::Relaxed);
+    URGED.store(before == cell, Ordering::Relaxed);
 }
 
-/// Forgets an interrupt; the worker does so before each cell.
-pub fn clear_interrupt() {
-    INTERRUPTED.store(false, Ordering::Relaxed);
+/// Interrupts of earlier cells are over. The next cell's own may have come already.
+pub(crate) fn forget_before(cell: u64) {
+    let stopping = STOPPING.load(Ordering::Relaxed);
+    if stopping != 0 && stopping < cell {
+        // If it fails, another one came, and stays.
+        let _ = STOPPING.compare_exchange(stopping, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
-/// Whether the running cell is to stop.
+/// Whether the cell that this thread works for is to stop.
 pub fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
+    match STOPPING.load(Ordering::Relaxed) {
+        0 => false,
+        cell => is_of(cell),
+    }
+}
+
+pub(crate) fn is_urged() -> bool {
+    URGED.load(Ordering::Relaxed)
+}
+
+#[cold]
+fn is_of(cell: u64) -> bool {
+    match own_cell() {
+        // A pool works for whichever cell runs.
+        0 => running_cell() == cell,
+        own => own == cell,
+    }
 }
 
 /// Unwinds if the cell is to stop. The generated source calls it at loop heads and at the start of functions; a call

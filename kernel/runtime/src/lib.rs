@@ -10,6 +10,7 @@ pub mod prelude {
 }
 
 mod bundle;
+mod cell;
 mod closures;
 mod display;
 mod failure;
@@ -17,21 +18,28 @@ mod interrupt;
 pub mod mime;
 mod output;
 mod panics;
+mod printed;
 mod progress;
+mod real;
 mod rounds;
 mod scope;
 mod show;
 mod sleep;
 mod stdin;
+mod tasks;
 mod terminal;
+mod threads;
+mod waits;
 
 pub use bundle::{Data, MimeBundle};
+pub use cell::{any_living, begin_cell, end_cell, has_ended, own_cell, run_cells};
 pub use closures::signature;
 pub use display::{DisplayHandle, clear_output, display, display_mime, unique_id};
 pub use failure::CellError;
-pub use interrupt::{clear_interrupt, interrupt, is_interrupted, tick, unwind_interrupted};
-pub use output::{Kernel, Output, Statements, connect, enter, in_order};
+pub use interrupt::{interrupt, is_interrupted, tick, unwind_interrupted};
+pub use output::{Kernel, Output, Statements, connect, enter, flush, in_order};
 pub use panics::{Panic, Place, Stopped, guard, install_hook};
+pub use printed::print_lines;
 pub use progress::{Progress, ProgressBar, progress};
 pub use rounds::{Portions, Rounds, portions, rounds};
 pub use scope::{Ended, Scope};
@@ -40,3 +48,6 @@ pub use show::{
     Rich, Show, is_not_shown, register,
 };
 pub use stdin::{Answer, Question, input, password};
+pub use tasks::in_cell;
+pub use threads::cells_lie_in;
+pub use waits::patiently;

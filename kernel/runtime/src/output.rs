@@ -8,7 +8,9 @@ use crate::bundle::MimeBundle;
 use crate::failure::CellError;
 use crate::interrupt::tick;
 use crate::panics::Panic;
+use crate::printed::flush_c;
 use crate::stdin::{Answer, Question};
+use crate::waits::patiently;
 
 /// What a cell sends besides stdout and stderr.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,12 @@ pub trait Kernel: Send + Sync {
     /// Returns when the kernel has taken the output, so that text printed later also appears later.
     fn send(&self, output: Output);
 
+    /// Shows what a thread printed whose cell has ended; `error` is for stderr.
+    fn print(&self, cell: u64, error: bool, text: &str);
+
+    /// The cell on this thread waits for ever, as far as anybody can tell; others go on on another thread.
+    fn leave(&self);
+
     /// Asks the person for a line, and waits for it or for an interrupt. One question at a time.
     fn ask(&self, question: &Question) -> Answer;
 
@@ -58,7 +66,7 @@ pub fn connect(kernel: &'static dyn Kernel) {
 /// The kernel, when everything printed so far is on its way there.
 pub(crate) fn kernel() -> Option<&'static dyn Kernel> {
     flush();
-    KERNEL.get().copied()
+    connected_kernel()
 }
 
 /// Lets the cell's thread spawn tasks and make timers and sockets, in this and all later cells.
@@ -70,11 +78,26 @@ pub(crate) fn wait(statements: Statements<'_>) -> Result<(), CellError> {
     connected()?.wait(statements)
 }
 
+pub(crate) fn connected_kernel() -> Option<&'static dyn Kernel> {
+    KERNEL.get().copied()
+}
+
+/// Ends the running cell and leaves its thread as it stands: that never runs on, so nothing that it holds is used twice.
+#[allow(unsafe_code)]
+pub(crate) fn leave() -> ! {
+    patiently(|| {
+        if let Some(kernel) = connected_kernel() {
+            kernel.leave();
+        }
+        loop {
+            // SAFETY: it waits for a signal, and handlers end no cell.
+            unsafe { libc::pause() };
+        }
+    })
+}
+
 fn connected() -> Result<&'static dyn Kernel, CellError> {
-    KERNEL
-        .get()
-        .copied()
-        .ok_or_else(|| "there is no kernel".into())
+    connected_kernel().ok_or_else(|| "there is no kernel".into())
 }
 
 /// Sends `output` after all that was printed before it.
@@ -96,7 +119,9 @@ pub fn in_order(send: impl FnOnce()) {
     tick();
 }
 
-fn flush() {
+/// Puts everything printed so far on its way to the kernel.
+pub fn flush() {
     // It fails only when the kernel is gone, and then nobody reads.
     let _ = std::io::stdout().flush();
+    flush_c();
 }

@@ -49,6 +49,7 @@ impl<I> Progress<I> {
 impl<I: Iterator> Iterator for Progress<I> {
     type Item = I::Item;
 
+    #[track_caller]
     fn next(&mut self) -> Option<I::Item> {
         // The item that was taken before is done.
         self.bar.set(self.taken);
@@ -123,11 +124,13 @@ impl ProgressBar {
     }
 
     /// So much more is done.
+    #[track_caller]
     pub fn inc(&mut self, more: u64) {
         self.set(self.done + more);
     }
 
     /// So much is done in all.
+    #[track_caller]
     pub fn set(&mut self, done: u64) {
         self.done = done;
         if done >= self.look_at {

@@ -147,12 +147,14 @@ impl Scope {
     }
 
     /// Shows the value of the last expression.
+    #[track_caller]
     pub(crate) fn rich(&self, bundle: MimeBundle) {
         if !bundle.data.is_empty() {
             send(Output::Result(bundle));
         }
     }
 
+    #[track_caller]
     pub(crate) fn text(&self, text: String) {
         self.rich(MimeBundle::plain(text));
     }

@@ -7,7 +7,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt::{self, Debug, Write};
 use std::marker::PhantomData;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::bundle::MimeBundle;
 use crate::scope::Scope;
@@ -84,20 +84,24 @@ impl<T: Common + ?Sized> Common for &T {
 }
 
 pub trait AsCommon {
+    #[track_caller]
     fn show(&self, scope: &Scope);
 }
 
 impl<T: Common + ?Sized> AsCommon for &&&&Show<'_, T> {
+    #[track_caller]
     fn show(&self, scope: &Scope) {
         scope.text(self.0.text());
     }
 }
 
 pub trait AsRich {
+    #[track_caller]
     fn show(&self, scope: &Scope);
 }
 
 impl<T: Rich + ?Sized> AsRich for &&&Show<'_, T> {
+    #[track_caller]
     fn show(&self, scope: &Scope) {
         scope.rich(self.0.rich());
     }
@@ -105,6 +109,7 @@ impl<T: Rich + ?Sized> AsRich for &&&Show<'_, T> {
 
 /// What knows how many elements it has says so where it is cut.
 pub trait AsList {
+    #[track_caller]
     fn show(&self, scope: &Scope);
 }
 
@@ -112,6 +117,7 @@ impl<T: Debug> AsList for &&Show<'_, T>
 where
     for<'a> &'a T: IntoIterator<IntoIter: ExactSizeIterator>,
 {
+    #[track_caller]
     fn show(&self, scope: &Scope) {
         let count = self.0.into_iter().len();
         scope.rich(render(self.0, Some(count)));
@@ -119,10 +125,12 @@ where
 }
 
 pub trait AsDebug {
+    #[track_caller]
     fn show(&self, scope: &Scope);
 }
 
 impl<T: Debug + ?Sized> AsDebug for &Show<'_, T> {
+    #[track_caller]
     fn show(&self, scope: &Scope) {
         // A cell that ends with `()` has no value to show.
         if std::any::type_name::<T>() != "()" {
@@ -132,6 +140,7 @@ impl<T: Debug + ?Sized> AsDebug for &Show<'_, T> {
 }
 
 pub trait AsNothing {
+    #[track_caller]
     fn show(&self, scope: &Scope);
 }
 
@@ -157,7 +166,7 @@ pub fn is_not_shown<R>(_: &R) -> bool {
     typeid::of::<R>() == TypeId::of::<NotShown>()
 }
 
-type Renderer = Box<dyn Fn(*const ()) -> MimeBundle + Send + Sync>;
+type Renderer = Arc<dyn Fn(*const ()) -> MimeBundle + Send + Sync>;
 
 static RENDERERS: RwLock<Option<HashMap<TypeId, Renderer>>> = RwLock::new(None);
 
@@ -165,7 +174,7 @@ static RENDERERS: RwLock<Option<HashMap<TypeId, Renderer>>> = RwLock::new(None);
 pub fn register<T: 'static>(renderer: impl Fn(&T) -> MimeBundle + Send + Sync + 'static) {
     #[allow(unsafe_code)]
     // SAFETY: `render` looks renderers up by the type of the value that `value` points to, which lives until then.
-    let renderer: Renderer = Box::new(move |value| renderer(unsafe { &*value.cast::<T>() }));
+    let renderer: Renderer = Arc::new(move |value| renderer(unsafe { &*value.cast::<T>() }));
     RENDERERS
         .write()
         .unwrap_or_else(PoisonError::into_inner)
@@ -204,8 +213,13 @@ pub(crate) fn render<T: Debug + ?Sized>(value: &T, count: Option<usize>) -> Mime
 
 /// Apart from `render`, which is compiled again in each cell. `value` points to a value of type `id`.
 fn render_as(id: TypeId, value: *const (), debug: &dyn Debug, count: Option<usize>) -> MimeBundle {
-    let renderers = RENDERERS.read().unwrap_or_else(PoisonError::into_inner);
-    match renderers.as_ref().and_then(|all| all.get(&id)) {
+    // Not locked while a renderer runs: that may show and register values itself, or take long, and a cell that is
+    // loaded meanwhile registers its own.
+    let renderer = {
+        let renderers = RENDERERS.read().unwrap_or_else(PoisonError::into_inner);
+        renderers.as_ref().and_then(|all| all.get(&id)).cloned()
+    };
+    match renderer {
         Some(renderer) => renderer(value),
         None => MimeBundle::plain(text(debug, count)),
     }

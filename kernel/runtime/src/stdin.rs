@@ -11,6 +11,7 @@ use libc::{ECANCELED, SYS_read, SYS_readv, iovec, size_t, ssize_t};
 
 use crate::interrupt::{is_interrupted, tick};
 use crate::output::kernel;
+use crate::waits::{cancelable, fail};
 
 /// What the frontend asks the person.
 #[derive(Debug, Clone, Default)]
@@ -97,7 +98,7 @@ fn ask(question: &Question) -> Answer {
 pub unsafe extern "C" fn read(file: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
     if file != 0 {
         // SAFETY: as the caller promises.
-        return unsafe { libc::syscall(SYS_read, file, buffer, count) as ssize_t };
+        return cancelable(|| unsafe { libc::syscall(SYS_read, file, buffer, count) }) as ssize_t;
     }
     if count == 0 {
         return 0;
@@ -115,7 +116,7 @@ pub unsafe extern "C" fn read(file: c_int, buffer: *mut c_void, count: size_t) -
 pub unsafe extern "C" fn readv(file: c_int, buffers: *const iovec, count: c_int) -> ssize_t {
     if file != 0 {
         // SAFETY: as the caller promises.
-        return unsafe { libc::syscall(SYS_readv, file, buffers, count) as ssize_t };
+        return cancelable(|| unsafe { libc::syscall(SYS_readv, file, buffers, count) }) as ssize_t;
     }
     // SAFETY: as the caller promises.
     let buffers = unsafe { std::slice::from_raw_parts(buffers, count.max(0) as usize) };
@@ -138,9 +139,7 @@ fn answered(buffer: &mut [u8]) -> ssize_t {
             }
             Answer::Refused => return 0,
             Answer::Interrupted => {
-                // SAFETY: `errno` of this thread is there to be written.
-                unsafe { *libc::__errno_location() = ECANCELED };
-                return -1;
+                return fail(ECANCELED) as ssize_t;
             }
         }
     }

@@ -230,6 +230,12 @@ pub fn not_begun() -> Failure {
 
 /// The cell stopped by itself.
 pub fn interrupted(place: &Place, lost: &[String], sources: &Sources) -> Failure {
+    // A tick of a library, such as that of a progress bar, says nothing of the cell.
+    let nowhere = Place::default();
+    let place = match sources.contains_key(&place.file) {
+        true => place,
+        false => &nowhere,
+    };
     let told = told(place, sources);
     let at_place = match told.is_empty() {
         true => String::new(),
@@ -246,10 +252,20 @@ pub fn interrupted(place: &Place, lost: &[String], sources: &Sources) -> Failure
     }
 }
 
+/// The cell was left waiting.
+pub fn left(lost: &[String]) -> Failure {
+    let what = "stopped while it waited for what did not come";
+    let evalue = match lost {
+        [] => format!("{what}; all variables are kept"),
+        _ => format!("{what}; taken by it and lost: {}", lost.join(", ")),
+    };
+    simple("Interrupted", &evalue)
+}
+
 /// The cell did not stop by itself.
 pub fn killed(lost: &[String]) -> Failure {
     let evalue = format!(
-        "the cell did not stop within 2 s, so the worker was ended; {}",
+        "the cell did not stop, so the worker was ended; {}",
         loss(lost)
     );
     simple("Interrupted", &evalue)

@@ -57,8 +57,9 @@ impl Runnable {
     }
 
     /// To the worker.
-    pub fn request(&self) -> Request {
+    pub fn request(&self, cell: u64) -> Request {
         Request::Run {
+            cell,
             library: self.library.to_string_lossy().into_owned(),
             entry: self.entry.clone(),
             drop_variables: self.drops().map(|(name, _)| name.clone()).collect(),

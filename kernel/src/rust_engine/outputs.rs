@@ -1,6 +1,7 @@
 //! What the worker sends, as the outputs of a cell.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carrel_protocol::{Output as Sent, is_json};
 use serde_json::{Map, Value, json};
@@ -14,23 +15,28 @@ pub type Outputs = mpsc::Sender<Output>;
 /// An open question, and where its answer comes from.
 pub type Asked = (u64, oneshot::Receiver<String>);
 
-/// Ids of the comms between the worker and frontends.
-#[derive(Debug, Default)]
-pub struct OpenComms(BTreeSet<String>);
+/// Ids of the comms between the worker and frontends; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct OpenComms(Arc<Mutex<BTreeSet<String>>>);
 
 impl OpenComms {
     /// Takes note of a message, from either end.
-    pub fn note(&mut self, message: &CommMessage) {
+    pub fn note(&self, message: &CommMessage) {
         match message.kind {
-            CommKind::Open { .. } => _ = self.0.insert(message.comm_id.clone()),
+            CommKind::Open { .. } => _ = self.ids().insert(message.comm_id.clone()),
             CommKind::Message => {}
-            CommKind::Close => _ = self.0.remove(&message.comm_id),
+            CommKind::Close => _ = self.ids().remove(&message.comm_id),
         }
     }
 
+    fn ids(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes all: the other end is gone.
-    pub async fn close_all(&mut self, outputs: &Outputs) {
-        for comm_id in std::mem::take(&mut self.0) {
+    pub async fn close_all(&self, outputs: &Outputs) {
+        let ids = std::mem::take(&mut *self.ids());
+        for comm_id in ids {
             let message = CommMessage {
                 comm_id,
                 kind: CommKind::Close,
@@ -50,8 +56,15 @@ pub async fn print(outputs: &Outputs, name: StreamName, text: String) {
 
 /// A piece of what was printed.
 pub async fn show(outputs: &Outputs, piece: Piece) {
+    let _ = outputs.send(shown(piece)).await;
+}
+
+pub fn shown(piece: Piece) -> Output {
     let (mime, data) = match piece {
-        Piece::Text(text) => return print(outputs, StreamName::Stdout, text).await,
+        Piece::Text(text) => {
+            let name = StreamName::Stdout;
+            return Output::Stream { name, text };
+        }
         Piece::Content { mime, data } => (mime, data),
     };
     let json = is_json(&mime).then(|| serde_json::from_str(&data));
@@ -59,19 +72,19 @@ pub async fn show(outputs: &Outputs, piece: Piece) {
         Some(Ok(value)) => value,
         _ => Value::String(data),
     };
-    let output = Output::Display {
+    Output::Display {
         bundle: MimeBundle {
             data: Map::from_iter([(mime, value)]),
             metadata: Map::new(),
         },
         display_id: None,
         update: false,
-    };
-    let _ = outputs.send(output).await;
+    }
 }
 
-pub async fn send(outputs: &Outputs, output: Sent) {
-    let output = match output {
+/// None for a panic, which is told with the source of its cell.
+pub fn output(sent: Sent) -> Option<Output> {
+    Some(match sent {
         Sent::Display {
             bundle,
             display_id,
@@ -84,9 +97,8 @@ pub async fn send(outputs: &Outputs, output: Sent) {
         Sent::Result(bundle) => Output::Result { bundle },
         Sent::ClearOutput { wait } => Output::ClearOutput { wait },
         Sent::Comm(message) => Output::Comm(message),
-        Sent::ThreadPanic(_) => return,
-    };
-    let _ = outputs.send(output).await;
+        Sent::ThreadPanic(_) => return None,
+    })
 }
 
 pub async fn ask(outputs: &Outputs, question: u64, prompt: String, password: bool) -> Asked {

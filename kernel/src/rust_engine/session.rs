@@ -16,13 +16,14 @@ use super::compile::Toolchain;
 use super::dependencies::Dependencies;
 use super::diagnostics::Sources;
 use super::failure;
+use super::late::LateOutputs;
 use super::notebook::{Notebook, Runnable};
-use super::outputs::{OpenComms, Outputs, print};
+use super::outputs::{Outputs, print};
 use super::parse::{Parsed, SyntaxError, parse};
 use super::prelude::Prelude;
 use super::seen::seen;
 use super::worker::Worker;
-use crate::engine::{CommMessage, Failure, StreamName};
+use crate::engine::{CommMessage, Failure, Parent, StreamName};
 
 /// syn recurses on nesting; with its limit this stack is always enough.
 const PARSER_STACK: usize = 256 << 20;
@@ -49,7 +50,10 @@ pub struct Session {
     timing: bool,
     /// Whether the frontend of the running cell takes questions.
     pub allow_stdin: bool,
-    comms: OpenComms,
+    /// Where outputs go that come when their cell has ended.
+    pub late: LateOutputs,
+    /// Of the requests to workers; counts up.
+    number: u64,
     ended: bool,
 }
 
@@ -65,8 +69,9 @@ impl Session {
         self.start().await?;
         let (outputs, _) = mpsc::channel(1);
         let cell = self.compile_code("warm-up", "1 + 1", &outputs).await?;
-        self.run(cell, &outputs, &mut watch::Sender::default().subscribe())
-            .await
+        let mut interrupts = watch::Sender::default().subscribe();
+        let parent = Parent::default();
+        self.run(cell, parent, &outputs, &mut interrupts).await
     }
 
     /// Obeys a cell's commands and compiles its code, if there is any. Dropping the future ends the compiler.
@@ -141,12 +146,15 @@ impl Session {
     pub async fn run(
         &mut self,
         mut cell: Runnable,
+        parent: Parent,
         outputs: &Outputs,
         interrupts: &mut watch::Receiver<Interrupts>,
     ) -> Result<(), Failure> {
         let (ending, alive) = loop {
+            let number = self.begin(parent.clone());
+            let request = cell.request(number);
             match self
-                .run_request(&cell.request(), outputs, interrupts)
+                .run_request(number, &request, outputs, interrupts)
                 .await?
             {
                 (Ending::NotLoaded(reason), _) => {
@@ -168,19 +176,36 @@ impl Session {
     pub async fn comm(
         &mut self,
         message: &CommMessage,
+        parent: Parent,
         outputs: &Outputs,
         interrupts: &mut watch::Receiver<Interrupts>,
     ) -> Result<(), Failure> {
-        self.comms.note(message);
+        self.late.comms.note(message);
         if self.worker.is_none() {
             // No cell ran yet, so none listens.
-            self.comms.close_all(outputs).await;
+            self.late.comms.close_all(outputs).await;
             return Ok(());
         }
         self.allow_stdin = false;
-        let request = Request::Comm(message.clone());
-        let (ending, _) = self.run_request(&request, outputs, interrupts).await?;
+        let cell = self.begin(parent);
+        let message = message.clone();
+        let request = Request::Comm { cell, message };
+        let (ending, _) = self
+            .run_request(cell, &request, outputs, interrupts)
+            .await?;
         self.outcome(ending, &[])
+    }
+
+    /// The number of a request that begins.
+    fn begin(&mut self, parent: Parent) -> u64 {
+        self.number += 1;
+        self.late.begin(self.number, parent);
+        self.number
+    }
+
+    /// The cells that ran, by their files.
+    pub fn sources(&self) -> &Sources {
+        &self.notebook.sources
     }
 
     /// What the next cell sees, for the analyzer.
@@ -218,14 +243,14 @@ impl Session {
         let Some(tools) = &self.tools else {
             return Ok(());
         };
-        let mut worker = Worker::start(&tools.toolchain.prelude).await?;
+        let mut worker = Worker::start(&tools.toolchain.prelude, self.late.clone()).await?;
         let dependencies: Vec<_> = self.dependencies.libraries().collect();
         for library in dependencies
             .iter()
             .copied()
             .chain(self.notebook.items.libraries())
         {
-            let loaded = depend::load(&mut worker, library, Vec::new()).await;
+            let loaded = depend::load(&mut worker, &mut self.number, library, Vec::new()).await;
             loaded
                 .map_err(|error| format!("{error}; `:clear` starts without what cells defined"))?;
         }
@@ -238,7 +263,7 @@ impl Session {
     /// Ends the worker, and with it its comms, of which frontends learn.
     async fn lose_worker(&mut self, outputs: &Outputs) {
         self.kill_worker().await;
-        self.comms.close_all(outputs).await;
+        self.late.comms.close_all(outputs).await;
     }
 
     async fn kill_worker(&mut self) {
@@ -255,6 +280,7 @@ impl Session {
             Ending::Failed { chain, place } => Err(failure::error(&chain, &place, sources)),
             Ending::Panicked(panic) => Err(failure::panic(&panic, sources)),
             Ending::Interrupted(place) => Err(failure::interrupted(&place, lost, sources)),
+            Ending::Left => Err(failure::left(lost)),
             // Only a cell is loaded, and that was tried again.
             Ending::NotLoaded(reason) => Err(failure::tool(&reason)),
         }

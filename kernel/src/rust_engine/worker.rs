@@ -1,25 +1,33 @@
 //! The worker process: its socket, its pipes, its life.
 
-use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+mod orders;
+mod pipe;
+mod pump;
+mod reader;
+
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use carrel_protocol::{Ending, Output as Sent, Report, Request, encode, take_frame};
+use carrel_protocol::{Ending, Output as Sent};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 
+pub use self::orders::Orders;
+use self::pump::pump;
+use self::reader::Reader;
+use super::late::LateOutputs;
 use super::prelude::{Prelude, WORKER};
 use crate::engine::StreamName;
 
 /// How long loading the libraries may take.
 const START_LIMIT: Duration = Duration::from_secs(20);
-const CHUNK: usize = 64 * 1024;
+/// Events that wait before the worker waits too.
+const EVENTS: usize = 16;
 /// How many threads libraries compute on; read by rayon and candle.
 const THREADS: &str = "RAYON_NUM_THREADS";
 
@@ -27,22 +35,21 @@ const THREADS: &str = "RAYON_NUM_THREADS";
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
-    socket: UnixStream,
-    /// What was read of the next frame.
-    partial: Vec<u8>,
-    stdout: Pipe<ChildStdout>,
-    stderr: Pipe<ChildStderr>,
-    /// Text that was printed before the next report.
-    printed: VecDeque<Event>,
+    orders: Orders,
+    /// Of the cell that runs.
+    events: mpsc::Receiver<Event>,
 }
 
-/// What comes from the worker while a cell runs, in order.
+/// What comes from the worker while a cell runs, in order. Threads of earlier cells may send outputs too.
 #[derive(Debug)]
 pub enum Event {
     Printed(StreamName, String),
-    /// To be confirmed by [`Worker::taken`].
-    Output(Sent),
-    /// To be answered by [`Worker::answer`].
+    /// To be confirmed by [`Orders::taken`]. `cell` is 0 for the one that runs.
+    Output {
+        cell: u64,
+        output: Sent,
+    },
+    /// To be answered by [`Orders::answer`].
     Question {
         question: u64,
         prompt: String,
@@ -57,8 +64,9 @@ pub enum Event {
 }
 
 impl Worker {
-    /// Starts a worker and waits until it can take cells.
-    pub async fn start(prelude: &Prelude) -> Result<Self, String> {
+    /// Starts a worker and waits until it can take cells. What comes between cells, and from threads of earlier cells,
+    /// goes to `late`.
+    pub async fn start(prelude: &Prelude, late: LateOutputs) -> Result<Self, String> {
         let program = prelude.folder.join(WORKER);
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             format!("cannot start {}: {what}: {error}", program.display())
@@ -90,93 +98,48 @@ impl Worker {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(failed("spawn", &"no pipes"));
         };
-        let mut worker = Self {
+        let (socket, writer) = socket.into_split();
+        let orders = Orders::new(writer);
+        let mut reader = Reader::new(socket, stdout, stderr);
+        match tokio::time::timeout(START_LIMIT, reader.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(said)) => {
+                let status = ended(&mut child).await;
+                return Err(failed("it ended", &format!("{status} {said}")));
+            }
+            Err(_) => {
+                return Err(failed(
+                    "it did not answer within",
+                    &format!("{START_LIMIT:?}"),
+                ));
+            }
+        }
+        let (sender, events) = mpsc::channel(EVENTS);
+        tokio::spawn(pump(reader, orders.clone(), sender, late));
+        Ok(Self {
             child,
-            socket,
-            partial: Vec::new(),
-            stdout: Pipe::new(stdout, StreamName::Stdout),
-            stderr: Pipe::new(stderr, StreamName::Stderr),
-            printed: VecDeque::new(),
-        };
-        match tokio::time::timeout(START_LIMIT, worker.ready()).await {
-            Ok(Ok(())) => Ok(worker),
-            Ok(Err(reason)) => Err(failed("it ended", &reason)),
-            Err(_) => Err(failed(
-                "it did not answer within",
-                &format!("{START_LIMIT:?}"),
-            )),
-        }
+            orders,
+            events,
+        })
     }
 
-    async fn ready(&mut self) -> Result<(), String> {
-        let mut said = String::new();
-        loop {
-            match self.frame_or_text().await {
-                Read::Report(Report::Ready) => return Ok(()),
-                Read::Report(_) => {
-                    return Err("it does not speak this kernel's protocol".to_owned());
-                }
-                Read::Text(Event::Printed(_, text)) => said.push_str(&text),
-                Read::Text(_) => {}
-                Read::Closed => {
-                    let status = self.status().await;
-                    return Err(format!("{status} {said}"));
-                }
-            }
-        }
+    /// What can be said to it while [`Worker::next`] waits.
+    pub fn orders(&self) -> Orders {
+        self.orders.clone()
     }
 
-    /// Hands a cell over; follow it with [`Worker::next`] until it ended.
-    pub async fn send(&mut self, request: &Request) -> io::Result<()> {
-        self.socket.write_all(&encode(request)?).await
-    }
-
-    /// Confirms an [`Event::Output`]; the cell goes on.
-    pub async fn taken(&mut self) {
-        // If the worker is gone, the next event says so.
-        let _ = self.send(&Request::Taken).await;
-    }
-
-    /// Answers an [`Event::Question`]; no line means that nobody can be asked.
-    pub async fn answer(&mut self, question: u64, line: Option<String>) {
-        let _ = self.send(&Request::Answer { question, line }).await;
-    }
-
-    /// The next event. Cancel-safe. Everything printed before an output or an end comes before it.
+    /// The next event of the cell that was handed over by [`Orders::run`], until it ended. Cancel-safe. Everything
+    /// printed before an output or an end comes before it.
     pub async fn next(&mut self) -> Event {
-        loop {
-            if let Some(event) = self.printed.pop_front() {
-                return event;
-            }
-            let event = match self.frame_or_text().await {
-                Read::Text(event) => return event,
-                Read::Report(Report::Output(output)) => Event::Output(output),
-                Read::Report(Report::Question {
-                    question,
-                    prompt,
-                    password,
-                }) => Event::Question {
-                    question,
-                    prompt,
-                    password,
-                },
-                Read::Report(Report::Ended { ending, variables }) => {
-                    Event::Ended { ending, variables }
-                }
-                Read::Report(Report::Ready) => continue,
-                Read::Closed => Event::Died(self.status().await),
-            };
-            let last = matches!(event, Event::Ended { .. } | Event::Died(_));
-            self.stdout.drain(last, &mut self.printed);
-            self.stderr.drain(last, &mut self.printed);
-            self.printed.push_back(event);
+        match self.events.recv().await {
+            Some(event) => event,
+            None => Event::Died(ended(&mut self.child).await),
         }
     }
 
     /// The group of the worker and of what cells started, for [`interrupt`]; none when the worker has ended.
     pub fn group(&self) -> Option<Pid> {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
-        pid.map(Pid::from_raw)
+        group(&self.child)
     }
 
     /// Kills the worker and everything that cells started in its group.
@@ -187,159 +150,26 @@ impl Worker {
         }
         let _ = self.child.wait().await;
     }
-
-    async fn status(&mut self) -> ExitStatus {
-        let group = self.group();
-        // A cell that closed the socket by force is a dead worker too.
-        let ended = tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await;
-        if let Some(group) = group {
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-        match ended {
-            Ok(Ok(status)) => status,
-            _ => self
-                .child
-                .wait()
-                .await
-                .unwrap_or_else(|_| ExitStatus::from_raw(0)),
-        }
-    }
-
-    /// Cancel-safe: what was read stays in the buffers.
-    async fn frame_or_text(&mut self) -> Read {
-        loop {
-            if let Some(read) = self.whole_frame() {
-                return read;
-            }
-            let mut chunk = vec![0; CHUNK];
-            tokio::select! {
-                read = self.socket.read(&mut chunk) => match read {
-                    Ok(0) | Err(_) => return Read::Closed,
-                    Ok(count) => self.partial.extend_from_slice(&chunk[..count]),
-                },
-                text = self.stdout.read() => return Read::Text(text),
-                text = self.stderr.read() => return Read::Text(text),
-            }
-        }
-    }
-
-    fn whole_frame(&mut self) -> Option<Read> {
-        // A frame that is none: a cell wrote into the socket, and nothing after it can be trusted.
-        let report = take_frame(&mut self.partial)?;
-        Some(report.map_or(Read::Closed, Read::Report))
-    }
 }
 
-/// Asks the running cell, and what it started, to stop.
-pub fn interrupt(group: Option<Pid>) {
+/// Waits for the end of a worker that has closed its socket, and ends all that cells started.
+async fn ended(child: &mut Child) -> ExitStatus {
+    let group = group(child);
+    // A cell that closed the socket by force is a dead worker too.
+    let ended = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
     if let Some(group) = group {
-        // An error means that the group is gone already.
-        let _ = killpg(group, Signal::SIGINT);
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    match ended {
+        Ok(Ok(status)) => status,
+        _ => child
+            .wait()
+            .await
+            .unwrap_or_else(|_| ExitStatus::from_raw(0)),
     }
 }
 
-enum Read {
-    Report(Report),
-    Text(Event),
-    Closed,
-}
-
-/// A pipe of printed bytes that come out as text.
-#[derive(Debug)]
-struct Pipe<R> {
-    reader: R,
-    name: StreamName,
-    /// The start of a character whose other bytes did not come yet.
-    partial: Vec<u8>,
-    closed: bool,
-}
-
-impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
-    fn new(reader: R, name: StreamName) -> Self {
-        Self {
-            reader,
-            name,
-            partial: Vec::new(),
-            closed: false,
-        }
-    }
-
-    /// The next text; waits for ever once the pipe is closed.
-    async fn read(&mut self) -> Event {
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            if self.closed {
-                std::future::pending::<()>().await;
-            }
-            match self.reader.read(&mut chunk).await {
-                Ok(0) | Err(_) => self.closed = true,
-                Ok(count) => {
-                    let text = self.text(&chunk[..count]);
-                    if !text.is_empty() {
-                        return Event::Printed(self.name, text);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes what is in the pipe now, past tokio's readiness, which may lag behind the socket's. Bounded, for a
-    /// thread of the cell may print for ever.
-    fn drain(&mut self, last: bool, events: &mut VecDeque<Event>) {
-        let mut bytes = Vec::new();
-        let mut chunk = vec![0; CHUNK];
-        while bytes.len() < 4 * CHUNK {
-            match nix::unistd::read(self.reader.as_fd(), &mut chunk) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => bytes.extend_from_slice(&chunk[..count]),
-            }
-        }
-        let mut text = self.text(&bytes);
-        if last {
-            text.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.partial)));
-        }
-        if !text.is_empty() {
-            events.push_back(Event::Printed(self.name, text));
-        }
-    }
-
-    /// The bytes as text, without the start of a character that may go on in the next bytes.
-    fn text(&mut self, bytes: &[u8]) -> String {
-        self.partial.extend_from_slice(bytes);
-        let complete = self.partial.len() - incomplete_tail(&self.partial);
-        let rest = self.partial.split_off(complete);
-        let text = String::from_utf8_lossy(&self.partial).into_owned();
-        self.partial = rest;
-        text
-    }
-}
-
-/// How many bytes at the end are the start of a longer character.
-fn incomplete_tail(bytes: &[u8]) -> usize {
-    for back in 1..=bytes.len().min(3) {
-        let byte = bytes[bytes.len() - back];
-        let length = match byte {
-            0xC0..=0xDF => 2,
-            0xE0..=0xEF => 3,
-            0xF0..=0xF7 => 4,
-            0x80..=0xBF => continue,
-            _ => return 0,
-        };
-        return if back < length { back } else { 0 };
-    }
-    0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::incomplete_tail;
-
-    #[test]
-    fn only_a_started_character_waits_for_more() {
-        assert_eq!(incomplete_tail("plain".as_bytes()), 0);
-        assert_eq!(incomplete_tail("é".as_bytes()), 0);
-        assert_eq!(incomplete_tail(&"é".as_bytes()[..1]), 1);
-        assert_eq!(incomplete_tail(&"a🦀".as_bytes()[..4]), 3);
-        assert_eq!(incomplete_tail(&[0x80, 0x80]), 0);
-    }
+fn group(child: &Child) -> Option<Pid> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    pid.map(Pid::from_raw)
 }

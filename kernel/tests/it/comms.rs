@@ -33,7 +33,13 @@ impl Notebook {
                 outputs.push(output);
             }
         };
-        let run = async { tokio::join!(self.engine.comm(&message, sender), collect).0 };
+        let run = async {
+            tokio::join!(
+                self.engine.comm(&message, Default::default(), sender),
+                collect
+            )
+            .0
+        };
         let failure = match tokio::time::timeout(LIMIT, run).await.unwrap() {
             Outcome::Ok => None,
             Outcome::Failed(failure) => Some(failure),
@@ -191,7 +197,13 @@ async fn a_callback_fails_and_is_interrupted_as_a_cell_and_the_comms_end_with_th
             }
         }
     };
-    let running = async { tokio::join!(notebook.engine.comm(&message, sender), interrupting).0 };
+    let running = async {
+        tokio::join!(
+            notebook.engine.comm(&message, Default::default(), sender),
+            interrupting
+        )
+        .0
+    };
     let Outcome::Failed(failure) = tokio::time::timeout(LIMIT, running).await.unwrap() else {
         panic!("the callback ended")
     };

@@ -501,6 +501,7 @@ fn start(
         number: 1,
         code: code.to_owned(),
         allow_stdin: false,
+        parent: Default::default(),
     };
     let (sender, outputs) = mpsc::channel(1);
     let engine = engine.clone();

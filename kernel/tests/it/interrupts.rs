@@ -13,10 +13,16 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs a cell that first prints or shows something, and interrupts it then.
 pub async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
+    interrupt_until(engine, code, "").await
+}
+
+/// The same, and interrupts it again when it was told of `again`.
+async fn interrupt_until(engine: &Arc<RustEngine>, code: &str, again: &str) -> Failure {
     let cell = Cell {
         number: 9,
         code: code.to_owned(),
         allow_stdin: false,
+        parent: Default::default(),
     };
     let (sender, mut outputs) = mpsc::channel(1);
     let running = tokio::spawn({
@@ -25,12 +31,16 @@ pub async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
     });
     let mut began = false;
     while let Some(output) = outputs.recv().await {
+        let mut urged = false;
         match output {
-            Output::Stream { text, .. } => assert!(!text.contains("never"), "{code}: {text}"),
+            Output::Stream { text, .. } => {
+                assert!(!text.contains("never"), "{code}: {text}");
+                urged = !again.is_empty() && text.contains(again);
+            }
             Output::Display { .. } => {}
             other => panic!("{code}: {other:?}"),
         }
-        if !began {
+        if !began || urged {
             engine.interrupt();
             began = true;
         }
@@ -93,17 +103,19 @@ async fn an_interrupt_stops_user_code_and_keeps_all_variables() {
     assert_eq!(value(&engine, "down(4)").await, "16");
 }
 
+const STILL: &str = "still in native code; interrupt again to end the worker";
+
 #[tokio::test]
-async fn code_that_does_not_stop_is_ended_and_what_was_lost_is_named() {
+async fn code_that_does_not_stop_is_ended_by_a_second_interrupt_and_what_was_lost_is_named() {
     let mut notebook = Notebook::open();
     notebook.ok("fn seven() -> u8 { 7 }\nlet x = 1;").await;
     let engine = Arc::new(notebook.engine);
     // In one expression, for between statements it would stop.
     let code = "(println!(\"begun\"), [0u8, 1].iter().cycle().max())";
-    let failure = interrupt(&engine, code).await;
+    let failure = interrupt_until(&engine, code, STILL).await;
     assert_eq!(
         failure.evalue,
-        "the cell did not stop within 2 s, so the worker was ended; lost variables: x"
+        "the cell did not stop, so the worker was ended; lost variables: x"
     );
     assert_eq!(value(&engine, "seven()").await, "7");
     engine.shutdown().await;
@@ -113,6 +125,26 @@ async fn code_that_does_not_stop_is_ended_and_what_was_lost_is_named() {
         "{}",
         refused.evalue
     );
+}
+
+#[tokio::test]
+async fn a_first_interrupt_costs_nothing_however_long_native_code_takes() {
+    let mut notebook = Notebook::open();
+    notebook.ok("let x = 1; let numbers = [1u8; 64];").await;
+    let engine = Arc::new(notebook.engine);
+    // Functions of another ABI must not unwind, so they have no ticks.
+    let code = "extern \"C\" fn spin(seconds: u64) -> u64 {
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+            let mut n = 0; while std::time::Instant::now() < until { n += 1; } n
+        }
+        (println!(\"begun\"), spin(4), numbers.len())";
+    let failure = interrupt(&engine, code).await;
+    assert!(
+        failure.evalue.ends_with("all variables are kept"),
+        "{}",
+        failure.evalue
+    );
+    assert_eq!(value(&engine, "x").await, "1");
 }
 
 #[tokio::test]
@@ -196,6 +228,7 @@ async fn an_interrupt_ends_a_compilation_and_loses_nothing() {
         number: 2,
         code: endless.to_owned(),
         allow_stdin: false,
+        parent: Default::default(),
     };
     let running = tokio::spawn({
         let engine = engine.clone();
@@ -221,4 +254,81 @@ async fn an_interrupt_ends_a_compilation_and_loses_nothing() {
         "the cell had not begun; all variables are kept"
     );
     assert_eq!(engine.evaluate("x").await.unwrap().data["text/plain"], "1");
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_waits_and_costs_only_what_waits() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("let keep = 5; let mut list = vec![1]; let (sender, receiver) = std::sync::mpsc::channel::<i32>();
+             let lock = std::sync::Arc::new(std::sync::Mutex::new(1));")
+        .await;
+    let engine = Arc::new(notebook.engine);
+    for code in [
+        "println!(\"begun\"); list.push(2); std::thread::park();",
+        "println!(\"begun\"); list.len(); std::net::TcpListener::bind(\"127.0.0.1:0\")?.accept()?",
+        "println!(\"begun\"); list.len(); std::net::UdpSocket::bind(\"127.0.0.1:0\")?.recv_from(&mut [0; 9])?",
+        "let (_stay, taken) = std::os::unix::net::UnixStream::pair()?; println!(\"begun\"); list.len(); std::io::Read::read(&mut &taken, &mut [0; 9])?",
+        "println!(\"begun\"); macro_rules! spin { () => { loop { list.len(); } } } spin!()",
+        "println!(\"begun\"); macro_rules! count { ($n:ident) => { while $n < u64::MAX { $n += 1 } } } let mut n = 0u64; count!(n);",
+        "println!(\"begun\"); assert!({ let mut n = 0u64; while n < u64::MAX { n += 1 } true })",
+        "println!(\"begun\"); dbg!((0..9).map(|_| loop {}).count());",
+    ] {
+        let failure = interrupt(&engine, code).await;
+        let kept = failure.evalue.ends_with("all variables are kept");
+        assert!(kept, "{code}: {}", failure.evalue);
+    }
+    for (code, lost) in [
+        ("println!(\"begun\"); receiver.recv()?", "receiver"),
+        (
+            "let first = lock.lock().unwrap(); println!(\"begun\"); let second = lock.lock().unwrap();",
+            "lock",
+        ),
+        (
+            "let idle = std::thread::spawn(|| std::thread::park()); println!(\"begun\"); idle.join().unwrap();",
+            "",
+        ),
+    ] {
+        let failure = interrupt(&engine, code).await;
+        let said = match lost {
+            "" => "all variables are kept".to_owned(),
+            _ => format!("taken by it and lost: {lost}"),
+        };
+        assert!(
+            failure.evalue.ends_with(&said),
+            "{code}: {}",
+            failure.evalue
+        );
+    }
+    // The thread that took the place of the one that waits has all that a cell needs.
+    assert_eq!(value(&engine, "(keep, list)").await, "(5, [1, 2])");
+    assert_eq!(
+        value(&engine, "tokio::spawn(async { 3 }).await?").await,
+        "3"
+    );
+}
+
+#[tokio::test]
+async fn an_interrupt_is_the_running_cells_and_not_its_predecessors() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+             static LOOPS: AtomicU64 = AtomicU64::new(0); static NAPS: AtomicU64 = AtomicU64::new(0); static TASKS: AtomicU64 = AtomicU64::new(0);
+             let nap = std::time::Duration::from_millis(5);
+             std::thread::spawn(move || loop { LOOPS.fetch_add(1, Relaxed); });
+             std::thread::spawn(move || loop { std::thread::sleep(nap); NAPS.fetch_add(1, Relaxed); });
+             tokio::spawn(async move { loop { tokio::time::sleep(nap).await; TASKS.fetch_add(1, Relaxed); } });")
+        .await;
+    let engine = Arc::new(notebook.engine);
+    // Its own threads and tasks stop with it.
+    let failure = interrupt(
+        &engine,
+        "println!(\"begun\"); let own = std::thread::spawn(|| loop {}); own.join().unwrap();",
+    )
+    .await;
+    assert!(failure.evalue.ends_with("kept"), "{}", failure.evalue);
+    let goes_on = "let before = [LOOPS.load(Relaxed), NAPS.load(Relaxed), TASKS.load(Relaxed)];
+        for _ in 0..2000 { std::thread::sleep(nap); if LOOPS.load(Relaxed) > before[0] && NAPS.load(Relaxed) > before[1] && TASKS.load(Relaxed) > before[2] { break; } }
+        [LOOPS.load(Relaxed) > before[0], NAPS.load(Relaxed) > before[1], TASKS.load(Relaxed) > before[2]]";
+    assert_eq!(value(&engine, goes_on).await, "[true, true, true]");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 mod analyzer;
 mod awaits;
+mod background;
 mod cells;
 mod commands;
 mod comms;

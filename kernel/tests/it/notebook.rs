@@ -60,6 +60,7 @@ impl<E: Engine> Notebook<E> {
             number: self.number,
             code: code.to_owned(),
             allow_stdin: answers.is_some(),
+            parent: Default::default(),
         };
         let mut answers = answers.unwrap_or_default().iter();
         let (sender, mut received) = mpsc::channel(1);

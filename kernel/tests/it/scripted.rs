@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use carrel_kernel::engine::{
-    Cell, CommKind, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output,
+    Cell, CommKind, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output, Parent,
     StreamName,
 };
 use serde_json::json;
@@ -80,7 +80,12 @@ impl Engine for ScriptedEngine {
     }
 
     /// Knows the target `echo`, which sends back what it gets, and fails at `null`.
-    async fn comm(&self, message: &CommMessage, outputs: mpsc::Sender<Output>) -> Outcome {
+    async fn comm(
+        &self,
+        message: &CommMessage,
+        _parent: Parent,
+        outputs: mpsc::Sender<Output>,
+    ) -> Outcome {
         let mut answer = message.clone();
         match &message.kind {
             CommKind::Open { target_name } if target_name == "echo" => return Outcome::Ok,

@@ -77,6 +77,7 @@ async fn an_interrupt_ends_the_wait_for_input_and_keeps_the_variables() {
             number: number as u32,
             code: code.to_owned(),
             allow_stdin: true,
+            parent: Default::default(),
         };
         let (sender, mut outputs) = mpsc::channel(1);
         let interrupting = async {

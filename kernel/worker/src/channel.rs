@@ -9,12 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use carrel_prelude::{Frontends, tasks};
-use carrel_protocol::{CommMessage, Output, Report, Request, decode, encode, length};
-use carrel_runtime::{Answer, CellError, Output as Sent, Question, Statements, is_interrupted};
+use carrel_protocol::{CommMessage, Ending, Output, Report, Request, decode, encode, length};
+use carrel_runtime::{
+    Answer, CellError, Output as Sent, Question, Statements, is_interrupted, own_cell, patiently,
+};
 use nix::unistd::dup2_stdin;
 
 use crate::bundle::mime_bundle;
-use crate::report;
+use crate::cells::report;
 
 /// Who waits for an answer looks for an interrupt this often.
 const SLICE: Duration = Duration::from_millis(20);
@@ -29,29 +31,42 @@ pub struct Channel {
     /// Whoever asks a question holds it.
     answers: Mutex<Receiver<(u64, Option<String>)>>,
     questions: AtomicU64,
+    /// Takes the cells that are left waiting.
+    left: Mutex<Sender<Event>>,
     /// Between cells nobody can be asked.
     pub running: AtomicBool,
 }
 
+/// What the main thread waits for.
+pub enum Event {
+    Request(Request),
+    /// How the running cell ended.
+    Ended(Ending),
+    /// The kernel has closed its end.
+    Closed,
+}
+
 /// Where the reading thread hands things to.
 struct Inbox {
-    cells: Sender<Request>,
+    events: Sender<Event>,
+    interrupts: Sender<u64>,
     taken: Sender<()>,
     answers: Sender<(u64, Option<String>)>,
 }
 
 impl Channel {
     /// Takes the socket from stdin, where programs that cells start find an empty file from here on. Cells to run
-    /// come out of the receiver, until the kernel closes its end.
-    pub fn take_stdin() -> io::Result<(Self, Receiver<Request>)> {
+    /// go to `events`, and interrupts to `interrupts`.
+    pub fn take_stdin(events: Sender<Event>, interrupts: Sender<u64>) -> io::Result<Self> {
         let socket = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         dup2_stdin(File::open("/dev/null")?)?;
         let reader = socket.try_clone()?;
-        let (cells, to_run) = channel();
+        let left = Mutex::new(events.clone());
         let (taken, outputs) = channel();
         let (answers, lines) = channel();
         let inbox = Inbox {
-            cells,
+            events,
+            interrupts,
             taken,
             answers,
         };
@@ -61,30 +76,36 @@ impl Channel {
                 if let Err(error) = inbox.fill(reader) {
                     eprintln!("carrel-worker: the kernel was not understood: {error}");
                 }
+                // The main thread lives as long as the process.
+                let _ = inbox.events.send(Event::Closed);
             })?;
         let channel = Self {
             socket: Mutex::new(socket),
             taken: Mutex::new(outputs),
             answers: Mutex::new(lines),
             questions: AtomicU64::new(0),
+            left,
             running: AtomicBool::new(false),
         };
-        Ok((channel, to_run))
+        Ok(channel)
     }
 
     pub fn report(&self, report: &Report) -> io::Result<()> {
         let frame = encode(report)?;
-        lock(&self.socket).write_all(&frame)
+        patiently(|| lock(&self.socket).write_all(&frame))
     }
 
     /// Returns when the kernel has taken it.
     fn send_output(&self, output: Output) {
-        let taken = lock(&self.taken);
-        match self.report(&Report::Output(output)) {
-            // Without a kernel nobody reads what is lost.
-            Ok(()) => drop(taken.recv()),
-            Err(error) => eprintln!("carrel-worker: an output was lost: {error}"),
-        }
+        let cell = own_cell();
+        patiently(|| {
+            let taken = lock(&self.taken);
+            match self.report(&Report::Output { cell, output }) {
+                // Without a kernel nobody reads what is lost.
+                Ok(()) => drop(taken.recv()),
+                Err(error) => eprintln!("carrel-worker: an output was lost: {error}"),
+            }
+        });
     }
 }
 
@@ -107,7 +128,31 @@ impl carrel_runtime::Kernel for Channel {
         self.send_output(output);
     }
 
+    fn print(&self, cell: u64, error: bool, text: &str) {
+        let text = text.to_owned();
+        // Without a kernel nobody reads what is lost.
+        let _ = self.report(&Report::Printed { cell, error, text });
+    }
+
+    fn leave(&self) {
+        let _ = lock(&self.left).send(Event::Ended(Ending::Left));
+    }
+
     fn ask(&self, question: &Question) -> Answer {
+        patiently(|| self.ask_and_wait(question))
+    }
+
+    fn enter(&self) -> Result<(), CellError> {
+        tasks::enter()
+    }
+
+    fn wait(&self, statements: Statements<'_>) -> Result<(), CellError> {
+        tasks::wait(statements)
+    }
+}
+
+impl Channel {
+    fn ask_and_wait(&self, question: &Question) -> Answer {
         let answers = lock(&self.answers);
         let number = self.questions.fetch_add(1, Ordering::Relaxed);
         let asked = self.report(&Report::Question {
@@ -132,14 +177,6 @@ impl carrel_runtime::Kernel for Channel {
         }
         Answer::Refused
     }
-
-    fn enter(&self) -> Result<(), CellError> {
-        tasks::enter()
-    }
-
-    fn wait(&self, statements: Statements<'_>) -> Result<(), CellError> {
-        tasks::wait(statements)
-    }
 }
 
 impl Frontends for Channel {
@@ -162,7 +199,10 @@ impl Inbox {
             let _ = match decode(&body)? {
                 Request::Taken => self.taken.send(()).is_ok(),
                 Request::Answer { question, line } => self.answers.send((question, line)).is_ok(),
-                cell @ (Request::Run { .. } | Request::Comm(_)) => self.cells.send(cell).is_ok(),
+                Request::Interrupt { cell } => self.interrupts.send(cell).is_ok(),
+                cell @ (Request::Run { .. } | Request::Comm { .. }) => {
+                    self.events.send(Event::Request(cell)).is_ok()
+                }
             };
         }
     }

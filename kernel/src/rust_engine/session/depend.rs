@@ -60,7 +60,14 @@ impl Session {
             let Some(library) = library.map(Path::to_owned) else {
                 return Ok(());
             };
-            match load(worker, &library, std::mem::take(&mut self.outdated)).await {
+            match load(
+                worker,
+                &mut self.number,
+                &library,
+                std::mem::take(&mut self.outdated),
+            )
+            .await
+            {
                 Ok(()) => self.loaded += 1,
                 Err(error) => {
                     self.keep_dependencies(self.loaded);
@@ -88,16 +95,19 @@ impl Session {
 /// Loads a library whose code later cells call.
 pub(super) async fn load(
     worker: &mut Worker,
+    number: &mut u64,
     library: &Path,
     drop_variables: Vec<String>,
 ) -> Result<(), LoadError> {
+    *number += 1;
     let request = Request::Run {
+        cell: *number,
         library: library.to_string_lossy().into_owned(),
         entry: None,
         drop_variables,
     };
-    // If the worker is gone, the next event says so.
-    let _ = worker.send(&request).await;
+    let orders = worker.orders();
+    orders.run(*number, &request).await;
     let ended = async {
         loop {
             match worker.next().await {
@@ -109,8 +119,8 @@ pub(super) async fn load(
                 Event::Died(status) => {
                     return Err(LoadError::Stuck(format!("the worker ended ({status})")));
                 }
-                Event::Output(_) => worker.taken().await,
-                Event::Question { question, .. } => worker.answer(question, None).await,
+                Event::Output { .. } => orders.taken().await,
+                Event::Question { question, .. } => orders.answer(question, None).await,
                 Event::Printed(..) => {}
             }
         }

@@ -6,59 +6,72 @@ use carrel_protocol::{Ending, Output as Sent, Request};
 use tokio::sync::watch;
 
 use super::super::contents::Contents;
+use super::super::diagnostics::Sources;
 use super::super::failure;
-use super::super::outputs::{Asked, answer, ask, print, send, show};
-use super::super::worker::{Event, Worker, interrupt};
+use super::super::late::LateOutputs;
+use super::super::outputs::{Asked, answer, ask, output, print, show};
+use super::super::worker::Event;
 use super::{Interrupts, Outputs, Session};
 use crate::engine::{Failure, StreamName};
 
-/// How long an interrupted cell may take to stop by itself.
+/// How long an interrupted cell may take to stop by itself before the person is told what can be done.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long it may take to stop waiting when it was asked twice.
+const LAST_GRACE: Duration = Duration::from_millis(500);
+const STILL: &str = "The cell is still in native code; interrupt again to end the worker, which loses all variables.\n";
 
 impl Session {
-    /// How it ended, and the variables that live then. Ends the worker if the cell does not heed an interrupt.
+    /// How it ended, and the variables that live then. A first interrupt asks the cell to stop, and a second ends the
+    /// worker if the cell still runs.
     pub(super) async fn run_request(
         &mut self,
+        cell: u64,
         request: &Request,
         outputs: &Outputs,
         interrupts: &mut watch::Receiver<Interrupts>,
     ) -> Result<(Ending, Vec<String>), Failure> {
-        let group = self.worker.as_ref().and_then(Worker::group);
-        let ended = {
-            let running = self.run_to_end(request, outputs);
+        let Some(worker) = &self.worker else {
+            return Err(failure::tool("the worker is not there"));
+        };
+        let (orders, group) = (worker.orders(), worker.group());
+        {
+            let running = self.run_to_end(cell, request, outputs);
             tokio::pin!(running);
             tokio::select! {
                 ended = &mut running => return ended,
                 Ok(()) = interrupts.changed() => {}
             }
-            interrupt(group);
-            let grace = match interrupts.borrow().shutdown {
-                true => Duration::ZERO,
-                false => GRACE,
-            };
-            tokio::time::timeout(grace, running).await
-        };
-        match ended {
-            Ok(ended) => ended,
-            Err(_) => {
-                self.lose_worker(outputs).await;
-                let reason = "it was lost when a cell was interrupted";
-                Err(failure::killed(&self.notebook.lost_all(reason)))
+            if !interrupts.borrow_and_update().shutdown {
+                orders.interrupt(cell, group).await;
+                tokio::select! {
+                    ended = &mut running => return ended,
+                    () = asked_again(outputs, interrupts) => {}
+                }
+            }
+            if !interrupts.borrow().shutdown {
+                orders.interrupt(cell, group).await;
+                if let Ok(ended) = tokio::time::timeout(LAST_GRACE, &mut running).await {
+                    return ended;
+                }
             }
         }
+        self.lose_worker(outputs).await;
+        let reason = "it was lost when a cell was interrupted";
+        Err(failure::killed(&self.notebook.lost_all(reason)))
     }
 
     /// How it ended, and the variables that live now.
     async fn run_to_end(
         &mut self,
+        cell: u64,
         request: &Request,
         outputs: &Outputs,
     ) -> Result<(Ending, Vec<String>), Failure> {
         let Some(worker) = &mut self.worker else {
             return Err(failure::tool("the worker is not there"));
         };
-        // If the worker is gone, the next event says so.
-        let _ = worker.send(request).await;
+        let orders = worker.orders();
+        orders.run(cell, request).await;
         let mut last_words = String::new();
         let mut contents = Contents::default();
         let mut asked: Option<Asked> = None;
@@ -66,7 +79,7 @@ impl Session {
             let event = tokio::select! {
                 event = worker.next() => Some(event),
                 (question, line) = answer(&mut asked) => {
-                    worker.answer(question, Some(line)).await;
+                    orders.answer(question, Some(line)).await;
                     continue;
                 }
                 () = wait(contents.patience()) => None,
@@ -87,17 +100,9 @@ impl Session {
                     last_words = tail(last_words + &text);
                     print(outputs, StreamName::Stderr, text).await;
                 }
-                Event::Output(Sent::ThreadPanic(panic)) => {
-                    let text = failure::thread_panic(&panic, &self.notebook.sources);
-                    print(outputs, StreamName::Stderr, text).await;
-                    worker.taken().await;
-                }
-                Event::Output(output) => {
-                    if let Sent::Comm(message) = &output {
-                        self.comms.note(message);
-                    }
-                    send(outputs, output).await;
-                    worker.taken().await;
+                Event::Output { cell, output } => {
+                    publish(&self.notebook.sources, &self.late, cell, output, outputs).await;
+                    orders.taken().await;
                 }
                 Event::Question {
                     question,
@@ -105,12 +110,12 @@ impl Session {
                     password,
                 } => match self.allow_stdin {
                     true => asked = Some(ask(outputs, question, prompt, password).await),
-                    false => worker.answer(question, None).await,
+                    false => orders.answer(question, None).await,
                 },
                 Event::Ended { ending, variables } => {
                     // A thread that asked learns that its cell is over.
                     if let Some((question, _)) = asked {
-                        worker.answer(question, None).await;
+                        orders.answer(question, None).await;
                     }
                     return Ok((ending, variables));
                 }
@@ -121,6 +126,53 @@ impl Session {
                 }
             }
         }
+    }
+}
+
+/// `cell` is 0 for the one that runs.
+async fn publish(sources: &Sources, late: &LateOutputs, cell: u64, sent: Sent, outputs: &Outputs) {
+    match (cell, sent) {
+        (cell, Sent::ThreadPanic(panic)) => {
+            let text = failure::thread_panic(&panic, sources);
+            match cell {
+                0 => print(outputs, StreamName::Stderr, text).await,
+                _ => late.print(cell, StreamName::Stderr, text).await,
+            }
+        }
+        (0, sent) => {
+            if let Sent::Comm(message) = &sent {
+                late.comms.note(message);
+            }
+            if let Some(output) = output(sent) {
+                // Nobody listens to the warm-up.
+                let _ = outputs.send(output).await;
+            }
+        }
+        (cell, sent) => late.output(cell, sent).await,
+    }
+}
+
+/// Returns when the person interrupts a second time, or the kernel shuts down. Soon after the first time that is taken
+/// for the same wish: the cell has its time to stop.
+async fn asked_again(outputs: &Outputs, interrupts: &mut watch::Receiver<Interrupts>) {
+    let grace = tokio::time::sleep(GRACE);
+    tokio::pin!(grace);
+    let mut again = false;
+    loop {
+        tokio::select! {
+            () = &mut grace => break,
+            changed = interrupts.changed() => {
+                again = true;
+                if changed.is_err() || interrupts.borrow_and_update().shutdown {
+                    return;
+                }
+            }
+        }
+    }
+    if !again {
+        print(outputs, StreamName::Stderr, STILL.to_owned()).await;
+        // An error means that the kernel ends.
+        let _ = interrupts.changed().await;
     }
 }
 

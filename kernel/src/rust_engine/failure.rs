@@ -232,9 +232,10 @@ pub fn not_begun() -> Failure {
 pub fn interrupted(place: &Place, lost: &[String], sources: &Sources) -> Failure {
     // A tick of a library, such as that of a progress bar, says nothing of the cell.
     let nowhere = Place::default();
-    let place = match sources.contains_key(&place.file) {
-        true => place,
-        false => &nowhere,
+    let cell = sources.get(&place.file);
+    let place = match cell.and_then(|cell| cell.line_column(place.line, place.column)) {
+        Some(_) => place,
+        None => &nowhere,
     };
     let told = told(place, sources);
     let at_place = match told.is_empty() {

@@ -174,6 +174,8 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed, evcxr: bool) {
                 "use {RUNTIME}::Evcxr as _; if {RUNTIME}::is_not_shown(&__value.evcxr_display())"
             ));
         }
+        // What shows it looks for an interrupt too.
+        source.point(value.range.end);
         source.line(&format!(
             "{{ use {RUNTIME}::{{AsCommon as _, AsRich as _, AsList as _, AsDebug as _, AsNothing as _}}; \
              (&&&&&{RUNTIME}::Show(__value)).show(__scope); }} }} }}"

@@ -15,7 +15,7 @@ mod merge;
 mod metadata;
 mod notebook;
 mod outputs;
-mod parse;
+pub(crate) mod parse;
 pub(crate) mod prelude;
 pub mod prepare;
 mod repair;
@@ -28,6 +28,7 @@ mod types;
 mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -35,8 +36,11 @@ use carrel_protocol::analysis::{Reply, Wish};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use self::analyzer::Analyzer;
+use self::outputs::print;
 use self::session::{Interrupts, Session};
-use crate::engine::{Cell, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output};
+use crate::engine::{
+    Cell, CommMessage, Completion, Engine, Failure, MimeBundle, Outcome, Output, StreamName,
+};
 
 /// The first question waits until the sources of all crates are read. JupyterLab waits as long as its setting
 /// `providerTimeout` says, one second where nobody set it, and shows words until then.
@@ -47,37 +51,44 @@ const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct RustEngine {
     session: Mutex<Session>,
-    analyzer: Analyzer,
+    analyzer: Arc<Analyzer>,
     /// A cell heeds those that come while it is compiled or runs.
     interrupts: watch::Sender<Interrupts>,
 }
 
 impl Default for RustEngine {
     fn default() -> Self {
-        Self {
-            session: Mutex::new(Session::default()),
-            analyzer: Analyzer::default(),
-            interrupts: watch::Sender::default(),
-        }
+        Self::over(Session::default(), Analyzer::default())
     }
 }
 
 impl RustEngine {
     /// An engine whose analyzer is not beside the prebuilt crates.
     pub fn with_analyzer(program: PathBuf) -> Self {
-        Self {
-            analyzer: Analyzer::of(program),
-            ..Self::default()
-        }
+        Self::over(Session::default(), Analyzer::of(program))
     }
 
     /// An engine that builds dependencies in this folder, not in the user's cache.
     pub fn building_in(folder: PathBuf) -> Self {
         let mut session = Session::default();
         session.dependencies.folder = Some(folder);
+        Self::over(session, Analyzer::default())
+    }
+
+    /// An engine that reads `init.evcxr` and `prelude.rs` in this folder before its first cell.
+    pub fn configured_in(folder: PathBuf) -> Self {
+        let mut session = Session::default();
+        session.configuration.folder = Some(folder);
+        Self::over(session, Analyzer::default())
+    }
+
+    fn over(mut session: Session, analyzer: Analyzer) -> Self {
+        let analyzer = Arc::new(analyzer);
+        session.analyzer = Arc::clone(&analyzer);
         Self {
             session: Mutex::new(session),
-            ..Self::default()
+            analyzer,
+            interrupts: watch::Sender::default(),
         }
     }
 }
@@ -89,7 +100,11 @@ impl Engine for RustEngine {
         if let Err(failure) = session.warm_up().await {
             // The first cell tries again, and shows what is still wrong.
             tracing::warn!("Cells cannot run: {}", failure.evalue);
+            return;
         }
+        // Nobody looks yet: what they show is not shown, and what is wrong is told with the first cell.
+        let (outputs, _) = mpsc::channel(1);
+        configure(&mut session, &outputs, &mut self.interrupts.subscribe()).await;
     }
 
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
@@ -150,12 +165,7 @@ impl Engine for RustEngine {
         let wish = Wish::Inspect { detail };
         let asked = self.analyzer.ask(code, offset, wish, INSPECT_LIMIT);
         match asked.await? {
-            Reply::Description(description) => {
-                let mut bundle = commands::text(description.plain);
-                let markdown = description.markdown.into();
-                bundle.data.insert("text/markdown".to_owned(), markdown);
-                Some(bundle)
-            }
+            Reply::Description(description) => Some(commands::described(description)),
             _ => None,
         }
     }
@@ -184,9 +194,45 @@ impl RustEngine {
         let mut interrupts = self.interrupts.subscribe();
         let mut session = self.session.lock().await;
         session.allow_stdin = allow_stdin;
-        let ended = run(&mut session, title, code, outputs, &mut interrupts).await;
+        configure_loudly(&mut session, outputs, &mut interrupts).await;
+        let mut ended = run(&mut session, title, code, outputs, &mut interrupts).await;
+        // `:load_config`: the cell's code sees what it brings.
+        if ended.is_ok() && session.configuration.is_asked() {
+            configure_loudly(&mut session, outputs, &mut interrupts).await;
+            let rest = commands::split(code).map_or_else(|_| String::new(), |(_, rest)| rest);
+            if !rest.trim().is_empty() {
+                ended = run(&mut session, title, &rest, outputs, &mut interrupts).await;
+            }
+        }
         self.analyzer.see(session.seen());
         ended
+    }
+}
+
+/// Runs the files of the configuration, if that is to be done.
+async fn configure(
+    session: &mut Session,
+    outputs: &mpsc::Sender<Output>,
+    interrupts: &mut watch::Receiver<Interrupts>,
+) {
+    for (file, code) in session.configuration.take() {
+        if let Err(failure) = run(session, &file, &code, outputs, interrupts).await {
+            let text = format!("{}\n", failure.traceback.join("\n"));
+            session.configuration.complaints.push(text);
+        }
+    }
+    session.configuration.settle();
+}
+
+/// The same, and tells what was wrong with it.
+async fn configure_loudly(
+    session: &mut Session,
+    outputs: &mpsc::Sender<Output>,
+    interrupts: &mut watch::Receiver<Interrupts>,
+) {
+    configure(session, outputs, interrupts).await;
+    for complaint in std::mem::take(&mut session.configuration.complaints) {
+        print(outputs, StreamName::Stderr, complaint).await;
     }
 }
 

@@ -28,7 +28,7 @@ mod terminal;
 pub use bundle::{Data, MimeBundle};
 pub use closures::signature;
 pub use display::{DisplayHandle, clear_output, display, display_mime, unique_id};
-pub use failure::CellError;
+pub use failure::{CellError, DebugError};
 pub use interrupt::{clear_interrupt, interrupt, is_interrupted, tick, unwind_interrupted};
 pub use output::{Kernel, Output, Statements, connect, enter, in_order};
 pub use panics::{Panic, Place, Stopped, guard, install_hook};

@@ -1,6 +1,6 @@
 //! The worker process: its socket, its pipes, its life.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -57,8 +57,11 @@ pub enum Event {
 }
 
 impl Worker {
-    /// Starts a worker and waits until it can take cells.
-    pub async fn start(prelude: &Prelude) -> Result<Self, String> {
+    /// Starts a worker, with these variables beside the kernel's, and waits until it can take cells.
+    pub async fn start(
+        prelude: &Prelude,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
         let program = prelude.folder.join(WORKER);
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             format!("cannot start {}: {what}: {error}", program.display())
@@ -77,6 +80,7 @@ impl Worker {
             Some(limit.to_string().into())
         });
         let mut child = Command::new(&program)
+            .envs(environment)
             .env("RUST_LIB_BACKTRACE", backtrace)
             .envs(threads.map(|threads| (THREADS, threads)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -2,11 +2,12 @@
 
 use proc_macro2::TokenStream;
 use serde_json::{Value, json};
-use syn::parse::Parser;
 
 mod scan;
 
 use scan::{Scan, scan};
+
+use crate::rust_engine::parse::statements;
 
 /// Longer code is not parsed: a person typing line by line never gets there.
 const MAX_BYTES: usize = 32 * 1024;
@@ -50,7 +51,7 @@ fn parse(code: &str) -> Value {
     let Ok(tokens) = code.parse::<TokenStream>() else {
         return json!({ "status": "invalid" });
     };
-    match syn::Block::parse_within.parse2(tokens) {
+    match statements(tokens) {
         Ok(_) => json!({ "status": "complete" }),
         Err(error) if is_at_end(&error) => incomplete(0),
         Err(_) => json!({ "status": "invalid" }),

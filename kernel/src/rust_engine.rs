@@ -16,7 +16,7 @@ mod merge;
 mod metadata;
 mod notebook;
 mod outputs;
-mod parse;
+pub(crate) mod parse;
 pub(crate) mod prelude;
 pub mod prepare;
 mod repair;
@@ -38,9 +38,11 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use self::analyzer::Analyzer;
 use self::late::LateOutputs;
+use self::outputs::print;
 use self::session::{Interrupts, Session};
 use crate::engine::{
     Cell, CommMessage, Completion, Engine, Failure, Late, MimeBundle, Outcome, Output, Parent,
+    StreamName,
 };
 
 /// The first question waits until the sources of all crates are read. JupyterLab waits as long as its setting
@@ -53,19 +55,21 @@ const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 pub struct RustEngine {
     session: Arc<Mutex<Session>>,
     late: LateOutputs,
-    analyzer: Analyzer,
+    analyzer: Arc<Analyzer>,
     /// A cell heeds those that come while it is compiled or runs.
     interrupts: watch::Sender<Interrupts>,
 }
 
 impl Default for RustEngine {
     fn default() -> Self {
-        Self::over(Session::default())
+        Self::over(Session::default(), Analyzer::default())
     }
 }
 
 impl RustEngine {
-    fn over(mut session: Session) -> Self {
+    fn over(mut session: Session, analyzer: Analyzer) -> Self {
+        let analyzer = Arc::new(analyzer);
+        session.analyzer = Arc::clone(&analyzer);
         let mut late = LateOutputs::default();
         let session = Arc::new_cyclic(|shared| {
             late = LateOutputs::of(shared.clone());
@@ -75,24 +79,28 @@ impl RustEngine {
         Self {
             session,
             late,
-            analyzer: Analyzer::default(),
+            analyzer,
             interrupts: watch::Sender::default(),
         }
     }
 
     /// An engine whose analyzer is not beside the prebuilt crates.
     pub fn with_analyzer(program: PathBuf) -> Self {
-        Self {
-            analyzer: Analyzer::of(program),
-            ..Self::default()
-        }
+        Self::over(Session::default(), Analyzer::of(program))
     }
 
     /// An engine that builds dependencies in this folder, not in the user's cache.
     pub fn building_in(folder: PathBuf) -> Self {
         let mut session = Session::default();
         session.dependencies.folder = Some(folder);
-        Self::over(session)
+        Self::over(session, Analyzer::default())
+    }
+
+    /// An engine that reads `init.evcxr` and `prelude.rs` in this folder before its first cell.
+    pub fn configured_in(folder: PathBuf) -> Self {
+        let mut session = Session::default();
+        session.configuration.folder = Some(folder);
+        Self::over(session, Analyzer::default())
     }
 }
 
@@ -103,7 +111,12 @@ impl Engine for RustEngine {
         if let Err(failure) = session.warm_up().await {
             // The first cell tries again, and shows what is still wrong.
             tracing::warn!("Cells cannot run: {}", failure.evalue);
+            return;
         }
+        // Nobody looks yet: what they show is not shown, and what is wrong is told with the first cell.
+        let (outputs, _) = mpsc::channel(1);
+        let mut interrupts = self.interrupts.subscribe();
+        configure(&mut session, &Parent::default(), &outputs, &mut interrupts).await;
     }
 
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
@@ -178,12 +191,7 @@ impl Engine for RustEngine {
         let wish = Wish::Inspect { detail };
         let asked = self.analyzer.ask(code, offset, wish, INSPECT_LIMIT);
         match asked.await? {
-            Reply::Description(description) => {
-                let mut bundle = commands::text(description.plain);
-                let markdown = description.markdown.into();
-                bundle.data.insert("text/markdown".to_owned(), markdown);
-                Some(bundle)
-            }
+            Reply::Description(description) => Some(commands::described(description)),
             _ => None,
         }
     }
@@ -213,9 +221,47 @@ impl RustEngine {
         let mut interrupts = self.interrupts.subscribe();
         let mut session = self.session.lock().await;
         session.allow_stdin = allow_stdin;
-        let ended = run(&mut session, title, code, parent, outputs, &mut interrupts).await;
+        configure_loudly(&mut session, parent, outputs, &mut interrupts).await;
+        let mut ended = run(&mut session, title, code, parent, outputs, &mut interrupts).await;
+        // `:load_config`: the cell's code sees what it brings.
+        if ended.is_ok() && session.configuration.is_asked() {
+            configure_loudly(&mut session, parent, outputs, &mut interrupts).await;
+            let rest = commands::split(code).map_or_else(|_| String::new(), |(_, rest)| rest);
+            if !rest.trim().is_empty() {
+                ended = run(&mut session, title, &rest, parent, outputs, &mut interrupts).await;
+            }
+        }
         self.analyzer.see(session.seen());
         ended
+    }
+}
+
+/// Runs the files of the configuration, if that is to be done.
+async fn configure(
+    session: &mut Session,
+    parent: &Parent,
+    outputs: &mpsc::Sender<Output>,
+    interrupts: &mut watch::Receiver<Interrupts>,
+) {
+    for (file, code) in session.configuration.take() {
+        if let Err(failure) = run(session, &file, &code, parent, outputs, interrupts).await {
+            let text = format!("{}\n", failure.traceback.join("\n"));
+            session.configuration.complaints.push(text);
+        }
+    }
+    session.configuration.settle();
+}
+
+/// The same, and tells what was wrong with it.
+async fn configure_loudly(
+    session: &mut Session,
+    parent: &Parent,
+    outputs: &mpsc::Sender<Output>,
+    interrupts: &mut watch::Receiver<Interrupts>,
+) {
+    configure(session, parent, outputs, interrupts).await;
+    for complaint in std::mem::take(&mut session.configuration.complaints) {
+        print(outputs, StreamName::Stderr, complaint).await;
     }
 }
 

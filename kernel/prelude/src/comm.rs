@@ -2,11 +2,14 @@
 //! as small cells, between the others.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use carrel_protocol::{CommKind, CommMessage};
 use carrel_runtime::{in_order, unique_id};
 use serde_json::{Value, json};
+
+use crate::json::value;
 
 /// One end of a comm; clones are the same comm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,13 +45,19 @@ pub fn connect(frontends: &'static dyn Frontends) {
 }
 
 impl Comm {
-    /// Opens a comm to `target_name` of the frontends.
+    /// Opens a comm to `target_name` of the frontends. `data` and `metadata` are JSON, as of `json!(..)`.
     #[track_caller]
-    pub fn open(target_name: &str, data: Value, metadata: Value, buffers: Vec<Vec<u8>>) -> Self {
+    pub fn open(
+        target_name: &str,
+        data: impl Display + 'static,
+        metadata: impl Display + 'static,
+        buffers: Vec<Vec<u8>>,
+    ) -> Self {
         let comm = Self { id: unique_id() };
         registry(|registry| registry.comms.insert(comm.id.clone(), None));
         let target_name = target_name.to_owned();
-        comm.post(CommKind::Open { target_name }, data, metadata, buffers);
+        let kind = CommKind::Open { target_name };
+        comm.post(kind, value(data), value(metadata), buffers);
         comm
     }
 
@@ -56,9 +65,10 @@ impl Comm {
         &self.id
     }
 
+    /// Sends JSON, as of `json!(..)`, with binary buffers.
     #[track_caller]
-    pub fn send(&self, data: Value, buffers: Vec<Vec<u8>>) {
-        self.post(CommKind::Message, data, json!({}), buffers);
+    pub fn send(&self, data: impl Display + 'static, buffers: Vec<Vec<u8>>) {
+        self.post(CommKind::Message, value(data), json!({}), buffers);
     }
 
     /// Calls `callback` with what frontends send, and with the [`CommKind::Close`] at the end. It replaces an earlier

@@ -3,6 +3,7 @@
 
 mod comm;
 mod image;
+mod json;
 pub mod tasks;
 mod training;
 pub mod widgets;
@@ -21,6 +22,10 @@ pub mod prelude {
 }
 
 pub use carrel_training::job::run_function;
+
+// What is offered here has a path by which later cells name it: a variable may have any type of these crates.
+#[doc(hidden)]
+pub use {carrel_plot, carrel_protocol, carrel_training, serde, serde_json};
 
 pub use crate::comm::{Frontends, connect, receive};
 

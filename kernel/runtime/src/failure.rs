@@ -6,21 +6,29 @@ use std::panic::Location;
 
 use crate::panics::Place;
 
-/// Any error, also those that only convert into a boxed one, such as `String` or `anyhow::Error`.
+/// Any error, also one that borrows from a variable and those that only convert into a boxed one, such as `String` or
+/// `anyhow::Error`. Only its words are kept, for it ends with the cell.
+///
 /// It is no `Error` itself; otherwise the conversion below would overlap with `From<T> for T`.
+#[derive(Debug)]
 pub struct CellError {
-    error: Box<dyn Error>,
+    chain: Vec<String>,
     place: Place,
 }
 
-impl<E: Into<Box<dyn Error>>> From<E> for CellError {
+impl<'a, E: Into<Box<dyn Error + 'a>>> From<E> for CellError {
     // `?` passes its own place on.
     #[track_caller]
     fn from(error: E) -> Self {
-        Self {
-            error: error.into(),
-            place: Place::of(Location::caller()),
+        let place = Place::of(Location::caller());
+        let error = error.into();
+        let mut chain = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            chain.push(error.to_string());
+            cause = error.source();
         }
+        Self { chain, place }
     }
 }
 
@@ -32,18 +40,27 @@ impl CellError {
 
     /// The error and its causes, outermost first.
     pub fn chain(&self) -> Vec<String> {
-        let mut chain = vec![self.error.to_string()];
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            chain.push(error.to_string());
-            cause = error.source();
-        }
-        chain
+        self.chain.clone()
     }
 }
 
-impl fmt::Debug for CellError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(formatter)
+/// What `?` converts into in a cell with errors that are none to the compiler and only have `Debug`, such as the number
+/// of a `Result<(), i32>`. It has no `Debug` itself, for the same reason as [`CellError`] is no `Error`.
+pub struct DebugError(CellError);
+
+impl<E: fmt::Debug> From<E> for DebugError {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        Self(CellError {
+            chain: vec![format!("{error:?}")],
+            place: Place::of(Location::caller()),
+        })
+    }
+}
+
+impl DebugError {
+    /// The cell's error.
+    pub fn into_cell_error(self) -> CellError {
+        self.0
     }
 }

@@ -35,7 +35,7 @@ pub use bundle::{Data, MimeBundle};
 pub use cell::{any_living, begin_cell, end_cell, has_ended, own_cell, run_cells};
 pub use closures::signature;
 pub use display::{DisplayHandle, clear_output, display, display_mime, unique_id};
-pub use failure::CellError;
+pub use failure::{CellError, DebugError};
 pub use interrupt::{interrupt, is_interrupted, tick, unwind_interrupted};
 pub use output::{Kernel, Output, Statements, connect, enter, flush, in_order};
 pub use panics::{Panic, Place, Stopped, guard, install_hook};

@@ -1,7 +1,8 @@
 //! How a value looks: as its type's [`Rich`] says, else as a registered renderer says, else its `Debug`, else nothing.
 //!
-//! The generated code calls `(&&&&&Show(&value)).show(scope)` with [`AsCommon`], [`AsRich`], [`AsList`], [`AsDebug`] and
+//! The generated code calls `(&&&&&Show(&value)).__carrel_show(scope)` with [`AsCommon`], [`AsRich`], [`AsList`], [`AsDebug`] and
 //! [`AsNothing`] in scope: method lookup tries the fewest references first and so takes the best trait that the type has.
+//! The names are such that no trait of the person's has a method of that name for all types.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -85,24 +86,24 @@ impl<T: Common + ?Sized> Common for &T {
 
 pub trait AsCommon {
     #[track_caller]
-    fn show(&self, scope: &Scope);
+    fn __carrel_show(&self, scope: &Scope);
 }
 
 impl<T: Common + ?Sized> AsCommon for &&&&Show<'_, T> {
     #[track_caller]
-    fn show(&self, scope: &Scope) {
+    fn __carrel_show(&self, scope: &Scope) {
         scope.text(self.0.text());
     }
 }
 
 pub trait AsRich {
     #[track_caller]
-    fn show(&self, scope: &Scope);
+    fn __carrel_show(&self, scope: &Scope);
 }
 
 impl<T: Rich + ?Sized> AsRich for &&&Show<'_, T> {
     #[track_caller]
-    fn show(&self, scope: &Scope) {
+    fn __carrel_show(&self, scope: &Scope) {
         scope.rich(self.0.rich());
     }
 }
@@ -110,7 +111,7 @@ impl<T: Rich + ?Sized> AsRich for &&&Show<'_, T> {
 /// What knows how many elements it has says so where it is cut.
 pub trait AsList {
     #[track_caller]
-    fn show(&self, scope: &Scope);
+    fn __carrel_show(&self, scope: &Scope);
 }
 
 impl<T: Debug> AsList for &&Show<'_, T>
@@ -118,7 +119,7 @@ where
     for<'a> &'a T: IntoIterator<IntoIter: ExactSizeIterator>,
 {
     #[track_caller]
-    fn show(&self, scope: &Scope) {
+    fn __carrel_show(&self, scope: &Scope) {
         let count = self.0.into_iter().len();
         scope.rich(render(self.0, Some(count)));
     }
@@ -126,12 +127,12 @@ where
 
 pub trait AsDebug {
     #[track_caller]
-    fn show(&self, scope: &Scope);
+    fn __carrel_show(&self, scope: &Scope);
 }
 
 impl<T: Debug + ?Sized> AsDebug for &Show<'_, T> {
     #[track_caller]
-    fn show(&self, scope: &Scope) {
+    fn __carrel_show(&self, scope: &Scope) {
         // A cell that ends with `()` has no value to show.
         if std::any::type_name::<T>() != "()" {
             scope.rich(render(self.0, None));
@@ -141,25 +142,25 @@ impl<T: Debug + ?Sized> AsDebug for &Show<'_, T> {
 
 pub trait AsNothing {
     #[track_caller]
-    fn show(&self, scope: &Scope);
+    fn __carrel_show(&self, scope: &Scope);
 }
 
 impl<T: ?Sized> AsNothing for Show<'_, T> {
-    fn show(&self, _: &Scope) {}
+    fn __carrel_show(&self, _: &Scope) {}
 }
 
 /// What [`Evcxr::evcxr_display`] gives, unlike the method of the same name that a type may have of its own.
 pub struct NotShown;
 
-/// evcxr's convention: a type with a method `evcxr_display(&self)` of its own shows itself by it. Such a method comes
-/// before this one in method lookup, so the generated code calls it if there is one.
+/// evcxr's convention: a type with a method `evcxr_display(&self)`, of its own or of a trait that the cell sees, shows
+/// itself by it. Method lookup takes that one before this one, which needs one more reference.
 pub trait Evcxr {
     fn evcxr_display(&self) -> NotShown {
         NotShown
     }
 }
 
-impl<T: ?Sized> Evcxr for T {}
+impl<T: ?Sized> Evcxr for &T {}
 
 /// Whether a value was not shown by `evcxr_display`, told by what that gave.
 pub fn is_not_shown<R>(_: &R) -> bool {
@@ -183,25 +184,25 @@ pub fn register<T: 'static>(renderer: impl Fn(&T) -> MimeBundle + Send + Sync + 
 }
 
 /// Has [`display`](crate::display()), which only asks for `Debug`, show a type as its [`Rich`] says. The generated code
-/// calls `(&Register::<T>(PhantomData)).register()` as it is loaded.
+/// calls `(&Register::<T>(PhantomData)).__carrel_register()` as it is loaded.
 pub struct Register<T>(pub PhantomData<T>);
 
 pub trait RegisterRich {
-    fn register(&self);
+    fn __carrel_register(&self);
 }
 
 impl<T: Rich + 'static> RegisterRich for Register<T> {
-    fn register(&self) {
+    fn __carrel_register(&self) {
         register(T::rich);
     }
 }
 
 pub trait RegisterNothing {
-    fn register(&self);
+    fn __carrel_register(&self);
 }
 
 impl<T> RegisterNothing for &Register<T> {
-    fn register(&self) {}
+    fn __carrel_register(&self) {}
 }
 
 /// `count` is the number of elements, if the value has elements.

@@ -15,6 +15,17 @@ use super::source::Mark;
 use super::types::{Kept, kept, mentions};
 use crate::engine::Failure;
 
+fn codes(diagnostics: &[Diagnostic]) -> Vec<String> {
+    let mut codes: Vec<String> = Vec::new();
+    for code in diagnostics.iter().map(Diagnostic::code) {
+        // A lint has no number and no explanation.
+        if code.starts_with('E') && !codes.iter().any(|known| known == code) {
+            codes.push(code.to_owned());
+        }
+    }
+    codes
+}
+
 /// Compiling again in another way; more would only try the person's patience.
 const MOST_ATTEMPTS: usize = 7;
 
@@ -42,6 +53,8 @@ struct Attempt {
     /// Our own lines that are wrong, and why.
     lost: HashMap<Mark, String>,
     awaits: bool,
+    /// An error of a `?` only has `Debug`.
+    debug_errors: bool,
     merge: Option<Merge>,
     /// Types that variables have with the merged cells.
     carries: BTreeMap<String, String>,
@@ -80,7 +93,10 @@ impl Notebook {
         if self.items.has_already(code, &parsed) {
             parsed.without_items();
         }
-        let items = self.items.concern(&parsed);
+        let evcxr =
+            !toolchain.dependencies.named.is_empty() || self.mentions(&parsed, "evcxr_display");
+        let shows = evcxr && parsed.value.is_some();
+        let items = self.items.concern(&parsed) || shows && self.items.bring_methods();
         let mut attempt = Attempt {
             prelude: self.needs_prelude(&parsed, &toolchain.dependencies, items),
             items,
@@ -92,8 +108,7 @@ impl Notebook {
             title,
             code,
             outdated: self.outdated(&parsed),
-            evcxr: !toolchain.dependencies.named.is_empty()
-                || self.mentions(&parsed, "evcxr_display"),
+            evcxr,
             parsed,
         };
         let links: Vec<_> = task
@@ -127,7 +142,8 @@ impl Notebook {
                     if attempt.carries_too_much(&compiled.externs) {
                         continue;
                     }
-                    let kept = kept(&compiled.mir, &task.name, &toolchain.crates());
+                    let crates = toolchain.crates(&task.parsed);
+                    let kept = kept(&compiled.mir, &task.name, &crates);
                     if !kept.boxes.is_empty() {
                         attempt.boxes = kept.boxes;
                         continue;
@@ -156,6 +172,7 @@ impl Notebook {
                 continue;
             }
             if !self.learn(&task, &mut attempt, &diagnostics, &cell) {
+                self.last_errors = codes(&diagnostics);
                 return Err(self.compile_failure(&task, &attempt, &cell, &diagnostics));
             }
         }
@@ -235,6 +252,10 @@ impl Notebook {
             (attempt.prelude, attempt.items) = (true, true);
             return true;
         }
+        if !attempt.debug_errors && diagnostics.iter().any(Diagnostic::is_no_cell_error) {
+            attempt.debug_errors = true;
+            return true;
+        }
         // A macro waits, or somebody does in a function that is not `async`.
         if !attempt.awaits && any(&["E0728"]) {
             attempt.awaits = true;
@@ -312,11 +333,17 @@ impl Notebook {
                     false => 0,
                 };
                 let imports = self.items.imports(count, attempt.prelude, &parsed.items);
-                (String::new(), imports)
+                (self.items.macro_crates(count, &parsed.items), imports)
             }
         };
+        let attributes: String = self
+            .attributes
+            .iter()
+            .map(|attribute| format!("{attribute}\n"))
+            .collect();
         let around = Surroundings {
             name,
+            attributes: &attributes,
             imports: &imports,
             modules: &modules,
             carries: &attempt.carries,
@@ -325,6 +352,7 @@ impl Notebook {
             boxes: &attempt.boxes,
             awaits: attempt.awaits,
             evcxr: task.evcxr,
+            debug_errors: attempt.debug_errors,
             tokio: parsed.words.contains("tokio") || self.items.mention("tokio"),
         };
         CellSource {
@@ -384,6 +412,7 @@ impl Notebook {
             loses,
             warnings,
             linked_fully,
+            attributes: task.parsed.lasting_attributes,
             items: (!task.parsed.items.is_empty()).then(|| ItemCell {
                 name: task.name.clone(),
                 crate_name: task.name.clone(),

@@ -1,7 +1,12 @@
 //! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know.
 
+mod evcxr;
+
 use std::ops::Range;
 
+use carrel_protocol::analysis::Description;
+
+pub use self::evcxr::foreign;
 use super::dependencies::Request;
 use super::notebook::Notebook;
 use super::types::MODULE;
@@ -18,22 +23,57 @@ pub enum Command {
     Opt(Option<u8>),
     Timing,
     Help,
+    ShowDeps,
+    Version,
+    LastCompileDir,
+    Explain,
+    LoadConfig,
+    Doc(String),
+    /// A variable of the worker's environment, and its value.
+    Env(String, String),
+    /// One for the compiler and for cargo.
+    BuildEnv(String, String),
+    /// A command of evcxr's that has nothing to do here, and why.
+    NotNeeded(&'static str),
 }
 
 const HELP: &str = "\
 :dep CRATE     use a crate, as in a Cargo.toml: `:dep rand`, `:dep rand = \"0.10\"`,
-               `:dep serde = { version = \"1\", features = [\"derive\"] }`, `:dep mine = { path = \"../mine\" }`
+               `:dep serde = { version = \"1\", features = [\"derive\"] }`, `:dep mine = { path = \"../mine\" }`,
+               `:dep ../mine`
+:show_deps     list what was asked for by :dep
 :vars          list the variables with their types
 :type EXPR     tell the type of an expression without running it (also :t)
 :clear         forget all variables, items and dependencies
 :restart       start a new worker: variables are gone, items and dependencies stay
 :opt [0-3]     set the optimization of cells from here on, or tell it
 :timing        switch the times of compilation and run on or off
+:doc NAME      show the documentation of a name
+:explain       tell more of the last compile error
+:env A=B       set an environment variable for cells; :build_env A=B for the compiler and cargo
+:load_config   run `init.evcxr` and `prelude.rs` of `~/.config/evcxr` again, as at the start
+:version       tell the versions of kernel and compiler
+:last_compile_dir  tell the folder where cells are compiled
 :help          this list
 ";
 
-const NAMES: [&str; 8] = [
-    "dep", "vars", "type", "clear", "restart", "opt", "timing", "help",
+const NAMES: [&str; 16] = [
+    "dep",
+    "vars",
+    "type",
+    "clear",
+    "restart",
+    "opt",
+    "timing",
+    "help",
+    "show_deps",
+    "doc",
+    "explain",
+    "env",
+    "build_env",
+    "load_config",
+    "version",
+    "last_compile_dir",
 ];
 
 impl Command {
@@ -142,6 +182,14 @@ fn parse(text: &str) -> Result<Command, String> {
             return Err(format!(":{name} needs an expression: `:{name} 1 + 1`"));
         }
         "type" | "t" => return Ok(Command::Type(argument.to_owned())),
+        "doc" if argument.is_empty() => return Err(":doc needs a name: `:doc Vec`".to_owned()),
+        "doc" => return Ok(Command::Doc(argument.to_owned())),
+        "env" => return variable(name, argument).map(|(name, to)| Command::Env(name, to)),
+        "build_env" => {
+            return variable(name, argument).map(|(name, to)| Command::BuildEnv(name, to));
+        }
+        // `--quiet` is how evcxr starts.
+        "load_config" => return Ok(Command::LoadConfig),
         "opt" => return level(argument),
         "dep" => return Request::parse(argument).map(Command::Dep),
         "vars" => Command::Vars,
@@ -149,8 +197,15 @@ fn parse(text: &str) -> Result<Command, String> {
         "restart" => Command::Restart,
         "timing" => Command::Timing,
         "help" => Command::Help,
+        "show_deps" => Command::ShowDeps,
+        "version" => Command::Version,
+        "last_compile_dir" => Command::LastCompileDir,
+        "explain" => Command::Explain,
+        _ if let Some(why) = evcxr::not_needed(name) => return Ok(Command::NotNeeded(why)),
         _ => {
-            let nearest = NAMES.into_iter().min_by_key(|known| distance(name, known));
+            let nearest = NAMES
+                .into_iter()
+                .min_by_key(|known| strsim::levenshtein(name, known));
             let nearest = nearest.unwrap_or("help");
             return Err(format!(
                 "there is no command `:{name}`; the nearest is `:{nearest}`, and `:help` lists all"
@@ -171,18 +226,15 @@ fn level(argument: &str) -> Result<Command, String> {
     }
 }
 
-/// How many letters to insert, remove or replace to come from one word to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (line, letter) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, other) in to.chars().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+fn variable(command: &str, argument: &str) -> Result<(String, String), String> {
+    match argument.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() && !argument.contains('\0') => {
+            Ok((name.trim().to_owned(), value.to_owned()))
         }
+        _ => Err(format!(
+            ":{command} takes a variable with its value, as `:{command} NAME=VALUE`, not `{argument}`"
+        )),
     }
-    row.last().copied().unwrap_or_default()
 }
 
 pub fn help() -> MimeBundle {
@@ -245,6 +297,14 @@ pub fn plain_type(tokens: &str) -> String {
     plain
 }
 
+/// What the analyzer tells of a name.
+pub fn described(description: Description) -> MimeBundle {
+    let mut bundle = text(description.plain);
+    let markdown = description.markdown.into();
+    bundle.data.insert("text/markdown".to_owned(), markdown);
+    bundle
+}
+
 pub fn text(text: String) -> MimeBundle {
     let mut bundle = MimeBundle::default();
     bundle.data.insert("text/plain".to_owned(), text.into());
@@ -253,7 +313,7 @@ pub fn text(text: String) -> MimeBundle {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, blank, complete, distance, plain_type, split};
+    use super::{Command, blank, complete, plain_type, split};
 
     #[test]
     fn commands_leave_the_lines_of_the_code_in_place() {
@@ -271,7 +331,7 @@ mod tests {
             let found = complete(code, offset)?;
             Some(found.into_iter().map(|name| name.text).collect::<Vec<_>>())
         };
-        assert_eq!(names(":v", 2).unwrap(), ["vars"]);
+        assert_eq!(names(":va", 3).unwrap(), ["vars"]);
         assert_eq!(names("\n  :t", 5).unwrap(), ["type", "timing"]);
         assert_eq!(names(":dep se", 7).unwrap(), [""; 0]);
         assert_eq!(names(":t 1.a", 6), None);
@@ -287,13 +347,6 @@ mod tests {
         assert_eq!(commands, [Command::Vars]);
         assert_eq!(code, "// first\n\n/// one\nfn one() {}");
         assert_eq!(split("\n// first\n:nosuch").unwrap_err().line, 3);
-    }
-
-    #[test]
-    fn the_distance_counts_letters() {
-        assert_eq!(distance("var", "vars"), 1);
-        assert_eq!(distance("restrat", "restart"), 2);
-        assert_eq!(distance("", "opt"), 3);
     }
 
     #[test]

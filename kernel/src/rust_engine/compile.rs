@@ -11,19 +11,23 @@ use tokio::process::Command;
 
 use super::dependencies::Crates;
 use super::diagnostics::{CellSource, Diagnostic};
+use super::parse::Parsed;
 use super::prelude::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
 use super::rustc::Rustc;
+use super::types::CrateNames;
 
 /// Compiler, linker and the folder where cells are compiled.
 #[derive(Debug)]
 pub struct Toolchain {
     pub prelude: Prelude,
-    rustc: Rustc,
+    pub rustc: Rustc,
     linker: Vec<OsString>,
     /// Arguments that make the prepared crates known.
     externs: Vec<OsString>,
     /// The prepared crates that cells can name.
     named: Vec<(&'static str, PathBuf)>,
+    /// Names of all crates that those are made with.
+    prepared: HashSet<String>,
     /// The crates of `:dep`. One of the name of a prepared crate stands before it.
     pub dependencies: Crates,
     folder: PathBuf,
@@ -72,12 +76,13 @@ pub enum CompileError {
 
 impl Toolchain {
     pub fn new(prelude: Prelude, folder: PathBuf) -> Result<Self, String> {
+        let unreadable =
+            |error: std::io::Error| format!("cannot read {}: {error}", prelude.folder.display());
         Ok(Self {
             linker: find_linker()?,
             externs: externs(&prelude),
-            named: prelude
-                .named_crates()
-                .map_err(|error| format!("cannot read {}: {error}", prelude.folder.display()))?,
+            named: prelude.named_crates().map_err(unreadable)?,
+            prepared: crate_names(&prelude.folder.join(DEPENDENCIES)).map_err(unreadable)?,
             dependencies: Crates::default(),
             rustc: Rustc::new(prelude.rustc.clone(), folder.clone()),
             prelude,
@@ -86,11 +91,48 @@ impl Toolchain {
         })
     }
 
-    /// Names of the crates that a cell can name.
-    pub fn crates(&self) -> HashSet<&str> {
+    /// Names of the crates of a cell that has no module of the name.
+    pub fn crates(&self, cell: &Parsed) -> CrateNames<'_> {
         let prepared = self.named.iter().map(|(name, _)| *name);
         let dependencies = self.dependencies.named.keys().map(String::as_str);
-        prepared.chain(dependencies).collect()
+        let named: HashSet<&str> = prepared.chain(dependencies).collect();
+        let all = self.prepared.iter().chain(&self.dependencies.hidden);
+        let is_own = |name: &str| {
+            let mut items = cell.items.iter();
+            items.any(|item| item.defines.as_deref() == Some(name))
+        };
+        let hidden = all
+            .map(String::as_str)
+            .filter(|name| !named.contains(name) && !is_own(name))
+            .collect();
+        CrateNames { named, hidden }
+    }
+
+    /// Whether cells can name a crate, with `extern crate` or without.
+    pub fn has_crate(&self, name: &str) -> bool {
+        let without = [
+            "std",
+            "core",
+            "alloc",
+            "proc_macro",
+            "test",
+            "self",
+            "carrel_prelude",
+            "carrel_runtime",
+        ];
+        without.contains(&name)
+            || name.starts_with("cell_")
+            || self.named.iter().any(|(prepared, _)| *prepared == name)
+            || self.dependencies.named.contains_key(name)
+    }
+
+    /// Where cells are compiled.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn linker(&self) -> Option<&OsString> {
+        self.linker.first()
     }
 
     /// Compiles and links. Dropping the future kills the tools.
@@ -273,6 +315,20 @@ fn externs(prelude: &Prelude) -> Vec<OsString> {
         "--extern".into(),
         joined("carrel_runtime=", &folder.join(RUNTIME)),
     ]
+}
+
+/// Names of the crates whose files lie in a folder, as `libNAME-HASH.rmeta`.
+pub fn crate_names(folder: &Path) -> std::io::Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.file_name();
+        let file = file.to_string_lossy();
+        let name = file
+            .strip_prefix("lib")
+            .and_then(|file| file.split('-').next());
+        names.extend(name.map(str::to_owned));
+    }
+    Ok(names)
 }
 
 /// What follows each `--extern`.

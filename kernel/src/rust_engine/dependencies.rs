@@ -11,7 +11,7 @@ mod provided;
 mod request;
 mod set;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
@@ -21,6 +21,7 @@ use self::progress::Progress;
 pub use self::request::Request;
 pub use self::set::BuildError;
 use self::set::{Builder, crate_of, file_name, unchanged};
+use super::compile::crate_names;
 use super::prelude::{NAMED, Prelude};
 use crate::engine::Output;
 
@@ -29,6 +30,8 @@ use crate::engine::Output;
 pub struct Dependencies {
     /// Where they are built, if not in the user's cache.
     pub folder: Option<PathBuf>,
+    /// Variables for the builds.
+    pub environment: BTreeMap<String, String>,
     /// Oldest first; each has all that those before it have.
     sets: Vec<Set>,
 }
@@ -46,6 +49,8 @@ pub struct Crates {
     pub named: BTreeMap<String, PathBuf>,
     /// Where the compiler finds the crates that those use.
     pub folders: Vec<PathBuf>,
+    /// Names of all of them.
+    pub hidden: HashSet<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +106,9 @@ impl Dependencies {
             match provided::version(&request) {
                 Some(version) => told.push(format!("{} {version} (prepared)", request.name)),
                 None => {
+                    if let Some(reason) = provided::refusal(&request) {
+                        return Err(DependencyError::Request(reason));
+                    }
                     asked.push(request.package().to_owned());
                     wanted.insert(request.name.clone(), request);
                 }
@@ -119,6 +127,7 @@ impl Dependencies {
             cache: &cache,
             rustc: &prelude.rustc,
             host: prelude.host(),
+            environment: &self.environment,
             earlier: earlier.take(self.sets.len() - again.iter().len()).collect(),
         };
         let built = builder.build(&wanted, progress).await?;
@@ -148,6 +157,15 @@ impl Dependencies {
         changed.collect()
     }
 
+    /// What was asked for, as it stands in a `Cargo.toml`.
+    pub fn requests(&self) -> impl Iterator<Item = String> {
+        let requests = self.sets.last().map(|set| set.requests.values());
+        requests.into_iter().flatten().map(|request| {
+            let detail = toml::Value::Table(request.detail.clone());
+            format!("{} = {detail}", request.name)
+        })
+    }
+
     /// Forgets all sets but the first.
     pub fn keep(&mut self, sets: usize) {
         self.sets.truncate(sets);
@@ -174,13 +192,14 @@ impl Dependencies {
                 named.entry(own).or_insert_with(|| found.file.clone());
             }
         }
+        let folders = self.sets.iter().map(|set| set.built.crates.clone());
+        let folders: Vec<PathBuf> = folders.collect();
+        // Whoever removes the cache finds it out when a cell is compiled.
+        let names = folders.iter().filter_map(|folder| crate_names(folder).ok());
         Crates {
             named,
-            folders: self
-                .sets
-                .iter()
-                .map(|set| set.built.crates.clone())
-                .collect(),
+            hidden: names.flatten().collect(),
+            folders,
         }
     }
 }

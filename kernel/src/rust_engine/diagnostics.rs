@@ -98,6 +98,11 @@ impl Diagnostic {
             || self.code().is_empty() && self.message.starts_with("cannot find")
     }
 
+    /// Whether it is a `?` whose error the error of cells cannot be made from.
+    pub fn is_no_cell_error(&self) -> bool {
+        self.code() == "E0277" && self.message.starts_with("`?` couldn't convert the error")
+    }
+
     /// The first name that the message quotes.
     pub fn quoted(&self) -> Option<String> {
         self.message.split('`').nth(1).map(str::to_owned)

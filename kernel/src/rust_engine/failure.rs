@@ -48,6 +48,13 @@ fn gone(diagnostic: &Diagnostic, why_gone: impl Fn(&str) -> Option<String>) -> O
 
 /// What a notebook adds to an error of the language.
 fn note(diagnostic: &Diagnostic) -> Option<String> {
+    let is_of_two = |child: &Diagnostic| child.message.contains("different versions of crate");
+    if diagnostic.children.iter().any(is_of_two) {
+        return Some(
+            "a crate of `:dep` and the prepared crates, which cells see without it, have a copy each of the crate that is named here; values go from one to the other as text or bytes"
+                .to_owned(),
+        );
+    }
     match diagnostic.code() {
         "E0116" | "E0117" | "E0390" => Some(
             "the type or the trait must be one of this notebook: wrap a type of another crate in a `struct` of your own, or declare a trait for it"

@@ -12,6 +12,8 @@ const RUNTIME: &str = "::carrel_runtime";
 pub struct Surroundings<'a> {
     /// Unique name of the cell's crate and of its function.
     pub name: &'a str,
+    /// Inner attributes of earlier cells.
+    pub attributes: &'a str,
     /// Imports of what it sees.
     pub imports: &'a str,
     /// Declarations of modules with earlier cells that are compiled again in this crate.
@@ -28,6 +30,8 @@ pub struct Surroundings<'a> {
     pub awaits: bool,
     /// Values may show themselves in evcxr's way.
     pub evcxr: bool,
+    /// Its `?` has errors that only have `Debug`.
+    pub debug_errors: bool,
     /// It may need the tokio runtime, also when it waits for nothing itself.
     pub tokio: bool,
 }
@@ -43,6 +47,11 @@ pub struct Variable {
 /// Writes the source.
 pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Source {
     let mut source = Source::default();
+    for attribute in &parsed.attributes {
+        source.piece(code, attribute.clone());
+        source.line("");
+    }
+    source.insert(around.attributes);
     source.insert(around.modules);
     source.line(around.imports);
     for item in &parsed.items {
@@ -82,7 +91,12 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         (false, false) => ("let __ended = __scope.run(|__scope| {", "});"),
         (false, true) => (&*function, "} let __ended = __scope.run_function(__body);"),
     };
+    let (begin_errors, end_errors) = match (around.debug_errors, around.awaits) {
+        (false, _) => (String::new(), String::new()),
+        (true, awaits) => debug_errors(awaits),
+    };
     source.line(begin);
+    source.insert(&begin_errors);
     if around.tokio && !around.awaits {
         source.line(&format!("{RUNTIME}::enter()?;"));
     }
@@ -105,7 +119,7 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         };
         source.marked_line(mark, &line);
     }
-    source.line(&format!("::core::result::Result::Ok(()) {end}"));
+    source.line(&format!("::core::result::Result::Ok(()) {end_errors}{end}"));
     for name in around.variables.keys() {
         let mark = Mark::Restore((*name).to_owned());
         if !around.without.contains(&mark) {
@@ -116,11 +130,27 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     source
 }
 
+/// A function of their own around the statements, whose `?` takes what only has `Debug`.
+fn debug_errors(awaits: bool) -> (String, String) {
+    let result = format!("::core::result::Result<(), {RUNTIME}::DebugError>");
+    let told = format!(".map_err({RUNTIME}::DebugError::into_cell_error)");
+    match awaits {
+        true => (
+            format!("let __result: {result} = async {{\n"),
+            format!("}}.await; __result{told} "),
+        ),
+        false => (
+            format!("(|__scope: &mut {RUNTIME}::Scope| -> {result} {{\n"),
+            format!("}})(__scope){told} "),
+        ),
+    }
+}
+
 /// Tells the runtime, as the library is loaded, that a type is `Rich`; unless the trait is another one of that name.
 fn register_rich(r#type: &str) -> String {
     format!(
         "const _: () = {{ extern \"C\" fn register() {{ use {RUNTIME}::{{RegisterRich as _, RegisterNothing as _}}; \
-         (&{RUNTIME}::Register::<{type}>(::core::marker::PhantomData)).register() }} \
+         (&{RUNTIME}::Register::<{type}>(::core::marker::PhantomData)).__carrel_register() }} \
          #[used] #[unsafe(link_section = \".init_array\")] static REGISTER: extern \"C\" fn() = register; }};"
     )
 }
@@ -178,7 +208,7 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed, evcxr: bool) {
         source.point(value.range.end);
         source.line(&format!(
             "{{ use {RUNTIME}::{{AsCommon as _, AsRich as _, AsList as _, AsDebug as _, AsNothing as _}}; \
-             (&&&&&{RUNTIME}::Show(__value)).show(__scope); }} }} }}"
+             (&&&&&{RUNTIME}::Show(__value)).__carrel_show(__scope); }} }} }}"
         ));
         // The value may have slept, and no more than that.
         source.point(value.range.end);

@@ -1,6 +1,6 @@
 //! The cells whose items later cells see, and the crates in which these are compiled.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::parse::{ItemKind, ItemPart, Parsed};
@@ -14,6 +14,8 @@ const PRELUDE: &str = "::carrel_prelude::prelude";
 pub struct Items {
     /// Oldest first.
     pub cells: Vec<ItemCell>,
+    /// `:dep` gave cells a serde_json: `json!` is to make its values, not those of the prepared one.
+    pub own_json: bool,
     /// All that are loaded, oldest first. Values keep code and statics of those in use whose items were compiled again.
     pub crates: Vec<ItemCrate>,
 }
@@ -55,6 +57,11 @@ impl Items {
         let path = before.last().map(ItemCell::path);
         let path = path.as_deref().unwrap_or(RUNTIME);
         let mut imports = format!("pub use {path}::*;");
+        imports.push_str(&self.private(count, own));
+        if self.have_prelude(count) {
+            // Not only through earlier cells: what those do not offer has a path by this crate alone.
+            imports.push_str(" use ::carrel_prelude::prelude as __carrel_prelude;");
+        }
         if prelude && !self.have_prelude(count) {
             imports.push_str(&format!(" pub use {PRELUDE}::*;"));
             // Glob imports do not give way to each other.
@@ -66,6 +73,26 @@ impl Items {
             }
         }
         imports
+    }
+
+    /// What every cell imports for itself, for it may be another thing for the next one: `extern crate .. as ..;` of the
+    /// first `count` cells, and `json!`.
+    pub fn private(&self, count: usize, own: &[ItemPart]) -> String {
+        let before = &self.cells[..count];
+        let mut imports = extern_crates(before, own, false);
+        let mut defined = before
+            .iter()
+            .flat_map(|cell| names(&cell.items))
+            .chain(names(own));
+        if self.own_json && !defined.any(|name| name == "json") {
+            imports.push_str(" use ::serde_json::json;\n");
+        }
+        imports
+    }
+
+    /// The `#[macro_use] extern crate ..;` of earlier cells. Only the root of a crate may have them.
+    pub fn macro_crates(&self, count: usize, own: &[ItemPart]) -> String {
+        extern_crates(&self.cells[..count], own, true)
     }
 
     /// Whether a cell may name something that earlier cells define, or call a method of a trait that they have. To the
@@ -80,6 +107,15 @@ impl Items {
                 names.iter().any(|name| parsed.words.contains(name))
                     || parsed.calls_methods && item.may_bring_methods(names)
             })
+    }
+
+    /// Whether one may bring a method to values of other types, such as `evcxr_display`.
+    pub fn bring_methods(&self) -> bool {
+        let mut items = self.cells.iter().flat_map(|cell| &cell.items);
+        items.any(|item| match &item.names {
+            Some(names) => item.may_bring_methods(names),
+            None => true,
+        })
     }
 
     pub fn crate_names(&self) -> Vec<String> {
@@ -149,6 +185,32 @@ impl Items {
     }
 }
 
+/// What `before` has of `extern crate krate as name;`, or of those with `#[macro_use]`, but for names of its own.
+fn extern_crates(before: &[ItemCell], own: &[ItemPart], macros: bool) -> String {
+    let mut lines: BTreeMap<&str, String> = BTreeMap::new();
+    for cell in before {
+        for item in &cell.items {
+            let Some(found) = item.extern_crate() else {
+                continue;
+            };
+            if found.macros == macros && (macros || found.name != found.krate) {
+                let line = match found.as_use() {
+                    Some(line) => line,
+                    None => cell.code[item.part.range.clone()].to_owned(),
+                };
+                lines.insert(&found.name, line);
+            }
+        }
+    }
+    for own in own.iter().filter_map(ItemPart::extern_crate) {
+        lines.remove(&*own.name);
+    }
+    lines
+        .into_values()
+        .map(|line| format!(" {line}\n"))
+        .collect()
+}
+
 impl ItemCell {
     /// The path of the module with its items and all earlier ones.
     pub fn path(&self) -> String {
@@ -201,6 +263,8 @@ impl ItemPart {
 fn names(items: &[ItemPart]) -> impl Iterator<Item = &String> {
     let names = items
         .iter()
+        // Those are private to each cell.
+        .filter(|item| item.extern_crate().is_none())
         .filter_map(|item| item.names.as_ref())
         .flatten();
     names.filter(|name| !["self", "_"].contains(&name.as_str()))

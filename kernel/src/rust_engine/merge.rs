@@ -17,6 +17,10 @@ pub struct Merge {
     pub first: usize,
     /// Imports of what was there before them.
     before: String,
+    /// Their `#[macro_use] extern crate ..;`, for the root.
+    macro_crates: String,
+    /// What each of them, and then the new cell, imports for itself.
+    private: Vec<String>,
     /// As they were, but for what the new cell implements again.
     cells: Vec<ItemCell>,
     /// Names of what they define.
@@ -39,6 +43,8 @@ impl Merge {
             .collect();
         Self {
             first,
+            macro_crates: items.macro_crates(items.cells.len(), &parsed.items),
+            private: private(items, first, &parsed.items),
             before: items.imports(first, true, &items.cells[first].items),
             defined: defined(&cells),
             cells,
@@ -72,20 +78,25 @@ impl Merge {
             let (file, module) = (file(cell, name), cell.module());
             declarations.push_str(&format!("#[path = \"{file}\"] pub mod {module};\n"));
         }
-        let imports = match self.cells.last() {
+        declarations.push_str(&self.macro_crates);
+        let mut imports = match self.cells.last() {
             Some(last) => format!("pub use self::{}::*;", last.module()),
             None => self.before.clone(),
         };
+        imports.extend(self.private.last().map(String::as_str));
         (declarations, imports)
     }
 
     /// The source of each module.
     pub fn modules(&self, name: &str) -> Vec<CellSource> {
         let module = |(index, cell): (usize, &ItemCell)| {
-            let before = match index.checked_sub(1) {
+            let mut before = match index.checked_sub(1) {
                 Some(before) => format!("pub use super::{}::*;", self.cells[before].module()),
                 None => self.before.clone(),
             };
+            // The first has its own among the others.
+            let private = self.private.get(index).filter(|_| index > 0);
+            before.extend(private.map(String::as_str));
             CellSource {
                 title: cell.title.clone(),
                 file: file(cell, name),
@@ -148,6 +159,7 @@ impl Merge {
                     source.line("");
                     source.line(&format!("pub use crate::{exported} as {name};"));
                 }
+                ItemKind::ExternCrate(found) if found.macros => {}
                 _ => {
                     piece(&mut source, &cell.code, &item.part);
                     source.line("");
@@ -166,6 +178,14 @@ impl Merge {
     fn stays(&self, item: &ItemPart) -> bool {
         matches!(&item.kind, ItemKind::Static(_, words) if words.is_disjoint(&self.defined))
     }
+}
+
+fn private(items: &Items, first: usize, new: &[ItemPart]) -> Vec<String> {
+    let cells = items.cells.iter().enumerate().skip(first);
+    let own = cells.map(|(index, cell)| (index, &*cell.items));
+    own.chain([(items.cells.len(), new)])
+        .map(|(index, own)| items.private(index, own))
+        .collect()
 }
 
 fn file(cell: &ItemCell, crate_name: &str) -> String {

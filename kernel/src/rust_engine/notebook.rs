@@ -22,6 +22,10 @@ pub struct Notebook {
     /// All cells by generated file, for the places of panics.
     pub sources: Sources,
     pub compiled: u32,
+    /// Codes of the errors of the last cell that the compiler refused.
+    pub last_errors: Vec<String>,
+    /// Of cells that ran: `#![..]` that later cells have too.
+    pub attributes: Vec<String>,
 }
 
 /// A cell that is ready to run.
@@ -37,6 +41,7 @@ pub struct Runnable {
     /// Variables that it declares or moves and that will not be there for the next cell, and why.
     pub loses: HashMap<String, String>,
     pub name: String,
+    pub attributes: Vec<String>,
     /// None if it defines nothing new.
     pub items: Option<ItemCell>,
     /// Earlier cells that are compiled again with it, and the types that variables get by that.
@@ -116,6 +121,11 @@ impl Notebook {
         }
         self.gone
             .retain(|name, _| !self.variables.contains_key(name));
+        for attribute in cell.attributes {
+            if !self.attributes.contains(&attribute) {
+                self.attributes.push(attribute);
+            }
+        }
         let Some(mut items) = cell.items else {
             return;
         };

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use proc_macro2::{LexError, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::parse::Parser;
+use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
@@ -35,6 +35,10 @@ pub type Edits = Vec<(Range<usize>, Cow<'static, str>)>;
 /// The parts of a cell.
 #[derive(Debug, Default)]
 pub struct Parsed {
+    /// Attributes of the whole, `#![..]` and `//!`, at its start.
+    pub attributes: Vec<Range<usize>>,
+    /// Those of them that later cells have too.
+    pub lasting_attributes: Vec<String>,
     pub items: Vec<ItemPart>,
     pub statements: Vec<Part>,
     /// A last expression without `;`, whose value is shown. It is not among the statements.
@@ -91,10 +95,30 @@ pub enum ItemKind {
     /// An `extern` block with the libraries that it names.
     Foreign(Vec<Link>),
     Use,
+    ExternCrate(ExternCrate),
     Trait,
     /// A call of a macro with braces, as long as nothing tells that it makes statements; the identifiers in them.
     Call(HashSet<String>),
     Other,
+}
+
+impl ExternCrate {
+    /// The same as an import, unless only `extern crate` does: the compiler tells types by the name that this gives to
+    /// the crate, which later cells do not have.
+    pub fn as_use(&self) -> Option<String> {
+        let special = ["self", "alloc", "proc_macro", "test"];
+        let Self {
+            krate,
+            name,
+            macros,
+        } = self;
+        match special.contains(&&**krate) || *macros {
+            true => None,
+            // The name is there anyway.
+            false if krate == name => Some(String::new()),
+            false => Some(format!("use ::{krate} as {name};")),
+        }
+    }
 }
 
 /// A `macro_rules!`.
@@ -105,6 +129,15 @@ pub struct MacroItem {
     pub place: Range<usize>,
     /// A call of it with braces is an expression.
     pub makes_value: bool,
+}
+
+/// `extern crate krate as name;`, without `as` of the same name.
+#[derive(Debug, Clone)]
+pub struct ExternCrate {
+    pub krate: String,
+    pub name: String,
+    /// `#[macro_use]`: its macros are there without a path.
+    pub macros: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,13 +177,12 @@ pub fn parse(
         message: format!("{error} in line {}", error.span().start().line),
         balanced: false,
     })?;
-    let statements = syn::Block::parse_within
-        .parse2(tokens)
-        .map_err(|error| SyntaxError {
-            message: format!("{error} in line {}", error.span().start().line),
-            balanced: true,
-        })?;
+    let (attributes, statements) = statements(tokens).map_err(|error| SyntaxError {
+        message: format!("{error} in line {}", error.span().start().line),
+        balanced: true,
+    })?;
     let mut parsed = Parsed::default();
+    parsed.add_attributes(&attributes, code);
     let last = statements.len().saturating_sub(1);
     for (index, statement) in statements.into_iter().enumerate() {
         let has_value = has_value(&statement, &value_macros);
@@ -171,6 +203,18 @@ pub fn parse(
     Ok(parsed)
 }
 
+/// The attributes at the start of a cell, `#![..]` and `//!`, and what comes then.
+///
+/// # Errors
+/// Where it is no Rust.
+pub fn statements(tokens: TokenStream) -> syn::Result<(Vec<Attribute>, Vec<Stmt>)> {
+    let both = |input: ParseStream<'_>| {
+        let attributes = Attribute::parse_inner(input)?;
+        Ok((attributes, syn::Block::parse_within(input)?))
+    };
+    both.parse2(tokens)
+}
+
 impl ItemKind {
     /// Adds a macro that has a value; one that has none takes the place of an earlier one that has.
     pub fn note_macro(&self, value_macros: &mut HashSet<String>) {
@@ -179,6 +223,15 @@ impl ItemKind {
                 true => _ = value_macros.insert(item.name.clone()),
                 false => _ = value_macros.remove(&item.name),
             }
+        }
+    }
+}
+
+impl ItemPart {
+    pub fn extern_crate(&self) -> Option<&ExternCrate> {
+        match &self.kind {
+            ItemKind::ExternCrate(found) => Some(found),
+            _ => None,
         }
     }
 }
@@ -207,6 +260,30 @@ impl Parsed {
             ItemKind::Foreign(links) => links.as_slice(),
             _ => &[],
         })
+    }
+
+    fn add_attributes(&mut self, attributes: &[Attribute], code: &str) {
+        let lasting = [
+            "allow",
+            "warn",
+            "deny",
+            "forbid",
+            "feature",
+            "recursion_limit",
+            "type_length_limit",
+        ];
+        for attribute in attributes {
+            let range = attribute.span().byte_range();
+            if lasting.iter().any(|name| attribute.path().is_ident(name)) {
+                self.lasting_attributes.push(code[range.clone()].to_owned());
+            }
+            self.attributes.push(range);
+        }
+    }
+
+    /// The crates that it names by `extern crate`.
+    pub fn extern_crates(&self) -> impl Iterator<Item = &ExternCrate> {
+        self.items.iter().filter_map(ItemPart::extern_crate)
     }
 
     fn add_item(&mut self, item: &Item, code: &str, optimized: bool) {
@@ -302,8 +379,19 @@ fn item_kind(item: &Item) -> ItemKind {
         }
         Item::ForeignMod(item) => ItemKind::Foreign(item.attrs.iter().filter_map(link).collect()),
         Item::Use(_) => ItemKind::Use,
+        Item::ExternCrate(item) => ItemKind::ExternCrate(extern_crate(item)),
         Item::Trait(_) | Item::TraitAlias(_) => ItemKind::Trait,
         _ => ItemKind::Other,
+    }
+}
+
+pub fn extern_crate(item: &syn::ItemExternCrate) -> ExternCrate {
+    let name = item.rename.as_ref().map_or(&item.ident, |(_, name)| name);
+    let mut attributes = item.attrs.iter();
+    ExternCrate {
+        krate: item.ident.to_string(),
+        name: name.to_string(),
+        macros: attributes.any(|attribute| attribute.path().is_ident("macro_use")),
     }
 }
 

@@ -27,7 +27,13 @@ pub const RUNTIME: &str = "libcarrel_runtime.so";
 pub const DEPENDENCIES: &str = "deps";
 
 /// Crates that a cell can name by path anywhere, as `::candle_core`.
-pub const NAMED: [&str; 4] = ["candle_core", "candle_nn", "carrel_training", "tokio"];
+pub const NAMED: [&str; 5] = [
+    "candle_core",
+    "candle_nn",
+    "carrel_training",
+    "half",
+    "tokio",
+];
 
 /// A prepared folder with the compiler that fits it.
 #[derive(Debug, Clone)]

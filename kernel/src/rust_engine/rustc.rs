@@ -1,6 +1,7 @@
 //! The compiler as a process that is started before there is a cell, for starting it takes as long as half a small
 //! cell does. It waits for its arguments on stdin: `@/dev/stdin` names a file with one argument a line.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub struct Rustc {
     pub program: PathBuf,
     folder: PathBuf,
     waiting: Arc<Mutex<Option<Child>>>,
+    /// Variables that a person has set for the compiler.
+    environment: BTreeMap<String, String>,
     /// There is a processor for the next one while this one runs.
     beside: bool,
 }
@@ -30,8 +33,16 @@ impl Rustc {
             program,
             folder,
             waiting: Arc::default(),
+            environment: BTreeMap::new(),
             beside: std::thread::available_parallelism().is_ok_and(|count| count.get() > 1),
         }
+    }
+
+    /// Sets a variable for the compilers that start from here on.
+    pub fn set(&mut self, name: String, value: String) {
+        self.environment.insert(name, value);
+        // It was started without.
+        *lock(&self.waiting) = None;
     }
 
     /// Runs the compiler to its end, and starts the next one. Dropping the future kills it.
@@ -71,6 +82,7 @@ impl Rustc {
         }
         command
             .args(arguments)
+            .envs(&self.environment)
             .current_dir(&self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,16 +1,20 @@
 //! One notebook's compiler, worker and state, and the life of a cell between them.
 
+mod configuration;
 mod depend;
 mod obey;
 mod request;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use carrel_protocol::{Ending, Request, analysis};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
+pub use self::configuration::Configuration;
+use super::analyzer::Analyzer;
 use super::commands::{self, Command};
 use super::compile::Toolchain;
 use super::dependencies::Dependencies;
@@ -54,6 +58,10 @@ pub struct Session {
     pub late: LateOutputs,
     /// Of the requests to workers; counts up.
     number: u64,
+    /// Variables that a person has set for the next worker.
+    environment: BTreeMap<String, String>,
+    pub analyzer: Arc<Analyzer>,
+    pub configuration: Configuration,
     ended: bool,
 }
 
@@ -87,7 +95,8 @@ impl Session {
         for commands in commands.chunk_by(|one, next| is_dep(one) && is_dep(next)) {
             self.obey(commands, title, outputs).await?;
         }
-        if !commands.is_empty() && code.trim().is_empty() {
+        let configures = commands.contains(&Command::LoadConfig);
+        if configures || !commands.is_empty() && code.trim().is_empty() {
             return Ok(None);
         }
         let begun = Instant::now();
@@ -114,22 +123,28 @@ impl Session {
         let Some(tools) = &self.tools else {
             return Err(failure::tool("the compiler is not there"));
         };
-        let toolchain = &tools.toolchain;
-        let parsed = parse_apart(
-            code,
-            toolchain.opt_level > 0,
-            self.notebook.items.value_macros(),
-        )?;
-        let cell = match parsed {
-            Ok(parsed) => {
-                self.notebook
-                    .compile(toolchain, title, code, parsed)
-                    .await?
-            }
-            Err(error) => {
-                return Err(self.notebook.explain(toolchain, title, code, &error).await);
-            }
+        let optimized = tools.toolchain.opt_level > 0;
+        let parsed = parse_apart(code, optimized, self.notebook.items.value_macros())?;
+        if let Ok(parsed) = &parsed {
+            self.depend_on_named(parsed, title, outputs).await?;
+        }
+        let Some(tools) = &self.tools else {
+            return Err(failure::tool("the compiler is not there"));
         };
+        let toolchain = &tools.toolchain;
+        let is_rust = parsed.is_ok();
+        let cell = match parsed {
+            Ok(parsed) => self.notebook.compile(toolchain, title, code, parsed).await,
+            Err(error) => Err(match commands::foreign(code, false) {
+                Some(reason) => failure::syntax_error(title, &reason),
+                None => self.notebook.explain(toolchain, title, code, &error).await,
+            }),
+        };
+        let cell = cell.map_err(|failure| match commands::foreign(code, false) {
+            // Such as `!ls`, which is wrong as Rust too.
+            Some(reason) if is_rust => failure::syntax_error(title, &reason),
+            _ => failure,
+        })?;
         for warning in &cell.warnings {
             print(outputs, StreamName::Stderr, format!("{warning}\n")).await;
         }
@@ -243,7 +258,8 @@ impl Session {
         let Some(tools) = &self.tools else {
             return Ok(());
         };
-        let mut worker = Worker::start(&tools.toolchain.prelude, self.late.clone()).await?;
+        let late = self.late.clone();
+        let mut worker = Worker::start(&tools.toolchain.prelude, &self.environment, late).await?;
         let dependencies: Vec<_> = self.dependencies.libraries().collect();
         for library in dependencies
             .iter()

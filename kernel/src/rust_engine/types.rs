@@ -31,8 +31,17 @@ pub struct Kept {
     pub boxes: HashMap<usize, String>,
 }
 
-/// Reads the MIR of a cell's crate; `crates` are those that a cell can name.
-pub fn kept(mir: &str, cell: &str, crates: &HashSet<&str>) -> Kept {
+/// The crates that there are beside the cells'.
+#[derive(Debug, Default)]
+pub struct CrateNames<'a> {
+    /// Those that a cell can name.
+    pub named: HashSet<&'a str>,
+    /// Those that only other crates use, so that a type of theirs has no name in a cell.
+    pub hidden: HashSet<&'a str>,
+}
+
+/// Reads the MIR of a cell's crate.
+pub fn kept(mir: &str, cell: &str, crates: &CrateNames<'_>) -> Kept {
     let mut kept = Kept::default();
     let mut signatures = HashMap::new();
     let mut closures = HashMap::new();
@@ -102,18 +111,25 @@ fn has_name(text: &str) -> bool {
 }
 
 /// The type with the crate of the cell before paths that have none: `P` is `cell_3::P` for later cells.
-fn nameable(text: &str, cell: &str, crates: &HashSet<&str>) -> Option<String> {
+fn nameable(text: &str, cell: &str, crates: &CrateNames<'_>) -> Option<String> {
     if !has_name(text) {
         return None;
     }
     let mut r#type = syn::parse_str::<Type>(text).ok()?;
-    Qualify { cell, crates }.visit_type_mut(&mut r#type);
-    Some(r#type.into_token_stream().to_string())
+    let mut qualify = Qualify {
+        cell,
+        crates,
+        hidden: false,
+    };
+    qualify.visit_type_mut(&mut r#type);
+    (!qualify.hidden).then(|| r#type.into_token_stream().to_string())
 }
 
 struct Qualify<'a> {
     cell: &'a str,
-    crates: &'a HashSet<&'a str>,
+    crates: &'a CrateNames<'a>,
+    /// A part is of a crate that a cell cannot name.
+    hidden: bool,
 }
 
 impl VisitMut for Qualify<'_> {
@@ -125,10 +141,10 @@ impl VisitMut for Qualify<'_> {
         let name = first.ident.to_string();
         let crate_or_primitive = match path.segments.len() {
             1 => PRIMITIVES.contains(&name.as_str()),
-            // The crates that a cell can name, and those that only the library's crates name: a variable with
-            // such a type cannot be bound, which is found when a cell tries.
-            _ => is_crate(&name, self.crates),
+            _ => is_crate(&name, &self.crates.named),
         };
+        self.hidden |=
+            !crate_or_primitive && path.segments.len() > 1 && self.crates.hidden.contains(&*name);
         if !crate_or_primitive {
             let cell = PathSegment::from(syn::Ident::new(self.cell, first.ident.span()));
             path.segments.insert(0, cell);
@@ -183,9 +199,7 @@ pub fn is_light(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
-    use super::{is_of_crate, kept, mentions};
+    use super::{CrateNames, is_of_crate, kept, mentions, nameable};
 
     const MIR: &str = "
 fn cell_3::{closure#0}(_1: {closure@cell_3.rs:3:29: 3:38}) -> Result {
@@ -208,7 +222,7 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
 
     #[test]
     fn types_of_the_cell_get_its_crate_and_closures_a_box() {
-        let kept = kept(MIR, "cell_3", &HashSet::new());
+        let kept = kept(MIR, "cell_3", &CrateNames::default());
         assert_eq!(kept.types.len(), 1);
         assert_eq!(kept.types[&0], "std :: vec :: Vec < cell_3 :: P >");
         assert_eq!(
@@ -218,6 +232,23 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
         assert!(mentions(&kept.types[&0], "P"));
         assert!(!mentions(&kept.types[&0], "Vec"));
         assert!(mentions("(u8 , cell_9 :: in_cell_3 :: P)", "P"));
+    }
+
+    #[test]
+    fn a_type_of_a_crate_that_cells_cannot_name_has_no_name() {
+        let crates = CrateNames {
+            named: ["csv"].into(),
+            hidden: ["memchr", "csv_core"].into(),
+        };
+        let name = |text| nameable(text, "cell_3", &crates);
+        assert_eq!(
+            name("csv::Reader<P>").unwrap(),
+            "csv :: Reader < cell_3 :: P >"
+        );
+        assert_eq!(name("std::vec::Vec<(u8, csv_core::Reader)>"), None);
+        // A type of the cell's own, in a module or not.
+        assert_eq!(name("memchr").unwrap(), "cell_3 :: memchr");
+        assert_eq!(name("inner::P").unwrap(), "cell_3 :: inner :: P");
     }
 
     #[test]

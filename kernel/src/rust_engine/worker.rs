@@ -5,6 +5,7 @@ mod pipe;
 mod pump;
 mod reader;
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -64,9 +65,13 @@ pub enum Event {
 }
 
 impl Worker {
-    /// Starts a worker and waits until it can take cells. What comes between cells, and from threads of earlier cells,
-    /// goes to `late`.
-    pub async fn start(prelude: &Prelude, late: LateOutputs) -> Result<Self, String> {
+    /// Starts a worker, with these variables beside the kernel's, and waits until it can take cells. What comes between
+    /// cells, and from threads of earlier cells, goes to `late`.
+    pub async fn start(
+        prelude: &Prelude,
+        environment: &BTreeMap<String, String>,
+        late: LateOutputs,
+    ) -> Result<Self, String> {
         let program = prelude.folder.join(WORKER);
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             format!("cannot start {}: {what}: {error}", program.display())
@@ -85,6 +90,7 @@ impl Worker {
             Some(limit.to_string().into())
         });
         let mut child = Command::new(&program)
+            .envs(environment)
             .env("RUST_LIB_BACKTRACE", backtrace)
             .envs(threads.map(|threads| (THREADS, threads)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use carrel_kernel::engine::{Engine, Output, StreamName};
+use carrel_kernel::rust_engine::RustEngine;
 
 use self::format::{Cell, File, Outcome, read};
 use crate::notebook::{Notebook, Ran, plain};
@@ -41,6 +42,8 @@ files! {
     collections
     commands
     compile_errors
+    dependencies
+    evcxr
     formatting
     generics
     items
@@ -86,7 +89,9 @@ fn every_file_of_the_corpus_is_run_and_they_hold_150_cells() {
 async fn run_on_ours(name: &str) {
     let mut report = Report::of(load(name));
     for session in std::mem::take(&mut report.file.sessions) {
-        let mut notebook = Notebook::open();
+        // Crates of `:dep` are built once, beside what the tests are built to.
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dependencies");
+        let mut notebook = Notebook::over(RustEngine::building_in(cache));
         for cell in &session.cells {
             let actual = outcome(&mut notebook, cell, &cell.expected).await;
             report.same(cell, &cell.expected, &actual);

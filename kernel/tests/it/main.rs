@@ -19,6 +19,7 @@ mod interrupts;
 mod items;
 mod links;
 mod notebook;
+mod notebooks;
 mod outputs;
 mod requests;
 mod scripted;

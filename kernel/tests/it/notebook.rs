@@ -12,6 +12,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct Notebook<E = RustEngine> {
     pub engine: E,
     number: u32,
+    limit: Duration,
 }
 
 /// What a cell gave.
@@ -37,7 +38,16 @@ impl Notebook {
 
 impl<E: Engine> Notebook<E> {
     pub fn over(engine: E) -> Self {
-        Self { engine, number: 0 }
+        Self {
+            engine,
+            number: 0,
+            limit: LIMIT,
+        }
+    }
+
+    /// The same for cells that build crates.
+    pub fn waiting(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     pub async fn run(&mut self, code: &str) -> Ran {
@@ -86,7 +96,7 @@ impl<E: Engine> Notebook<E> {
             }
         };
         let run = async { tokio::join!(self.engine.execute(&cell, sender), collect).0 };
-        let outcome = tokio::time::timeout(LIMIT, run).await;
+        let outcome = tokio::time::timeout(self.limit, run).await;
         let failure = match outcome.unwrap_or_else(|_| panic!("the cell did not end: {code}")) {
             Outcome::Ok => None,
             Outcome::Failed(failure) => Some(failure),

@@ -1,13 +1,14 @@
 //! A model: named values that frontends and cells keep the same on both sides of a comm.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carrel_runtime::{MimeBundle, Rich};
 use serde_json::{Map, Value, json};
 
 use crate::comm::{Comm, CommMessage, on_comm_open};
+use crate::json;
 
 const TARGET: &str = "jupyter.widget";
 /// By which a frontend that comes later asks for all models at once.
@@ -43,8 +44,9 @@ type Callback = Arc<Mutex<dyn FnMut(&Value) + Send>>;
 static ALL: Mutex<BTreeMap<String, Widget>> = Mutex::new(BTreeMap::new());
 
 impl Widget {
-    /// A model of the JavaScript package `module` in `version`: its classes are `{name}Model` and `{name}View`.
-    pub fn new(module: &str, version: &str, name: &str, state: Value) -> Self {
+    /// A model of the JavaScript package `module` in `version`: its classes are `{name}Model` and `{name}View`. `state`
+    /// is JSON, as of `json!({ .. })`.
+    pub fn new(module: &str, version: &str, name: &str, state: impl Display + 'static) -> Self {
         let mut values = Map::from_iter([
             ("_model_module".to_owned(), module.into()),
             ("_model_module_version".to_owned(), version.into()),
@@ -53,7 +55,7 @@ impl Widget {
             ("_view_module_version".to_owned(), version.into()),
             ("_view_name".to_owned(), format!("{name}View").into()),
         ]);
-        if let Value::Object(state) = state {
+        if let Value::Object(state) = json::value(state) {
             values.extend(state);
         }
         let data = json!({ "state": values, "buffer_paths": [] });
@@ -76,7 +78,7 @@ impl Widget {
     }
 
     /// A model of `@jupyter-widgets/controls`, such as `IntSlider`.
-    pub fn control(name: &str, state: Value) -> Self {
+    pub fn control(name: &str, state: impl Display + 'static) -> Self {
         Self::new("@jupyter-widgets/controls", "2.0.0", name, state)
     }
 

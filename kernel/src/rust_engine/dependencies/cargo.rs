@@ -1,5 +1,6 @@
 //! Calls of cargo. Its progress is shown as it comes, and its whole process group ends with the future of a call.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -28,6 +29,8 @@ pub struct Cargo<'a> {
     pub rustc: &'a Path,
     pub package: &'a Path,
     pub target: &'a Path,
+    /// Variables that a person has set for builds.
+    pub environment: &'a BTreeMap<String, String>,
 }
 
 /// What cargo said when it failed.
@@ -139,6 +142,7 @@ impl Cargo<'_> {
         }
         let mut command = Command::new(program);
         command
+            .envs(self.environment)
             .current_dir(self.package)
             // Build scripts too must find this compiler, and not rustup's proxy with another one behind it.
             .env("PATH", path)

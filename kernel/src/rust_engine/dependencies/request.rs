@@ -1,4 +1,5 @@
-//! What a `:dep` line asks for, in cargo's own words: `name`, `name = "1"`, `name = { version = "1", features = [..] }`.
+//! What a `:dep` line asks for, in cargo's own words: `name`, `name = "1"`, `name = { version = "1", features = [..] }`;
+//! and, as evcxr has it, a folder alone: `./mine`.
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use toml::{Table, Value};
 /// One dependency, as it stands in a `Cargo.toml`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
+    /// Empty for a folder alone, until [`Request::resolved`] has read it there.
     pub name: String,
     pub detail: Table,
 }
@@ -36,6 +38,12 @@ impl Request {
         if is_name(text) {
             return Self::new(text, Value::String("*".to_owned()));
         }
+        if text.starts_with(['.', '/']) {
+            return Ok(Self {
+                name: String::new(),
+                detail: Table::from_iter([("path".to_owned(), text.into())]),
+            });
+        }
         let table: Table = text.parse().map_err(|error| told(text, &error))?;
         let mut entries = table.into_iter();
         match (entries.next(), entries.next()) {
@@ -54,7 +62,7 @@ impl Request {
         }
         let detail = match value {
             Value::String(version) => Table::from_iter([("version".to_owned(), version.into())]),
-            Value::Table(detail) => detail,
+            Value::Table(detail) => with_hyphens(detail),
             other => {
                 return Err(format!(
                     "`{name}` takes a version as `\"1\"` or a table as `{{ version = \"1\" }}`, not {}",
@@ -77,6 +85,22 @@ impl Request {
         })
     }
 
+    /// What `extern crate name;` asks for: any version.
+    pub fn of_crate(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            detail: Table::from_iter([("version".to_owned(), "*".into())]),
+        }
+    }
+
+    /// The same for a package whose name has hyphens where its crate has `_`.
+    pub fn hyphenated(&self) -> Self {
+        let mut request = self.clone();
+        let package = self.name.replace('_', "-");
+        request.detail.insert("package".to_owned(), package.into());
+        request
+    }
+
     /// The request with its path as seen from `folder`; an error if no crate is there.
     pub fn resolved(mut self, folder: &Path) -> Result<Self, String> {
         if let Some(Value::String(path)) = self.detail.get_mut("path") {
@@ -92,6 +116,9 @@ impl Request {
                     format!("there is no crate in {}: no Cargo.toml", absolute.display())
                 })?
                 .to_owned();
+            if self.name.is_empty() {
+                self.name = name_in(Path::new(path))?;
+            }
         }
         Ok(self)
     }
@@ -120,6 +147,28 @@ impl Request {
     fn text(&self, key: &str) -> Option<&str> {
         self.detail.get(key).and_then(Value::as_str)
     }
+}
+
+/// cargo takes `default_features` too, with a warning.
+fn with_hyphens(mut detail: Table) -> Table {
+    if !detail.contains_key("default-features")
+        && let Some(value) = detail.remove("default_features")
+    {
+        detail.insert("default-features".to_owned(), value);
+    }
+    detail
+}
+
+/// The name of the package in a folder.
+fn name_in(folder: &Path) -> Result<String, String> {
+    let file = folder.join("Cargo.toml");
+    let wrong = |reason: &dyn std::fmt::Display| format!("{}: {reason}", file.display());
+    let text = std::fs::read_to_string(&file).map_err(|error| wrong(&error))?;
+    let manifest: Table = text.parse().map_err(|error| wrong(&error))?;
+    let package = manifest.get("package").and_then(Value::as_table);
+    let name = package.and_then(|package| package.get("name")?.as_str());
+    let name = name.ok_or_else(|| wrong(&"it has no `[package]` with a `name`"))?;
+    Ok(name.to_owned())
 }
 
 fn check(name: &str, key: &str, value: &Value) -> Result<(), String> {
@@ -187,6 +236,9 @@ mod tests {
             table("serde = { version = \"1\", default-features = false, features = [\"derive\"] }");
         assert!(detail.contains("features = [\"derive\"]"), "{detail}");
         assert_eq!(table("a.git = \"https://x\""), "git = \"https://x\"\n");
+        let older = table("a = { version = \"1\", default_features = false }");
+        assert!(older.contains("default-features = false"), "{older}");
+        assert_eq!(table("../my crate"), "path = \"../my crate\"\n");
     }
 
     #[test]
@@ -203,6 +255,14 @@ mod tests {
             ),
             ("rand = \"1.2.3.4\"", "`1.2.3.4` for a version"),
             ("\"a b\" = \"1\"", "not the name of a crate"),
+            (
+                "a = { version = \"1\", default_features = 1 }",
+                "`default-features` of `a` must be `true` or `false`",
+            ),
+            (
+                "a = { version = \"1\", default_features = true, default-features = true }",
+                "unknown key `default_features`",
+            ),
         ] {
             let error = Request::parse(text).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
@@ -215,9 +275,10 @@ mod tests {
         let error = request
             .resolved(std::path::Path::new("/nowhere"))
             .unwrap_err();
-        assert_eq!(
-            error,
-            "there is no crate in /nowhere/no/such: no Cargo.toml"
-        );
+        let told = "there is no crate in /nowhere/no/such: no Cargo.toml";
+        assert_eq!(error, told);
+        let alone = Request::parse("./no/such").unwrap();
+        let error = alone.resolved(std::path::Path::new("/nowhere"));
+        assert!(error.unwrap_err().ends_with("no/such: no Cargo.toml"));
     }
 }

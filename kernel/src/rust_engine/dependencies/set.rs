@@ -59,6 +59,8 @@ pub struct Builder<'a> {
     pub cache: &'a Cache,
     pub rustc: &'a Path,
     pub host: &'a str,
+    /// Variables for builds.
+    pub environment: &'a BTreeMap<String, String>,
     /// Sets that the worker has loaded, oldest first.
     pub earlier: Vec<&'a Built>,
 }
@@ -93,7 +95,9 @@ impl Builder<'_> {
         let manifest = manifest(requests);
         let earlier = self.earlier.iter();
         let earlier = earlier.map(|built| built.library.to_string_lossy().into_owned());
-        let parts: Vec<String> = earlier.chain([manifest.to_string()]).collect();
+        let set = self.environment.iter();
+        let set = set.map(|(name, value)| format!("{name}={value}"));
+        let parts: Vec<String> = earlier.chain([manifest.to_string()]).chain(set).collect();
         let key = hash(parts.iter().map(String::as_str));
         if let Some(built) = self.cache.known(&key) {
             return Ok(built);
@@ -118,6 +122,7 @@ impl Builder<'_> {
             rustc: self.rustc,
             package: &package,
             target: &self.cache.target(),
+            environment: self.environment,
         };
         let mut metadata = cargo.resolve(self.host, progress).await?;
         if metadata.has_tokio() && !metadata.names_tokio() {

@@ -27,6 +27,12 @@ pub fn names(item: &Item) -> Option<Vec<String>> {
         Item::Type(item) => &item.ident,
         Item::Macro(item) => item.ident.as_ref()?,
         Item::Impl(_) => return Some(Vec::new()),
+        Item::ExternCrate(item) => {
+            let mut attributes = item.attrs.iter();
+            let macros = attributes.any(|attribute| attribute.path().is_ident("macro_use"));
+            let name = item.rename.iter().map(|(_, name)| name.to_string());
+            return (!macros).then(|| name.collect());
+        }
         Item::Use(item) => {
             let mut names = Vec::new();
             return used_names(&item.tree, &mut names).then_some(names);

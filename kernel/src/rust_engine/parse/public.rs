@@ -3,7 +3,7 @@
 use syn::spanned::Spanned;
 use syn::{Fields, ForeignItem, ImplItem, Item, Visibility};
 
-use super::{Edits, calls};
+use super::{Edits, calls, extern_crate};
 
 pub const PUB: &str = "pub ";
 const PUB_FOR_NARROWER: &str = "pub";
@@ -19,7 +19,12 @@ pub fn edits(item: &Item) -> Edits {
     match item {
         Item::Const(item) => publish(&mut found, &item.vis, &item.const_token),
         Item::Enum(item) => publish(&mut found, &item.vis, &item.enum_token),
-        Item::ExternCrate(item) => publish(&mut found, &item.vis, &item.extern_token),
+        // Later cells have it again: `:dep` may have made it another crate by then.
+        Item::ExternCrate(item) => match (extern_crate(item).as_use(), &item.vis) {
+            (Some(line), _) => found.push((item.span().byte_range(), line.into())),
+            (None, Visibility::Inherited) => {}
+            (None, visibility) => found.push((visibility.span().byte_range(), "".into())),
+        },
         Item::Fn(item) => publish(&mut found, &item.vis, &item.sig),
         Item::Mod(item) => match &item.unsafety {
             Some(token) => publish(&mut found, &item.vis, token),

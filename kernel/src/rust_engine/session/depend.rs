@@ -7,6 +7,7 @@ use carrel_protocol::{Ending, Request};
 
 use super::super::dependencies::Request as DependencyRequest;
 use super::super::failure;
+use super::super::parse::Parsed;
 use super::super::worker::{Event, Worker};
 use super::{Outputs, Session, print};
 use crate::engine::{Failure, StreamName};
@@ -40,12 +41,45 @@ impl Session {
         let added = self.dependencies.add(requests, prelude, outputs).await;
         let changed = added.map_err(|error| failure::dependency(title, &error))?;
         tools.toolchain.dependencies = self.dependencies.crates();
+        self.notebook.items.own_json = tools
+            .toolchain
+            .dependencies
+            .named
+            .contains_key("serde_json");
         for (variable, name) in self.notebook.crates_changed(&changed) {
             let text = format!(
                 "`{variable}` was dropped: `{name}`, the crate of its type, is another one now\n"
             );
             print(outputs, StreamName::Stderr, text).await;
             self.outdated.push(variable);
+        }
+        Ok(())
+    }
+
+    /// Builds the crates that a cell names by `extern crate` and that are not there, as evcxr does.
+    pub(super) async fn depend_on_named(
+        &mut self,
+        cell: &Parsed,
+        title: &str,
+        outputs: &Outputs,
+    ) -> Result<(), Failure> {
+        for named in cell.extern_crates() {
+            let tools = self.tools.as_ref();
+            if tools.is_none_or(|tools| tools.toolchain.has_crate(&named.krate)) {
+                continue;
+            }
+            let request = DependencyRequest::of_crate(&named.krate);
+            let built = self
+                .depend(std::slice::from_ref(&request), title, outputs)
+                .await;
+            if let Err(failure) = built {
+                let hyphenated = request.hyphenated();
+                if !named.krate.contains('_')
+                    || self.depend(&[hyphenated], title, outputs).await.is_err()
+                {
+                    return Err(failure);
+                }
+            }
         }
         Ok(())
     }
@@ -88,6 +122,8 @@ impl Session {
         self.dependencies.keep(sets);
         if let Some(tools) = &mut self.tools {
             tools.toolchain.dependencies = self.dependencies.crates();
+            let named = &tools.toolchain.dependencies.named;
+            self.notebook.items.own_json = named.contains_key("serde_json");
         }
     }
 }

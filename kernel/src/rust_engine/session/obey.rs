@@ -1,9 +1,13 @@
 //! What a session does for the commands of a cell.
 
 use super::super::commands::{self, Command, plain_type};
+use carrel_protocol::analysis::{Reply, Wish};
+
+use super::super::INSPECT_LIMIT;
+use super::super::compile::Toolchain;
 use super::super::failure;
 use super::{Outputs, Session};
-use crate::engine::{Failure, Output};
+use crate::engine::{Failure, MimeBundle, Output};
 
 impl Session {
     /// Obeys one command, or several `:dep`.
@@ -39,11 +43,7 @@ impl Session {
                 commands::text(format!("a new worker; {}", failure::loss(&lost)))
             }
             Command::Opt(level) => {
-                self.start().await?;
-                let Some(tools) = &mut self.tools else {
-                    return Err(failure::tool("the compiler is not there"));
-                };
-                let present = &mut tools.toolchain.opt_level;
+                let present = &mut self.toolchain().await?.opt_level;
                 *present = level.unwrap_or(*present);
                 commands::text(format!("optimization: {present}"))
             }
@@ -52,6 +52,45 @@ impl Session {
                 let state = if self.timing { "on" } else { "off" };
                 commands::text(format!("timing: {state}"))
             }
+            Command::ShowDeps => {
+                let requests: Vec<String> = self.dependencies.requests().collect();
+                commands::text(match requests.is_empty() {
+                    true => "no dependencies".to_owned(),
+                    false => requests.join("\n"),
+                })
+            }
+            Command::NotNeeded(why) => commands::text((*why).to_owned()),
+            Command::LoadConfig => {
+                self.configuration.ask();
+                return Ok(());
+            }
+            Command::Doc(name) => self.documentation(name).await,
+            Command::Env(name, value) => self.set_variable(name, value, outputs).await,
+            Command::BuildEnv(name, value) => {
+                let (name, value) = (name.clone(), value.clone());
+                self.toolchain()
+                    .await?
+                    .rustc
+                    .set(name.clone(), value.clone());
+                let told = format!("{name}={value} is set for the compiler and for `:dep`");
+                self.dependencies.environment.insert(name, value);
+                commands::text(told)
+            }
+            Command::Version => {
+                let toolchain = self.toolchain().await?;
+                let rustc = toolchain.prelude.version.lines().next().unwrap_or_default();
+                let linker = toolchain.linker().map(|linker| linker.to_string_lossy());
+                commands::text(format!(
+                    "carrel-kernel {}, {rustc}, linker {}",
+                    env!("CARGO_PKG_VERSION"),
+                    linker.unwrap_or_default()
+                ))
+            }
+            Command::LastCompileDir => {
+                let folder = self.toolchain().await?.folder();
+                commands::text(folder.display().to_string())
+            }
+            Command::Explain => self.explanation().await?,
         };
         let output = Output::Display {
             bundle,
@@ -61,6 +100,58 @@ impl Session {
         // Nobody listens if the frontend is gone.
         let _ = outputs.send(output).await;
         Ok(())
+    }
+
+    async fn toolchain(&mut self) -> Result<&mut Toolchain, Failure> {
+        self.start().await?;
+        let tools = self.tools.as_mut();
+        let tools = tools.ok_or_else(|| failure::tool("the compiler is not there"))?;
+        Ok(&mut tools.toolchain)
+    }
+
+    async fn documentation(&self, name: &str) -> MimeBundle {
+        let wish = Wish::Inspect { detail: true };
+        let asked = self
+            .analyzer
+            .ask(name.to_owned(), name.len(), wish, INSPECT_LIMIT);
+        match asked.await {
+            Some(Reply::Description(description)) => commands::described(description),
+            _ => commands::text(format!("nothing is known of `{name}`")),
+        }
+    }
+
+    /// Sets it for the next worker; that is at once where nothing lives in this one.
+    async fn set_variable(&mut self, name: &str, value: &str, outputs: &Outputs) -> MimeBundle {
+        let set = (name.to_owned(), value.to_owned());
+        self.environment.extend([set]);
+        let notebook = &self.notebook;
+        if notebook.variables.is_empty() && notebook.items.cells.is_empty() {
+            self.lose_worker(outputs).await;
+            return commands::text(format!("{name}={value} is set"));
+        }
+        commands::text(format!(
+            "{name}={value} is set from the next `:restart` on; at once by `unsafe {{ std::env::set_var({name:?}, {value:?}) }}`"
+        ))
+    }
+
+    /// The compiler's longer words on the errors of the last cell that it refused.
+    async fn explanation(&mut self) -> Result<MimeBundle, Failure> {
+        let codes = self.notebook.last_errors.clone();
+        let mut texts = Vec::new();
+        for code in codes {
+            let rustc = &self.toolchain().await?.rustc.program;
+            let told = tokio::process::Command::new(rustc)
+                .arg("--explain")
+                .arg(&code)
+                .output()
+                .await;
+            let told = told.map_err(|error| failure::tool(&error.to_string()))?;
+            texts.push(format!("{code}: {}", String::from_utf8_lossy(&told.stdout)));
+        }
+        Ok(commands::text(match texts.is_empty() {
+            true => "there is no compile error with a longer explanation".to_owned(),
+            false => texts.join("\n"),
+        }))
     }
 
     /// The type of an expression, which is compiled and not run.

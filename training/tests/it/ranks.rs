@@ -330,7 +330,9 @@ fn tf_config_gives_each_task_a_rank() {
     assert!(said.to_string().contains("nobody trains"), "{said}");
     let said = of("worker", 1).unwrap_err().to_string();
     assert!(said.contains("the cluster has no task worker 1"), "{said}");
-    let said = environment(&[("TF_CONFIG", "[]")]).unwrap_err().to_string();
+    let said = environment(&[("TF_CONFIG", r#"{"cluster":1}"#)])
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("not what a TFJob sets"), "{said}");
 }
 

@@ -13,10 +13,22 @@ pub trait Real: WithDType + Float + std::iter::Sum {
     fn real(value: f64) -> Self {
         <Self as WithDType>::from_f64(value)
     }
+
+    /// The error function.
+    fn erf(self) -> Self;
 }
 
-impl Real for f32 {}
-impl Real for f64 {}
+impl Real for f32 {
+    fn erf(self) -> Self {
+        candle_core::cpu::erf::erf_f32(self)
+    }
+}
+
+impl Real for f64 {
+    fn erf(self) -> Self {
+        candle_core::cpu::erf::erf_f64(self)
+    }
+}
 
 /// Runs `$body` with `$T` set to the element type of `$dtype`.
 macro_rules! by_dtype {

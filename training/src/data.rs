@@ -1,5 +1,6 @@
 //! Data for training: sets of items, the order in which ranks take them, batches made ahead.
 
+mod column;
 pub mod idx;
 mod image_folder;
 mod loader;
@@ -8,7 +9,7 @@ mod mnist;
 mod sampler;
 mod table;
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 pub use image_folder::{ImageFolder, ImageFolderError};
 pub use loader::{Batches, DataLoader};
@@ -71,12 +72,23 @@ impl Dataset for TensorDataset {
     }
 }
 
-/// The share of items whose greatest score is that of their target, for scores (n, classes) and n targets.
+/// The share of items whose greatest score is that of their target, for scores (n, classes) and n targets. Scores that
+/// are not numbers guess nothing: an item that has one is not guessed right.
 ///
 /// # Errors
-/// When the shapes do not fit.
+/// When the shapes do not fit, or there are no items or classes.
 pub fn accuracy(scores: &Tensor, targets: &Tensor) -> Result<f64> {
+    let fits =
+        matches!((scores.dims(), targets.dims()), ([n, classes], [m]) if n == m && n * classes > 0);
+    if !fits {
+        bail!(
+            "accuracy: expected scores (n, classes) and n targets, got {:?} and {:?}",
+            scores.shape(),
+            targets.shape()
+        )
+    }
     let guesses = scores.argmax(1)?.to_dtype(targets.dtype())?;
-    let right = guesses.eq(targets)?.to_dtype(candle_core::DType::F64)?;
-    right.mean_all()?.to_scalar()
+    let right = guesses.eq(targets)?.to_dtype(DType::F64)?;
+    let numbers = scores.eq(scores)?.to_dtype(DType::F64)?.min(1)?;
+    (right * numbers)?.mean_all()?.to_scalar()
 }

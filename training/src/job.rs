@@ -127,6 +127,9 @@ pub enum JobError {
     NoProgram { beside: PathBuf },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    /// What a rank gave back is of another type, or damaged.
+    #[error("{}: {reason}", path.display())]
+    Result { path: PathBuf, reason: String },
     #[error("{}: {source}", path.display())]
     Json {
         path: PathBuf,

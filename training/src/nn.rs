@@ -8,7 +8,7 @@
 //!
 //! impl ModuleT for Net {
 //!     fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
-//!         let x = self.conv.forward_t(x, train)?.relu()?.flatten_from(1)?;
+//!         let x = relu(&self.conv.forward_t(x, train)?)?.flatten_from(1)?;
 //!         self.out.forward_t(&x, train)
 //!     }
 //! }
@@ -20,7 +20,7 @@
 //! ```
 
 mod activation;
-mod conv2d;
+mod conv;
 mod dropout;
 mod layer;
 mod linear;
@@ -29,12 +29,12 @@ mod pool;
 mod sequential;
 
 pub use activation::{Flatten, Gelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Tanh};
-pub use conv2d::Conv2d;
+pub use conv::{Conv1d, Conv2d};
 pub use dropout::{Dropout, Dropout2d};
 pub use layer::{Layer, Part, Parts, StateError};
 pub use linear::Linear;
 pub use norm::{BatchNorm, LayerNorm};
-pub use pool::{AvgPool2d, MaxPool2d};
+pub use pool::{AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
 pub use sequential::Sequential;
 
 use crate::onnx::{Graph, OnnxError, Value};

@@ -98,7 +98,7 @@ pub struct Graph {
 ///
 /// impl ModuleT for Net {
 ///     fn forward_t(&self, x: &Tensor, _train: bool) -> candle_core::Result<Tensor> {
-///         self.outer.forward(&self.inner.forward(x)?.relu()?)
+///         self.outer.forward(&relu(&self.inner.forward(x)?)?)
 ///     }
 /// }
 ///

@@ -5,6 +5,7 @@ mod conv2d;
 mod conv2d_pool;
 mod dropout;
 pub(crate) mod early;
+mod elementwise;
 mod linear;
 mod loss;
 mod max_pool2d;
@@ -14,16 +15,17 @@ pub mod portable;
 mod softmax;
 mod window;
 
-pub use avg_pool2d::avg_pool2d;
+pub use avg_pool2d::{avg_pool1d, avg_pool2d};
 use candle_core::{DType, Tensor};
-pub use conv2d::{Conv2dConfig, conv2d};
+pub use conv2d::{Conv1dConfig, Conv2dConfig, conv1d, conv2d};
 pub use conv2d_pool::conv2d_max_pool2d_relu;
 pub use dropout::{dropout, dropout2d, mask};
+pub use elementwise::{gelu, relu, sigmoid};
 pub use linear::{Then, linear};
 pub use loss::{cross_entropy, l1_loss, mse_loss, nll_loss};
-pub use max_pool2d::{max_pool2d, max_pool2d_relu};
+pub use max_pool2d::{max_pool1d, max_pool2d, max_pool2d_relu};
 pub use norm::{Normalized, batch_norm, layer_norm};
-pub use pool2d::Pool2dConfig;
+pub use pool2d::{Pool1dConfig, Pool2dConfig};
 pub use softmax::{log_softmax, softmax};
 
 /// Whether the operations of this crate compute with these tensors; else [`portable`] does.

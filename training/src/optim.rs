@@ -42,6 +42,8 @@ pub trait Optimizer: Send {
 }
 
 /// Scales the gradients of `parameters` down so that their common norm is at most `most`; gives back the norm before.
+/// The factor is that of `torch.nn.utils.clip_grad_norm_`, `most / (norm + 1e-6)`; a norm that is not a number makes all
+/// gradients so.
 ///
 /// # Errors
 /// When the device is lost.
@@ -52,10 +54,11 @@ pub fn clip_grad_norm(gradients: &mut GradStore, parameters: &[Var], most: f64) 
         squares += total.to_scalar::<f64>()?;
     }
     let norm = squares.sqrt();
-    if norm > most {
+    let factor = most / (norm + 1e-6);
+    if factor < 1.0 || factor.is_nan() {
         for var in parameters {
             if let Some(gradient) = gradients.get(var) {
-                let scaled = (gradient * (most / norm))?;
+                let scaled = (gradient * factor)?;
                 gradients.insert(var, scaled);
             }
         }
@@ -114,4 +117,22 @@ fn load_steps(state: &BTreeMap<String, Tensor>) -> Result<u64> {
         Some(steps) => Ok(steps.to_scalar::<i64>()?.max(0) as u64),
         None => bail!("the optimizer's state has no steps: it is another optimizer's"),
     }
+}
+
+/// The number of steps of each parameter.
+fn save_all_steps(steps: &[u64], state: &mut BTreeMap<String, Tensor>) -> Result<()> {
+    for (at, steps) in steps.iter().enumerate() {
+        let steps = Tensor::new(*steps as i64, &candle_core::Device::Cpu)?;
+        state.insert(format!("steps.{at}"), steps);
+    }
+    Ok(())
+}
+
+/// Those of `count` parameters; a state of an older version has one number for all of them.
+fn load_all_steps(count: usize, state: &BTreeMap<String, Tensor>) -> Result<Vec<u64>> {
+    let of = |at| match state.get(&format!("steps.{at}")) {
+        Some(steps) => Ok(steps.to_scalar::<i64>()?.max(0) as u64),
+        None => load_steps(state),
+    };
+    (0..count).map(of).collect()
 }

@@ -4,12 +4,14 @@
 
 mod collectives;
 mod connect;
+mod door;
 mod environment;
 mod flow;
 mod handshake;
 mod messages;
 mod operation;
 mod pulse;
+mod store;
 mod stream;
 mod sums;
 
@@ -18,7 +20,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use environment::{Environment, EnvironmentError, Task, TaskKind, free_port};
+pub use environment::{
+    Environment, EnvironmentError, SILENCE_VARIABLE, START_VARIABLE, Task, TaskKind, free_port,
+};
 pub(crate) use messages::{Inbox, Message};
 pub(crate) use operation::Operation;
 
@@ -42,16 +46,16 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// With five minutes to start and five seconds of silence.
+    /// With the environment's times to start and of silence.
     pub fn new(environment: Environment) -> Self {
         Self {
-            environment,
             secret: Vec::new(),
             configuration: String::new(),
             sum_order: SumOrder::default(),
-            start_within: Duration::from_secs(300),
-            silence: Duration::from_secs(5),
+            start_within: environment.start_within,
+            silence: environment.silence,
             stop: Arc::new(|| false),
+            environment,
         }
     }
 
@@ -165,8 +169,14 @@ pub enum RanksError {
         /// Who came but was sent away, or nothing.
         refused: String,
     },
+    #[error(
+        "the store of the launcher at {address}, by which ranks meet, cannot be used: {reason}"
+    )]
+    Store { address: String, reason: String },
     #[error("stopped while waiting for the other ranks")]
     Stopped,
+    #[error("{address} does not answer as a rank does: {reason}")]
+    Silent { address: String, reason: String },
     #[error("{address} speaks another protocol: {reason}")]
     Protocol { address: String, reason: String },
     #[error(

@@ -33,6 +33,10 @@ pub enum ServersError {
     Ranks(#[from] RanksError),
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+    #[error(
+        "parameter {number} is of f64, and parameter servers hold f32: convert the model by `to_dtype`, or train without them"
+    )]
+    F64 { number: usize },
     #[error("rank {rank} sent a parameter server what it cannot read: {reason}")]
     Message { rank: usize, reason: String },
     #[error("rank {rank} goes on while others are done: all must do the same number of steps")]
@@ -86,4 +90,94 @@ fn renumbered(state: Tensors, number: impl Fn(usize) -> Option<usize>) -> Tensor
 fn floats(bytes: &[u8]) -> Vec<f32> {
     let numbers = bytes.as_chunks().0.iter();
     numbers.map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use candle_core::backprop::GradStore;
+    use candle_core::{DType, Device, Tensor, Var};
+
+    use super::{Servers, ServersError, Updates, serve};
+    use crate::optim::{Optimizer, Sgd};
+    use crate::ranks::{Environment, Meeting, Ranks, free_port};
+
+    /// Two that train and two that hold parameters.
+    fn connect(rank: usize, port: u16) -> Ranks {
+        let environment = Environment {
+            rank,
+            world: 4,
+            port,
+            ..Environment::alone()
+        };
+        let meeting = Meeting {
+            silence: Duration::from_secs(30),
+            ..Meeting::new(environment)
+        };
+        Ranks::connect(&meeting).unwrap().with_servers(2)
+    }
+
+    /// Ones as the gradients of all but the last.
+    fn gradients(parameters: &[Var]) -> GradStore {
+        let mut gradients = GradStore::default();
+        for var in &parameters[..parameters.len() - 1] {
+            gradients.insert(var, var.ones_like().unwrap());
+        }
+        gradients
+    }
+
+    /// With more numbers than connections hold, servers and ranks that only sent would wait for one another for ever.
+    #[test]
+    fn large_parameters_pass_between_asynchronous_servers_and_ranks() {
+        let port = free_port().unwrap();
+        let make = |parameters| Ok(Sgd::new(parameters, 1.0)?.weight_decay(0.5));
+        thread::scope(|scope| {
+            let servers = [2, 3].map(|rank| {
+                scope.spawn(move || {
+                    serve(connect(rank, port), Updates::Asynchronous, make, &|| false).unwrap()
+                })
+            });
+            let training = [0, 1].map(|rank| {
+                scope.spawn(move || {
+                    let ranks = connect(rank, port);
+                    let one = |size| Var::ones(size, DType::F32, &Device::Cpu).unwrap();
+                    let parameters = [one(6_000_000), one(6_000_000), one(3)];
+                    let servers = Servers::new(&parameters, &ranks);
+                    if rank == 0 {
+                        let state = make(parameters.to_vec()).unwrap().state().unwrap();
+                        servers.set(&ranks, &parameters, &state).unwrap();
+                    }
+                    for _ in 0..10 {
+                        let gradients = gradients(&parameters);
+                        servers.step(&ranks, &gradients, &parameters, 0.1).unwrap();
+                    }
+                    servers.done(&ranks).unwrap();
+                    let first = parameters[0].get(0).unwrap().to_scalar::<f32>().unwrap();
+                    assert!(first < 0.5, "{first}");
+                    // Without a gradient there is no decay either.
+                    assert_eq!(parameters[2].to_vec1::<f32>().unwrap(), [1.0; 3]);
+                })
+            });
+            for rank in training {
+                rank.join().unwrap();
+            }
+            let served = servers.map(|server| server.join().unwrap());
+            assert!(
+                served
+                    .iter()
+                    .all(|served| served.done && served.updates == 20)
+            );
+        });
+    }
+
+    #[test]
+    fn parameters_of_f64_are_refused_and_not_rounded() {
+        let ranks = Ranks::alone().with_servers(0);
+        let var = Var::from_tensor(&Tensor::new(&[1f64], &Device::Cpu).unwrap()).unwrap();
+        let servers = Servers::new(std::slice::from_ref(&var), &ranks);
+        let refused = servers.set(&ranks, &[var], &Default::default());
+        assert!(matches!(refused, Err(ServersError::F64 { number: 0 })));
+    }
 }

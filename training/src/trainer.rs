@@ -170,7 +170,10 @@ impl<M: Layer> Trainer<M> {
         Ok(self)
     }
 
-    /// Trains together with the other ranks: gradients are averaged over all in each step.
+    /// Trains together with the other ranks: gradients are averaged over all in each step, as by PyTorch's
+    /// `DistributedDataParallel`. Each rank needs items of its own: those that its [`Sampler`](crate::data::Sampler) of
+    /// the data loader deals to it; without one all ranks learn from the same. Running means of batch norm are those of
+    /// each rank's own batches, and rank 0's are saved.
     #[must_use]
     pub fn ranks(mut self, ranks: Ranks) -> Self {
         self.ranks = ranks;
@@ -222,6 +225,10 @@ impl<M: Layer> Trainer<M> {
 pub enum TrainError {
     #[error("there is nothing to learn from: give the trainer .data(..) with at least one batch")]
     NoData,
+    #[error(
+        "the test set has no items: give the trainer a .test(..) with at least one batch, or none"
+    )]
+    NoTest,
     #[error(
         "the loss is {loss} in epoch {epoch}, batch {batch}: try a smaller learning rate, or look for values in the data that are not finite"
     )]

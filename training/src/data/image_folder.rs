@@ -48,7 +48,8 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// Classes are the folders of `root`, in order of their names, and numbered so. Pictures may lie deeper.
+    /// Classes are the folders of `root`, in order of their names, and numbered so. Pictures may lie deeper. What is
+    /// hidden, such as `.ipynb_checkpoints`, is passed over: its name begins with a dot.
     ///
     /// # Errors
     /// When a folder cannot be read, there is none, or one has no pictures.
@@ -170,7 +171,7 @@ impl Dataset for ImageFolder {
     }
 }
 
-/// What a folder holds, in order of the names.
+/// What a folder holds that is not hidden, in order of the names.
 fn entries(folder: &Path) -> std::result::Result<Vec<PathBuf>, ImageFolderError> {
     let read = || -> io::Result<Vec<PathBuf>> {
         fs::read_dir(folder)?
@@ -181,6 +182,10 @@ fn entries(folder: &Path) -> std::result::Result<Vec<PathBuf>, ImageFolderError>
         path: folder.to_owned(),
         source,
     })?;
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default();
+        !name.as_encoded_bytes().starts_with(b".")
+    });
     paths.sort();
     Ok(paths)
 }

@@ -1,6 +1,5 @@
 //! Tables from CSV and Parquet files, whose columns become tensors.
 
-use std::cmp::Ordering;
 use std::fmt::{self, Write};
 use std::fs::File;
 use std::io;
@@ -9,7 +8,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::Field;
+
+use super::column::Column;
 
 /// Rows that are shown.
 const SHOWN: usize = 10;
@@ -61,14 +61,6 @@ pub enum TableError {
 pub struct Table {
     columns: Vec<(String, Column)>,
     rows: usize,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Column {
-    /// NaN where there is none.
-    Numbers(Vec<f64>),
-    /// Empty where there is none.
-    Words(Vec<String>),
 }
 
 impl Table {
@@ -123,7 +115,7 @@ impl Table {
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let names = schema.root_schema().get_fields().iter();
         let mut columns: Vec<(String, Column)> = names
-            .map(|field| (field.name().to_owned(), Column::Numbers(Vec::new())))
+            .map(|field| (field.name().to_owned(), Column::empty()))
             .collect();
         let mut rows = 0;
         for row in reader.get_row_iter(None).map_err(failed)? {
@@ -175,18 +167,13 @@ impl Table {
         self.inputs(&[column])
     }
 
-    /// What stands in a column, in order, and for each row the number of its value there: u32 `[rows]`.
+    /// What stands in a column, in order, and for each row the number of its value there: u32 `[rows]`. Digits that
+    /// stand for a name stay as they are written: leading zeros, a plus, and whole numbers from 2^53 on.
     ///
     /// # Errors
     /// When the column is not there or misses a value.
     pub fn classes(&self, column: &str) -> Result<(Tensor, Vec<String>), TableError> {
-        let (classes, names) = match self.complete(column)? {
-            Column::Words(words) => numbered(words, Ord::cmp),
-            Column::Numbers(numbers) => {
-                let (classes, distinct) = numbered(numbers, f64::total_cmp);
-                (classes, distinct.iter().map(ToString::to_string).collect())
-            }
-        };
+        let (classes, names) = self.complete(column)?.classes();
         Ok((Tensor::from_vec(classes, self.rows, &Device::Cpu)?, names))
     }
 
@@ -211,14 +198,8 @@ impl Table {
         if let Column::Words(words) = self.column(column)? {
             return Err(wrong(column, words));
         }
-        for (name, numbers) in &mut self.columns {
-            if let (true, Column::Numbers(numbers)) = (name == column, numbers) {
-                numbers
-                    .iter_mut()
-                    .filter(|x| x.is_nan())
-                    .for_each(|x| *x = value);
-            }
-        }
+        let named = self.columns.iter_mut().filter(|(name, _)| name == column);
+        named.for_each(|(_, column)| column.fill(value));
         Ok(self)
     }
 
@@ -258,9 +239,9 @@ impl Table {
 
     fn numbers(&self, name: &str) -> Result<&[f64], TableError> {
         match self.column(name)? {
-            Column::Numbers(numbers) => {
+            Column::Numbers { values, .. } => {
                 self.complete(name)?;
-                Ok(numbers)
+                Ok(values)
             }
             Column::Words(words) => Err(wrong(name, words)),
         }
@@ -306,92 +287,6 @@ impl fmt::Display for Table {
     }
 }
 
-impl Column {
-    fn of_words(words: Vec<String>) -> Self {
-        let numbers: Option<Vec<f64>> = words
-            .iter()
-            .map(|word| match word.is_empty() {
-                true => Some(f64::NAN),
-                false => word.parse().ok(),
-            })
-            .collect();
-        match numbers {
-            Some(numbers) if !numbers.iter().all(|x| x.is_nan()) => Self::Numbers(numbers),
-            _ => Self::Words(words),
-        }
-    }
-
-    /// Adds the value of row `row`; what it is instead if it is none.
-    fn push(&mut self, field: &Field, row: usize) -> Result<(), String> {
-        let number = match field {
-            Field::Null => f64::NAN,
-            Field::Bool(truth) => f64::from(u8::from(*truth)),
-            Field::Byte(x) => f64::from(*x),
-            Field::Short(x) => f64::from(*x),
-            Field::Int(x) => f64::from(*x),
-            Field::Long(x) => *x as f64,
-            Field::UByte(x) => f64::from(*x),
-            Field::UShort(x) => f64::from(*x),
-            Field::UInt(x) => f64::from(*x),
-            Field::ULong(x) => *x as f64,
-            Field::Float16(x) => f64::from(*x),
-            Field::Float(x) => f64::from(*x),
-            Field::Double(x) => *x,
-            Field::Str(text) => {
-                self.push_word(text, row);
-                return Ok(());
-            }
-            other => {
-                return Err(format!("{other:?}")
-                    .split('(')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned());
-            }
-        };
-        match self {
-            Self::Numbers(numbers) => numbers.push(number),
-            // A column has one type, so that this is a missing one.
-            Self::Words(words) => words.push(String::new()),
-        }
-        Ok(())
-    }
-
-    fn push_word(&mut self, word: &str, row: usize) {
-        // What came before was missing.
-        if let Self::Numbers(_) = self {
-            *self = Self::Words(vec![String::new(); row]);
-        }
-        if let Self::Words(words) = self {
-            words.push(word.to_owned());
-        }
-    }
-
-    fn misses(&self, row: usize) -> bool {
-        match self {
-            Self::Numbers(numbers) => numbers[row].is_nan(),
-            Self::Words(words) => words[row].is_empty(),
-        }
-    }
-
-    fn text(&self, row: usize) -> String {
-        match self {
-            Self::Numbers(numbers) if numbers[row].is_nan() => String::new(),
-            Self::Numbers(numbers) => numbers[row].to_string(),
-            Self::Words(words) => words[row].clone(),
-        }
-    }
-
-    fn keep(&mut self, rows: &[bool]) {
-        let mut kept = rows.iter();
-        let mut next = || kept.next().copied().unwrap_or_default();
-        match self {
-            Self::Numbers(numbers) => numbers.retain(|_| next()),
-            Self::Words(words) => words.retain(|_| next()),
-        }
-    }
-}
-
 fn wrong(column: &str, words: &[String]) -> TableError {
     let first = words.iter().position(|word| word.parse::<f64>().is_err());
     let row = first.unwrap_or_default();
@@ -400,19 +295,6 @@ fn wrong(column: &str, words: &[String]) -> TableError {
         row,
         word: words.get(row).cloned().unwrap_or_default(),
     }
-}
-
-/// The distinct values in order, and for each value its number there.
-fn numbered<T: Clone>(values: &[T], compare: fn(&T, &T) -> Ordering) -> (Vec<u32>, Vec<T>) {
-    let mut distinct = values.to_vec();
-    distinct.sort_unstable_by(compare);
-    distinct.dedup_by(|a, b| compare(a, b).is_eq());
-    let number = |value| {
-        // It is there: both ways to say where are the place.
-        let (Ok(place) | Err(place)) = distinct.binary_search_by(|other| compare(other, value));
-        place as u32
-    };
-    (values.iter().map(number).collect(), distinct)
 }
 
 fn open(path: &Path) -> Result<File, TableError> {

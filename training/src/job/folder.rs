@@ -179,7 +179,7 @@ impl JobFolder {
 
     /// What a function gave back, as JSON.
     pub(super) fn result_file(&self, rank: usize) -> PathBuf {
-        self.path.join(format!("result-{rank}.json"))
+        self.path.join(format!("result-{rank}.cbor"))
     }
 
     pub(super) fn log_file(&self, rank: usize) -> PathBuf {

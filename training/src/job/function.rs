@@ -81,7 +81,8 @@ pub struct Function {
 /// A place in an object, of its name and offset.
 type Place = (String, u64);
 
-/// A function, its type forgotten, and the rank; the result as JSON.
+/// A function, its type forgotten, and the rank; the result as CBOR (RFC 8949), which has numbers that are none, and any
+/// keys in maps.
 type Call = fn(usize, &Rank) -> Result<Vec<u8>, String>;
 
 /// A job of a function before it is submitted.
@@ -144,7 +145,13 @@ impl TrainJob {
         let read = |rank| {
             let path = folder.result_file(rank);
             let bytes = fs::read(&path).map_err(io_error(&path))?;
-            serde_json::from_slice(&bytes).map_err(|source| JobError::Json { path, source })
+            ciborium::from_reader(&*bytes).map_err(|error| JobError::Result {
+                path,
+                reason: match error {
+                    ciborium::de::Error::Semantic(_, reason) => reason,
+                    other => other.to_string(),
+                },
+            })
         };
         (0..self.description.ranks).map(read).collect()
     }
@@ -156,7 +163,11 @@ fn call<T: Serialize, E: Display>(function: usize, rank: &Rank) -> Result<Vec<u8
     // in the same objects, of the same program.
     let function = unsafe { std::mem::transmute::<usize, fn(&Rank) -> Result<T, E>>(function) };
     let result = function(rank).map_err(|error| format!("{error:#}"))?;
-    serde_json::to_vec(&result).map_err(|error| error.to_string())
+    let mut bytes = Vec::new();
+    match ciborium::into_writer(&result, &mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(format!("its result cannot be kept: {error}")),
+    }
 }
 
 impl<T> NewFunction<T> {

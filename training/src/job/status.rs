@@ -183,7 +183,7 @@ impl StatusFile {
 
     fn write(&mut self) -> io::Result<()> {
         self.written = Some(Instant::now());
-        replace(&self.path, &serde_json::to_vec(&self.status)?)
+        replace_unsynced(&self.path, &serde_json::to_vec(&self.status)?)
     }
 
     /// A disk that is full for the status may have room for the model.
@@ -204,7 +204,7 @@ pub(super) fn tell(path: &Path, state: RankState, reason: Option<String>) -> io:
         reason,
         ..read(path)
     };
-    replace(path, &serde_json::to_vec(&status)?)
+    replace_unsynced(path, &serde_json::to_vec(&status)?)
 }
 
 /// The status in a file; the default where there is none yet.
@@ -259,7 +259,12 @@ impl Watcher for RankStatus {
     }
 }
 
-/// Replaces a file in one go. It need not outlive the machine.
+/// Replaces a file in one go. What a job is, and what it gave back, outlives a crash of the machine.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     files::replace(path, |file| file.write_all(bytes))
+}
+
+/// How it stands need not.
+fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    files::replace_unsynced(path, |file| file.write_all(bytes))
 }

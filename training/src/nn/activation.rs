@@ -5,7 +5,7 @@ use crate::onnx::Attribute;
 use crate::ops;
 use candle_core::{Module, Result, Tensor};
 
-/// `max(x, 0)`.
+/// `max(x, 0)`; a value that is not a number stays one, and the gradient at 0 is 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Relu;
 
@@ -39,13 +39,13 @@ pub struct Flatten;
 
 impl Module for Relu {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.relu()
+        ops::relu(x)
     }
 }
 
 impl Module for Gelu {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.gelu_erf()
+        ops::gelu(x)
     }
 }
 
@@ -56,9 +56,8 @@ impl Module for Silu {
 }
 
 impl Module for Sigmoid {
-    /// By tanh, which does not overflow.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        (((x * 0.5)?.tanh()? + 1.0)? * 0.5)?.contiguous()
+        ops::sigmoid(x)
     }
 }
 

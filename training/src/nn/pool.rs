@@ -1,9 +1,17 @@
-//! Pools over square windows.
+//! Pools over stretches and square windows.
 
 use super::layer::without_parts;
 use crate::onnx::Attribute;
 use crate::ops::{self, Pool2dConfig};
 use candle_core::{Module, Result, Tensor};
+
+/// The maximum of each window of (n, c, l).
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool1d(pub Pool2dConfig);
+
+/// The mean of each window of (n, c, l).
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool1d(pub Pool2dConfig);
 
 /// The maximum of each window of (n, c, h, w).
 #[derive(Clone, Copy, Debug)]
@@ -42,21 +50,28 @@ macro_rules! pool {
     };
 }
 
+pool!(MaxPool1d, ops::max_pool1d);
+pool!(AvgPool1d, ops::avg_pool1d);
 pool!(MaxPool2d, ops::max_pool2d);
 pool!(AvgPool2d, ops::avg_pool2d);
 without_parts!(
-    MaxPool2d => |pool, graph, x| graph.node("MaxPool", &[&x], window(&pool.0)),
-    AvgPool2d => |pool, graph, x| {
-        let mut attributes = window(&pool.0);
-        attributes.push(Attribute::int("count_include_pad", 1));
-        graph.node("AveragePool", &[&x], attributes)
-    },
+    MaxPool1d => |pool, graph, x| graph.node("MaxPool", &[&x], window::<1>(&pool.0)),
+    AvgPool1d => |pool, graph, x| graph.node("AveragePool", &[&x], with_padding::<1>(&pool.0)),
+    MaxPool2d => |pool, graph, x| graph.node("MaxPool", &[&x], window::<2>(&pool.0)),
+    AvgPool2d => |pool, graph, x| graph.node("AveragePool", &[&x], with_padding::<2>(&pool.0)),
 );
 
-fn window(config: &Pool2dConfig) -> Vec<Attribute> {
+fn window<const AXES: usize>(config: &Pool2dConfig) -> Vec<Attribute> {
     vec![
-        Attribute::ints("kernel_shape", [config.kernel; 2]),
-        Attribute::ints("strides", [config.stride; 2]),
-        Attribute::ints("pads", [config.padding; 4]),
+        Attribute::ints("kernel_shape", [config.kernel; AXES]),
+        Attribute::ints("strides", [config.stride; AXES]),
+        Attribute::ints("pads", std::iter::repeat_n(config.padding, 2 * AXES)),
     ]
+}
+
+/// Padding counts as zeros.
+fn with_padding<const AXES: usize>(config: &Pool2dConfig) -> Vec<Attribute> {
+    let mut attributes = window::<AXES>(config);
+    attributes.push(Attribute::int("count_include_pad", 1));
+    attributes
 }

@@ -1,6 +1,6 @@
 //! Mean over windows; padding counts as zeros, as in PyTorch.
 
-use super::pool2d::{Pool, Pool2dConfig, pool2d, windows};
+use super::pool2d::{Pool, Pool1dConfig, Pool2dConfig, pool1d, pool2d, windows};
 use super::{ours, portable, window::Windows};
 use crate::cpu::Real;
 use candle_core::{Result, Tensor};
@@ -11,9 +11,20 @@ use std::ops::Range;
 /// # Errors
 /// When `x` has another rank or the windows do not fit.
 pub fn avg_pool2d(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
-    let windows = windows("avg_pool2d", x.shape(), config)?;
+    over(x, windows("avg_pool2d", x.shape(), config)?)
+}
+
+/// The mean of each window of `x` (n, c, l).
+///
+/// # Errors
+/// When `x` has another rank or the windows do not fit.
+pub fn avg_pool1d(x: &Tensor, config: &Pool1dConfig) -> Result<Tensor> {
+    pool1d("avg_pool1d", x, config, over)
+}
+
+fn over(x: &Tensor, windows: Windows) -> Result<Tensor> {
     if !ours(&[x]) {
-        return portable::avg_pool2d(x, config);
+        return portable::mean_windows(x, &windows);
     }
     pool2d(x, windows, Mean)
 }

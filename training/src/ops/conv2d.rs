@@ -1,4 +1,4 @@
-//! 2-d convolution as matrix products over unrolled windows (im2col), forward and backward.
+//! Convolutions over one and two dimensions as matrix products over unrolled windows (im2col), forward and backward.
 
 use super::{early, ours, portable, window::Windows};
 use crate::cpu::{Matrix, Real, by_dtype, each, multiply, shares, slice, split, sum, with};
@@ -26,6 +26,9 @@ impl Default for Conv2dConfig {
     }
 }
 
+/// The same for one dimension.
+pub type Conv1dConfig = Conv2dConfig;
+
 /// Convolves `x` (n, c, h, w) with `weight` (o, c / groups, kh, kw) and adds `bias` (o).
 ///
 /// # Errors
@@ -40,6 +43,54 @@ pub fn conv2d(
     if !ours(&[x, weight]) {
         return portable::conv2d(x, weight, bias, config);
     }
+    convolve(x, weight, bias, geometry)
+}
+
+/// Convolves `x` (n, c, l) with `weight` (o, c / groups, k) and adds `bias` (o). By the same steps as [`conv2d`], over
+/// pictures of one line: the gradients of candle's own `conv1d` are wrong.
+///
+/// # Errors
+/// Those of [`conv2d`].
+pub fn conv1d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: &Conv1dConfig,
+) -> Result<Tensor> {
+    if x.rank() != 3 || weight.rank() != 3 {
+        bail!(
+            "conv1d: expected x (n, c, l) and weight (o, c/groups, k), got {:?} and {:?}",
+            x.shape(),
+            weight.shape()
+        )
+    }
+    let (lines, kernel) = (x.unsqueeze(2)?, weight.unsqueeze(2)?);
+    let mut geometry = Geometry::of(
+        "conv1d",
+        lines.shape(),
+        kernel.shape(),
+        bias.map(Tensor::shape),
+        config,
+    )?;
+    geometry.windows.padding[0] = 0;
+    geometry.windows.check("conv1d", x.shape())?;
+    if !ours(&[x, weight]) {
+        let lines = lines.pad_with_zeros(3, config.padding, config.padding)?;
+        let padded = Conv1dConfig {
+            padding: 0,
+            ..*config
+        };
+        return portable::conv2d(&lines, &kernel, bias, &padded)?.squeeze(2);
+    }
+    convolve(&lines, &kernel, bias, geometry)?.squeeze(2)
+}
+
+fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: Geometry,
+) -> Result<Tensor> {
     let bias = match bias {
         Some(bias) => bias.contiguous()?,
         None => Tensor::zeros(geometry.out, x.dtype(), x.device())?,
@@ -65,6 +116,17 @@ impl Geometry {
         bias: Option<&Shape>,
         config: &Conv2dConfig,
     ) -> Result<Self> {
+        Self::of("conv2d", x, weight, bias, config)
+    }
+
+    /// For `op`, which messages name.
+    fn of(
+        op: &str,
+        x: &Shape,
+        weight: &Shape,
+        bias: Option<&Shape>,
+        config: &Conv2dConfig,
+    ) -> Result<Self> {
         let Conv2dConfig {
             stride,
             padding,
@@ -74,27 +136,27 @@ impl Geometry {
         let (&[n, channels, height, width], &[out, inner, kh, kw]) = (x.dims(), weight.dims())
         else {
             bail!(
-                "conv2d: expected x (n, c, h, w) and weight (o, c/groups, kh, kw), got {x:?} and {weight:?}"
+                "{op}: expected x (n, c, h, w) and weight (o, c/groups, kh, kw), got {x:?} and {weight:?}"
             )
         };
         if groups == 0 || out == 0 || out % groups != 0 || inner == 0 || inner * groups != channels
         {
-            bail!("conv2d: weight {weight:?} in {groups} groups does not fit x {x:?}")
+            bail!("{op}: weight {weight:?} in {groups} groups does not fit x {x:?}")
         }
         if let Some(bias) = bias
             && bias.dims() != [out]
         {
-            bail!("conv2d: expected a bias of [{out}] for weight {weight:?}, got {bias:?}")
+            bail!("{op}: expected a bias of [{out}] for weight {weight:?}, got {bias:?}")
         }
         let windows = Windows {
             channels: inner,
             size: [height, width],
             kernel: [kh, kw],
             stride,
-            padding,
+            padding: [padding; 2],
             dilation,
         };
-        windows.check("conv2d", x)?;
+        windows.check(op, x)?;
         Ok(Self {
             n,
             out,

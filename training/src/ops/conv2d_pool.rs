@@ -4,7 +4,9 @@
 use super::{
     Conv2dConfig, Pool2dConfig, conv2d,
     conv2d::{Geometry, dtype, gradients},
+    max_pool2d::winner,
     max_pool2d_relu, ours,
+    window::Windows,
 };
 use crate::cpu::{Real, by_dtype, each, shares, slice, split, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -94,7 +96,11 @@ impl ConvPool {
                             &scratch.planes[(channel * count + number) * places..][..places];
                         let to = ((picture - share.start) * geometry.out + at) * pooled;
                         let y = &mut y[to..to + pooled];
-                        pool_plane(plane, width, y, &mut winners[to..to + pooled]);
+                        let winners = &mut winners[to..to + pooled];
+                        match plane.iter().fold(false, |nan, x| nan | x.is_nan()) {
+                            false => pool_plane(plane, width, y, winners),
+                            true => pool_broken_plane(plane, width, y, winners),
+                        }
                         let factor = self.factor::<T>(picture * geometry.out + at);
                         for y in y {
                             let value = (*y + bias[channel]) * factor;
@@ -130,7 +136,7 @@ impl ConvPool {
     }
 }
 
-/// The maximum of each 2 x 2 window of a plane, and its place; a tie goes to the first.
+/// The maximum of each 2 x 2 window of a plane of numbers, and its place; a tie goes to the first.
 fn pool_plane<T: Real>(plane: &[T], width: usize, y: &mut [T], winners: &mut [u32]) {
     let pooled = width / 2;
     let lines = y.chunks_mut(pooled).zip(winners.chunks_mut(pooled));
@@ -153,6 +159,22 @@ fn pool_plane<T: Real>(plane: &[T], width: usize, y: &mut [T], winners: &mut [u3
                     at_upper
                 };
         }
+    }
+}
+
+/// The same where an element is not a number: it wins its window, which comparisons alone would not see.
+fn pool_broken_plane<T: Real>(plane: &[T], width: usize, y: &mut [T], winners: &mut [u32]) {
+    let windows = Windows {
+        channels: 1,
+        size: [plane.len() / width, width],
+        kernel: [2; 2],
+        stride: 2,
+        padding: [0; 2],
+        dilation: 1,
+    };
+    for (at, (y, place)) in y.iter_mut().zip(winners).enumerate() {
+        let (best, at) = winner(&windows, plane, [at / (width / 2), at % (width / 2)]);
+        (*y, *place) = (best, at as u32);
     }
 }
 

@@ -36,7 +36,10 @@ pub fn mse_loss(x: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// When the shapes differ or there are no elements.
 pub fn l1_loss(x: &Tensor, target: &Tensor) -> Result<Tensor> {
     same_shape("l1_loss", x, target)?;
-    (x - target)?.abs()?.mean_all()
+    let difference = (x - target)?;
+    // The sign has the gradient 0: so that of the whole is the sign, 0 where nothing differs. candle's `abs` has 1 there.
+    let sign = difference.detach().sign()?;
+    (difference * sign)?.mean_all()
 }
 
 fn same_shape(op: &str, x: &Tensor, target: &Tensor) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Maximum over windows, with an optional rectifier behind it; the gradient goes to the first maximum of each window.
 
-use super::pool2d::{Pool, Pool2dConfig, pool2d, windows};
+use super::pool2d::{Pool, Pool1dConfig, Pool2dConfig, pool1d, pool2d, windows};
 use super::{ours, portable, window::Windows};
 use crate::cpu::Real;
 use candle_core::{Result, Tensor};
@@ -21,11 +21,24 @@ pub fn max_pool2d_relu(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
     pool(x, config, true)
 }
 
+/// The maximum of each window of `x` (n, c, l); padding never wins.
+///
+/// # Errors
+/// When `x` has another rank or the windows do not fit.
+pub fn max_pool1d(x: &Tensor, config: &Pool1dConfig) -> Result<Tensor> {
+    pool1d("max_pool1d", x, config, |x, windows| {
+        over(x, windows, false)
+    })
+}
+
 fn pool(x: &Tensor, config: &Pool2dConfig, relu: bool) -> Result<Tensor> {
-    let windows = windows("max_pool2d", x.shape(), config)?;
+    over(x, windows("max_pool2d", x.shape(), config)?, relu)
+}
+
+fn over(x: &Tensor, windows: Windows, relu: bool) -> Result<Tensor> {
     if !ours(&[x]) {
-        let y = portable::max_pool2d(x, config)?;
-        return if relu { y.relu() } else { Ok(y) };
+        let y = portable::max_windows(x, &windows)?;
+        return if relu { portable::relu(&y) } else { Ok(y) };
     }
     pool2d(x, windows, Max { relu })
 }
@@ -55,7 +68,11 @@ impl Pool for Max {
 }
 
 /// Value and place of the first maximum of a window; NaN wins, as in PyTorch.
-fn winner<T: Real>(windows: &Windows, plane: &[T], [row, column]: [usize; 2]) -> (T, usize) {
+pub(super) fn winner<T: Real>(
+    windows: &Windows,
+    plane: &[T],
+    [row, column]: [usize; 2],
+) -> (T, usize) {
     let Windows { size, stride, .. } = windows;
     let columns = windows.inside_window(column * stride, 1);
     let (mut best, mut place) = (T::neg_infinity(), 0);

@@ -171,35 +171,40 @@ impl Norm {
         y
     }
 
-    /// The gradients of x, weight and bias.
+    /// The gradients of x, weight and bias; sums are in f64, as those of large planes lose much otherwise.
     fn backward<T: Real>(&self, x: &[T], weight: &[T], dy: &[T]) -> [Vec<T>; 3] {
         let (width, weights) = (self.groups.run(), weight.len());
         let runs = x.len() / width;
         let shares = shares(runs, width * 8);
         // Of each run: the sums of dy and of dy times the normalized x, both weighted; of each weight the same, bare.
         let parts = each(shares.clone(), |share| {
-            let mut bare = vec![T::zero(); 2 * weights];
+            let mut bare = vec![0.0; 2 * weights];
             let mut weighted = Vec::with_capacity(share.len());
             for run in share {
                 let (mean, scale) = self.scale::<T>(self.groups.group(run));
-                let mut sums = (T::zero(), T::zero());
+                let mut sums = (0.0, 0.0);
                 let places = run * width..(run + 1) * width;
                 for (at, (x, dy)) in x[places.clone()].iter().zip(&dy[places]).enumerate() {
                     let which = self.groups.weight(run, at);
                     let step = *dy * (*x - mean) * scale;
+                    let (step, dy) = (WithDType::to_f64(step), WithDType::to_f64(*dy));
+                    let weight = WithDType::to_f64(weight[which]);
                     bare[which] += step;
-                    bare[weights + which] += *dy;
-                    sums.0 += *dy * weight[which];
-                    sums.1 += step * weight[which];
+                    bare[weights + which] += dy;
+                    sums.0 += dy * weight;
+                    sums.1 += step * weight;
                 }
                 weighted.push(sums);
             }
             (bare, weighted)
         });
         let (bare, weighted): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let mut dweight = sum(bare, 2 * weights);
-        let dbias = dweight.split_off(weights);
-        let means = self.group_means(&weighted.concat(), width);
+        let bare: Vec<T> = sum::<f64>(bare, 2 * weights)
+            .into_iter()
+            .map(T::real)
+            .collect();
+        let (dweight, dbias) = bare.split_at(weights);
+        let means = self.group_means::<T>(&weighted.concat(), width);
         let mut dx = vec![T::zero(); x.len()];
         let parts = split(&mut dx, width, &shares);
         each(shares.into_iter().zip(parts).collect(), |(share, dx)| {
@@ -214,19 +219,21 @@ impl Norm {
                 }
             }
         });
-        [dx, dweight, dbias]
+        [dx, dweight.to_vec(), dbias.to_vec()]
     }
 
     /// The sums of runs, as means over the elements of their group.
-    fn group_means<T: Real>(&self, of_runs: &[(T, T)], width: usize) -> Vec<(T, T)> {
+    fn group_means<T: Real>(&self, of_runs: &[(f64, f64)], width: usize) -> Vec<(T, T)> {
         let groups = self.moments.len();
-        let size = T::real((of_runs.len() / groups * width) as f64);
-        let mut sums = vec![T::zero(); 2 * groups];
+        // No rows at all have no groups either.
+        let size = (of_runs.len() / groups.max(1) * width) as f64;
+        let mut sums = vec![0.0; 2 * groups];
         for (run, (total, step)) in of_runs.iter().enumerate() {
             let group = self.groups.group(run);
             add(&mut sums[2 * group..2 * group + 2], &[*total, *step]);
         }
-        sums.chunks(2).map(|s| (s[0] / size, s[1] / size)).collect()
+        let mean = |sum: f64| T::real(sum / size);
+        sums.chunks(2).map(|s| (mean(s[0]), mean(s[1]))).collect()
     }
 }
 

@@ -24,6 +24,39 @@ impl Pool2dConfig {
     }
 }
 
+/// The same for stretches of one dimension.
+pub type Pool1dConfig = Pool2dConfig;
+
+/// `pool`, of planes (n, c, h, w), for `x` (n, c, l): each channel is a plane of one line.
+pub(super) fn pool1d(
+    op: &str,
+    x: &Tensor,
+    config: &Pool1dConfig,
+    pool: impl FnOnce(&Tensor, Windows) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let &[_, _, length] = x.dims() else {
+        bail!("{op}: expected x (n, c, l), got {:?}", x.shape())
+    };
+    let Pool1dConfig {
+        kernel,
+        stride,
+        padding,
+    } = *config;
+    if padding > kernel / 2 {
+        bail!("{op}: padding {padding} is more than half of kernel {kernel}")
+    }
+    let windows = Windows {
+        channels: 1,
+        size: [1, length],
+        kernel: [1, kernel],
+        stride,
+        padding: [0, padding],
+        dilation: 1,
+    };
+    windows.check(op, x.shape())?;
+    pool(&x.unsqueeze(2)?, windows)?.squeeze(2)
+}
+
 /// The windows over one plane of `x`.
 pub(super) fn windows(op: &str, x: &Shape, config: &Pool2dConfig) -> Result<Windows> {
     let Pool2dConfig {
@@ -42,7 +75,7 @@ pub(super) fn windows(op: &str, x: &Shape, config: &Pool2dConfig) -> Result<Wind
         size: [height, width],
         kernel: [kernel; 2],
         stride,
-        padding,
+        padding: [padding; 2],
         dilation: 1,
     };
     windows.check(op, x)?;

@@ -1,8 +1,9 @@
 //! The same operations from candle's own, for every device and type (it has no backward pass for some strided convolutions).
 //! Shapes are those of the operations in [`super`]; what does not fit is refused in candle's words.
 
-use super::{Conv2dConfig, Normalized, Pool2dConfig, Then, pool2d::windows};
+use super::{Conv2dConfig, Normalized, Pool2dConfig, Then, pool2d::windows, window::Windows};
 use candle_core::{D, Result, Tensor};
+use std::f64::consts::FRAC_1_SQRT_2;
 
 pub fn conv2d(
     x: &Tensor,
@@ -25,61 +26,84 @@ pub fn conv2d(
 
 /// By argmax and gather: the gradient of candle's own `max_pool2d` is wrong (0.11.1, on every device).
 pub fn max_pool2d(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
-    let windows = windows("max_pool2d", x.shape(), config)?;
+    max_windows(x, &windows("max_pool2d", x.shape(), config)?)
+}
+
+pub(super) fn max_windows(x: &Tensor, windows: &Windows) -> Result<Tensor> {
     let (n, c, height, width) = x.dims4()?;
-    let Pool2dConfig {
-        kernel,
-        stride,
-        padding,
-    } = *config;
-    let [out_height, out_width] = windows.output();
     // A window beyond the edge repeats an element inside of it, which never changes the maximum.
-    let inside = |at: usize, k: usize, size: usize| {
-        let first = (at * stride).saturating_sub(padding);
-        (at * stride + k)
+    let inside = |axis: usize, at: usize, k: usize| {
+        let padding = windows.padding[axis];
+        let first = (at * windows.stride).saturating_sub(padding);
+        (at * windows.stride + k)
             .saturating_sub(padding)
-            .clamp(first, size - 1)
+            .clamp(first, windows.size[axis] - 1)
     };
-    let mut places = Vec::with_capacity(windows.places() * kernel * kernel);
-    for at in 0..windows.places() {
-        for k in 0..kernel * kernel {
-            let row = inside(at / out_width, k / kernel, height);
-            places.push((row * width + inside(at % out_width, k % kernel, width)) as u32);
-        }
-    }
-    let places = Tensor::new(places, x.device())?;
+    let places = places(windows, width, x, inside)?;
     let planes = x.contiguous()?.reshape((n * c, height * width))?;
-    let cut =
-        planes
-            .index_select(&places, 1)?
-            .reshape((n * c, windows.places(), kernel * kernel))?;
-    let winners = cut.detach().argmax_keepdim(D::Minus1)?;
+    let [out_height, out_width] = windows.output();
+    let size = windows.kernel[0] * windows.kernel[1];
+    let cut = planes
+        .index_select(&places, 1)?
+        .reshape((n * c, windows.places(), size))?;
+    let winners = nan_as_infinity(&cut.detach())?.argmax_keepdim(D::Minus1)?;
     cut.gather(&winners, 2)?
         .reshape((n, c, out_height, out_width))
 }
 
-/// By a choice of elements and a mean: the gradient of candle's own `avg_pool2d` is wrong where windows leave a rest.
-pub fn avg_pool2d(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
-    let windows = windows("avg_pool2d", x.shape(), config)?;
-    let Pool2dConfig {
-        kernel,
-        stride,
-        padding,
-    } = *config;
-    let [out_height, out_width] = windows.output();
-    let x = x.pad_with_zeros(2, padding, padding)?;
-    let x = x.pad_with_zeros(3, padding, padding)?;
-    let (n, c, height, width) = x.dims4()?;
-    let mut places = Vec::with_capacity(windows.places() * kernel * kernel);
+/// The place in its plane, of lines of `width`, of each element of each window.
+fn places(
+    windows: &Windows,
+    width: usize,
+    x: &Tensor,
+    place: impl Fn(usize, usize, usize) -> usize,
+) -> Result<Tensor> {
+    let [_, out_width] = windows.output();
+    let [kernel_height, kernel_width] = windows.kernel;
+    let mut places = Vec::with_capacity(windows.places() * kernel_height * kernel_width);
     for at in 0..windows.places() {
-        for k in 0..kernel * kernel {
-            let row = at / out_width * stride + k / kernel;
-            places.push((row * width + at % out_width * stride + k % kernel) as u32);
+        for k in 0..kernel_height * kernel_width {
+            let row = place(0, at / out_width, k / kernel_width);
+            places.push((row * width + place(1, at % out_width, k % kernel_width)) as u32);
         }
     }
+    Tensor::new(places, x.device())
+}
+
+/// The elements, with infinity where one is not a number: candle's argmax passes over it, PyTorch's gives its place.
+pub(crate) fn nan_as_infinity(x: &Tensor) -> Result<Tensor> {
+    let infinity = x.ones_like()?.affine(f64::INFINITY, 0.0)?;
+    x.ne(x)?.where_cond(&infinity, x)
+}
+
+/// By a choice: candle's own `relu` makes 0 of what is not a number, and has the gradient 1 at 0.
+pub fn relu(x: &Tensor) -> Result<Tensor> {
+    let zeros = x.zeros_like()?;
+    x.le(&zeros)?.where_cond(&zeros, x)
+}
+
+/// By the error function: the gradient of candle's own `gelu_erf` has a constant of six digits.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    let below = ((x * FRAC_1_SQRT_2)?.erf()? + 1.0)?;
+    (x * 0.5)? * below
+}
+
+/// By a choice of elements and a mean: the gradient of candle's own `avg_pool2d` is wrong where windows leave a rest.
+pub fn avg_pool2d(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
+    mean_windows(x, &windows("avg_pool2d", x.shape(), config)?)
+}
+
+pub(super) fn mean_windows(x: &Tensor, windows: &Windows) -> Result<Tensor> {
+    let [above, beside] = windows.padding;
+    let x = x.pad_with_zeros(2, above, above)?;
+    let x = x.pad_with_zeros(3, beside, beside)?;
+    let (n, c, height, width) = x.dims4()?;
+    let places = places(windows, width, &x, |_, at, k| at * windows.stride + k)?;
+    let [out_height, out_width] = windows.output();
+    let size = windows.kernel[0] * windows.kernel[1];
     x.reshape((n * c, height * width))?
-        .index_select(&Tensor::new(places, x.device())?, 1)?
-        .reshape((n * c, windows.places(), kernel * kernel))?
+        .index_select(&places, 1)?
+        .reshape((n * c, windows.places(), size))?
         .mean(2)?
         .reshape((n, c, out_height, out_width))
 }
@@ -122,7 +146,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, then: &Then) -
         y = y.broadcast_add(bias)?;
     }
     if then.relu {
-        y = y.relu()?;
+        y = relu(&y)?;
     }
     match &then.mask {
         Some(mask) => y.mul(&Tensor::from_slice(mask, y.shape(), y.device())?.to_dtype(y.dtype())?),
@@ -132,4 +156,8 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, then: &Then) -
 
 pub fn log_softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
     candle_nn::ops::log_softmax(x, dim)
+}
+
+pub fn softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
+    candle_nn::ops::softmax(x, dim)
 }

@@ -24,8 +24,10 @@ pub fn log_softmax<D: Dim>(x: &Tensor, dim: D) -> Result<Tensor> {
 fn over<D: Dim>(x: &Tensor, dim: D, log: bool) -> Result<Tensor> {
     let dim = dim.to_index(x.shape(), "softmax")?;
     if !ours(&[x]) {
-        let y = portable::log_softmax(x, dim)?;
-        return if log { Ok(y) } else { y.exp() };
+        return match log {
+            true => portable::log_softmax(x, dim),
+            false => portable::softmax(x, dim),
+        };
     }
     let last = x.rank() - 1;
     let y = x
@@ -44,9 +46,9 @@ impl Softmax {
     fn forward<T: Real>(&self, x: &[T], width: usize) -> Vec<T> {
         let mut y = x.to_vec();
         for y in y.chunks_mut(width.max(1)) {
-            log_softmax_row(y);
-            if !self.log {
-                y.iter_mut().for_each(|y| *y = y.exp());
+            match self.log {
+                true => log_softmax_row(y),
+                false => softmax_row(y),
             }
         }
         y
@@ -71,12 +73,25 @@ impl Softmax {
     }
 }
 
-/// Replaces a row by the logarithm of its softmax.
-pub(super) fn log_softmax_row<T: Real>(row: &mut [T]) {
-    let top = row.iter().copied().fold(T::neg_infinity(), Float::max);
+/// Replaces a row by the logarithm of its softmax. The maximum goes first and by itself: next to a large one the
+/// logarithm of the sum vanishes (PyTorch's issue 11752).
+fn log_softmax_row<T: Real>(row: &mut [T]) {
+    let top = greatest(row);
     let total: T = row.iter().map(|x| (*x - top).exp()).sum();
-    let shift = top + total.ln();
-    row.iter_mut().for_each(|x| *x -= shift);
+    let rest = total.ln();
+    row.iter_mut().for_each(|x| *x = (*x - top) - rest);
+}
+
+fn softmax_row<T: Real>(row: &mut [T]) {
+    let top = greatest(row);
+    row.iter_mut().for_each(|x| *x = (*x - top).exp());
+    let total: T = row.iter().copied().sum();
+    row.iter_mut().for_each(|x| *x /= total);
+}
+
+/// Of those that are numbers; one that is none comes back in by the sum.
+fn greatest<T: Real>(row: &[T]) -> T {
+    row.iter().copied().fold(T::neg_infinity(), Float::max)
 }
 
 impl CustomOp1 for Softmax {

@@ -10,7 +10,8 @@ pub(super) struct Windows {
     pub size: [usize; 2],
     pub kernel: [usize; 2],
     pub stride: usize,
-    pub padding: usize,
+    /// On each side of the height and of the width.
+    pub padding: [usize; 2],
     pub dilation: usize,
 }
 
@@ -31,10 +32,11 @@ impl Windows {
         {
             bail!("{op}: channels, size, kernel, stride and dilation must be at least 1: {self:?}")
         }
-        let fits = |axis: usize| self.size[axis] + 2 * padding > dilation * (kernel[axis] - 1);
+        let fits =
+            |axis: usize| self.size[axis] + 2 * padding[axis] > dilation * (kernel[axis] - 1);
         if !(fits(0) && fits(1)) {
             bail!(
-                "{op}: a kernel of {kernel:?} (padding {padding}, dilation {dilation}) is larger than x {x:?}"
+                "{op}: a kernel of {kernel:?} (padding {padding:?}, dilation {dilation}) is larger than x {x:?}"
             )
         }
         Ok(())
@@ -44,14 +46,14 @@ impl Windows {
     pub fn output(&self) -> [usize; 2] {
         [0, 1].map(|axis| {
             let span = self.dilation * (self.kernel[axis] - 1) + 1;
-            (self.size[axis] + 2 * self.padding - span) / self.stride + 1
+            (self.size[axis] + 2 * self.padding[axis] - span) / self.stride + 1
         })
     }
 
     /// The part of a window without dilation, at the padded place `from`, that lies inside of the plane.
     pub fn inside_window(&self, from: usize, axis: usize) -> Range<usize> {
-        let last = (from + self.kernel[axis]).saturating_sub(self.padding);
-        from.saturating_sub(self.padding)..last.min(self.size[axis])
+        let last = (from + self.kernel[axis]).saturating_sub(self.padding[axis]);
+        from.saturating_sub(self.padding[axis])..last.min(self.size[axis])
     }
 
     /// Elements of all channels.
@@ -102,9 +104,9 @@ impl Windows {
         let ([height, width], [out_height, out_width]) = (self.size, self.output());
         let [kernel_height, kernel_width] = self.kernel;
         for ky in 0..kernel_height {
-            let (lines, top) = self.inside(ky, height, out_height);
+            let (lines, top) = self.inside(0, ky, out_height);
             for kx in 0..kernel_width {
-                let (columns, left) = self.inside(kx, width, out_width);
+                let (columns, left) = self.inside(1, kx, out_width);
                 for channel in 0..self.channels {
                     let row = Lines {
                         first: lines.start * out_width + columns.start,
@@ -129,13 +131,14 @@ impl Windows {
         }
     }
 
-    /// The places of the result along one axis whose element at `k` lies in 0..size rather than in the padding, and
+    /// The places of the result along one axis whose element at `k` lies in the plane rather than in the padding, and
     /// where that of the first lies.
-    fn inside(&self, k: usize, size: usize, out: usize) -> (Range<usize>, usize) {
+    fn inside(&self, axis: usize, k: usize, out: usize) -> (Range<usize>, usize) {
+        let (size, padding) = (self.size[axis], self.padding[axis]);
         let at = k * self.dilation;
         let place = |from: usize| from.saturating_sub(at).div_ceil(self.stride).min(out);
-        let (first, end) = (place(self.padding), place(size + self.padding));
-        let from = (first * self.stride + at).saturating_sub(self.padding);
+        let (first, end) = (place(padding), place(size + padding));
+        let from = (first * self.stride + at).saturating_sub(padding);
         (first..end.max(first), from)
     }
 }

@@ -6,7 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 use super::update::{Update, update};
-use super::{Optimizer, Slots, load_steps, save_steps};
+use super::{Optimizer, Slots, load_all_steps, save_all_steps};
 
 /// Weight decay counts as a part of the gradient; see [`AdamW`] for the other way. Betas of 0.9 and 0.999, an eps of 1e-8
 /// and no decay, unless told otherwise.
@@ -24,7 +24,8 @@ struct Moments {
     decoupled: bool,
     first: Slots,
     second: Slots,
-    steps: u64,
+    /// Of each parameter: the bias correction is that of its own steps, as in PyTorch.
+    steps: Vec<u64>,
 }
 
 impl Moments {
@@ -32,27 +33,27 @@ impl Moments {
         Ok(Self {
             first: Slots::new("first", &parameters)?,
             second: Slots::new("second", &parameters)?,
+            steps: vec![0; parameters.len()],
             parameters,
             rate,
             betas: (0.9, 0.999),
             eps: 1e-8,
             weight_decay,
             decoupled,
-            steps: 0,
         })
     }
 
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        self.steps += 1;
         let (b1, b2) = self.betas;
-        let steps = self.steps as f64;
         let (decay, shrink) = match self.decoupled {
             true => (0.0, 1.0 - self.rate * self.weight_decay),
             false => (self.weight_decay, 1.0),
         };
         let slots = self.first.vars.iter().zip(&self.second.vars);
-        for (p, (m, v)) in self.parameters.iter().zip(slots) {
+        for ((p, (m, v)), steps) in self.parameters.iter().zip(slots).zip(&mut self.steps) {
             let Some(g) = gradients.get(p) else { continue };
+            *steps += 1;
+            let steps = *steps as f64;
             let first = Update::Linear {
                 a: b1,
                 b: 1.0 - b1,
@@ -124,7 +125,7 @@ macro_rules! adam {
 
             fn state(&self) -> Result<BTreeMap<String, Tensor>> {
                 let mut state = BTreeMap::new();
-                save_steps(self.0.steps, &mut state)?;
+                save_all_steps(&self.0.steps, &mut state)?;
                 self.0.first.save(&mut state)?;
                 self.0.second.save(&mut state)?;
                 Ok(state)
@@ -133,7 +134,7 @@ macro_rules! adam {
             fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
                 self.0.first.load(state)?;
                 self.0.second.load(state)?;
-                self.0.steps = load_steps(state)?;
+                self.0.steps = load_all_steps(self.0.steps.len(), state)?;
                 Ok(())
             }
         }

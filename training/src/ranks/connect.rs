@@ -2,16 +2,19 @@
 //! those below it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::handshake::{self, Introduction, Purpose};
+use super::door::Door;
+use super::handshake::{self, Heard, Introduction, Line, PATIENCE, Purpose};
 use super::pulse::Pulse;
-use super::{Environment, Meeting, Peer, Ranks, RanksError};
+use super::{Environment, Meeting, Peer, Ranks, RanksError, store};
 
-/// Between two tries, of calling and of accepting.
+/// Between two tries to call.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long one try may take: behind a firewall, or at the address of a pod that is gone, nobody answers.
+const CONNECT: Duration = Duration::from_secs(2);
 
 pub(super) fn connect(meeting: &Meeting) -> Result<Ranks, RanksError> {
     if meeting.environment.world == 1 {
@@ -30,59 +33,91 @@ pub(super) fn connect(meeting: &Meeting) -> Result<Ranks, RanksError> {
 /// Rank 0: waits for the others, sends them the list, and is called by all of them.
 fn lead(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
     let Environment { world, port, .. } = meeting.environment;
-    let listener = listen(port)?;
+    let door = match &meeting.environment.store {
+        None => Door::open(port, meeting)?,
+        Some(key) => {
+            let door = Door::open(0, meeting)?;
+            let port = door.port().map_err(io_error("this rank"))?;
+            store::publish(meeting, key, port, end)?;
+            door
+        }
+    };
     let mut controls: Vec<Option<TcpStream>> = (0..world).map(|_| None).collect();
     let mut addresses: Vec<Option<SocketAddr>> = vec![None; world];
     let mut refused = String::new();
-    while controls.iter().skip(1).any(Option::is_none) {
-        let Some(mut stream) = accept(&listener, meeting, end)? else {
+    while !are_there(&mut controls[1..]) {
+        let Some(guest) = door.next(meeting, end)? else {
             let rank = (1..world).filter(|rank| controls[*rank].is_none());
             return Err(missing(meeting, rank.collect(), refused));
         };
-        let mut different = None;
-        let judge = |peer: &Introduction| {
-            admissible(peer, meeting, &controls)?;
-            if peer.configuration == meeting.whole_configuration() {
-                return Ok(());
-            }
-            let error = RanksError::Configuration {
-                rank: peer.rank,
-                ours: meeting.whole_configuration(),
-                theirs: peer.configuration.clone(),
-            };
-            let reason = error.to_string();
-            different = Some(error);
-            Err(reason)
-        };
-        match handshake::accept(&mut stream, &meeting.secret, judge) {
-            Ok(peer) => {
-                if let (Purpose::Join { port }, Ok(address)) = (&peer.purpose, stream.peer_addr()) {
-                    addresses[peer.rank] = Some(SocketAddr::new(address.ip(), *port));
-                    controls[peer.rank] = Some(stream);
-                }
-            }
+        match guest.and_then(|guest| admit(guest, meeting, &mut controls)) {
+            Ok((rank, address)) => addresses[rank] = Some(address),
+            Err(error @ RanksError::Configuration { .. }) => return Err(error),
             // Whoever else calls at this port must not end the job.
-            Err(error) => match different {
-                Some(different) => return Err(different),
-                None => refused = format!("; {error}"),
-            },
+            Err(error) => refused = format!("; {error}"),
         }
     }
-    let list: Vec<Option<SocketAddr>> = addresses;
-    for control in controls.iter_mut().flatten() {
-        handshake::send(control, &list)?;
-    }
-    let peers = accept_data(&listener, meeting, (1..world).collect(), end)?;
+    let controls = controls
+        .into_iter()
+        .map(|control| control.map(|control| tell(control, &addresses, meeting)));
+    let controls = controls
+        .map(Option::transpose)
+        .collect::<Result<Vec<_>, _>>()?;
+    let peers = accept_data(&door, meeting, (1..world).collect(), end)?;
     let peers = std::iter::once(None).chain(peers).collect();
     assemble(meeting, peers, controls)
 }
 
-/// Why a peer cannot join. Another configuration is told to both sides.
+/// Lets a rank join: its number, and where it listens.
+fn admit(
+    mut guest: Heard,
+    meeting: &Meeting,
+    controls: &mut [Option<TcpStream>],
+) -> Result<(usize, SocketAddr), RanksError> {
+    let peer = guest.introduction.clone();
+    let ours = meeting.whole_configuration();
+    let address = guest.address();
+    let refusal = match admissible(&peer, meeting, controls) {
+        Err(reason) => RanksError::Protocol { address, reason },
+        Ok(_) if peer.configuration != ours => RanksError::Configuration {
+            rank: peer.rank,
+            ours,
+            theirs: peer.configuration.clone(),
+        },
+        Ok(port) => {
+            let stream = guest.welcome(&meeting.secret)?;
+            let at = stream.peer_addr().map_err(io_error("a peer"))?.ip();
+            controls[peer.rank] = Some(stream);
+            return Ok((peer.rank, SocketAddr::new(at.to_canonical(), port)));
+        }
+    };
+    let reason = match &refusal {
+        RanksError::Protocol { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    };
+    guest.refuse(&reason)?;
+    Err(refusal)
+}
+
+/// Sends a rank where all others listen.
+fn tell(
+    control: TcpStream,
+    addresses: &[Option<SocketAddr>],
+    meeting: &Meeting,
+) -> Result<TcpStream, RanksError> {
+    let address = handshake::address(&control);
+    let line = Line::new(control, PATIENCE, &meeting.stop);
+    let mut line = line.map_err(io_error(&address))?;
+    line.send(&addresses)?;
+    line.into_stream()
+}
+
+/// The port of a peer that can join, or why it cannot. Another configuration is told to both sides.
 fn admissible(
     peer: &Introduction,
     meeting: &Meeting,
     controls: &[Option<TcpStream>],
-) -> Result<(), String> {
+) -> Result<u16, String> {
     let world = meeting.environment.world;
     if peer.world != world {
         return Err(format!(
@@ -90,16 +125,35 @@ fn admissible(
             peer.world
         ));
     }
-    if peer.rank == 0 || peer.rank >= world || controls[peer.rank].is_some() {
+    // One that joined, ended and was started again takes its own place.
+    let is_taken = |rank: usize| controls[rank].as_ref().is_some_and(is_there);
+    if peer.rank == 0 || peer.rank >= world || is_taken(peer.rank) {
         return Err(format!(
             "there is a rank {} already, or it is none of {world}",
             peer.rank
         ));
     }
     match peer.purpose {
-        Purpose::Join { .. } => Ok(()),
+        Purpose::Join { port } => Ok(port),
         Purpose::Data => Err("not all ranks have joined".to_owned()),
     }
+}
+
+/// Whether all have joined. The place of one that ended since is free again.
+fn are_there(controls: &mut [Option<TcpStream>]) -> bool {
+    for control in controls.iter_mut() {
+        control.take_if(|stream| !is_there(stream));
+    }
+    controls.iter().all(Option::is_some)
+}
+
+/// Whether the other side still holds a connection at which it has nothing to say yet.
+fn is_there(stream: &TcpStream) -> bool {
+    let peeked = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.peek(&mut [0]));
+    let silent = matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    silent && stream.set_nonblocking(false).is_ok()
 }
 
 /// Another rank: calls rank 0 until it is there, then those below.
@@ -109,74 +163,85 @@ fn join(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
         world,
         ref host,
         port,
+        ref store,
         ..
     } = meeting.environment;
-    let listener = listen(0)?;
-    let own_port = listener.local_addr().map_err(io_error("this rank"))?.port();
-    let mut control = call(host, port, meeting, end)?;
-    let leader = control.peer_addr().map_err(io_error(host))?;
+    let door = Door::open(0, meeting)?;
+    let own_port = door.port().map_err(io_error("this rank"))?;
+    let (host, port) = match store {
+        None => (host.clone(), port),
+        Some(key) => store::look_up(meeting, key, end)?,
+    };
     let introduce = |purpose| Introduction {
         rank,
         world,
         configuration: meeting.whole_configuration(),
         purpose,
     };
-    handshake::introduce(
-        &mut control,
-        &meeting.secret,
-        &introduce(Purpose::Join { port: own_port }),
+    let unreachable = |reason| RanksError::Unreachable {
+        address: address(&host, port),
+        seconds: meeting.start_within.as_secs(),
+        reason,
+    };
+    let joining = introduce(Purpose::Join { port: own_port });
+    let mut control = reach(
+        &|| host_and_port(&host, port),
+        meeting,
+        end,
+        &joining,
+        &unreachable,
     )?;
-    let left = end.saturating_duration_since(Instant::now());
-    let patience = Some(left.max(Duration::from_millis(1)));
-    control.set_read_timeout(patience).map_err(io_error(host))?;
-    let mut addresses: Vec<Option<SocketAddr>> = handshake::receive(&mut control)?;
+    let leader = control.stream().peer_addr().map_err(io_error(&host))?;
+    control.renew(end.saturating_duration_since(Instant::now()));
+    let mut addresses: Vec<Option<SocketAddr>> = control.receive()?;
     addresses.resize(world, None);
     addresses[0] = Some(leader);
     let mut peers = Vec::new();
     for address in &addresses[..rank] {
         let address = address.ok_or_else(|| missing(meeting, vec![peers.len()], String::new()))?;
-        let mut stream = TcpStream::connect(address).map_err(io_error(&address.to_string()))?;
-        handshake::introduce(&mut stream, &meeting.secret, &introduce(Purpose::Data))?;
-        let name = name(meeting, peers.len(), &address.to_string());
+        let peer = handshake::canonical(address).to_string();
+        let failed = |reason: String| io_error(&peer)(io::Error::other(reason));
+        let data = introduce(Purpose::Data);
+        let stream = reach(&|| Ok(vec![address]), meeting, end, &data, &failed)?.into_stream()?;
+        let name = name(meeting, peers.len(), &peer);
         peers.push(Some(Peer { stream, name }));
     }
     peers.push(None);
-    peers.extend(accept_data(
-        &listener,
-        meeting,
-        (rank + 1..world).collect(),
-        end,
-    )?);
+    let above = (rank + 1..world).collect();
+    peers.extend(accept_data(&door, meeting, above, end)?);
     let mut controls: Vec<Option<TcpStream>> = (0..world).map(|_| None).collect();
-    controls[0] = Some(control);
+    controls[0] = Some(control.into_stream()?);
     assemble(meeting, peers, controls)
 }
 
 /// The connections of the given ranks, in their order.
 fn accept_data(
-    listener: &TcpListener,
+    door: &Door,
     meeting: &Meeting,
     ranks: Vec<usize>,
     end: Instant,
 ) -> Result<Vec<Option<Peer>>, RanksError> {
     let mut peers: Vec<Option<Peer>> = ranks.iter().map(|_| None).collect();
     while peers.iter().any(Option::is_none) {
-        let Some(mut stream) = accept(listener, meeting, end)? else {
+        let Some(guest) = door.next(meeting, end)? else {
             let absent = ranks.iter().zip(&peers).filter(|(_, peer)| peer.is_none());
             let absent = absent.map(|(rank, _)| *rank).collect();
             return Err(missing(meeting, absent, String::new()));
         };
-        let expected = |peer: &Introduction| match ranks.contains(&peer.rank) {
-            true if peer.purpose == Purpose::Data => Ok(()),
-            _ => Err(format!("rank {} is not expected here", peer.rank)),
-        };
         // Strangers are sent away.
-        if let Ok(peer) = handshake::accept(&mut stream, &meeting.secret, expected)
-            && let Some(place) = ranks.iter().position(|rank| *rank == peer.rank)
-        {
-            let address = stream.peer_addr().map_err(io_error("a peer"))?;
-            let name = name(meeting, peer.rank, &address.to_string());
-            peers[place] = Some(Peer { stream, name });
+        let Ok(mut guest) = guest else { continue };
+        let rank = guest.introduction.rank;
+        let place = ranks.iter().position(|expected| *expected == rank);
+        match place.filter(|_| guest.introduction.purpose == Purpose::Data) {
+            Some(place) => {
+                let name = name(meeting, rank, &guest.address());
+                let stream = guest.welcome(&meeting.secret)?;
+                peers[place] = Some(Peer { stream, name });
+            }
+            None => {
+                // Who left needs no reason.
+                let _ = guest.refuse(&format!("rank {rank} is not expected here"));
+            }
         }
     }
     Ok(peers)
@@ -221,65 +286,91 @@ fn name(meeting: &Meeting, rank: usize, address: &str) -> String {
     }
 }
 
-fn listen(port: u16) -> Result<TcpListener, RanksError> {
-    let listener = TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
-        .map_err(|source| RanksError::Listen { port, source })?;
-    listener
-        .set_nonblocking(true)
-        .map_err(io_error("this rank"))?;
-    Ok(listener)
-}
-
-/// The next connection, or None at `end`.
-fn accept(
-    listener: &TcpListener,
+/// Calls and introduces this rank, until it is welcome or refused: who closes the connection or says nothing may be
+/// about to start.
+fn reach(
+    addresses: &dyn Fn() -> io::Result<Vec<SocketAddr>>,
     meeting: &Meeting,
     end: Instant,
-) -> Result<Option<TcpStream>, RanksError> {
+    introduction: &Introduction,
+    failed: &dyn Fn(String) -> RanksError,
+) -> Result<Line, RanksError> {
     loop {
-        if (meeting.stop)() {
-            return Err(RanksError::Stopped);
-        }
-        match listener.accept() {
-            Ok((stream, _)) => {
-                stream.set_nonblocking(false).map_err(io_error("a peer"))?;
-                return Ok(Some(stream));
+        let stream = dial(addresses, meeting, end, failed)?;
+        let line = Line::new(stream, PATIENCE, &meeting.stop);
+        let introduced = line.map_err(io_error("a peer")).and_then(|mut line| {
+            handshake::introduce(&mut line, &meeting.secret, introduction)?;
+            Ok(line)
+        });
+        match introduced {
+            Err(error @ (RanksError::Silent { .. } | RanksError::Io { .. })) => {
+                if Instant::now() >= end {
+                    return Err(failed(error.to_string()));
+                }
+                thread::sleep(PAUSE);
             }
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return Err(io_error("a peer")(error));
-            }
-            Err(_) if Instant::now() >= end => return Ok(None),
-            Err(_) => thread::sleep(PAUSE),
+            other => return other,
         }
     }
 }
 
-/// Calls until somebody listens: the name of a pod that starts is not known at first.
-fn call(host: &str, port: u16, meeting: &Meeting, end: Instant) -> Result<TcpStream, RanksError> {
+/// Connects to one of the addresses, which are looked up anew for each try: the name of a pod that starts is not known at
+/// first, and its address may still be that of one that is gone.
+pub(super) fn dial(
+    addresses: &dyn Fn() -> io::Result<Vec<SocketAddr>>,
+    meeting: &Meeting,
+    end: Instant,
+    failed: &dyn Fn(String) -> RanksError,
+) -> Result<TcpStream, RanksError> {
+    let mut reason = "its name has no address".to_owned();
     loop {
+        match addresses() {
+            Err(error) => reason = error.to_string(),
+            Ok(addresses) => {
+                for address in addresses {
+                    if (meeting.stop)() {
+                        return Err(RanksError::Stopped);
+                    }
+                    let left = end.saturating_duration_since(Instant::now());
+                    let patience = left.clamp(PAUSE, CONNECT);
+                    match TcpStream::connect_timeout(&address, patience) {
+                        Ok(stream) => return Ok(stream),
+                        Err(error) => reason = error.to_string(),
+                    }
+                }
+            }
+        }
         if (meeting.stop)() {
             return Err(RanksError::Stopped);
         }
-        let tried = (host, port)
-            .to_socket_addrs()
-            // `localhost` is the IPv6 address first in many systems, and rank 0 listens on IPv4.
-            .map(|all| all.filter(SocketAddr::is_ipv4).collect::<Vec<_>>())
-            .and_then(|addresses| TcpStream::connect(addresses.as_slice()));
-        match tried {
-            Ok(stream) => return Ok(stream),
-            Err(reason) if Instant::now() >= end => {
-                return Err(RanksError::Unreachable {
-                    address: format!("{host}:{port}"),
-                    seconds: meeting.start_within.as_secs(),
-                    reason: reason.to_string(),
-                });
-            }
-            Err(_) => thread::sleep(PAUSE),
+        if Instant::now() >= end {
+            return Err(failed(reason));
         }
+        thread::sleep(PAUSE);
     }
 }
 
-fn missing(meeting: &Meeting, missing: Vec<usize>, refused: String) -> RanksError {
+/// The addresses of a name; that of IPv6 may stand in brackets, as in a URL.
+pub(super) fn host_and_port(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((bare(host), port).to_socket_addrs()?.collect())
+}
+
+fn bare(host: &str) -> &str {
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    inner.unwrap_or(host)
+}
+
+/// For people.
+pub(super) fn address(host: &str, port: u16) -> String {
+    match bare(host) {
+        host if host.contains(':') => format!("[{host}]:{port}"),
+        host => format!("{host}:{port}"),
+    }
+}
+
+pub(super) fn missing(meeting: &Meeting, missing: Vec<usize>, refused: String) -> RanksError {
     RanksError::Missing {
         world: meeting.environment.world,
         missing,

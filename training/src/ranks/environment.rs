@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::TcpListener;
+use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 /// The port of PyTorchJob, where none is given.
 const DEFAULT_PORT: u16 = 23456;
+
+/// Seconds that ranks may take to start; 300 unless set.
+pub const START_VARIABLE: &str = "CARREL_START_SECONDS";
+/// Seconds that a rank may give no sign of life; 5 unless set. More where pods are throttled or suspended.
+pub const SILENCE_VARIABLE: &str = "CARREL_SILENCE_SECONDS";
 
 /// The place of a process in its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,21 +29,23 @@ pub struct Environment {
     pub task: Option<Task>,
     /// The tasks of all ranks, of TF_CONFIG.
     pub tasks: Vec<Task>,
+    /// Where a launcher holds PyTorch's store at `host` and `port`: the key under which rank 0 says where it listens.
+    pub store: Option<String>,
+    /// How long ranks may take to start.
+    pub start_within: Duration,
+    /// How long a rank may give no sign of life.
+    pub silence: Duration,
 }
 
 /// A task of a TFJob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
-    #[serde(rename = "type")]
     pub kind: TaskKind,
     pub index: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TaskKind {
-    /// Master is its older name.
-    #[serde(alias = "master")]
     Chief,
     Worker,
     Ps,
@@ -74,6 +83,9 @@ impl Environment {
             port: DEFAULT_PORT,
             task: None,
             tasks: Vec::new(),
+            store: None,
+            start_within: Duration::from_secs(300),
+            silence: Duration::from_secs(5),
         }
     }
 
@@ -92,6 +104,25 @@ impl Environment {
     pub fn from_variables(
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Result<Self, EnvironmentError> {
+        let mut environment = Self::place(&variable)?;
+        let seconds = |name, default| match variable(name) {
+            None => Ok(default),
+            Some(text) => match text.trim().parse() {
+                Ok(seconds) if seconds >= 2 => Ok(Duration::from_secs(seconds)),
+                _ => Err(EnvironmentError::Value {
+                    variable: name,
+                    value: text,
+                    wanted: "number of seconds, of at least 2",
+                }),
+            },
+        };
+        environment.start_within = seconds(START_VARIABLE, environment.start_within)?;
+        environment.silence = seconds(SILENCE_VARIABLE, environment.silence)?;
+        Ok(environment)
+    }
+
+    /// Which rank of how many this is, and where the others are.
+    fn place(variable: &impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         match (variable("RANK"), variable("WORLD_SIZE")) {
             (None, None) => match variable("TF_CONFIG") {
                 Some(config) => Self::from_tf_config(&config),
@@ -127,8 +158,8 @@ impl Environment {
                     world,
                     host,
                     port: port.transpose()?.unwrap_or(DEFAULT_PORT),
-                    task: None,
-                    tasks: Vec::new(),
+                    store: agent_store(&variable),
+                    ..Self::alone()
                 })
             }
         }
@@ -155,22 +186,55 @@ impl Environment {
     }
 
     /// Ranks in the order chief (or master), workers, parameter servers; rank 0 listens at its own address. An
-    /// evaluator is no rank of the others, whether the cluster names it or not: it is alone.
+    /// evaluator is no rank of the others, whether the cluster names it or not: it is alone, as is who has no cluster.
     fn from_tf_config(config: &str) -> Result<Self, EnvironmentError> {
-        #[derive(Deserialize)]
-        struct Config {
-            cluster: BTreeMap<TaskKind, Vec<String>>,
-            task: Task,
+        let wrong = EnvironmentError::TfConfig;
+        let TfConfig {
+            cluster,
+            sparse_cluster,
+            task,
+        } = serde_json::from_str(config).map_err(|error| wrong(error.to_string()))?;
+        if sparse_cluster.is_some() {
+            return Err(wrong(
+                "it has a sparseCluster, which does not name all tasks: set enableDynamicWorker of the job to false"
+                    .to_owned(),
+            ));
         }
-        let wrong = |reason: String| EnvironmentError::TfConfig(reason);
-        let Config { cluster, task } =
-            serde_json::from_str(config).map_err(|error| wrong(error.to_string()))?;
-        if task.kind == TaskKind::Evaluator {
-            return Ok(Self {
-                task: Some(task),
-                ..Self::alone()
-            });
+        let task = match (task.kind, task.index) {
+            (Some(kind), index) => Some(Task {
+                kind: kind_of(&kind)?,
+                index,
+            }),
+            (None, _) => None,
+        };
+        let task = match task {
+            Some(task) if task.kind == TaskKind::Evaluator || cluster.is_empty() => {
+                return Ok(Self {
+                    task: Some(task),
+                    ..Self::alone()
+                });
+            }
+            Some(task) => task,
+            None if cluster.is_empty() => return Ok(Self::alone()),
+            None => return Err(wrong("the task has no type".to_owned())),
+        };
+        let mut kinds = BTreeMap::new();
+        for (name, addresses) in cluster {
+            if kinds.insert(kind_of(&name)?, addresses).is_some() {
+                return Err(wrong(
+                    "the cluster has both chief and master, which are one task: give one of them"
+                        .to_owned(),
+                ));
+            }
         }
+        Self::of_cluster(task, &kinds)
+    }
+
+    fn of_cluster(
+        task: Task,
+        cluster: &BTreeMap<TaskKind, Vec<String>>,
+    ) -> Result<Self, EnvironmentError> {
+        let wrong = EnvironmentError::TfConfig;
         let ranks = || {
             cluster
                 .iter()
@@ -202,7 +266,58 @@ impl Environment {
             port,
             task: Some(task),
             tasks,
+            ..Self::alone()
         })
+    }
+}
+
+/// What TF_CONFIG holds, in the forms that operators and TensorFlow's own documentation give it.
+#[derive(Deserialize)]
+struct TfConfig {
+    #[serde(default)]
+    cluster: BTreeMap<String, Vec<String>>,
+    #[serde(default, rename = "sparseCluster")]
+    sparse_cluster: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    task: TfTask,
+}
+
+#[derive(Default, Deserialize)]
+struct TfTask {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "index")]
+    index: usize,
+}
+
+/// A number, also as text.
+fn index<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Index {
+        Number(usize),
+        Text(String),
+    }
+    match Index::deserialize(from) {
+        Ok(Index::Number(index)) => Ok(index),
+        Ok(Index::Text(text)) => text
+            .trim()
+            .parse()
+            .map_err(|_| D::Error::custom(format!("the task's index {text:?} is no number"))),
+        Err(_) => Err(D::Error::custom("the task's index is no number from 0 on")),
+    }
+}
+
+fn kind_of(name: &str) -> Result<TaskKind, EnvironmentError> {
+    match name {
+        // Master is its older name.
+        "chief" | "master" => Ok(TaskKind::Chief),
+        "worker" => Ok(TaskKind::Worker),
+        "ps" => Ok(TaskKind::Ps),
+        "evaluator" => Ok(TaskKind::Evaluator),
+        other => Err(EnvironmentError::TfConfig(format!(
+            "there is no task type {other:?}: it is chief, master, worker, ps or evaluator"
+        ))),
     }
 }
 
@@ -221,6 +336,18 @@ impl fmt::Display for Task {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.kind, self.index)
     }
+}
+
+/// The key of rank 0's address in the store of torchrun's agent, which holds MASTER_PORT then. The store outlives a
+/// restart of the ranks.
+fn agent_store(variable: &impl Fn(&'static str) -> Option<String>) -> Option<String> {
+    let uses = variable("TORCHELASTIC_USE_AGENT_STORE")?;
+    if !["1", "true"].contains(&uses.to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    let run = variable("TORCHELASTIC_RUN_ID").unwrap_or_default();
+    let restarts = variable("TORCHELASTIC_RESTART_COUNT").unwrap_or_default();
+    Some(format!("carrel/{run}/{restarts}/rank0"))
 }
 
 fn number<T: std::str::FromStr>(

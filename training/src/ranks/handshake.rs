@@ -2,8 +2,9 @@
 //! the version of the protocol, and messages as JSON behind their length.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::de::DeserializeOwned;
@@ -13,12 +14,14 @@ use sha2::Sha256;
 use super::RanksError;
 
 /// Changes whenever a message or an operation does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const NAME: &str = "carrel-ranks";
 /// Configurations are short; more is another protocol's bytes read as a length.
 const LONGEST: usize = 1 << 20;
-/// A peer that connected answers at once.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a handshake may take: a peer that connected answers at once.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether to stop.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What a connection is for.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -59,21 +62,147 @@ enum Verdict {
     Refused { reason: String },
 }
 
-/// The side that accepted: challenges, and lets `judge` say why the peer is not welcome.
-pub(super) fn accept(
-    stream: &mut TcpStream,
-    secret: &[u8],
-    judge: impl FnOnce(&Introduction) -> Result<(), String>,
-) -> Result<Introduction, RanksError> {
-    let address = address(stream);
-    prepare(stream).map_err(|source| io_error(&address, source))?;
+/// A connection that is being made. Each step ends by a time, however slowly the other side speaks, and when this rank is
+/// to stop.
+pub(super) struct Line {
+    stream: TcpStream,
+    patience: Duration,
+    until: Instant,
+    stop: Stop,
+}
+
+type Stop = Arc<dyn Fn() -> bool + Send + Sync>;
+
+impl Line {
+    /// For steps that take no longer than `patience` together.
+    pub fn new(stream: TcpStream, patience: Duration, stop: &Stop) -> io::Result<Self> {
+        stream.set_nonblocking(false)?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            patience,
+            until: Instant::now() + patience,
+            stop: stop.clone(),
+        })
+    }
+
+    /// Gives further steps their own time.
+    pub fn renew(&mut self, patience: Duration) {
+        (self.patience, self.until) = (patience, Instant::now() + patience);
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// The connection, without limits of time.
+    pub fn into_stream(self) -> Result<TcpStream, RanksError> {
+        let set = self.stream.set_read_timeout(None);
+        set.and(self.stream.set_write_timeout(None))
+            .map_err(|source| io_error(&self.address(), source))?;
+        Ok(self.stream)
+    }
+
+    pub fn address(&self) -> String {
+        address(&self.stream)
+    }
+
+    pub fn send(&mut self, message: &impl Serialize) -> Result<(), RanksError> {
+        let body =
+            serde_json::to_vec(message).map_err(|error| io_error(&self.address(), error.into()))?;
+        self.write_all(&[&(body.len() as u32).to_le_bytes()[..], &body].concat())
+    }
+
+    pub fn receive<T: DeserializeOwned>(&mut self) -> Result<T, RanksError> {
+        let mut length = [0; 4];
+        self.read_exact(&mut length)?;
+        let bytes = u32::from_le_bytes(length) as usize;
+        if bytes > LONGEST {
+            let text = String::from_utf8_lossy(&length).into_owned();
+            return Err(self.protocol(format!("it begins with {text:?}")));
+        }
+        let mut body = vec![0; bytes];
+        self.read_exact(&mut body)?;
+        serde_json::from_slice(&body).map_err(|error| self.protocol(error.to_string()))
+    }
+
+    pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), RanksError> {
+        while !bytes.is_empty() {
+            let look = self.look()?;
+            let set = self.stream.set_write_timeout(Some(look));
+            match set.and_then(|()| self.stream.write(bytes)) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if is_pause(&error) => {}
+                Err(source) => return Err(io_error(&self.address(), source)),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn read_exact(&mut self, mut bytes: &mut [u8]) -> Result<(), RanksError> {
+        while !bytes.is_empty() {
+            let look = self.look()?;
+            let set = self.stream.set_read_timeout(Some(look));
+            match set.and_then(|()| self.stream.read(bytes)) {
+                Ok(0) => return Err(self.silent("it closed the connection".to_owned())),
+                Ok(count) => bytes = &mut bytes[count..],
+                Err(error) if is_pause(&error) => {}
+                Err(source) => return Err(io_error(&self.address(), source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// How long to wait before the next look whether to stop or to give up.
+    fn look(&self) -> Result<Duration, RanksError> {
+        if (self.stop)() {
+            return Err(RanksError::Stopped);
+        }
+        match self.until.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => {
+                let seconds = self.patience.as_secs_f32();
+                Err(self.silent(format!("it did not say all within {seconds} s")))
+            }
+            left => Ok(left.min(LOOK)),
+        }
+    }
+
+    fn silent(&self, reason: String) -> RanksError {
+        let address = self.address();
+        RanksError::Silent { address, reason }
+    }
+
+    fn protocol(&self, reason: String) -> RanksError {
+        let address = self.address();
+        RanksError::Protocol { address, reason }
+    }
+}
+
+/// Whether a step of a connection only took its time.
+fn is_pause(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+/// A peer that called, knows the secret and said who it is.
+pub(super) struct Heard {
+    line: Line,
+    pub introduction: Introduction,
+    /// This side's and the peer's.
+    nonces: [String; 2],
+}
+
+/// The side that accepted: challenges.
+pub(super) fn hear(mut line: Line, secret: &[u8]) -> Result<Heard, RanksError> {
     let challenge = Challenge {
         name: NAME.to_owned(),
         version: VERSION,
         nonce: nonce(),
     };
-    send(stream, &challenge)?;
-    let answer: Answer = receive(stream)?;
+    line.send(&challenge)?;
+    let answer: Answer = line.receive()?;
     let proof = proof(
         secret,
         "answer",
@@ -81,19 +210,16 @@ pub(super) fn accept(
         &answer.nonce,
         &answer.introduction,
     )?;
-    let refuse = |stream: &mut TcpStream, reason: &str| {
-        send(
-            stream,
-            &Verdict::Refused {
-                reason: reason.to_owned(),
-            },
-        )
+    let address = line.address();
+    let mut heard = Heard {
+        line,
+        introduction: answer.introduction,
+        nonces: [challenge.nonce, answer.nonce],
     };
     if answer.version != VERSION {
-        refuse(
-            stream,
-            &format!("it speaks version {VERSION} of the ranks' protocol"),
-        )?;
+        heard.refuse(&format!(
+            "it speaks version {VERSION} of the ranks' protocol"
+        ))?;
         return Err(RanksError::Version {
             address,
             ours: VERSION,
@@ -101,36 +227,41 @@ pub(super) fn accept(
         });
     }
     if !verify(proof, &answer.proof) {
-        refuse(stream, "this rank does not know the job's secret")?;
+        heard.refuse("this rank does not know the job's secret")?;
         return Err(RanksError::Secret { address });
     }
-    if let Err(reason) = judge(&answer.introduction) {
-        refuse(stream, &reason)?;
-        return Err(RanksError::Protocol { address, reason });
+    Ok(heard)
+}
+
+impl Heard {
+    pub fn refuse(&mut self, reason: &str) -> Result<(), RanksError> {
+        let reason = reason.to_owned();
+        self.line.send(&Verdict::Refused { reason })
     }
-    let proof = self::proof(
-        secret,
-        "welcome",
-        &answer.nonce,
-        &challenge.nonce,
-        &answer.introduction,
-    )?;
-    send(stream, &Verdict::Welcome { proof: text(proof) })?;
-    Ok(answer.introduction)
+
+    /// Shows that this side knows the secret too.
+    pub fn welcome(mut self, secret: &[u8]) -> Result<TcpStream, RanksError> {
+        let [own, theirs] = &self.nonces;
+        let proof = proof(secret, "welcome", theirs, own, &self.introduction)?;
+        self.line.send(&Verdict::Welcome { proof: text(proof) })?;
+        self.line.into_stream()
+    }
+
+    pub fn address(&self) -> String {
+        self.line.address()
+    }
 }
 
 /// The side that called: answers the challenge, and checks that the other side knows the secret too.
 pub(super) fn introduce(
-    stream: &mut TcpStream,
+    line: &mut Line,
     secret: &[u8],
     introduction: &Introduction,
 ) -> Result<(), RanksError> {
-    let address = address(stream);
-    prepare(stream).map_err(|source| io_error(&address, source))?;
-    let challenge: Challenge = receive(stream)?;
+    let address = line.address();
+    let challenge: Challenge = line.receive()?;
     if challenge.name != NAME {
-        let reason = format!("it calls itself {:?}", challenge.name);
-        return Err(RanksError::Protocol { address, reason });
+        return Err(line.protocol(format!("it calls itself {:?}", challenge.name)));
     }
     if challenge.version != VERSION {
         return Err(RanksError::Version {
@@ -152,8 +283,8 @@ pub(super) fn introduce(
         introduction: introduction.clone(),
         nonce: nonce.clone(),
     };
-    send(stream, &answer)?;
-    match receive(stream)? {
+    line.send(&answer)?;
+    match line.receive()? {
         Verdict::Refused { reason } => Err(RanksError::Refused(reason)),
         Verdict::Welcome { proof: theirs } => {
             let expected = proof(secret, "welcome", &nonce, &challenge.nonce, introduction)?;
@@ -165,55 +296,17 @@ pub(super) fn introduce(
     }
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))
-}
-
+/// The peer's, as people know it: IPv4 addresses as such, also over a socket of IPv6.
 pub(super) fn address(stream: &TcpStream) -> String {
     let address = stream.peer_addr();
     address.map_or_else(
         |_| "a peer that left".to_owned(),
-        |address| address.to_string(),
+        |address| canonical(address).to_string(),
     )
 }
 
-pub(super) fn send(stream: &mut TcpStream, message: &impl Serialize) -> Result<(), RanksError> {
-    let body =
-        serde_json::to_vec(message).map_err(|error| io_error(&address(stream), error.into()))?;
-    let framed = [&(body.len() as u32).to_le_bytes()[..], &body].concat();
-    stream
-        .write_all(&framed)
-        .map_err(|source| io_error(&address(stream), source))
-}
-
-pub(super) fn receive<T: DeserializeOwned>(stream: &mut TcpStream) -> Result<T, RanksError> {
-    let protocol = |stream: &TcpStream, reason: String| RanksError::Protocol {
-        address: address(stream),
-        reason,
-    };
-    let mut length = [0; 4];
-    if let Err(error) = stream.read_exact(&mut length) {
-        return Err(match error.kind() {
-            io::ErrorKind::UnexpectedEof => protocol(stream, "it closed the connection".to_owned()),
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => protocol(
-                stream,
-                format!("it said nothing for {} s", PATIENCE.as_secs()),
-            ),
-            _ => io_error(&address(stream), error),
-        });
-    }
-    let bytes = u32::from_le_bytes(length) as usize;
-    if bytes > LONGEST {
-        let text = String::from_utf8_lossy(&length).into_owned();
-        return Err(protocol(stream, format!("it begins with {text:?}")));
-    }
-    let mut body = vec![0; bytes];
-    stream
-        .read_exact(&mut body)
-        .map_err(|source| io_error(&address(stream), source))?;
-    serde_json::from_slice(&body).map_err(|error| protocol(stream, error.to_string()))
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn io_error(address: &str, source: io::Error) -> RanksError {

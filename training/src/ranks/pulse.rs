@@ -1,4 +1,4 @@
-//! Signs of life: each rank and rank 0 send one another a beat every second, on threads of their own. Who falls
+//! Signs of life: each rank and rank 0 send one another a beat twice a second, on threads of their own. Who falls
 //! silent or leaves is named to all, and every operation that waits ends with that name.
 
 use std::io::{self, Read, Write};
@@ -132,6 +132,8 @@ impl Watch {
     /// Until the end of the job; why the peer is lost, if it is.
     fn beat(&mut self) -> Result<(), String> {
         let (mut sent, mut heard) = (None::<Instant>, Instant::now());
+        // What came of a message: the rest of it may take longer than one look.
+        let (mut found, mut filled): (Message, usize) = ([0; 5], 0);
         let mut told = false;
         loop {
             // Looked at first: a rank that leaves because of a loss tells of it before.
@@ -157,18 +159,23 @@ impl Watch {
                     .map_err(|error| error.to_string())?;
                 sent = Some(Instant::now());
             }
-            let mut found: Message = [0; 5];
-            match self.control.read_exact(&mut found) {
-                Ok(()) if found[0] == BYE => return Ok(()),
-                Ok(()) if found[0] == LOST => self.hear_of(&found),
-                Ok(()) => heard = Instant::now(),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err("it ended, or was killed".to_owned());
+            match self.control.read(&mut found[filled..]) {
+                Ok(0) => return Err("it ended, or was killed".to_owned()),
+                Ok(count) if filled + count < found.len() => filled += count,
+                Ok(_) => {
+                    filled = 0;
+                    match found[0] {
+                        BYE => return Ok(()),
+                        LOST => self.hear_of(&found),
+                        _ => heard = Instant::now(),
+                    }
                 }
                 Err(error)
                     if matches!(
                         error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                        io::ErrorKind::WouldBlock
+                            | io::ErrorKind::TimedOut
+                            | io::ErrorKind::Interrupted
                     ) => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -199,5 +206,34 @@ impl Shared {
             // It may be closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::{BEAT, LOST, Pulse, message};
+
+    #[test]
+    fn a_message_that_comes_in_two_parts_is_heard_as_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut other = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (control, _) = listener.accept().unwrap();
+        let controls = vec![Some((control, "rank 0".to_owned()))];
+        let pulse = Pulse::start(controls, vec![], Duration::from_secs(20)).unwrap();
+        let told = message(LOST, 7 << 8);
+        let (first, rest) = told.split_at(2);
+        other.write_all(first).unwrap();
+        // Longer than one look at the connection: that is the case.
+        thread::sleep(2 * BEAT);
+        other.write_all(rest).unwrap();
+        let lost = pulse.lost_within(Duration::from_secs(10));
+        assert_eq!(lost.map(|loss| loss.rank), Some(7 << 8));
+        pulse.abort();
+        drop(other);
     }
 }

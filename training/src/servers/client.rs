@@ -1,11 +1,13 @@
 //! The side of a rank that trains.
 
+use std::thread;
+
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Result as TensorResult, Tensor, Var};
 
 use super::{ServersError, Tensors, floats, from_bytes, renumbered, shards, to_bytes};
 use crate::ranks::{Operation, Ranks};
-use crate::trainer::average::collect;
+use crate::trainer::average::{collect, flags};
 
 /// Which server holds what.
 pub(crate) struct Servers {
@@ -31,6 +33,9 @@ impl Servers {
         parameters: &[Var],
         state: &Tensors,
     ) -> Result<(), ServersError> {
+        if let Some(number) = (parameters.iter()).position(|var| var.dtype() == DType::F64) {
+            return Err(ServersError::F64 { number });
+        }
         for (server, shard) in self.all(ranks) {
             let held = |number| shard.iter().position(|held| *held == number);
             let values = (0..).zip(shard);
@@ -60,11 +65,31 @@ impl Servers {
         learning_rate: f64,
     ) -> Result<(), ServersError> {
         let rate = learning_rate.to_le_bytes();
-        for (server, shard) in self.all(ranks) {
-            let gradients = collect(gradients, parameters, shard)?;
-            let parts = [&rate, bytemuck::cast_slice(&gradients)];
-            ranks.send(server, Operation::Push, &parts)?;
-        }
+        let pushes = self.all(ranks).map(|(server, shard)| {
+            let mut push = collect(gradients, parameters, shard)?;
+            let held = shard.iter().map(|number| parameters[*number].clone());
+            push.extend(flags(gradients, &held.collect::<Vec<_>>()));
+            Ok((server, push))
+        });
+        let pushes = pushes.collect::<TensorResult<Vec<_>>>()?;
+        // At once: a server that answers another rank takes nothing until that one reads, which may wait for a server
+        // that answers this one.
+        thread::scope(|scope| {
+            let sending = scope.spawn(|| {
+                pushes.iter().try_for_each(|(server, gradients)| {
+                    let parts = [&rate, bytemuck::cast_slice(gradients)];
+                    ranks.send(*server, Operation::Push, &parts)
+                })
+            });
+            let taken = self.take(ranks, parameters);
+            let sent = sending.join();
+            sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            taken
+        })
+    }
+
+    /// Sets the parameters to what the servers answer, one server after the other.
+    fn take(&self, ranks: &Ranks, parameters: &[Var]) -> Result<(), ServersError> {
         for (server, shard) in self.all(ranks) {
             let values = ranks.receive(server, Operation::Values)?;
             let sizes = shard.iter().map(|number| parameters[*number].elem_count());

@@ -9,7 +9,7 @@ use super::{ServersError, Tensors, Updates, floats, from_bytes, to_bytes};
 use crate::cpu::{add, scale};
 use crate::optim::Optimizer;
 use crate::ranks::{Inbox, Message, Operation, Ranks};
-use crate::trainer::average::insert;
+use crate::trainer::average::{insert_used, used};
 
 /// Between two looks whether to stop.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -192,7 +192,8 @@ impl<O: Optimizer> Shard<O> {
     fn update(&mut self, pushed: &mut [(usize, Vec<u8>)]) -> Result<(), ServersError> {
         pushed.sort_by_key(|(rank, _)| *rank);
         let share = 1.0 / pushed.len() as f32;
-        let mut sums = vec![0f32; self.elements()];
+        // With a flag for each parameter: whether it has a gradient.
+        let mut sums = vec![0f32; self.elements() + self.vars.len()];
         let mut rate = None;
         for (rank, bytes) in pushed.iter() {
             let gradients = bytes.split_first_chunk::<8>();
@@ -221,7 +222,8 @@ impl<O: Optimizer> Shard<O> {
     fn step(&mut self, means: &[f32], rate: Option<f64>) -> Result<(), ServersError> {
         let mut gradients = GradStore::default();
         let all: Vec<usize> = (0..self.vars.len()).collect();
-        insert(&mut gradients, &self.vars, &all, means)?;
+        let used = used(means, self.vars.len());
+        insert_used(&mut gradients, &self.vars, &all, means, &used)?;
         if let Some(rate) = rate {
             self.optimizer.set_learning_rate(rate);
         }

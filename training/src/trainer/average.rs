@@ -41,6 +41,9 @@ pub(super) fn backward(
     if ranks.world() == 1 {
         return Ok(loss.backward()?);
     }
+    if parameters.iter().any(|var| var.dtype() == DType::F64) {
+        return exact(loss.backward()?, parameters, ranks);
+    }
     let buckets = match averaging {
         Averaging::Buckets(buckets) => buckets,
         Averaging::Whole => return whole(loss.backward()?, parameters, ranks),
@@ -53,12 +56,86 @@ pub(super) fn backward(
     let rest = rest(buckets, parameters.len());
     let (mut gradients, means) = overlapped(loss, buckets, &rest, parameters, ranks)?;
     // The last one is the share of the ranks where a gradient was not what was sent.
-    if means.last().and_then(|last| last.last()) != Some(&0.0) {
+    let Some((&0.0, flags)) = means.last().and_then(|last| last.split_last()) else {
         *averaging = Averaging::Whole;
         return whole(gradients, parameters, ranks);
-    }
+    };
+    let used = used(flags, parameters.len());
     for (numbers, means) in buckets.iter().chain([&rest]).zip(&means) {
-        insert(&mut gradients, parameters, numbers, means)?;
+        insert_used(&mut gradients, parameters, numbers, means, &used)?;
+    }
+    Ok(gradients)
+}
+
+/// For each parameter whether it has a gradient: 1 or 0. Optimizers leave those alone that have none on any rank, as on
+/// one rank.
+pub(crate) fn flags<'a>(
+    gradients: &'a GradStore,
+    parameters: &'a [Var],
+) -> impl Iterator<Item = f32> + 'a {
+    let has = |var: &Var| f32::from(u8::from(gradients.get(var).is_some()));
+    parameters.iter().map(has)
+}
+
+/// Which parameters have a gradient on some rank, by the means of the flags, which come last.
+pub(crate) fn used(means: &[f32], count: usize) -> Vec<bool> {
+    let flags = &means[means.len().saturating_sub(count)..];
+    flags.iter().map(|share| *share > 0.0).collect()
+}
+
+/// [`insert`] of those parameters that have a gradient on some rank.
+pub(crate) fn insert_used(
+    gradients: &mut GradStore,
+    parameters: &[Var],
+    numbers: &[usize],
+    mut values: &[f32],
+    used: &[bool],
+) -> Result<()> {
+    for number in numbers {
+        let (own, after) = values.split_at(parameters[*number].elem_count());
+        if used.get(*number).copied().unwrap_or_default() {
+            insert(gradients, parameters, &[*number], own)?;
+        }
+        values = after;
+    }
+    Ok(())
+}
+
+/// The means of a model of f64, in full: the gradients of all ranks are gathered, and added in their order.
+fn exact(
+    mut gradients: GradStore,
+    parameters: &[Var],
+    ranks: &mut Ranks,
+) -> std::result::Result<GradStore, TrainError> {
+    let mut own: Vec<f64> = Vec::new();
+    for parameter in parameters {
+        let gradient = gradients.get(parameter);
+        own.push(f64::from(u8::from(gradient.is_some())));
+        match gradient {
+            Some(gradient) => own.extend(
+                gradient
+                    .to_dtype(DType::F64)?
+                    .flatten_all()?
+                    .to_vec1::<f64>()?,
+            ),
+            None => own.resize(own.len() + parameter.elem_count(), 0.0),
+        }
+    }
+    let mut means = vec![0.0; own.len()];
+    for bytes in ranks.all_gather(bytemuck::cast_slice(&own))? {
+        let each = means.iter_mut().zip(bytes.as_chunks().0);
+        each.for_each(|(mean, bytes)| *mean += f64::from_le_bytes(*bytes));
+    }
+    let world = ranks.world() as f64;
+    means.iter_mut().for_each(|mean| *mean /= world);
+    let mut rest = means.as_slice();
+    for parameter in parameters {
+        let (values, after) = rest.split_at(1 + parameter.elem_count());
+        if values[0] > 0.0 {
+            let mean = Tensor::from_slice(&values[1..], parameter.shape(), parameter.device())?;
+            gradients.insert(parameter, mean.to_dtype(parameter.dtype())?);
+        }
+        rest = after;
     }
     Ok(gradients)
 }
@@ -130,8 +207,10 @@ fn whole(
 ) -> std::result::Result<GradStore, TrainError> {
     let all: Vec<usize> = (0..parameters.len()).collect();
     let mut means = collect(&gradients, parameters, &all)?;
+    means.extend(flags(&gradients, parameters));
     ranks.all_reduce_mean(&mut means)?;
-    insert(&mut gradients, parameters, &all, &means)?;
+    let used = used(&means, parameters.len());
+    insert_used(&mut gradients, parameters, &all, &means, &used)?;
     Ok(gradients)
 }
 
@@ -174,7 +253,7 @@ fn copy(gradient: &Tensor, to: &mut [f32]) -> Result<()> {
 }
 
 /// The inverse of [`collect`].
-pub(crate) fn insert(
+fn insert(
     gradients: &mut GradStore,
     parameters: &[Var],
     numbers: &[usize],
@@ -250,6 +329,7 @@ fn send_all(
         }
     }
     let mut last = collect(&gradients, parameters, rest)?;
+    last.extend(flags(&gradients, parameters));
     last.push(f32::from(u8::from(different)));
     let _ = sender.send(last);
     Ok(gradients)

@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{History, exact};
+use crate::files;
 use crate::nn::{Layer, Part, StateError};
 use crate::optim::Optimizer;
 use crate::random::Random;
@@ -59,7 +60,7 @@ pub enum CheckpointError {
     Write { path: PathBuf, source: io::Error },
     #[error("cannot read the checkpoint {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("the checkpoint {} is damaged: {reason}; remove the folder to begin with the one before", path.display())]
+    #[error("the checkpoint {} is damaged: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
     #[error("the checkpoint is that of another model: {0}")]
     Model(#[from] StateError),
@@ -116,18 +117,25 @@ impl Checkpoint {
     /// When the disk is full or the folder cannot be written; nothing is left of it then.
     pub fn save(&self, folder: &Path) -> Result<PathBuf, CheckpointError> {
         let path = folder.join(format!("step-{:010}", self.training.progress.steps));
-        if path.is_dir() {
-            return Ok(path);
-        }
         let unfinished = path.with_extension("unfinished");
         let failed = |source| CheckpointError::Write {
             path: path.clone(),
             source,
         };
         let files = self.to_files().map_err(failed)?;
-        if let Err(source) =
-            write(&unfinished, &files).and_then(|()| fs::rename(&unfinished, &path))
-        {
+        if read(&path).is_ok_and(|there| there == files) {
+            return Ok(path);
+        }
+        // One of the same step is damaged, or of another training.
+        let replaced = write(&unfinished, &files).and_then(|()| {
+            if path.is_dir() {
+                fs::remove_dir_all(&path)?;
+            }
+            fs::rename(&unfinished, &path)?;
+            // Before old ones go: after a power cut one of them is there.
+            files::sync(folder)
+        });
+        if let Err(source) = replaced {
             // What is not there need not be removed.
             let _ = fs::remove_dir_all(&unfinished);
             return Err(failed(source));
@@ -138,25 +146,28 @@ impl Checkpoint {
         Ok(path)
     }
 
-    /// The newest one in a folder, or None.
+    /// The newest one in a folder that is whole, or None where there is none at all. Where a newer one is damaged, that
+    /// is said on the standard error.
     ///
     /// # Errors
-    /// When it is there but cannot be read.
+    /// Of the newest one, when none can be read.
     pub fn newest(folder: &Path) -> Result<Option<Self>, CheckpointError> {
-        let Some(path) = list(folder).pop() else {
-            return Ok(None);
-        };
-        let read = |name| {
-            fs::read(path.join(name)).map_err(|source| CheckpointError::Read {
-                path: path.join(name),
-                source,
-            })
-        };
-        let files = [read(MODEL)?, read(OPTIMIZER)?, read(TRAINING)?];
-        let checkpoint = Self::from_files(&files);
-        checkpoint
-            .map(Some)
-            .map_err(|reason| CheckpointError::Damaged { path, reason })
+        let mut newest = None;
+        for path in list(folder).into_iter().rev() {
+            let checkpoint = read(&path).and_then(|files| {
+                Self::from_files(&files).map_err(|reason| CheckpointError::Damaged { path, reason })
+            });
+            match (checkpoint, &newest) {
+                (Ok(checkpoint), None) => return Ok(Some(checkpoint)),
+                (Ok(checkpoint), Some(error)) => {
+                    eprintln!("{error}; training goes on from the one before");
+                    return Ok(Some(checkpoint));
+                }
+                (Err(error), None) => newest = Some(error),
+                (Err(_), Some(_)) => {}
+            }
+        }
+        newest.map_or(Ok(None), Err)
     }
 
     /// The contents of the three files.
@@ -186,6 +197,15 @@ impl Checkpoint {
     }
 }
 
+/// The files of a checkpoint.
+fn read(path: &Path) -> Result<[Vec<u8>; 3], CheckpointError> {
+    let read = |name| {
+        let path = path.join(name);
+        fs::read(&path).map_err(|source| CheckpointError::Read { path, source })
+    };
+    Ok([read(MODEL)?, read(OPTIMIZER)?, read(TRAINING)?])
+}
+
 /// Writes all files of a folder so that they outlive a crash of the machine.
 fn write(folder: &Path, files: &[Vec<u8>; 3]) -> io::Result<()> {
     if folder.exists() {
@@ -197,7 +217,7 @@ fn write(folder: &Path, files: &[Vec<u8>; 3]) -> io::Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
     }
-    File::open(folder)?.sync_all()
+    files::sync(folder)
 }
 
 /// The finished checkpoints, oldest first. None where there is no such folder.

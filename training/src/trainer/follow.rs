@@ -17,6 +17,7 @@ impl<M: Layer> Trainer<M> {
     /// # Errors
     /// When a checkpoint is of another model or cannot be read, or the test fails.
     pub fn follow(&mut self, say: &mut dyn FnMut(&str)) -> Result<History, TrainError> {
+        self.check_test()?;
         let mut tested = None;
         while !(self.stop)() && !host::interrupted() {
             if let Some(checkpoint) = self.newest()? {

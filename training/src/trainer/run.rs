@@ -50,11 +50,15 @@ impl<M: Layer> Trainer<M> {
     fn run(&mut self, watcher: &mut dyn Watcher) -> Result<(), TrainError> {
         let data = self.data.clone().filter(|data| !data.is_empty());
         let data = data.ok_or(TrainError::NoData)?.on(&self.device);
+        self.check_test()?;
         self.begin()?;
         let mut pace = Pace {
             begun: Instant::now(),
             items: 0,
         };
+        if self.progress.history.ended == Ended::Early && self.is_stuck()? {
+            return Ok(());
+        }
         while self.progress.epoch < self.epochs {
             let ended = self.epoch(&data, &mut pace, watcher);
             match ended {
@@ -74,7 +78,8 @@ impl<M: Layer> Trainer<M> {
             watcher.epoch(number, &self.progress.history.epochs[number]);
             if self.is_stuck()? {
                 self.progress.history.ended = Ended::Early;
-                return Ok(());
+                // So that a job that is started again does not train on.
+                return self.save();
             }
         }
         self.progress.history.ended = Ended::Done;
@@ -93,11 +98,11 @@ impl<M: Layer> Trainer<M> {
             checkpoint = Checkpoint::newest(folder)?;
         }
         if self.ranks.world() > 1 {
-            let own = match checkpoint {
-                Some(checkpoint) => checkpoint,
-                None => Checkpoint::of(model, optimizer.as_ref(), &self.progress)?,
+            let own = match (checkpoint, self.ranks.rank()) {
+                (None, 0) => Some(Checkpoint::of(model, optimizer.as_ref(), &self.progress)?),
+                (checkpoint, _) => checkpoint,
             };
-            checkpoint = Some(share(&mut self.ranks, &own)?);
+            checkpoint = Some(share(&mut self.ranks, own)?);
         }
         if let Some(checkpoint) = checkpoint {
             self.progress = checkpoint.restore(model, optimizer.as_mut())?;
@@ -257,6 +262,14 @@ impl<M: Layer> Trainer<M> {
         Ok(value)
     }
 
+    /// Refuses a test set whose loss and accuracy would be 0 / 0, before any work is done.
+    pub(super) fn check_test(&self) -> Result<(), TrainError> {
+        match &self.test {
+            Some(test) if test.is_empty() => Err(TrainError::NoTest),
+            _ => Ok(()),
+        }
+    }
+
     /// Loss and accuracy on the test set, on rank 0.
     pub(super) fn evaluate(&self) -> Result<Option<(f64, Option<f64>)>, TrainError> {
         Ok(self.evaluate_unless(&|| false)?.flatten())
@@ -356,9 +369,10 @@ impl Moved {
     }
 }
 
-/// The checkpoint of rank 0.
-fn share(ranks: &mut Ranks, own: &Checkpoint) -> Result<Checkpoint, TrainError> {
-    let files = own.to_files().map_err(|source| CheckpointError::Write {
+/// The checkpoint of rank 0, which alone has one.
+fn share(ranks: &mut Ranks, own: Option<Checkpoint>) -> Result<Checkpoint, TrainError> {
+    let files = own.map_or_else(|| Ok(Default::default()), |own| own.to_files());
+    let files: [Vec<u8>; 3] = files.map_err(|source| CheckpointError::Write {
         path: "for the other ranks".into(),
         source,
     })?;

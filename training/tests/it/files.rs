@@ -53,6 +53,65 @@ fn folders_are_the_classes_of_the_pictures_in_them() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A notebook server leaves such folders wherever a file was edited.
+#[test]
+fn what_is_hidden_is_neither_a_class_nor_a_picture() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let picture = |name: &str| write_picture(&folder.path().join(name), 2, 2, [0, 0, 0]);
+    for name in [
+        "cats/a.png",
+        "dogs/b.png",
+        ".ipynb_checkpoints/a.png",
+        "cats/.ipynb_checkpoints/a-checkpoint.png",
+        "dogs/.b.png",
+    ] {
+        picture(name);
+    }
+    fs::create_dir(folder.path().join(".git"))?;
+    let data = ImageFolder::open(folder.path())?;
+    assert_eq!(
+        (data.classes(), data.len()),
+        (&["cats".into(), "dogs".into()][..], 2)
+    );
+    // What is hidden does not count for a class either.
+    fs::remove_file(folder.path().join("dogs/b.png"))?;
+    let said = ImageFolder::open(folder.path()).unwrap_err().to_string();
+    assert!(said.contains("dogs has no pictures"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn digits_that_stand_for_a_name_keep_their_form() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("people.csv");
+    fs::write(
+        &path,
+        "id,zip,phone,age,part\n9007199254740993,01234,+49301,7,0.5\n9007199254740992,1234,49301,07,1.50\n         10,00000,49301,7,1.5\n",
+    )?;
+    let table = Table::csv(&path)?;
+    let names = |column| -> anyhow::Result<_> { Ok(table.classes(column)?.1) };
+    assert_eq!(names("id")?, ["10", "9007199254740992", "9007199254740993"]);
+    assert_eq!(table.classes("id")?.0.to_vec1::<u32>()?, [2, 1, 0]);
+    assert_eq!(names("zip")?, ["00000", "1234", "01234"]);
+    assert_eq!(names("phone")?, ["49301", "+49301"]);
+    // Plain numbers are what they are worth.
+    assert_eq!(names("part")?, ["0.5", "1.5"]);
+    assert_eq!(
+        table.values("zip")?.flatten_all()?.to_vec1::<f32>()?,
+        [1234.0, 1234.0, 0.0]
+    );
+    assert!(table.to_string().contains("01234") && table.html().contains("<td>01234</td>"));
+    fs::write(&path, "zip\n01234\n\"\"\n02345\n")?;
+    let table = Table::csv(&path)?;
+    let whole = table.clone().drop_missing().classes("zip")?.1;
+    assert_eq!(whole, ["01234", "02345"]);
+    assert_eq!(
+        table.fill("zip", 7.0)?.classes("zip")?.1,
+        ["7", "01234", "02345"]
+    );
+    Ok(())
+}
+
 #[test]
 fn pictures_that_do_not_fit_or_open_are_named() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;

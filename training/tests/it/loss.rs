@@ -1,7 +1,7 @@
 //! Softmax and the losses of classification.
 
 use crate::harness::{difference, gradient_error, numbers, refusal};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use carrel_training::ops::{cross_entropy, log_softmax, nll_loss, portable, softmax};
 use std::slice::from_ref;
 
@@ -28,6 +28,29 @@ fn large_scores_neither_overflow_nor_vanish() {
     let x = Tensor::new(&[[1e4f32, 0.0, -1e4]], &Device::Cpu).unwrap();
     let y = log_softmax(&x, 1).unwrap().to_vec2::<f32>().unwrap();
     assert_eq!(y, [[0.0, -1e4, -2e4]]);
+}
+
+/// Next to a large maximum the logarithm of the sum is less than a float's step (PyTorch's issue 11752).
+#[test]
+fn equal_large_scores_share_evenly() {
+    for size in [1e4f32, 1e5, 1e8, 1e30] {
+        for sign in [1.0, -1.0] {
+            let x = Tensor::new(&[[sign * size; 2]], &Device::Cpu).unwrap();
+            for x in [x.clone(), x.to_dtype(DType::F64).unwrap()] {
+                let half = Tensor::new(&[[0.5f64; 2]], &Device::Cpu).unwrap();
+                assert!(difference(&softmax(&x, 1).unwrap(), &half) < 1e-7, "{size}");
+                let ln = half.log().unwrap();
+                assert!(
+                    difference(&log_softmax(&x, 1).unwrap(), &ln) < 1e-7,
+                    "{size}"
+                );
+                let target = Tensor::new(&[1u32], &Device::Cpu).unwrap();
+                let loss = cross_entropy(&x, &target).unwrap();
+                let two = Tensor::new(2f64.ln(), &Device::Cpu).unwrap();
+                assert!(difference(&loss, &two) < 1e-7, "{size}: {loss}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod candle;
+mod conv1d;
 mod conv2d;
 mod data;
 mod files;
@@ -14,8 +15,10 @@ mod max_pool2d;
 mod mnist;
 mod nn;
 mod norm;
+mod not_a_number;
 mod onnx;
 mod optim;
+mod pytorch;
 mod random;
 mod ranks;
 mod trainer;

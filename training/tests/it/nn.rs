@@ -40,9 +40,7 @@ fn every_activation_and_loss_has_the_gradient_of_differences() -> Result<()> {
     ];
     for (name, layer) in layers {
         let error = gradient_error(from_ref(&x), |t| layer.forward_t(&t[0], true));
-        // candle's constant in the gradient of gelu has six digits.
-        let bound = if name == "gelu" { 1e-6 } else { 1e-8 };
-        assert!(error < bound, "{name}: {error}");
+        assert!(error < 1e-8, "{name}: {error}");
     }
     for (name, loss) in [("mse", mse_loss as fn(&_, &_) -> _), ("l1", l1_loss)] {
         let error = gradient_error(&[x.clone(), numbers(8, &[3, 5])], |t| loss(&t[0], &t[1]));

@@ -330,6 +330,271 @@ fn tf_config_gives_each_task_a_rank() {
     assert!(said.to_string().contains("nobody trains"), "{said}");
     let said = of("worker", 1).unwrap_err().to_string();
     assert!(said.contains("the cluster has no task worker 1"), "{said}");
-    let said = environment(&[("TF_CONFIG", "{}")]).unwrap_err().to_string();
+    let said = environment(&[("TF_CONFIG", r#"{"cluster":1}"#)])
+        .unwrap_err()
+        .to_string();
     assert!(said.contains("not what a TFJob sets"), "{said}");
+}
+
+#[test]
+fn tf_config_is_taken_in_every_form_that_operators_write() {
+    let read = |config: &str| environment(&[("TF_CONFIG", config)]);
+    for config in ["{}", r#"{"cluster":{},"task":{}}"#, r#"{"cluster":{}}"#] {
+        assert_eq!(read(config), Ok(Environment::alone()), "{config}");
+    }
+    let cluster = r#""cluster":{"worker":["a:1","b:2"],"ps":[]}"#;
+    for index in ["1", r#""1""#] {
+        let config = format!(
+            r#"{{{cluster},"task":{{"type":"worker","index":{index}}},"environment":"cloud"}}"#
+        );
+        let read = read(&config).unwrap();
+        assert_eq!((read.rank, read.world, read.port), (1, 2, 1), "{config}");
+    }
+    let alone = read(r#"{"cluster":{},"task":{"type":"worker","index":0}}"#).unwrap();
+    assert_eq!((alone.rank, alone.world), (0, 1));
+    let task = r#""task":{"type":"worker","index":0}"#;
+    for (config, expected) in [
+        (
+            r#"{"cluster":{"worker":["a:1"]},"task":{"type":"worker","index":"x"}}"#.to_owned(),
+            "\"x\" is no number",
+        ),
+        (
+            r#"{"cluster":{"worker":["a:1"]},"task":{"type":"worker","index":-1}}"#.to_owned(),
+            "no number from 0",
+        ),
+        (
+            format!(r#"{{"sparseCluster":{{"worker":{{"0":"a:1"}}}},{task}}}"#),
+            "enableDynamicWorker",
+        ),
+        (
+            format!(r#"{{"cluster":{{"chief":["a:1"],"master":["b:1"]}},{task}}}"#),
+            "both chief and master",
+        ),
+        (
+            format!(r#"{{"cluster":{{"workers":["a:1"]}},{task}}}"#),
+            "no task type \"workers\"",
+        ),
+        (
+            format!(r#"{{{cluster},"task":{{}}}}"#),
+            "the task has no type",
+        ),
+    ] {
+        let said = read(&config).unwrap_err().to_string();
+        assert!(said.contains(expected), "{config}: {said}");
+    }
+}
+
+#[test]
+fn times_are_set_by_variables() {
+    let read = environment(&[
+        ("CARREL_SILENCE_SECONDS", "60"),
+        ("CARREL_START_SECONDS", " 7 "),
+    ]);
+    let meeting = Meeting::new(read.unwrap());
+    assert_eq!(meeting.silence, Duration::from_secs(60));
+    assert_eq!(meeting.start_within, Duration::from_secs(7));
+    for text in ["1", "-3", "5s", ""] {
+        let said = environment(&[("CARREL_SILENCE_SECONDS", text)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.contains("CARREL_SILENCE_SECONDS") && said.contains("at least 2"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn ranks_meet_over_ipv6_where_the_machine_has_it() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    for host in ["::1", "[::1]"] {
+        let port = free_port();
+        thread::scope(|scope| {
+            let all = [0, 1, 2].map(|rank| {
+                scope.spawn(move || {
+                    let environment = Environment {
+                        host: host.into(),
+                        ..at_place(rank, 3, port)
+                    };
+                    Ranks::connect(&meeting_in(environment))
+                        .unwrap()
+                        .barrier()
+                        .unwrap();
+                })
+            });
+            for rank in all {
+                rank.join().unwrap();
+            }
+        });
+    }
+}
+
+/// A connection to rank 0, once it listens.
+fn call(port: u16) -> TcpStream {
+    loop {
+        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+            return stream;
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn who_is_silent_or_slow_at_the_port_keeps_nobody_waiting() {
+    let port = free_port();
+    thread::scope(|scope| {
+        let leader = scope.spawn(move || Ranks::connect(&meeting(0, 2, port)).unwrap().world());
+        let silent = [0; 3].map(|_| call(port));
+        let mut slow = call(port);
+        slow.write_all(&[9]).unwrap();
+        let begun = Instant::now();
+        let other = Ranks::connect(&meeting(1, 2, port)).unwrap();
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert_eq!(leader.join().unwrap(), 2);
+        drop((other, silent, slow));
+    });
+}
+
+#[test]
+fn a_rank_calls_again_where_a_connection_is_closed_without_a_word() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = proxy.local_addr().unwrap().port();
+    thread::scope(|scope| {
+        let other = scope.spawn(move || Ranks::connect(&meeting(1, 2, port)).unwrap().world());
+        // As a mesh's proxy does before the pod behind it is ready.
+        for _ in 0..3 {
+            drop(proxy.accept().unwrap());
+        }
+        drop(proxy);
+        let mut leader = meeting(0, 2, port);
+        leader.environment.host = "127.0.0.1".into();
+        // The port is free as soon as the last connection of the proxy is gone.
+        let ranks = loop {
+            match Ranks::connect(&leader) {
+                Err(RanksError::Listen { .. }) => thread::yield_now(),
+                other => break other.unwrap(),
+            }
+        };
+        assert_eq!(ranks.world(), 2);
+        drop(ranks);
+        assert_eq!(other.join().unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_rank_that_waits_stops_when_it_is_told_and_its_next_start_takes_its_place() {
+    let port = free_port();
+    thread::scope(|scope| {
+        let leader = scope.spawn(move || Ranks::connect(&meeting(0, 3, port)).unwrap().world());
+        let told = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (heard, looked) = (told.clone(), std::sync::mpsc::channel());
+        let looks = looked.0;
+        let first = Meeting {
+            stop: std::sync::Arc::new(move || {
+                let _ = looks.send(());
+                heard.load(std::sync::atomic::Ordering::Relaxed)
+            }),
+            ..meeting(1, 3, port)
+        };
+        let waiting = scope.spawn(move || Ranks::connect(&first).err().unwrap());
+        // It looks a few times until it has joined, and then again and again.
+        for _ in 0..40 {
+            looked.1.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
+        told.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(matches!(waiting.join().unwrap(), RanksError::Stopped));
+        let again = [1, 2].map(|rank| {
+            scope.spawn(move || Ranks::connect(&meeting(rank, 3, port)).unwrap().world())
+        });
+        assert_eq!(again.map(|rank| rank.join().unwrap()), [3, 3]);
+        assert_eq!(leader.join().unwrap(), 3);
+    });
+}
+
+/// A store as torchrun's agent holds one: values by their keys, as far as ranks use it.
+fn hold_store(listener: &TcpListener) {
+    let values = std::sync::Mutex::new(std::collections::BTreeMap::<Vec<u8>, Vec<u8>>::new());
+    thread::scope(|scope| {
+        for stream in listener.incoming() {
+            let (mut stream, values) = (stream.unwrap(), &values);
+            scope.spawn(move || {
+                let number = |read: &mut dyn FnMut(usize) -> Option<Vec<u8>>| {
+                    let bytes = read(8)?;
+                    Some(u64::from_le_bytes(bytes.try_into().ok()?) as usize)
+                };
+                let mut answers = stream.try_clone().unwrap();
+                let mut read = |count: usize| {
+                    let mut bytes = vec![0; count];
+                    stream.read_exact(&mut bytes).ok().map(|()| bytes)
+                };
+                assert_eq!(read(5), Some(vec![0, 0xCE, 0xF7, 0x85, 0x3C]));
+                while let Some(kind) = read(1) {
+                    if kind == [5] {
+                        assert_eq!(number(&mut read), Some(1));
+                    }
+                    let length = number(&mut read).unwrap();
+                    let key = read(length).unwrap();
+                    match kind[0] {
+                        1 => {
+                            let length = number(&mut read).unwrap();
+                            let value = read(length).unwrap();
+                            values.lock().unwrap().insert(key, value);
+                        }
+                        5 => {
+                            let there = values.lock().unwrap().contains_key(&key);
+                            answers.write_all(&[u8::from(!there)]).unwrap();
+                        }
+                        3 => {
+                            let value = values.lock().unwrap()[&key].clone();
+                            let length = (value.len() as u64).to_le_bytes();
+                            answers.write_all(&[&length[..], &value].concat()).unwrap();
+                        }
+                        kind => panic!("the query {kind}"),
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn ranks_meet_by_the_store_of_a_launcher_that_holds_their_port() {
+    let store = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = store.local_addr().unwrap().port().to_string();
+    thread::spawn(move || hold_store(&store));
+    for restart in ["0", "1"] {
+        thread::scope(|scope| {
+            let start = |rank| {
+                let port = &port;
+                scope.spawn(move || {
+                    let environment = environment(&[
+                        ("RANK", rank),
+                        ("WORLD_SIZE", "3"),
+                        ("MASTER_ADDR", "127.0.0.1"),
+                        ("MASTER_PORT", port),
+                        ("TORCHELASTIC_USE_AGENT_STORE", "True"),
+                        ("TORCHELASTIC_RUN_ID", "none"),
+                        ("TORCHELASTIC_RESTART_COUNT", restart),
+                    ]);
+                    Ranks::connect(&meeting_in(environment.unwrap()))
+                        .unwrap()
+                        .world()
+                })
+            };
+            let all = ["1", "2", "0"].map(start);
+            assert_eq!(all.map(|rank| rank.join().unwrap()), [3; 3]);
+        });
+    }
+    let off = environment(&[
+        ("RANK", "0"),
+        ("WORLD_SIZE", "1"),
+        ("TORCHELASTIC_USE_AGENT_STORE", "False"),
+    ]);
+    assert_eq!(off.unwrap().store, None);
 }

@@ -474,3 +474,71 @@ fn a_watcher_is_told_each_step_and_epoch_and_the_end() -> Result<()> {
     );
     Ok(())
 }
+
+/// A head that the loss never sees, and one that it does.
+struct TwoHeads {
+    used: Linear,
+    unused: Linear,
+}
+
+impl ModuleT for TwoHeads {
+    fn forward_t(&self, x: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        self.used.forward_t(x, train)
+    }
+}
+layers!(TwoHeads { used, unused });
+
+#[test]
+fn ranks_do_the_arithmetic_of_one_for_unused_parameters_and_in_f64() {
+    let train = |environment: Option<carrel_training::ranks::Environment>, dtype| {
+        let mut net = carrel_training::random::with_seed(4, || {
+            let (used, unused) = (Linear::new(3, 1)?, Linear::new(3, 1)?);
+            Ok::<_, candle_core::Error>(TwoHeads { used, unused })
+        })
+        .unwrap();
+        net.to_dtype(dtype).unwrap();
+        let x = crate::harness::numbers(1, &[8, 3]).to_dtype(dtype).unwrap();
+        let y = x.sum_keepdim(1).unwrap();
+        let data = TensorDataset::new(x, y).unwrap();
+        let mut trainer = Trainer::new(net)
+            .loss(mse_loss)
+            .optimizer(|p| Ok(AdamW::new(p, 0.1)?.weight_decay(0.1)))
+            .unwrap()
+            .data(DataLoader::new(data, 8))
+            .epochs(5);
+        if let Some(environment) = environment {
+            let meeting = carrel_training::ranks::Meeting::new(environment);
+            trainer = trainer.ranks(Ranks::connect(&meeting).unwrap());
+        }
+        trainer.fit().unwrap();
+        trainer.model().state().unwrap()
+    };
+    for (dtype, most) in [(DType::F32, 1e-6), (DType::F64, 1e-15)] {
+        let alone = train(None, dtype);
+        for state in crate::harness::on_threads(2, |environment| train(Some(environment), dtype)) {
+            for (name, expected) in &alone {
+                // Equal items on both ranks: the means are those of one.
+                let off = crate::harness::difference(&state[name], expected);
+                assert!(off <= most, "{name} of {dtype:?}: {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_checkpoint_before_is_taken_where_the_newest_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = trainer(Some(folder.path()), 2).fit().unwrap();
+    for (damage, file) in [("cut", "model.safetensors"), ("gone", "training.json")] {
+        let path = folder.path().join("step-0000000012").join(file);
+        match damage {
+            "cut" => fs::write(&path, b"{").unwrap(),
+            _ => fs::remove_file(&path).unwrap(),
+        }
+        let again = trainer(Some(folder.path()), 2).fit().unwrap();
+        assert_eq!(again.losses(), whole.losses(), "{damage}");
+        // And the damaged one is whole again.
+        assert!(Checkpoint::newest(folder.path()).unwrap().is_some());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

@@ -1,6 +1,7 @@
-//! Functions of a program's own as jobs: `function FOLDER mean|train|fail|panic|wait`, with the jobs in FOLDER. Prints
+//! Functions of a program's own as jobs: `function FOLDER mean|train|fail|panic|wait|exact`, with the jobs in FOLDER. Prints
 //! what the ranks gave back.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -25,12 +26,17 @@ fn main() -> ExitCode {
 fn submit() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, name] = arguments.as_slice() else {
-        bail!("usage: function FOLDER mean|train|fail|panic|wait")
+        bail!("usage: function FOLDER mean|train|fail|panic|wait|exact")
     };
     let jobs = Jobs {
         folder: folder.into(),
         program: None,
     };
+    if name == "exact" {
+        let job = TrainJob::function("exact", exact).submit_to(&jobs)?;
+        println!("{:?}", job.result()?);
+        return Ok(());
+    }
     let function = match name.as_str() {
         "mean" => TrainJob::function("mean", mean),
         "train" => TrainJob::function("train", train),
@@ -42,6 +48,12 @@ fn submit() -> anyhow::Result<()> {
     let job = function.ranks(3).submit_to(&jobs)?;
     println!("{:?}", job.result()?);
     Ok(())
+}
+
+/// What JSON does not have: numbers that are none, and keys that are no text.
+fn exact(_: &Rank) -> anyhow::Result<(f64, Option<f32>, BTreeMap<(i32, bool), f64>)> {
+    let keyed = [((1, true), f64::NEG_INFINITY), ((2, false), 0.1)];
+    Ok((f64::NAN, Some(f32::NAN), keyed.into()))
 }
 
 /// The mean of what all ranks know.

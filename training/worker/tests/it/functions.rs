@@ -49,8 +49,20 @@ fn ranks_call_the_function_and_their_results_come_back_in_order() {
     assert_eq!(job.results::<f32>().unwrap(), [2.0, 12.0, 22.0]);
     assert_eq!(job.logs(2).unwrap(), "rank 2 of 3\n");
     let said = job.results::<String>().unwrap_err().to_string();
-    assert!(said.contains("result-0.json: invalid type"), "{said}");
+    assert!(said.contains("result-0.cbor: invalid type"), "{said}");
     assert!(job.model().is_err());
+}
+
+#[test]
+fn results_are_the_very_values_also_where_json_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = ended(start(folder.path(), "exact"));
+    assert_eq!(
+        text(&output.stdout),
+        "[(NaN, Some(NaN), {(1, true): -inf, (2, false): 0.1})]\n",
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]

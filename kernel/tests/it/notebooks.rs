@@ -190,7 +190,7 @@ async fn the_configuration_of_evcxr_runs_before_the_first_cell() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("init.evcxr"),
-        ":opt 1\nfn from_init() -> u8 { 1 }\nlet kept = 2;\n",
+        ":opt 1\nfn from_init() -> u8 { 1 }\nlet kept = 2u8;\n",
     )
     .unwrap();
     fs::write(
@@ -209,7 +209,7 @@ async fn the_configuration_of_evcxr_runs_before_the_first_cell() {
     // Again, with what changed meanwhile, before the code of its cell.
     fs::write(
         folder.path().join("init.evcxr"),
-        ":load_config\nlet kept = 20; fn from_init() -> u8 { 3 }",
+        ":load_config\nlet kept = 20u8; fn from_init() -> u8 { 3 }",
     )
     .unwrap();
     assert_eq!(notebook.value(":load_config --quiet\nsum").await, "23");

@@ -299,6 +299,7 @@ mod tests {
         let items = Items {
             cells: vec![cell],
             crates: Vec::new(),
+            own_json: false,
         };
         items.concern(&parsed(code))
     }

@@ -226,10 +226,7 @@ impl RustEngine {
         // `:load_config`: the cell's code sees what it brings.
         if ended.is_ok() && session.configuration.is_asked() {
             configure_loudly(&mut session, parent, outputs, &mut interrupts).await;
-            let rest = commands::split(code).map_or_else(|_| String::new(), |(_, rest)| rest);
-            if !rest.trim().is_empty() {
-                ended = run(&mut session, title, &rest, parent, outputs, &mut interrupts).await;
-            }
+            ended = run_rest(&mut session, title, code, parent, outputs, &mut interrupts).await;
         }
         self.analyzer.see(session.seen());
         ended
@@ -244,12 +241,33 @@ async fn configure(
     interrupts: &mut watch::Receiver<Interrupts>,
 ) {
     for (file, code) in session.configuration.take() {
-        if let Err(failure) = run(session, &file, &code, parent, outputs, interrupts).await {
+        let mut ended = run(session, &file, &code, parent, outputs, interrupts).await;
+        if ended.is_ok() && session.configuration.is_asked() {
+            ended = run_rest(session, &file, &code, parent, outputs, interrupts).await;
+        }
+        session.configuration.settle();
+        if let Err(failure) = ended {
             let text = format!("{}\n", failure.traceback.join("\n"));
             session.configuration.complaints.push(text);
         }
     }
-    session.configuration.settle();
+}
+
+/// Runs the code that stands below `:load_config`, which was left until that is done.
+async fn run_rest(
+    session: &mut Session,
+    title: &str,
+    code: &str,
+    parent: &Parent,
+    outputs: &mpsc::Sender<Output>,
+    interrupts: &mut watch::Receiver<Interrupts>,
+) -> Result<(), Failure> {
+    match commands::split(code) {
+        Ok((_, rest)) if !rest.trim().is_empty() => {
+            run(session, title, &rest, parent, outputs, interrupts).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The same, and tells what was wrong with it.

@@ -37,14 +37,15 @@ impl Configuration {
         self.pending
     }
 
-    /// All was run; one that asks for itself is not run again.
+    /// What asks is one of the files, which run already.
     pub fn settle(&mut self) {
         self.pending = false;
     }
 
     /// Those that are to be run now, by name.
     pub fn take(&mut self) -> Vec<(String, String)> {
-        let folder = self.folder.as_ref().filter(|_| self.pending).cloned();
+        let pending = std::mem::take(&mut self.pending);
+        let folder = self.folder.as_ref().filter(|_| pending).cloned();
         let mut found = Vec::new();
         for file in folder
             .iter()

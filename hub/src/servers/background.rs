@@ -44,6 +44,7 @@ mod tests {
     use carrel_spawner::local::{LocalConfig, LocalProcessSpawner};
 
     use super::*;
+    use crate::auth::xsrf::Key;
 
     #[tokio::test]
     async fn a_task_that_dies_is_begun_anew_and_one_that_is_over_is_not() {
@@ -51,7 +52,8 @@ mod tests {
         let url = format!("sqlite://{}", folder.path().join("hub.sqlite").display());
         let db = crate::db::Db::open(&url).await.unwrap();
         let spawner = Arc::new(LocalProcessSpawner::new(LocalConfig::default()));
-        let app = App::new(Default::default(), db, spawner, Default::default(), 0);
+        let key = Key::new("secret".to_owned());
+        let app = App::new(Default::default(), db, spawner, Default::default(), 0, key);
         let (times, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
         let counted = times.clone();
         keep(&mut tasks, &app, "test", move |_| {

@@ -143,14 +143,18 @@ struct Credentials {
 impl Credentials {
     fn read(headers: &HeaderMap, fields: &Fields) -> Result<Self, &'static str> {
         let (id, secret) = (fields.get("client_id"), fields.get("client_secret"));
-        let Some(header) = text(headers, header::AUTHORIZATION) else {
+        // Another scheme is passed over: JupyterHub's own client sends its API token here too.
+        let header = text(headers, header::AUTHORIZATION)
+            .filter(|header| header.split(' ').next().is_some_and(is_basic));
+        let Some(header) = header else {
             return Ok(Self {
                 id: id.to_owned(),
                 secret: secret.to_owned(),
                 basic: false,
             });
         };
-        let basic = basic(&header).ok_or("The Authorization header is not of scheme Basic.")?;
+        let basic =
+            basic(&header).ok_or("The Authorization header of scheme Basic does not read.")?;
         if !secret.is_empty() || !(id.is_empty() || id == basic.id) {
             return Err("The client authenticates in two ways at once.");
         }
@@ -158,9 +162,13 @@ impl Credentials {
     }
 }
 
+fn is_basic(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("basic")
+}
+
 /// Id and secret are form-encoded before they are joined (RFC 6749, 2.3.1), as ids with a percent sign show.
 fn basic(header: &str) -> Option<Credentials> {
-    let (scheme, encoded) = header.split_once(' ')?;
+    let (_, encoded) = header.split_once(' ')?;
     let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
     let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     let plain = |text: &str| {
@@ -170,7 +178,7 @@ fn basic(header: &str) -> Option<Credentials> {
             .ok()
             .map(String::from)
     };
-    scheme.eq_ignore_ascii_case("basic").then_some(Credentials {
+    Some(Credentials {
         id: plain(id)?,
         secret: plain(secret)?,
         basic: true,

@@ -143,7 +143,7 @@ impl Worker {
         }
     }
 
-    /// The group of the worker and of what cells started, for [`interrupt`]; none when the worker has ended.
+    /// The group of the worker and of what cells started, to be killed; none when the worker has ended.
     pub fn group(&self) -> Option<Pid> {
         group(&self.child)
     }

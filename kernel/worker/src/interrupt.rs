@@ -1,4 +1,4 @@
-//! Interrupts of cells. The kernel asks by its socket, in order with the cells, so that no other cell can be meant; its
+//! Interrupts of cells. The kernel asks by its socket, in order with the cells, so that no other cell can be meant;
 //! SIGINT is for the programs that the cell started.
 #![allow(unsafe_code)]
 
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use carrel_runtime::{has_ended, interrupt};
 use nix::sys::pthread::{pthread_kill, pthread_self};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
+use nix::unistd::getpgrp;
 
 /// A cell that waits in a system call is woken this often.
 const SLICE: Duration = Duration::from_millis(20);
@@ -47,6 +48,8 @@ fn heed(asked: &Receiver<u64>) {
         match next {
             Ok(cell) => {
                 interrupt(cell);
+                // Only now: a cell whose program ends is to find that it is to stop. The group is the worker's own.
+                let _ = killpg(getpgrp(), Signal::SIGINT);
                 stopping = Some(cell);
             }
             Err(RecvTimeoutError::Timeout) => {}

@@ -33,7 +33,7 @@ impl Session {
         let Some(worker) = &self.worker else {
             return Err(failure::tool("the worker is not there"));
         };
-        let (orders, group) = (worker.orders(), worker.group());
+        let orders = worker.orders();
         {
             let running = self.run_to_end(cell, request, outputs);
             tokio::pin!(running);
@@ -42,14 +42,14 @@ impl Session {
                 Ok(()) = interrupts.changed() => {}
             }
             if !interrupts.borrow_and_update().shutdown {
-                orders.interrupt(cell, group).await;
+                orders.interrupt(cell).await;
                 tokio::select! {
                     ended = &mut running => return ended,
                     () = asked_again(outputs, interrupts) => {}
                 }
             }
             if !interrupts.borrow().shutdown {
-                orders.interrupt(cell, group).await;
+                orders.interrupt(cell).await;
                 if let Ok(ended) = tokio::time::timeout(LAST_GRACE, &mut running).await {
                     return ended;
                 }

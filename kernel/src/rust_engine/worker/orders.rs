@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use carrel_protocol::{Request, encode};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Mutex;
@@ -36,13 +34,9 @@ impl Orders {
         let _ = self.send(request).await;
     }
 
-    /// Asks a cell, and the programs of the worker's group, to stop.
-    pub async fn interrupt(&self, cell: u64, group: Option<Pid>) {
+    /// Asks a cell, and the programs that it started, to stop.
+    pub async fn interrupt(&self, cell: u64) {
         let _ = self.send(&Request::Interrupt { cell }).await;
-        if let Some(group) = group {
-            // An error means that the group is gone already.
-            let _ = killpg(group, Signal::SIGINT);
-        }
     }
 
     /// Confirms an output; its thread goes on.

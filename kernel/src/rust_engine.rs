@@ -270,7 +270,7 @@ async fn run_rest(
     }
 }
 
-/// The same, and tells what was wrong with it.
+/// Does so, and tells what was wrong with them: see [`configure`].
 async fn configure_loudly(
     session: &mut Session,
     parent: &Parent,

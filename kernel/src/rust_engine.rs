@@ -19,6 +19,7 @@ mod outputs;
 pub(crate) mod parse;
 pub(crate) mod prelude;
 pub mod prepare;
+mod rank;
 mod repair;
 mod rustc;
 mod seen;

@@ -44,8 +44,8 @@ pub use progress::{Progress, ProgressBar, progress};
 pub use rounds::{Portions, Rounds, portions, rounds};
 pub use scope::{Ended, Scope};
 pub use show::{
-    AsCommon, AsDebug, AsList, AsNothing, AsRich, Evcxr, Register, RegisterNothing, RegisterRich,
-    Rich, Show, is_not_shown, register,
+    AsCommon, AsDebug, AsList, AsNothing, AsRich, Evcxr, Never, Register, RegisterNothing,
+    RegisterRich, Returns, Rich, Show, is_not_shown, register, show_debug,
 };
 pub use stdin::{Answer, Question, input, password};
 pub use tasks::in_cell;

@@ -149,6 +149,24 @@ impl<T: ?Sized> AsNothing for Show<'_, T> {
     fn __carrel_show(&self, _: &Scope) {}
 }
 
+/// Shows a value whose type is known only where the function ends, as of `Err(..)` beside an `Ok` that is never made:
+/// method lookup would have to know it before.
+#[track_caller]
+pub fn show_debug<T: Debug>(value: &T, scope: &Scope) {
+    (&Show(value)).__carrel_show(scope);
+}
+
+/// `!`, which no cell can write beside other types.
+pub type Never = <fn() -> ! as Returns>::Value;
+
+pub trait Returns {
+    type Value;
+}
+
+impl<T> Returns for fn() -> T {
+    type Value = T;
+}
+
 /// What [`Evcxr::evcxr_display`] gives, unlike the method of the same name that a type may have of its own.
 pub struct NotShown;
 

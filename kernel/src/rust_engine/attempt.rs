@@ -1,33 +1,33 @@
 //! Compiles a cell against what lives in its notebook, and again as the compiler's errors teach how.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::compile::{CompileError, Compiled, Job, Toolchain};
-use super::diagnostics::{CellSource, Cells, Diagnostic};
+use super::diagnostics::{CellSource, Diagnostic};
 use super::failure;
-use super::generate::{Surroundings, Variable, generate, unparsed};
-use super::items::ItemCell;
+use super::generate::{Variable, unparsed};
 use super::merge::Merge;
 use super::notebook::{Notebook, Runnable};
 use super::parse::{Parsed, SyntaxError};
-use super::repair::{NO_NAME, repair};
+use super::rank::{Ranked, extend, ranked};
+use super::repair::repair;
 use super::source::Mark;
 use super::types::{Kept, kept, mentions};
 use crate::engine::Failure;
 
-fn codes(diagnostics: &[Diagnostic]) -> Vec<String> {
-    let mut codes: Vec<String> = Vec::new();
-    for code in diagnostics.iter().map(Diagnostic::code) {
-        // A lint has no number and no explanation.
-        if code.starts_with('E') && !codes.iter().any(|known| known == code) {
-            codes.push(code.to_owned());
-        }
-    }
-    codes
-}
+mod outcome;
+mod source;
 
 /// Compiling again in another way; more would only try the person's patience.
 const MOST_ATTEMPTS: usize = 7;
+
+/// Errors of an `impl` away from its type and its trait.
+const AWAY: [&str; 6] = ["E0116", "E0117", "E0120", "E0210", "E0321", "E0390"];
+
+/// Why no variable is carried into a new crate.
+const OTHER_CRATE: &str = "a crate that its type is made with is another one since it was made";
+const OTHER_TYPE: &str =
+    "its type may be made otherwise since this cell's `impl`, which has another type or constant";
 
 /// A cell to compile.
 struct Task<'a> {
@@ -60,6 +60,10 @@ struct Attempt {
     carries: BTreeMap<String, String>,
     /// Boxes to keep closures in, by number of the variable.
     boxes: HashMap<usize, String>,
+    /// Names that several globs bring.
+    ranked: Ranked,
+    /// The value shows itself by `Debug` alone; with the errors that it had otherwise.
+    debug_value: Option<Box<(Vec<Diagnostic>, CellSource)>>,
 }
 
 impl Attempt {
@@ -72,12 +76,31 @@ impl Attempt {
             .is_none_or(|merge| merge.has_same_crates(externs));
         let before = self.lost.len();
         if !same {
-            let reason = "a crate that its type is made with is another one since it was made";
-            let carried = self.carries.keys().cloned().map(Mark::Carry);
-            self.lost
-                .extend(carried.map(|mark| (mark, reason.to_owned())));
+            self.carry_nothing(OTHER_CRATE);
         }
         self.lost.len() > before
+    }
+
+    fn carry_nothing(&mut self, reason: &str) {
+        let carried = self.carries.keys().cloned().map(Mark::Carry);
+        self.lost
+            .extend(carried.map(|mark| (mark, reason.to_owned())));
+    }
+
+    /// Takes note of what several globs bring; false if that is nothing new.
+    fn rank(
+        &mut self,
+        task: &Task<'_>,
+        diagnostics: &[Diagnostic],
+        cell: &CellSource,
+        modules: &[CellSource],
+    ) -> bool {
+        let own = ranked(diagnostics, cell, &task.parsed.items);
+        let merged = self
+            .merge
+            .as_mut()
+            .is_some_and(|merge| merge.rank(diagnostics, modules));
+        extend(&mut self.ranked, own) || merged
     }
 }
 
@@ -111,74 +134,100 @@ impl Notebook {
             evcxr,
             parsed,
         };
-        let links: Vec<_> = task
-            .parsed
-            .links()
-            .map(|link| link.library.clone())
-            .collect();
         for _ in 0..MOST_ATTEMPTS {
-            let cell = self.generate(&task, &attempt);
-            let modules = attempt
-                .merge
-                .as_ref()
-                .map(|merge| merge.modules(&task.name));
-            let modules = modules.unwrap_or_default();
-            let job = Job {
-                name: &task.name,
-                source: cell.source.text(),
-                modules: &modules,
-                crates: &self.items.crate_names(),
-                links: &links,
-                has_items: !task.parsed.items.is_empty(),
-                has_bindings: !task.parsed.bindings.is_empty(),
-            };
-            let compiled = toolchain.compile(&job).await;
-            let modules = modules
-                .into_iter()
-                .map(|module| (module.file.clone(), module));
-            self.sources.extend(modules);
-            let diagnostics = match compiled {
-                Ok(compiled) => {
-                    if attempt.carries_too_much(&compiled.externs) {
-                        continue;
-                    }
-                    let crates = toolchain.crates(&task.parsed);
-                    let kept = kept(&compiled.mir, &task.name, &crates);
-                    if !kept.boxes.is_empty() {
-                        attempt.boxes = kept.boxes;
-                        continue;
-                    }
-                    self.prelude_names.extend(attempt.missed.drain(..));
-                    let runnable = self.runnable(task, attempt, &cell, compiled, kept);
-                    self.sources.insert(cell.file.clone(), cell);
-                    return Ok(runnable);
-                }
-                Err(CompileError::Diagnostics(diagnostics)) => diagnostics,
-                Err(CompileError::Tool(reason)) => return Err(failure::tool(&reason)),
-                Err(CompileError::NoLibrary(library)) => {
-                    let mut links = task.parsed.links();
-                    let link = links.find(|link| link.library == library);
-                    return Err(failure::no_library(&cell, &library, link));
-                }
-                Err(CompileError::Crash(reason)) => {
-                    return Err(failure::syntax_error(title, &reason));
-                }
-            };
-            // What a macro makes are no items, which the compiler tells without a code.
-            let no_items = diagnostics
-                .iter()
-                .any(|one| one.code().is_empty() && !one.misses_name());
-            if no_items && task.parsed.calls_are_statements() {
-                continue;
-            }
-            if !self.learn(&task, &mut attempt, &diagnostics, &cell) {
-                self.last_errors = codes(&diagnostics);
-                return Err(self.compile_failure(&task, &attempt, &cell, &diagnostics));
+            if let Some((cell, compiled, kept)) =
+                self.attempt(toolchain, &mut task, &mut attempt).await?
+            {
+                self.prelude_names.extend(attempt.missed.drain(..));
+                let runnable = self.runnable(task, attempt, &cell, compiled, kept);
+                self.sources.insert(cell.file.clone(), cell);
+                return Ok(runnable);
             }
         }
         Err(failure::tool(
             "the cell does not compile with any way to keep its variables",
         ))
+    }
+
+    /// Compiles once. None if that taught another way.
+    async fn attempt(
+        &mut self,
+        toolchain: &Toolchain,
+        task: &mut Task<'_>,
+        attempt: &mut Attempt,
+    ) -> Result<Option<(CellSource, Compiled, Kept)>, Failure> {
+        let cell = self.source(task, attempt);
+        let merge = attempt.merge.as_ref();
+        let modules = merge.map(|merge| merge.modules(&task.name));
+        let modules = modules.unwrap_or_default();
+        let links = task.parsed.links().map(|link| link.library.clone());
+        let job = Job {
+            name: &task.name,
+            source: cell.source.text(),
+            modules: &modules,
+            crates: &self.items.crate_names(),
+            links: &links.collect::<Vec<_>>(),
+            has_items: !task.parsed.items.is_empty(),
+            has_bindings: !task.parsed.bindings.is_empty(),
+        };
+        let compiled = toolchain.compile(&job).await;
+        let any_ranked = match &compiled {
+            Ok(Compiled { warnings: told, .. }) | Err(CompileError::Diagnostics(told)) => {
+                attempt.rank(task, told, &cell, &modules)
+            }
+            Err(_) => false,
+        };
+        let modules = modules.into_iter();
+        self.sources
+            .extend(modules.map(|module| (module.file.clone(), module)));
+        match compiled {
+            _ if any_ranked => Ok(None),
+            Ok(compiled) if attempt.carries_too_much(&compiled.externs) => Ok(None),
+            Ok(compiled) => {
+                let crates = toolchain.crates(&task.parsed);
+                let kept = kept(&compiled.mir, &task.name, &crates);
+                if !kept.boxes.is_empty() {
+                    attempt.boxes = kept.boxes;
+                    return Ok(None);
+                }
+                Ok(Some((cell, compiled, kept)))
+            }
+            Err(CompileError::Diagnostics(diagnostics)) => {
+                self.learn_or_tell(task, attempt, diagnostics, cell)?;
+                Ok(None)
+            }
+            Err(error) => Err(failed(task, &cell, error)),
+        }
+    }
+
+    /// Changes task and attempt by what the compiler said, or tells it as the person's to change.
+    fn learn_or_tell(
+        &mut self,
+        task: &mut Task<'_>,
+        attempt: &mut Attempt,
+        diagnostics: Vec<Diagnostic>,
+        cell: CellSource,
+    ) -> Result<(), Failure> {
+        // What a macro makes are no items, which the compiler tells without a code.
+        let no_items = diagnostics
+            .iter()
+            .any(|one| one.code().is_empty() && !one.misses_name());
+        if no_items && task.parsed.calls_are_statements() {
+            return Ok(());
+        }
+        let orphans = diagnostics.iter().filter(|one| AWAY.contains(&one.code()));
+        let places: Vec<_> = orphans.flat_map(|one| one.places(&cell)).collect();
+        task.parsed.calls_are_items(&places);
+        if self.learn(task, attempt, &diagnostics, &cell) {
+            return Ok(());
+        }
+        // The compiler says it better of a value that shows itself as others do.
+        let (diagnostics, cell) = match attempt.debug_value.take() {
+            Some(first) => *first,
+            None => (diagnostics, cell),
+        };
+        self.last_errors = codes(&diagnostics);
+        Err(self.compile_failure(task, attempt, &cell, &diagnostics))
     }
 
     /// The compiler's words on a cell that the parser refused.
@@ -261,13 +310,25 @@ impl Notebook {
             attempt.awaits = true;
             return true;
         }
-        // An `impl` away from its type and its trait.
-        if any(&["E0116", "E0117", "E0120", "E0210", "E0321", "E0390"])
+        if any(&AWAY)
             && let Some(first) = self.merge_from(task, attempt)
         {
             attempt.merge = Some(Merge::new(&self.items, first, &task.parsed));
             attempt.prelude = true;
             attempt.carries = self.carries(task, attempt);
+            if attempt
+                .merge
+                .as_ref()
+                .is_some_and(|merge| merge.changes_types)
+            {
+                attempt.carry_nothing(OTHER_TYPE);
+            }
+            return true;
+        }
+        // A type that is inferred at the end only, as one that is never made.
+        let is_open = task.parsed.value.is_some() && any(&["E0282", "E0283"]);
+        if is_open && attempt.debug_value.is_none() {
+            attempt.debug_value = Some(Box::new((diagnostics.to_vec(), cell.clone())));
             return true;
         }
         let repairs = repair(diagnostics, cell);
@@ -299,173 +360,29 @@ impl Notebook {
             .filter_map(carried)
             .collect()
     }
+}
 
-    fn generate(&self, task: &Task<'_>, attempt: &Attempt) -> CellSource {
-        let Task { name, parsed, .. } = task;
-        let without: HashSet<Mark> = attempt.lost.keys().cloned().collect();
-        let lost = |variable: &str| {
-            let marks = [
-                Mark::Take(variable.to_owned()),
-                Mark::Carry(variable.to_owned()),
-            ];
-            marks.iter().any(|mark| without.contains(mark))
-        };
-        let mentioned = |variable: &str| {
-            parsed.words.contains(variable)
-                && !task.outdated.contains_key(variable)
-                && !lost(variable)
-        };
-        let mut variables = BTreeMap::new();
-        for (variable, kind) in &self.variables {
-            if mentioned(variable) {
-                let mut kind = kind.clone();
-                if let Some(r#type) = attempt.carries.get(variable) {
-                    kind.r#type.clone_from(r#type);
-                }
-                variables.insert(variable.as_str(), kind);
-            }
+/// What is wrong beside the cell's Rust.
+fn failed(task: &Task<'_>, cell: &CellSource, error: CompileError) -> Failure {
+    match error {
+        CompileError::NoLibrary(library) => {
+            let mut links = task.parsed.links();
+            let link = links.find(|link| link.library == library);
+            failure::no_library(cell, &library, link)
         }
-        let (modules, imports) = match &attempt.merge {
-            Some(merge) => merge.declarations(name),
-            None => {
-                let count = match attempt.items {
-                    true => self.items.cells.len(),
-                    false => 0,
-                };
-                let imports = self.items.imports(count, attempt.prelude, &parsed.items);
-                (self.items.macro_crates(count, &parsed.items), imports)
-            }
-        };
-        let attributes: String = self
-            .attributes
-            .iter()
-            .map(|attribute| format!("{attribute}\n"))
-            .collect();
-        let around = Surroundings {
-            name,
-            attributes: &attributes,
-            imports: &imports,
-            modules: &modules,
-            carries: &attempt.carries,
-            variables,
-            without: &without,
-            boxes: &attempt.boxes,
-            awaits: attempt.awaits,
-            evcxr: task.evcxr,
-            debug_errors: attempt.debug_errors,
-            tokio: parsed.words.contains("tokio") || self.items.mention("tokio"),
-        };
-        CellSource {
-            title: task.title.to_owned(),
-            file: format!("{name}.rs"),
-            code: task.code.to_owned(),
-            source: generate(task.code, parsed, &around),
+        CompileError::Crash(reason) => failure::syntax_error(task.title, &reason),
+        CompileError::Tool(reason) => failure::tool(&reason),
+        CompileError::Diagnostics(_) => failure::tool("the compiler refused the cell"),
+    }
+}
+
+fn codes(diagnostics: &[Diagnostic]) -> Vec<String> {
+    let mut codes: Vec<String> = Vec::new();
+    for code in diagnostics.iter().map(Diagnostic::code) {
+        // A lint has no number and no explanation.
+        if code.starts_with('E') && !codes.iter().any(|known| known == code) {
+            codes.push(code.to_owned());
         }
     }
-
-    fn runnable(
-        &self,
-        task: Task<'_>,
-        attempt: Attempt,
-        cell: &CellSource,
-        compiled: Compiled,
-        kept: Kept,
-    ) -> Runnable {
-        let mut loses: HashMap<String, String> = HashMap::new();
-        for (mark, reason) in &attempt.lost {
-            loses.insert(mark.name().to_owned(), reason.clone());
-        }
-        let mut declares = BTreeMap::new();
-        for (number, binding) in task.parsed.bindings.iter().enumerate() {
-            if attempt.lost.contains_key(&Mark::Keep(binding.name.clone())) {
-                continue;
-            }
-            match kept.types.get(&number) {
-                Some(r#type) => {
-                    let variable = Variable {
-                        r#type: r#type.clone(),
-                        mutable: binding.mutable,
-                    };
-                    loses.remove(&binding.name);
-                    declares.insert(binding.name.clone(), variable);
-                }
-                None => {
-                    loses.insert(binding.name.clone(), NO_NAME.to_owned());
-                }
-            }
-        }
-        let mut warnings = self.warnings(&attempt, cell, &compiled.warnings);
-        warnings.extend(task.parsed.bindings.iter().filter_map(|binding| {
-            let reason = loses.get(&binding.name)?;
-            // What the cell uses itself was perhaps not meant for others.
-            let surprises = !binding.used && !binding.name.starts_with('_');
-            surprises.then(|| format!("`{}` is not kept: {reason}", binding.name))
-        }));
-        let linked_fully = task.parsed.links().next().is_some();
-        let has_entry = task.parsed.has_statements() || !attempt.carries.is_empty();
-        Runnable {
-            title: cell.title.clone(),
-            library: compiled.library,
-            entry: has_entry.then(|| task.name.clone()),
-            outdated: task.outdated,
-            declares,
-            loses,
-            warnings,
-            linked_fully,
-            attributes: task.parsed.lasting_attributes,
-            items: (!task.parsed.items.is_empty()).then(|| ItemCell {
-                name: task.name.clone(),
-                crate_name: task.name.clone(),
-                title: cell.title.clone(),
-                code: cell.code.clone(),
-                items: task.parsed.items,
-                externs: Vec::new(),
-                prelude: attempt.prelude,
-                changed: false,
-            }),
-            name: task.name,
-            merge: attempt.merge,
-            externs: compiled.externs,
-            carries: attempt.carries,
-        }
-    }
-
-    fn warnings(
-        &self,
-        attempt: &Attempt,
-        cell: &CellSource,
-        diagnostics: &[Diagnostic],
-    ) -> Vec<String> {
-        let cells = self.cells(cell);
-        let own = diagnostics.iter().filter(|one| cells.is_own(one));
-        let statics = attempt.merge.iter().flat_map(Merge::new_statics);
-        let anew = statics.map(|name| {
-            format!("the static `{name}` starts anew: its type was compiled again with this cell's `impl`")
-        });
-        own.map(|one| cells.render(one, &[])).chain(anew).collect()
-    }
-
-    fn cells<'a>(&'a self, cell: &'a CellSource) -> Cells<'a> {
-        Cells {
-            cell,
-            earlier: &self.sources,
-        }
-    }
-
-    fn compile_failure(
-        &self,
-        task: &Task<'_>,
-        attempt: &Attempt,
-        cell: &CellSource,
-        diagnostics: &[Diagnostic],
-    ) -> Failure {
-        let why_gone = |name: &str| {
-            if let Some(r#type) = task.outdated.get(name) {
-                return Some(format!("this cell defines its type `{type}` again"));
-            }
-            let taken = attempt.lost.get(&Mark::Take(name.to_owned()));
-            taken.or_else(|| self.gone.get(name)).cloned()
-        };
-        failure::compile_error(self.cells(cell), diagnostics, why_gone)
-    }
+    codes
 }

@@ -9,7 +9,7 @@ use carrel_protocol::analysis::Description;
 pub use self::evcxr::foreign;
 use super::dependencies::Request;
 use super::notebook::Notebook;
-use super::types::MODULE;
+use super::types::{MODULE, NEVER};
 use crate::engine::{Completion, MimeBundle};
 
 #[derive(Debug, PartialEq)]
@@ -270,6 +270,7 @@ pub fn vars(notebook: &Notebook) -> MimeBundle {
 /// A type without the spaces between tokens and without the crates of cells.
 pub fn plain_type(tokens: &str) -> String {
     let mut plain = String::new();
+    let tokens = tokens.replace(NEVER, "!");
     let mut words = tokens.split(' ').peekable();
     while let Some(word) = words.next() {
         let name = word.trim_start_matches(['(', '[']);

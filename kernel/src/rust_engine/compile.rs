@@ -340,12 +340,18 @@ fn externs_in(arguments: &[OsString]) -> Vec<String> {
         .collect()
 }
 
+/// What linkers call the machine.
+const EMULATION: &str = match cfg!(target_arch = "aarch64") {
+    true => "aarch64linux",
+    false => "elf_x86_64",
+};
+
 /// The quickest linker there is. Without `--eh-frame-hdr` a panic could not unwind.
 fn find_linker() -> Result<Vec<OsString>, String> {
     let choices: [&[&str]; 4] = [
         &["ld.bfd", "--eh-frame-hdr"],
         &["ld", "--eh-frame-hdr"],
-        &["mold", "-m", "elf_x86_64", "--eh-frame-hdr"],
+        &["mold", "-m", EMULATION, "--eh-frame-hdr"],
         &["cc"],
     ];
     let path = env::var_os("PATH").unwrap_or_default();

@@ -120,6 +120,46 @@ impl Diagnostic {
         plain
     }
 
+    /// Where in the cell it points, and the calls of macros that made what is there.
+    pub fn places(&self, cell: &CellSource) -> Vec<Range<usize>> {
+        let calls = |span| {
+            std::iter::successors(Some(span), |span: &&Span| {
+                span.expansion.as_ref().map(|expansion| &expansion.span)
+            })
+        };
+        let spans = self.spans.iter().flat_map(calls);
+        spans.filter_map(|span| span.in_cell(cell)).collect()
+    }
+
+    /// These, and where it points in notes below it.
+    pub fn all_places(&self, cell: &CellSource) -> Vec<Range<usize>> {
+        let children = self.children.iter().flat_map(|child| child.places(cell));
+        self.places(cell).into_iter().chain(children).collect()
+    }
+
+    /// A name that several globs bring, as an error or as the warning that other crates will have one.
+    pub fn ambiguous(&self) -> Option<String> {
+        let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
+        match self.code() {
+            "E0659" => {
+                let mut notes = self.children.iter();
+                let of_globs = notes.any(|note| note.message.contains("glob import"));
+                self.quoted().filter(|_| of_globs)
+            }
+            "ambiguous_glob_reexports" => self
+                .spans
+                .iter()
+                .find_map(|span| quoted(span.label.as_deref()?)),
+            _ => None,
+        }
+    }
+
+    /// Whether its main place is in a file.
+    pub fn is_in(&self, file: &str) -> bool {
+        let mut spans = self.spans.iter();
+        spans.any(|span| span.is_primary && span.resolve(file).is_some())
+    }
+
     /// Our own lines that the message points at, and how.
     pub fn marks<'a>(&self, cell: &'a CellSource) -> Vec<(&'a Mark, Place)> {
         let mark = |span: &Span| cell.source.mark(span.resolve(&cell.file)?.byte_start);

@@ -24,6 +24,10 @@ pub struct Surroundings<'a> {
     pub variables: BTreeMap<&'a str, Variable>,
     /// Lines that an earlier attempt showed to be wrong, such as giving back a variable that was moved.
     pub without: &'a HashSet<Mark>,
+    /// Its variables that borrow from others and are not kept.
+    pub borrowers: &'a HashSet<&'a str>,
+    /// What earlier cells export by names of their own.
+    pub symbols: &'a HashSet<String>,
     /// Boxes to keep closures in, by number of the variable; known from an earlier attempt.
     pub boxes: &'a HashMap<usize, String>,
     /// Its statements wait for futures.
@@ -32,6 +36,8 @@ pub struct Surroundings<'a> {
     pub evcxr: bool,
     /// Its `?` has errors that only have `Debug`.
     pub debug_errors: bool,
+    /// Its value shows itself by `Debug` alone.
+    pub debug_value: bool,
     /// It may need the tokio runtime, also when it waits for nothing itself.
     pub tokio: bool,
 }
@@ -55,7 +61,8 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     source.insert(around.modules);
     source.line(around.imports);
     for item in &parsed.items {
-        piece(&mut source, code, &item.part);
+        let part = item.with_own_symbols(around.name, |symbol| around.symbols.contains(symbol));
+        piece(&mut source, code, &part);
         source.line("");
         if let Some(range) = &item.rich {
             source.line(&register_rich(&code[range.clone()]));
@@ -100,7 +107,14 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
     if around.tokio && !around.awaits {
         source.line(&format!("{RUNTIME}::enter()?;"));
     }
-    statements(&mut source, code, parsed, around.evcxr);
+    statements(&mut source, code, parsed, around);
+    // A guard with a destructor would borrow to the end.
+    for binding in parsed.bindings.iter().rev() {
+        let mark = Mark::End(binding.name.clone());
+        if around.borrowers.contains(&*binding.name) && !around.without.contains(&mark) {
+            source.marked_line(mark, &format!("{{ let __ended = {}; }}", binding.name));
+        }
+    }
     for (number, binding) in parsed.bindings.iter().enumerate() {
         let name = &binding.name;
         let mark = Mark::Keep(name.clone());
@@ -181,7 +195,7 @@ pub fn piece(source: &mut Source, code: &str, part: &Part) {
     source.piece(code, start..part.range.end);
 }
 
-fn statements(source: &mut Source, code: &str, parsed: &Parsed, evcxr: bool) {
+fn statements(source: &mut Source, code: &str, parsed: &Parsed, around: &Surroundings<'_>) {
     for statement in &parsed.statements {
         piece(source, code, statement);
         // On a line of its own: a statement may end with a comment.
@@ -199,17 +213,20 @@ fn statements(source: &mut Source, code: &str, parsed: &Parsed, evcxr: bool) {
         source.insert("\n)");
         source.point(value.range.end);
         source.line(" { ref __value => {");
-        if evcxr {
+        if around.evcxr && !around.debug_value {
             source.line(&format!(
                 "use {RUNTIME}::Evcxr as _; if {RUNTIME}::is_not_shown(&__value.evcxr_display())"
             ));
         }
         // What shows it looks for an interrupt too.
         source.point(value.range.end);
-        source.line(&format!(
+        source.line(&match around.debug_value {
+            true => format!("{RUNTIME}::show_debug(__value, __scope); }} }}"),
+            false => format!(
             "{{ use {RUNTIME}::{{AsCommon as _, AsRich as _, AsList as _, AsDebug as _, AsNothing as _}}; \
              (&&&&&{RUNTIME}::Show(__value)).__carrel_show(__scope); }} }} }}"
-        ));
+            ),
+        });
         // The value may have slept, and no more than that.
         source.point(value.range.end);
         source.line(TICK);

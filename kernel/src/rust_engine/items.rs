@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::parse::{ItemKind, ItemPart, Parsed};
+use super::parse::{ItemKind, ItemPart, OF_STD, Parsed};
+use super::rank::Ranked;
+
+mod concerned;
 
 /// What every cell sees.
 const RUNTIME: &str = "::carrel_runtime::prelude";
@@ -16,6 +19,8 @@ pub struct Items {
     pub cells: Vec<ItemCell>,
     /// `:dep` gave cells a serde_json: `json!` is to make its values, not those of the prepared one.
     pub own_json: bool,
+    /// What loaded cells export by names of their own.
+    pub symbols: HashSet<String>,
     /// All that are loaded, oldest first. Values keep code and statics of those in use whose items were compiled again.
     pub crates: Vec<ItemCrate>,
 }
@@ -40,6 +45,8 @@ pub struct ItemCell {
     pub externs: Vec<String>,
     /// It sees the prepared crates, and so do later cells through it.
     pub prelude: bool,
+    /// Names that several globs brought to it.
+    pub ranked: Ranked,
     /// Some of its items gave way to those of a later cell, or name a crate that `:dep` changed.
     pub changed: bool,
 }
@@ -54,25 +61,25 @@ impl Items {
     /// names defined in the cell: the newest definition wins there and in all later cells.
     pub fn imports(&self, count: usize, prelude: bool, own: &[ItemPart]) -> String {
         let before = &self.cells[..count];
-        let path = before.last().map(ItemCell::path);
-        let path = path.as_deref().unwrap_or(RUNTIME);
+        let path = &*self.path(count);
+        let new_prelude = prelude && !self.have_prelude(count);
         let mut imports = format!("pub use {path}::*;");
         imports.push_str(&self.private(count, own));
         if self.have_prelude(count) {
             // Not only through earlier cells: what those do not offer has a path by this crate alone.
             imports.push_str(" use ::carrel_prelude::prelude as __carrel_prelude;");
         }
-        if prelude && !self.have_prelude(count) {
+        if new_prelude {
             imports.push_str(&format!(" pub use {PRELUDE}::*;"));
-            // Glob imports do not give way to each other.
-            let defined = before.iter().flat_map(|cell| names(&cell.items));
-            let own: HashSet<&String> = names(own).collect();
-            let defined: BTreeSet<&String> = defined.filter(|name| !own.contains(name)).collect();
-            for name in defined {
-                imports.push_str(&format!(" pub use {path}::{name};"));
-            }
         }
+        imports.push_str(&by_name(before, path, own, new_prelude));
         imports
+    }
+
+    /// The path of what a cell after the first `count` sees.
+    pub fn path(&self, count: usize) -> String {
+        let last = self.cells[..count].last();
+        last.map_or_else(|| RUNTIME.to_owned(), ItemCell::path)
     }
 
     /// What every cell imports for itself, for it may be another thing for the next one: `extern crate .. as ..;` of the
@@ -168,21 +175,21 @@ impl Items {
         }
         false
     }
+}
 
-    /// The newest cell with which the impls of a cell must be in one crate; none if they need no other.
-    pub fn concerned(&self, parsed: &Parsed) -> Option<usize> {
-        let own = |name: &&String| {
-            let mut items = parsed.items.iter();
-            !items.any(|item| item.names.as_ref().is_some_and(|all| all.contains(name)))
-        };
-        let newest = |head: &String| self.cells.iter().rposition(|cell| cell.may_define(head));
-        let impls = parsed.items.iter().filter_map(|item| match &item.kind {
-            ItemKind::Impl(r#impl) => r#impl.heads.iter().filter(own).filter_map(newest).max(),
-            ItemKind::Call(words) => words.iter().filter(own).filter_map(newest).max(),
-            _ => None,
-        });
-        impls.min()
-    }
+/// Imports that rank above globs: those do not give way to each other, and macros of the standard library not to them.
+pub fn by_name(before: &[ItemCell], path: &str, own: &[ItemPart], new_prelude: bool) -> String {
+    let own: HashSet<&String> = names(own).collect();
+    let ranked = before.iter().flat_map(|cell| cell.ranked.keys());
+    let defined = before.iter().flat_map(|cell| names(&cell.items));
+    let defined = defined.chain(ranked);
+    let counts =
+        |name: &&String| (new_prelude || OF_STD.contains(&name.as_str())) && !own.contains(name);
+    let defined: BTreeSet<&String> = defined.filter(counts).collect();
+    defined
+        .into_iter()
+        .map(|name| format!(" pub use {path}::{name};"))
+        .collect()
 }
 
 /// What `before` has of `extern crate krate as name;`, or of those with `#[macro_use]`, but for names of its own.
@@ -247,13 +254,22 @@ impl ItemCell {
 }
 
 impl ItemPart {
+    fn defines(&self, name: &str) -> bool {
+        self.names.iter().flatten().any(|other| other == name)
+    }
+
+    /// What it gives another name.
+    fn other_names(&self) -> Option<&HashSet<String>> {
+        matches!(self.kind, ItemKind::Use(_) | ItemKind::Alias).then_some(&self.words)
+    }
+
     /// Whether it defines a trait or imports what may be one.
     fn may_bring_methods(&self, names: &[String]) -> bool {
         let may_be_trait =
             |name: &String| name == "_" || name.starts_with(|first: char| first.is_uppercase());
         match self.kind {
             ItemKind::Trait => true,
-            ItemKind::Use => names.iter().any(may_be_trait),
+            ItemKind::Use(_) => names.iter().any(may_be_trait),
             _ => false,
         }
     }
@@ -279,7 +295,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::super::parse::{Parsed, parse};
-    use super::{ItemCell, Items};
+    use super::{ItemCell, Items, Ranked};
 
     fn parsed(code: &str) -> Parsed {
         parse(code, false, HashSet::new()).unwrap()
@@ -294,12 +310,12 @@ mod tests {
             items: parsed(earlier).items,
             externs: Vec::new(),
             prelude: false,
+            ranked: Ranked::new(),
             changed: false,
         };
         let items = Items {
             cells: vec![cell],
-            crates: Vec::new(),
-            own_json: false,
+            ..Items::default()
         };
         items.concern(&parsed(code))
     }

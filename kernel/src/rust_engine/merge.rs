@@ -1,21 +1,30 @@
 //! Compiles the items of earlier cells again in the crate of a new one, whose `impl` must be in the crate of its type
 //! or trait. Each earlier cell becomes a module that sees its predecessor's names, so that every name in it means what
-//! it meant before, and its types, being of the same text, have the same layout as before.
+//! it meant before, and its types, being of the same text, have the same layout as before, unless the `impl` changes
+//! what they are made with.
 
 use std::collections::HashSet;
 
-use super::diagnostics::CellSource;
+use super::diagnostics::{CellSource, Diagnostic};
 use super::generate::piece;
-use super::items::{ItemCell, Items};
-use super::parse::{Impl, ItemKind, ItemPart, MacroItem, Parsed, Part};
+use super::items::{ItemCell, Items, by_name};
+use super::parse::{ItemKind, ItemPart, MacroItem, Parsed};
+use super::rank;
 use super::source::Source;
+
+mod give_way;
+mod layout;
+mod roots;
+
+use self::give_way::give_way;
 
 /// Earlier cells on their way into a new crate.
 #[derive(Debug, Clone)]
 pub struct Merge {
     /// Index of the first among all cells with items.
     pub first: usize,
-    /// Imports of what was there before them.
+    /// The path of what was there before them, and imports of it.
+    path_before: String,
     before: String,
     /// Their `#[macro_use] extern crate ..;`, for the root.
     macro_crates: String,
@@ -27,14 +36,16 @@ pub struct Merge {
     defined: HashSet<String>,
     /// Names of macros of the new cell.
     macros_of_new: HashSet<String>,
+    /// Values of their types are perhaps none of the types compiled again.
+    pub changes_types: bool,
 }
 
 impl Merge {
     /// All cells from index `first` on.
     pub fn new(items: &Items, first: usize, parsed: &Parsed) -> Self {
-        let new: Vec<&Impl> = parsed.items.iter().filter_map(implementation).collect();
         let mut cells = items.cells[first..].to_vec();
-        cells.iter_mut().for_each(|cell| give_way(cell, &new));
+        let changes_types = layout::may_change(&cells, &parsed.items, &items.cells);
+        give_way(&mut cells, &parsed.items);
         let macros_of_new = parsed
             .items
             .iter()
@@ -45,10 +56,12 @@ impl Merge {
             first,
             macro_crates: items.macro_crates(items.cells.len(), &parsed.items),
             private: private(items, first, &parsed.items),
+            path_before: items.path(first),
             before: items.imports(first, true, &items.cells[first].items),
             defined: defined(&cells),
             cells,
             macros_of_new,
+            changes_types,
         }
     }
 
@@ -71,7 +84,7 @@ impl Merge {
     }
 
     /// Lines for the root of the new crate, `name`, and imports of what is seen there.
-    pub fn declarations(&self, name: &str) -> (String, String) {
+    pub fn declarations(&self, name: &str, own: &[ItemPart]) -> (String, String) {
         // The types of variables are named as other crates name them.
         let mut declarations = format!("extern crate self as {name};\n");
         for cell in &self.cells {
@@ -80,7 +93,13 @@ impl Merge {
         }
         declarations.push_str(&self.macro_crates);
         let mut imports = match self.cells.last() {
-            Some(last) => format!("pub use self::{}::*;", last.module()),
+            Some(last) => {
+                let path = format!("self::{}", last.module());
+                format!(
+                    "pub use {path}::*;{}",
+                    by_name(&self.cells, &path, own, false)
+                )
+            }
             None => self.before.clone(),
         };
         imports.extend(self.private.last().map(String::as_str));
@@ -90,10 +109,15 @@ impl Merge {
     /// The source of each module.
     pub fn modules(&self, name: &str) -> Vec<CellSource> {
         let module = |(index, cell): (usize, &ItemCell)| {
-            let mut before = match index.checked_sub(1) {
-                Some(before) => format!("pub use super::{}::*;", self.cells[before].module()),
-                None => self.before.clone(),
+            let path = self.path_before(index);
+            let mut before = match index {
+                0 => self.before.clone(),
+                _ => {
+                    let by_name = by_name(&self.cells[..index], &path, &cell.items, false);
+                    format!("pub use {path}::*;{by_name}")
+                }
             };
+            before.push_str(&rank::imports(&cell.ranked, &path));
             // The first has its own among the others.
             let private = self.private.get(index).filter(|_| index > 0);
             before.extend(private.map(String::as_str));
@@ -101,10 +125,36 @@ impl Merge {
                 title: cell.title.clone(),
                 file: file(cell, name),
                 code: cell.code.clone(),
-                source: self.module(index, cell, &before),
+                source: self.module(index, cell, &before, name),
             }
         };
         self.cells.iter().enumerate().map(module).collect()
+    }
+
+    /// The path, in a module, of what its cell sees of earlier ones.
+    fn path_before(&self, index: usize) -> String {
+        match index.checked_sub(1) {
+            Some(before) => format!("super::{}", self.cells[before].module()),
+            None => self.path_before.clone(),
+        }
+    }
+
+    /// The path, in the root of the crate, of all earlier cells.
+    pub fn path(&self) -> String {
+        match self.cells.last() {
+            Some(last) => format!("self::{}", last.module()),
+            None => self.path_before.clone(),
+        }
+    }
+
+    /// Takes note of what several globs bring to its modules; false if that is nothing new.
+    pub fn rank(&mut self, diagnostics: &[Diagnostic], modules: &[CellSource]) -> bool {
+        let mut any_new = false;
+        for (cell, module) in self.cells.iter_mut().zip(modules) {
+            let ranked = rank::ranked(diagnostics, module, &cell.items);
+            any_new |= rank::extend(&mut cell.ranked, ranked);
+        }
+        any_new
     }
 
     /// Statics that start anew, because a type of theirs is compiled again; the others stay what they are.
@@ -139,17 +189,19 @@ impl Merge {
         (renamed != r#type).then_some(renamed)
     }
 
-    fn module(&self, index: usize, cell: &ItemCell, before: &str) -> Source {
+    fn module(&self, index: usize, cell: &ItemCell, before: &str, name: &str) -> Source {
         let mut source = Source::default();
         source.line(before);
         for item in &cell.items {
+            // Code that is loaded already has the symbols.
+            let mut part = item.with_own_symbols(&format!("{}_{name}", cell.name), |_| true);
+            roots::keep(&mut part, &cell.code, &cell.module());
             match &item.kind {
                 ItemKind::Static(name, _) if self.stays(item) => {
                     source.line(&format!("pub use {}::{name};", cell.path()));
                 }
                 ItemKind::Macro(MacroItem { name, place, .. }) => {
                     // Exported macros share the root of their crate; the newest has its own name there.
-                    let mut part = item.part.clone();
                     let mut exported = name.clone();
                     if self.is_shadowed(index, name) {
                         exported = format!("{name}_{}", cell.name);
@@ -161,7 +213,7 @@ impl Merge {
                 }
                 ItemKind::ExternCrate(found) if found.macros => {}
                 _ => {
-                    piece(&mut source, &cell.code, &item.part);
+                    piece(&mut source, &cell.code, &part);
                     source.line("");
                 }
             }
@@ -192,13 +244,6 @@ fn file(cell: &ItemCell, crate_name: &str) -> String {
     format!("{crate_name}.{}.rs", cell.name)
 }
 
-fn implementation(item: &ItemPart) -> Option<&Impl> {
-    match &item.kind {
-        ItemKind::Impl(r#impl) => Some(r#impl),
-        _ => None,
-    }
-}
-
 fn macro_name(item: &ItemPart) -> Option<&String> {
     match &item.kind {
         ItemKind::Macro(item) => Some(&item.name),
@@ -209,46 +254,11 @@ fn macro_name(item: &ItemPart) -> Option<&String> {
 fn defined(cells: &[ItemCell]) -> HashSet<String> {
     let mut defined = HashSet::new();
     for item in cells.iter().flat_map(|cell| &cell.items) {
-        let imports = matches!(item.kind, ItemKind::Use);
+        let imports = matches!(item.kind, ItemKind::Use(_));
         // What comes from elsewhere is not defined here.
         if !imports || !item.words.is_disjoint(&defined) {
             defined.extend(item.names.iter().flatten().cloned());
         }
     }
     defined
-}
-
-/// Takes out of a cell what `new` implements again: a cell with an `impl` that is changed and run again means that.
-fn give_way(cell: &mut ItemCell, new: &[&Impl]) {
-    let before = cell.items.len();
-    cell.items.retain_mut(|item| {
-        let ItemKind::Impl(old) = &mut item.kind else {
-            return true;
-        };
-        for new in new.iter().filter(|new| new.header == old.header) {
-            if old.of_trait {
-                return false;
-            }
-            let again = |name: &String| new.members.iter().any(|(other, _)| other == name);
-            let (gone, kept): (Vec<_>, Vec<_>) =
-                old.members.drain(..).partition(|(name, _)| again(name));
-            old.members = kept;
-            for (_, place) in gone {
-                cell.changed = true;
-                remove(&mut item.part, place);
-            }
-            if old.members.is_empty() {
-                return false;
-            }
-        }
-        true
-    });
-    cell.changed |= cell.items.len() != before;
-}
-
-fn remove(part: &mut Part, place: std::ops::Range<usize>) {
-    part.edits
-        .retain(|(edit, _)| edit.start < place.start || place.end <= edit.start);
-    part.edits.push((place, "".into()));
-    part.edits.sort_by_key(|(edit, _)| edit.start);
 }

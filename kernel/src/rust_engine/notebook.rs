@@ -135,6 +135,9 @@ impl Notebook {
             self.items.cells.splice(first.., merged);
         }
         items.set_externs(&cell.externs);
+        let symbols = items.items.iter().flat_map(|item| &item.symbols);
+        let symbols = symbols.map(|symbol| symbol.name.clone());
+        self.items.symbols.extend(symbols);
         self.items.cells.push(items);
         self.items.crates.push(ItemCrate {
             name: cell.name,

@@ -7,25 +7,28 @@ use std::ops::Range;
 use proc_macro2::{LexError, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser};
-use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::visit::Visit;
-use syn::{
-    Attribute, Expr, ExprLit, Item, Lit, Local, MacroDelimiter, MetaNameValue, Pat, PatIdent, Stmt,
-    Token,
-};
+use syn::{Attribute, Expr, Local, MacroDelimiter, Pat, Stmt};
 
 mod awaits;
+mod bindings;
 mod calls;
 mod impls;
+mod item;
 mod macros;
 mod names;
 mod public;
+mod repeated;
 mod rounds;
+mod symbols;
 mod ticks;
 mod values;
 
-pub use impls::Impl;
+pub use bindings::Binding;
+pub use calls::OF_STD;
+pub use impls::{Fixed, Impl};
+pub use item::{ExternCrate, ItemKind, ItemPart, Link, MacroItem, extern_crate};
+pub use names::Glob;
 pub use public::is_visibility;
 pub use ticks::TICK;
 
@@ -53,14 +56,8 @@ pub struct Parsed {
     pub calls_methods: bool,
     /// The items that are calls of macros, as statements.
     calls: Vec<calls::Call>,
-}
-
-/// `#[link(name = "..")]`
-#[derive(Debug, Clone)]
-pub struct Link {
-    pub library: String,
-    /// Of the attribute.
-    pub range: Range<usize>,
+    /// Statements that are calls of macros and may make items after all, as those.
+    statement_calls: Vec<ItemPart>,
 }
 
 /// A part of a cell's code, and what is changed in it.
@@ -68,86 +65,6 @@ pub struct Link {
 pub struct Part {
     pub range: Range<usize>,
     pub edits: Edits,
-}
-
-#[derive(Debug, Clone)]
-pub struct ItemPart {
-    /// The edits make it visible for later cells, and let it be interrupted.
-    pub part: Part,
-    /// The type or module that it defines.
-    pub defines: Option<String>,
-    /// The type for which it implements `Rich`, if that has no parameters.
-    pub rich: Option<Range<usize>>,
-    /// All names that it defines, if they can be known.
-    pub names: Option<Vec<String>>,
-    /// Identifiers in it.
-    pub words: HashSet<String>,
-    pub kind: ItemKind,
-}
-
-/// What must be known of an item to compile it again in another crate.
-#[derive(Debug, Clone)]
-pub enum ItemKind {
-    Impl(Impl),
-    Macro(MacroItem),
-    /// With its name and the identifiers of its type.
-    Static(String, HashSet<String>),
-    /// An `extern` block with the libraries that it names.
-    Foreign(Vec<Link>),
-    Use,
-    ExternCrate(ExternCrate),
-    Trait,
-    /// A call of a macro with braces, as long as nothing tells that it makes statements; the identifiers in them.
-    Call(HashSet<String>),
-    Other,
-}
-
-impl ExternCrate {
-    /// The same as an import, unless only `extern crate` does: the compiler tells types by the name that this gives to
-    /// the crate, which later cells do not have.
-    pub fn as_use(&self) -> Option<String> {
-        let special = ["self", "alloc", "proc_macro", "test"];
-        let Self {
-            krate,
-            name,
-            macros,
-        } = self;
-        match special.contains(&&**krate) || *macros {
-            true => None,
-            // The name is there anyway.
-            false if krate == name => Some(String::new()),
-            false => Some(format!("use ::{krate} as {name};")),
-        }
-    }
-}
-
-/// A `macro_rules!`.
-#[derive(Debug, Clone)]
-pub struct MacroItem {
-    pub name: String,
-    /// Where its name stands.
-    pub place: Range<usize>,
-    /// A call of it with braces is an expression.
-    pub makes_value: bool,
-}
-
-/// `extern crate krate as name;`, without `as` of the same name.
-#[derive(Debug, Clone)]
-pub struct ExternCrate {
-    pub krate: String,
-    pub name: String,
-    /// `#[macro_use]`: its macros are there without a path.
-    pub macros: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    pub name: String,
-    pub mutable: bool,
-    /// It is initialized with a closure.
-    pub closure: bool,
-    /// The cell mentions it after its declaration.
-    pub used: bool,
 }
 
 /// What this parser says of a cell that is no Rust. The compiler says it better and is asked.
@@ -184,22 +101,29 @@ pub fn parse(
     let mut parsed = Parsed::default();
     parsed.add_attributes(&attributes, code);
     let last = statements.len().saturating_sub(1);
+    let repeated = repeated::names(&statements);
     for (index, statement) in statements.into_iter().enumerate() {
         let has_value = has_value(&statement, &value_macros);
         let is_value = has_value && index == last;
         match &statement {
             Stmt::Item(item) => {
-                parsed.add_item(item, code, optimized);
+                parsed.items.push(ItemPart::of(item, code, optimized));
                 if let Some(item) = parsed.items.last() {
                     item.kind.note_macro(&mut value_macros);
                 }
+                parsed.add_repeated(&repeated);
             }
             Stmt::Macro(call) if !has_value && calls::may_make_items(call) => {
                 parsed.add_call(call, Part::of(&statement, code, optimized));
             }
+            Stmt::Macro(call) if !has_value && calls::is_of_cells(call) => {
+                parsed.statement_calls.push(calls::item(call));
+                parsed.add(&statement, code, optimized, is_value);
+            }
             _ => parsed.add(&statement, code, optimized, is_value),
         }
     }
+    parsed.export_last(&repeated);
     Ok(parsed)
 }
 
@@ -215,31 +139,24 @@ pub fn statements(tokens: TokenStream) -> syn::Result<(Vec<Attribute>, Vec<Stmt>
     both.parse2(tokens)
 }
 
-impl ItemKind {
-    /// Adds a macro that has a value; one that has none takes the place of an earlier one that has.
-    pub fn note_macro(&self, value_macros: &mut HashSet<String>) {
-        if let Self::Macro(item) = self {
-            match item.makes_value {
-                true => _ = value_macros.insert(item.name.clone()),
-                false => _ = value_macros.remove(&item.name),
-            }
-        }
-    }
-}
-
-impl ItemPart {
-    pub fn extern_crate(&self) -> Option<&ExternCrate> {
-        match &self.kind {
-            ItemKind::ExternCrate(found) => Some(found),
-            _ => None,
-        }
-    }
-}
-
 impl Part {
     fn new(range: Range<usize>, mut edits: Edits) -> Self {
         edits.sort_by_key(|(place, _)| place.start);
         Self { range, edits }
+    }
+
+    /// Puts `text` in place of a part, and of the edits in there; nothing where that has another text already.
+    pub fn edit(&mut self, place: Range<usize>, text: Cow<'static, str>) {
+        let covers = |(edit, _): &(Range<usize>, _)| {
+            !edit.is_empty() && edit.start <= place.start && place.end <= edit.end
+        };
+        if self.edits.iter().any(covers) {
+            return;
+        }
+        self.edits
+            .retain(|(edit, _)| edit.start < place.start || place.end <= edit.start);
+        self.edits.push((place, text));
+        self.edits.sort_by_key(|(edit, _)| edit.start);
     }
 
     fn of(statement: &Stmt, code: &str, optimized: bool) -> Self {
@@ -286,21 +203,6 @@ impl Parsed {
         self.items.iter().filter_map(ItemPart::extern_crate)
     }
 
-    fn add_item(&mut self, item: &Item, code: &str, optimized: bool) {
-        let mut words = HashSet::new();
-        collect_words(item.to_token_stream(), &mut words);
-        let mut edits = public::edits(item);
-        edits.extend(ticks::in_item(item, code, optimized));
-        self.items.push(ItemPart {
-            part: Part::new(item.span().byte_range(), edits),
-            defines: names::defined_type(item),
-            rich: names::rich_type(item),
-            names: names::names(item),
-            words,
-            kind: item_kind(item),
-        });
-    }
-
     fn add(&mut self, statement: &Stmt, code: &str, optimized: bool, is_value: bool) {
         let mut words = HashSet::new();
         collect_words(statement.to_token_stream(), &mut words);
@@ -322,9 +224,7 @@ impl Parsed {
     }
 
     fn bind(&mut self, pattern: &Pat, closure: bool) {
-        let mut names = Names::default();
-        names.visit_pat(pattern);
-        for mut binding in names.0 {
+        for mut binding in bindings::of(pattern) {
             binding.closure = closure;
             self.bindings.retain(|other| other.name != binding.name);
             self.bindings.push(binding);
@@ -360,62 +260,6 @@ fn is_closure(local: &Local) -> bool {
     matches!((&local.pat, value), (Pat::Ident(_), Some(Expr::Closure(_))))
 }
 
-fn item_kind(item: &Item) -> ItemKind {
-    match item {
-        Item::Impl(item) => ItemKind::Impl(impls::of(item)),
-        Item::Macro(syn::ItemMacro {
-            ident: Some(name),
-            mac,
-            ..
-        }) => ItemKind::Macro(MacroItem {
-            name: name.to_string(),
-            place: name.span().byte_range(),
-            makes_value: values::makes_value(&mac.tokens),
-        }),
-        Item::Static(item) => {
-            let mut words = HashSet::new();
-            collect_words(item.ty.to_token_stream(), &mut words);
-            ItemKind::Static(item.ident.to_string(), words)
-        }
-        Item::ForeignMod(item) => ItemKind::Foreign(item.attrs.iter().filter_map(link).collect()),
-        Item::Use(_) => ItemKind::Use,
-        Item::ExternCrate(item) => ItemKind::ExternCrate(extern_crate(item)),
-        Item::Trait(_) | Item::TraitAlias(_) => ItemKind::Trait,
-        _ => ItemKind::Other,
-    }
-}
-
-pub fn extern_crate(item: &syn::ItemExternCrate) -> ExternCrate {
-    let name = item.rename.as_ref().map_or(&item.ident, |(_, name)| name);
-    let mut attributes = item.attrs.iter();
-    ExternCrate {
-        krate: item.ident.to_string(),
-        name: name.to_string(),
-        macros: attributes.any(|attribute| attribute.path().is_ident("macro_use")),
-    }
-}
-
-fn link(attribute: &Attribute) -> Option<Link> {
-    let arguments = Punctuated::<MetaNameValue, Token![,]>::parse_terminated;
-    let arguments = attribute
-        .path()
-        .is_ident("link")
-        .then(|| attribute.parse_args_with(arguments));
-    arguments?
-        .ok()?
-        .into_iter()
-        .find_map(|argument| match &argument.value {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(library),
-                ..
-            }) if argument.path.is_ident("name") => Some(Link {
-                library: library.value(),
-                range: attribute.span().byte_range(),
-            }),
-            _ => None,
-        })
-}
-
 fn has_value(statement: &Stmt, value_macros: &HashSet<String>) -> bool {
     match statement {
         Stmt::Expr(_, semicolon) => semicolon.is_none(),
@@ -429,36 +273,12 @@ fn has_value(statement: &Stmt, value_macros: &HashSet<String>) -> bool {
     }
 }
 
-/// The names that a pattern binds.
-#[derive(Default)]
-struct Names(Vec<Binding>);
-
-impl Visit<'_> for Names {
-    fn visit_pat_ident(&mut self, pattern: &PatIdent) {
-        let name = pattern.ident.to_string();
-        // `None` and `MAX` look like bindings to a parser; variables are lower case.
-        let constant = name.starts_with(char::is_uppercase) && pattern.mutability.is_none();
-        if !constant {
-            self.0.push(Binding {
-                name,
-                mutable: pattern.mutability.is_some(),
-                closure: false,
-                used: false,
-            });
-        }
-        syn::visit::visit_pat_ident(self, pattern);
-    }
-
-    // Patterns hold expressions (`0..=N`), and those bind nothing.
-    fn visit_expr(&mut self, _: &Expr) {}
-}
-
 fn collect_words(tokens: TokenStream, words: &mut HashSet<String>) {
     for token in tokens {
         match token {
             TokenTree::Group(group) => collect_words(group.stream(), words),
             TokenTree::Ident(ident) => {
-                words.insert(ident.to_string());
+                words.insert(names::name_of(&ident));
             }
             TokenTree::Literal(literal) => collect_captures(&literal.to_string(), words),
             TokenTree::Punct(_) => {}
@@ -484,6 +304,10 @@ fn calls_methods(tokens: TokenStream) -> bool {
 fn collect_captures(literal: &str, words: &mut HashSet<String>) {
     if literal.contains('{') {
         let names = literal.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
-        words.extend(names.filter(|name| !name.is_empty()).map(str::to_owned));
+        for name in names.filter(|name| !name.is_empty()) {
+            words.insert(name.to_owned());
+            // Captured as `{type}`.
+            words.insert(format!("r#{name}"));
+        }
     }
 }

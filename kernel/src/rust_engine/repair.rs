@@ -27,8 +27,20 @@ fn repair_one(diagnostic: &Diagnostic, cell: &CellSource) -> Vec<(Mark, String)>
             .collect()
     };
     match (diagnostic.code(), primary) {
+        // The pattern is a constant.
+        ("E0005" | "E0158" | "E0308" | "E0530", Some(mark @ Mark::Take(name))) => {
+            let reason = format!("`{name}` is the name of a constant or a type's only value now");
+            vec![(mark.clone(), reason)]
+        }
         (_, Some(mark @ (Mark::Carry(_) | Mark::Take(_)))) => {
             vec![(mark.clone(), NO_NAME.to_owned())]
+        }
+        (_, Some(mark @ Mark::End(_))) => {
+            let borrowers = keeps(Place::Secondary, BORROWS);
+            match borrowers.is_empty() {
+                true => vec![(mark.clone(), BORROWS.to_owned())],
+                false => borrowers,
+            }
         }
         // Used after a move.
         ("E0382", Some(mark)) => {
@@ -61,7 +73,7 @@ fn repair_one(diagnostic: &Diagnostic, cell: &CellSource) -> Vec<(Mark, String)>
 pub const NO_NAME: &str = "its type has no name that a later cell could write: collect an iterator with \
     `.collect::<Vec<_>>()`, put a value that implements a trait into a box, such as `let f: Box<dyn Fn(i32) -> i32> = \
     Box::new(..)`, or make it anew in the cell that uses it";
-const BORROWS: &str = "it borrows from another variable or value, and only values that own their data outlive their \
+pub const BORROWS: &str = "it borrows from another variable or value, and only values that own their data outlive their \
     cell: keep an owned value, as `.clone()`, `.to_owned()` or `.to_string()` give, or borrow in the cell that uses it";
 const CAPTURES: &str = "it borrows what it captures, and only values that own their data outlive their cell: write \
     `move |..| ..`";

@@ -19,13 +19,19 @@ pub enum Mark {
     Take(String),
     /// Keeps a variable of this cell.
     Keep(String),
+    /// Ends a variable that borrows, before what it borrows from is kept.
+    End(String),
     /// Gives a variable of an earlier cell back.
     Restore(String),
 }
 
 impl Mark {
     pub fn name(&self) -> &str {
-        let (Self::Carry(name) | Self::Take(name) | Self::Keep(name) | Self::Restore(name)) = self;
+        let (Self::Carry(name)
+        | Self::Take(name)
+        | Self::Keep(name)
+        | Self::End(name)
+        | Self::Restore(name)) = self;
         name
     }
 }

@@ -5,11 +5,14 @@
 use std::collections::{HashMap, HashSet};
 
 use quote::ToTokens;
-use syn::visit_mut::{VisitMut, visit_path_mut};
-use syn::{Path, PathSegment, Type};
+use syn::visit_mut::{VisitMut, visit_path_mut, visit_return_type_mut, visit_type_mut};
+use syn::{Path, PathSegment, ReturnType, Type};
 
 /// The generated source gives each kept variable a local of this name and its number, of type `*const T`.
 pub const KEPT: &str = "__kept_";
+
+/// `!` is named so.
+pub const NEVER: &str = "carrel_runtime :: Never";
 
 /// Modules of cells that were compiled again in another cell's crate are named so.
 pub const MODULE: &str = "in_cell_";
@@ -29,6 +32,11 @@ pub struct Kept {
     pub types: HashMap<usize, String>,
     /// The boxes that closures can be kept in, as the cell itself names them.
     pub boxes: HashMap<usize, String>,
+}
+
+/// Whether a name is one of a variable in the MIR of a cell's crate, not of a constant.
+pub fn is_variable(mir: &str, name: &str) -> bool {
+    mir.contains(&format!("debug {name} => "))
 }
 
 /// The crates that there are beside the cells'.
@@ -133,6 +141,21 @@ struct Qualify<'a> {
 }
 
 impl VisitMut for Qualify<'_> {
+    fn visit_type_mut(&mut self, r#type: &mut Type) {
+        if matches!(r#type, Type::Never(_)) {
+            *r#type = syn::parse_quote!(carrel_runtime::Never);
+        }
+        visit_type_mut(self, r#type);
+    }
+
+    fn visit_return_type_mut(&mut self, r#type: &mut ReturnType) {
+        // Here it has a name.
+        let never = |r#type: &Type| matches!(r#type, Type::Never(_));
+        if !matches!(r#type, ReturnType::Type(_, inner) if never(inner)) {
+            visit_return_type_mut(self, r#type);
+        }
+    }
+
     fn visit_path_mut(&mut self, path: &mut Path) {
         visit_path_mut(self, path);
         let Some(first) = path.segments.first() else {
@@ -199,7 +222,7 @@ pub fn is_light(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CrateNames, is_of_crate, kept, mentions, nameable};
+    use super::{CrateNames, NEVER, is_of_crate, kept, mentions, nameable};
 
     const MIR: &str = "
 fn cell_3::{closure#0}(_1: {closure@cell_3.rs:3:29: 3:38}) -> Result {
@@ -249,6 +272,13 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
         // A type of the cell's own, in a module or not.
         assert_eq!(name("memchr").unwrap(), "cell_3 :: memchr");
         assert_eq!(name("inner::P").unwrap(), "cell_3 :: inner :: P");
+    }
+
+    #[test]
+    fn the_type_that_is_never_made_has_a_name() {
+        let name = |text| nameable(text, "cell_3", &CrateNames::default()).unwrap();
+        let expected = format!("std :: vec :: Vec < ({NEVER} , fn () -> !) >");
+        assert_eq!(name("std::vec::Vec<(!, fn() -> !)>"), expected);
     }
 
     #[test]

@@ -50,6 +50,7 @@ files! {
     iterators
     macros
     modules
+    names
     options
     patterns
     processes

@@ -171,3 +171,77 @@ async fn errors_and_panics_of_merged_cells_stand_in_the_cell_that_has_them() {
     );
     assert!(text.contains("wrap a type of another crate"), "{text}");
 }
+
+#[tokio::test]
+async fn an_impl_finds_its_type_and_trait_by_any_path() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("struct Pair<T>(T, T);\nmod farm { pub mod barn { pub struct Cow(pub u8); } pub use barn::Cow as Animal; }\ntrait Sound { fn sound(&self) -> &'static str; }")
+        .await;
+    for (cell, value, result) in [
+        (
+            "type Bytes = Pair<u8>;\nimpl Bytes { fn sum(&self) -> u8 { self.0 + self.1 } }",
+            "Pair(1, 2).sum()",
+            "3",
+        ),
+        (
+            "use Pair as Couple;\nimpl<T> Couple<T> { fn first(&self) -> &T { &self.0 } }",
+            "*Pair('a', 'b').first()",
+            "'a'",
+        ),
+        (
+            "use farm::barn::*;\nimpl Cow { fn age(&self) -> u8 { self.0 } }",
+            "farm::barn::Cow(4).age()",
+            "4",
+        ),
+        (
+            "use Sound as Noise;\nimpl Noise for str { fn sound(&self) -> &'static str { \"text\" } }",
+            "\"x\".sound()",
+            "\"text\"",
+        ),
+        (
+            "mod deep { pub mod deeper { impl crate::Sound for super::super::farm::Animal { fn sound(&self) -> &'static str { \"moo\" } } } }",
+            "farm::barn::Cow(1).sound()",
+            "\"moo\"",
+        ),
+        (
+            "mod own { use super::farm as place; type Beast = place::Animal; impl Beast { pub fn weight(&self) -> u16 { 700 } } }",
+            "farm::barn::Cow(1).weight()",
+            "700",
+        ),
+        (
+            "macro_rules! silent { ($what:ident for $($who:ty),*) => { $(impl $what for $who { fn sound(&self) -> &'static str { \"\" } })* } }\nsilent!(Sound for u8, Pair<u8>);",
+            "(1u8.sound(), Pair(0u8, 0).sound())",
+            "(\"\", \"\")",
+        ),
+    ] {
+        notebook.ok(cell).await;
+        assert_eq!(notebook.value(value).await, result, "{cell}");
+    }
+    // All of them are still there after one more.
+    notebook
+        .ok("impl Clone for farm::Animal { fn clone(&self) -> Self { farm::barn::Cow(self.0) } }")
+        .await;
+    assert_eq!(
+        notebook
+            .value("let cow = farm::barn::Cow(9).clone(); (cow.age(), cow.sound(), cow.weight(), 3u8.sound(), Pair(4, 5).sum())")
+            .await,
+        "(9, \"moo\", 700, \"\", 9)"
+    );
+}
+
+#[tokio::test]
+async fn an_impl_in_a_module_that_is_changed_and_run_again_replaces_the_old_one() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("struct P(u8);\nmod apart { pub struct P; impl P { pub fn f(&self) -> u8 { 100 } } }")
+        .await;
+    for (f, total) in [("self.0", "105"), ("self.0 * 2", "110")] {
+        notebook
+            .ok(&format!(
+                "mod more {{ use super::*; impl P {{ pub fn f(&self) -> u8 {{ {f} }} }} }}"
+            ))
+            .await;
+        assert_eq!(notebook.value("P(5).f() + apart::P.f()").await, total);
+    }
+}

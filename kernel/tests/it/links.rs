@@ -64,3 +64,40 @@ async fn what_is_in_no_library_is_named_with_what_to_write() {
     // Neither cell ran, so nothing was dropped.
     assert_eq!(notebook.value("let P = p; x").await, "1");
 }
+
+#[tokio::test]
+async fn the_newest_of_several_functions_with_one_symbol_runs() {
+    let mut notebook = Notebook::open();
+    let define = |answer: u8| {
+        format!(
+            "struct P{answer};\n#[unsafe(no_mangle)] extern \"C\" fn carrel_answer() -> u8 {{ {answer} }}\nmod inner {{ #[unsafe(export_name = \"carrel_count\")] pub static COUNT: u8 = {answer}; }}\nfn ask() -> (u8, u8) {{ (carrel_answer(), inner::COUNT) }}"
+        )
+    };
+    notebook.ok(&define(1)).await;
+    assert_eq!(
+        notebook.value("(ask(), carrel_answer())").await,
+        "((1, 1), 1)"
+    );
+    // As C sees it.
+    let c =
+        "mod c { unsafe extern \"C\" { pub safe fn carrel_answer() -> u8; } }\nc::carrel_answer()";
+    assert_eq!(notebook.value(c).await, "1");
+    notebook.ok(&define(2)).await;
+    assert_eq!(
+        notebook.value("(ask(), carrel_answer())").await,
+        "((2, 2), 2)"
+    );
+    // Both are compiled again.
+    notebook
+        .ok("impl P1 { fn f(&self) {} }\nimpl P2 { fn f(&self) -> (u8, u8) { ask() } }")
+        .await;
+    assert_eq!(
+        notebook.value("(P2.f(), carrel_answer())").await,
+        "((2, 2), 2)"
+    );
+    notebook.ok(&define(3)).await;
+    assert_eq!(
+        notebook.value("(ask(), carrel_answer())").await,
+        "((3, 3), 3)"
+    );
+}

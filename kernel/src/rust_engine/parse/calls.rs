@@ -2,13 +2,14 @@
 //! and, for a `macro_rules!`, in what it makes, so that later cells see those items.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use proc_macro2::{Delimiter, Group, TokenTree};
 use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{ItemMacro, MacroDelimiter, StmtMacro};
 
-use super::public::PUB;
+use super::public::{PUB, PUB_FOR_NARROWER};
 use super::values::bodies;
 use super::{Edits, ItemKind, ItemPart, Parsed, Part, collect_words};
 
@@ -16,6 +17,47 @@ use super::{Edits, ItemKind, ItemPart, Parsed, Part, collect_words};
 const BEGIN: [&str; 7] = ["enum", "fn", "mod", "static", "struct", "trait", "type"];
 /// What may stand before that.
 const QUALIFY: [&str; 4] = ["async", "const", "extern", "unsafe"];
+
+/// Macros that are seen without `use`.
+pub const OF_STD: [&str; 37] = [
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "cfg",
+    "column",
+    "compile_error",
+    "concat",
+    "dbg",
+    "debug_assert",
+    "debug_assert_eq",
+    "debug_assert_ne",
+    "env",
+    "eprint",
+    "eprintln",
+    "file",
+    "format",
+    "format_args",
+    "include",
+    "include_bytes",
+    "include_str",
+    "is_x86_feature_detected",
+    "line",
+    "matches",
+    "module_path",
+    "option_env",
+    "panic",
+    "print",
+    "println",
+    "stringify",
+    "thread_local",
+    "todo",
+    "try",
+    "unimplemented",
+    "unreachable",
+    "vec",
+    "write",
+    "writeln",
+];
 
 /// A call as it is taken for a statement, which it is if what it makes are no items.
 #[derive(Debug)]
@@ -28,6 +70,12 @@ pub struct Call {
 /// Whether a call may make items.
 pub fn may_make_items(call: &StmtMacro) -> bool {
     matches!(call.mac.delimiter, MacroDelimiter::Brace(_)) && call.semi_token.is_none()
+}
+
+/// Whether a call may be one of a cell's macro.
+pub fn is_of_cells(call: &StmtMacro) -> bool {
+    let name = call.mac.path.get_ident().map(ToString::to_string);
+    name.is_some_and(|name| !OF_STD.contains(&&*name))
 }
 
 /// A call as an item.
@@ -45,6 +93,8 @@ pub fn item(call: &StmtMacro) -> ItemPart {
         rich: None,
         names: None,
         words,
+        nested: Vec::new(),
+        symbols: Vec::new(),
         kind: ItemKind::Call(given),
     }
 }
@@ -84,6 +134,30 @@ impl Parsed {
         });
     }
 
+    /// Takes calls that stand as statements at these places for items: they make an `impl` of an earlier cell's type.
+    pub fn calls_are_items(&mut self, places: &[Range<usize>]) {
+        let is_there = |item: &ItemPart| {
+            let range = &item.part.range;
+            places
+                .iter()
+                .any(|place| range.start <= place.start && place.end <= range.end)
+        };
+        for item in self.statement_calls.extract_if(.., |item| is_there(item)) {
+            let range = &item.part.range;
+            let mut statements = self.statements.iter();
+            let Some(at) = statements.position(|part| part.range == *range) else {
+                continue;
+            };
+            let part = self.statements.remove(at);
+            for call in self.calls.iter_mut().filter(|call| call.before > at) {
+                call.before -= 1;
+            }
+            let later = self.calls.partition_point(|call| call.before <= at);
+            self.calls.insert(later, Call { part, before: at });
+            self.items.push(item);
+        }
+    }
+
     /// Takes calls for statements; false if there are none.
     pub fn calls_are_statements(&mut self) -> bool {
         let is_call = |item: &mut ItemPart| matches!(item.kind, ItemKind::Call(_));
@@ -114,6 +188,9 @@ fn publish(tokens: &[TokenTree], edits: &mut Edits) {
             let start = token.span().byte_range().start;
             edits.push((start..start, PUB.into()));
         }
+        if let (true, Some(narrow)) = (begins, for_notebook(&tokens[at..])) {
+            edits.push((narrow, PUB_FOR_NARROWER.into()));
+        }
         let inner = match (token, previous) {
             (TokenTree::Group(group), Some(dollar)) if is(dollar, '$') => Some(group),
             (TokenTree::Ident(word), _) if begins && word == "impl" => members(&tokens[at..]),
@@ -124,6 +201,20 @@ fn publish(tokens: &[TokenTree], edits: &mut Edits) {
             publish(&inner, edits);
         }
         previous = Some(token);
+    }
+}
+
+/// `pub(crate)`, which in a notebook means all its cells.
+fn for_notebook(tokens: &[TokenTree]) -> Option<Range<usize>> {
+    match tokens {
+        [TokenTree::Ident(word), TokenTree::Group(group), ..]
+            if word == "pub"
+                && group.delimiter() == Delimiter::Parenthesis
+                && group.stream().to_string() == "crate" =>
+        {
+            Some(word.span().byte_range().start..group.span().byte_range().end)
+        }
+        _ => None,
     }
 }
 
@@ -190,7 +281,7 @@ mod tests {
         publish(&tokens, &mut edits);
         let mut text = code.to_owned();
         for (place, insert) in edits.iter().rev() {
-            text.insert_str(place.start, insert);
+            text.replace_range(place.clone(), insert);
         }
         text
     }
@@ -217,6 +308,10 @@ mod tests {
             (
                 "impl $a { fn b(&self) {} $(fn $c() {})* } impl $t for $a { fn d() {} }",
                 "impl $a { pub fn b(&self) {} $(pub fn $c() {})* } impl $t for $a { fn d() {} }",
+            ),
+            (
+                "pub(crate) struct $a; pub(super) fn b() {} $(pub(crate) const $c: u8 = 1;)*",
+                "pub struct $a; pub(super) fn b() {} $(pub const $c: u8 = 1;)*",
             ),
             ("unsafe impl Send for $a {}", "unsafe impl Send for $a {}"),
             ("const { 1 + 1 }", "const { 1 + 1 }"),

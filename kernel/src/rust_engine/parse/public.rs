@@ -1,13 +1,17 @@
 //! Where `pub` is to be put, so that later cells, which are crates of their own, see everything of an item.
 
 use syn::spanned::Spanned;
-use syn::{Fields, ForeignItem, ImplItem, Item, Visibility};
+use syn::visit::{self, Visit};
+use syn::{
+    Block, Expr, Fields, ForeignItem, ImplItem, Item, ItemMod, ItemUse, UseTree, VisRestricted,
+    Visibility,
+};
 
 use super::{Edits, calls, extern_crate};
 
 pub const PUB: &str = "pub ";
-const PUB_FOR_NARROWER: &str = "pub";
-const EXPORTED: &str = "#[macro_export] ";
+pub const PUB_FOR_NARROWER: &str = "pub";
+pub const EXPORTED: &str = "#[macro_export] ";
 
 /// Whether an edit of an item is one of these.
 pub fn is_visibility(edit: &str) -> bool {
@@ -26,10 +30,18 @@ pub fn edits(item: &Item) -> Edits {
             (None, visibility) => found.push((visibility.span().byte_range(), "".into())),
         },
         Item::Fn(item) => publish(&mut found, &item.vis, &item.sig),
-        Item::Mod(item) => match &item.unsafety {
-            Some(token) => publish(&mut found, &item.vis, token),
-            None => publish(&mut found, &item.vis, &item.mod_token),
-        },
+        Item::Mod(item) => {
+            match &item.unsafety {
+                Some(token) => publish(&mut found, &item.vis, token),
+                None => publish(&mut found, &item.vis, &item.mod_token),
+            }
+            let mut widen = Widen {
+                depth: 0,
+                found: &mut found,
+                macros: Vec::new(),
+            };
+            widen.visit_item_mod(item);
+        }
         Item::Static(item) => publish(&mut found, &item.vis, &item.static_token),
         Item::Struct(item) => {
             publish(&mut found, &item.vis, &item.struct_token);
@@ -101,6 +113,68 @@ fn publish(found: &mut Edits, visibility: &Visibility, first: &impl Spanned) {
             found.push((narrow.span().byte_range(), PUB_FOR_NARROWER.into()))
         }
     }
+}
+
+/// Within modules only what is meant for the whole notebook becomes public.
+struct Widen<'a> {
+    depth: usize,
+    found: &'a mut Edits,
+    /// Those of the module, which a crate keeps for itself.
+    macros: Vec<String>,
+}
+
+impl Widen<'_> {
+    fn is_for_notebook(&self, narrow: &VisRestricted) -> bool {
+        let mut path = narrow.path.segments.iter();
+        let length = narrow.path.segments.len();
+        narrow.path.is_ident("crate")
+            || length == self.depth && path.all(|segment| segment.ident == "super")
+    }
+}
+
+impl<'ast> Visit<'ast> for Widen<'_> {
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        if self.depth > 0 {
+            self.visit_visibility(&item.vis);
+        }
+        let Some((_, items)) = &item.content else {
+            return;
+        };
+        let macros = items.iter().filter_map(|item| match item {
+            Item::Macro(item) => item.ident.as_ref().map(ToString::to_string),
+            _ => None,
+        });
+        let outer = std::mem::replace(&mut self.macros, macros.collect());
+        self.depth += 1;
+        items.iter().for_each(|item| self.visit_item(item));
+        self.depth -= 1;
+        self.macros = outer;
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        // `pub(crate) use name` of a macro is as far as it can go.
+        let is_macro = match &item.tree {
+            UseTree::Name(name) => self.macros.iter().any(|other| name.ident == other),
+            UseTree::Rename(name) => self.macros.iter().any(|other| name.ident == other),
+            _ => false,
+        };
+        if !is_macro {
+            visit::visit_item_use(self, item);
+        }
+    }
+
+    fn visit_visibility(&mut self, visibility: &'ast Visibility) {
+        if let Visibility::Restricted(narrow) = visibility
+            && self.is_for_notebook(narrow)
+        {
+            let range = narrow.span().byte_range();
+            self.found.push((range, PUB_FOR_NARROWER.into()));
+        }
+    }
+
+    // What is in there is seen nowhere else.
+    fn visit_block(&mut self, _: &'ast Block) {}
+    fn visit_expr(&mut self, _: &'ast Expr) {}
 }
 
 fn is_exported(item: &syn::ItemMacro) -> bool {

@@ -192,7 +192,8 @@ impl Notebook {
                 }
                 Ok(Some((cell, compiled, kept)))
             }
-            Err(CompileError::Diagnostics(diagnostics)) => {
+            Err(CompileError::Diagnostics(mut diagnostics)) => {
+                diagnostics.retain(Diagnostic::is_error);
                 self.learn_or_tell(task, attempt, diagnostics, cell)?;
                 Ok(None)
             }
@@ -255,7 +256,8 @@ impl Notebook {
             has_bindings: false,
         };
         match toolchain.compile(&job).await {
-            Err(CompileError::Diagnostics(diagnostics)) => {
+            Err(CompileError::Diagnostics(mut diagnostics)) => {
+                diagnostics.retain(Diagnostic::is_error);
                 failure::compile_error(self.cells(&cell), &diagnostics, |_| None)
             }
             _ => failure::syntax_error(title, &error.message),
@@ -326,8 +328,9 @@ impl Notebook {
             return true;
         }
         // A type that is inferred at the end only, as one that is never made.
-        let is_open = task.parsed.value.is_some() && any(&["E0282", "E0283"]);
-        if is_open && attempt.debug_value.is_none() {
+        let is_open =
+            any(&["E0282", "E0283"]) || diagnostics.iter().any(Diagnostic::is_about_never);
+        if is_open && task.parsed.value.is_some() && attempt.debug_value.is_none() {
             attempt.debug_value = Some(Box::new((diagnostics.to_vec(), cell.clone())));
             return true;
         }

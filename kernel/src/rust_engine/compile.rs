@@ -64,7 +64,7 @@ pub struct Compiled {
 
 #[derive(Debug)]
 pub enum CompileError {
-    /// The cell is at fault.
+    /// The cell is at fault: these are errors and warnings.
     Diagnostics(Vec<Diagnostic>),
     /// The linker does not find a native library.
     NoLibrary(String),
@@ -178,22 +178,19 @@ impl Toolchain {
         if output.status.success() {
             return Ok(diagnostics);
         }
-        let errors: Vec<_> = diagnostics
-            .into_iter()
-            .filter(Diagnostic::is_error)
-            .collect();
+        let no_errors = !diagnostics.iter().any(Diagnostic::is_error);
         let status = output.status;
-        if let (true, Some(signal)) = (errors.is_empty(), status.signal()) {
+        if let (true, Some(signal)) = (no_errors, status.signal()) {
             return Err(CompileError::Crash(format!(
                 "the compiler was ended by signal {signal}, as by code that is nested too deeply for it"
             )));
         }
-        if errors.is_empty() {
+        if no_errors {
             return Err(CompileError::Tool(format!(
                 "the compiler failed ({status}): {rest}"
             )));
         }
-        Err(CompileError::Diagnostics(errors))
+        Err(CompileError::Diagnostics(diagnostics))
     }
 
     fn arguments(&self, job: &Job<'_>) -> Vec<OsString> {
@@ -214,6 +211,9 @@ impl Toolchain {
             // A notebook's names come and go; what is unused in one cell is used in the next.
             "-Aunused",
             "-Wunused_must_use",
+            // They tell what to rank, whatever the cell allows.
+            "--force-warn=ambiguous_glob_imports",
+            "--force-warn=ambiguous_glob_reexports",
             "--emit",
             emit,
             "-L",

@@ -103,6 +103,11 @@ impl Diagnostic {
         self.code() == "E0277" && self.message.starts_with("`?` couldn't convert the error")
     }
 
+    /// Whether it is a value with a part that is never made, taken for one that shows itself otherwise than by `Debug`.
+    pub fn is_about_never(&self) -> bool {
+        self.code() == "E0277" && self.message.starts_with("the trait bound `!: ")
+    }
+
     /// The first name that the message quotes.
     pub fn quoted(&self) -> Option<String> {
         self.message.split('`').nth(1).map(str::to_owned)
@@ -137,11 +142,11 @@ impl Diagnostic {
         self.places(cell).into_iter().chain(children).collect()
     }
 
-    /// A name that several globs bring, as an error or as the warning that other crates will have one.
+    /// A name that several globs bring: an error, but between crates a warning only, as for what other crates will see.
     pub fn ambiguous(&self) -> Option<String> {
         let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
         match self.code() {
-            "E0659" => {
+            "E0659" | "ambiguous_glob_imports" => {
                 let mut notes = self.children.iter();
                 let of_globs = notes.any(|note| note.message.contains("glob import"));
                 self.quoted().filter(|_| of_globs)

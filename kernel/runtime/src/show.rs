@@ -153,7 +153,7 @@ impl<T: ?Sized> AsNothing for Show<'_, T> {
 /// method lookup would have to know it before.
 #[track_caller]
 pub fn show_debug<T: Debug>(value: &T, scope: &Scope) {
-    (&Show(value)).__carrel_show(scope);
+    AsDebug::__carrel_show(&&Show(value), scope);
 }
 
 /// `!`, which no cell can write beside other types.

@@ -72,7 +72,7 @@ impl Items {
         if new_prelude {
             imports.push_str(&format!(" pub use {PRELUDE}::*;"));
         }
-        imports.push_str(&by_name(before, path, own, new_prelude));
+        imports.push_str(&by_name(defined(before), path, own, new_prelude));
         imports
     }
 
@@ -177,14 +177,23 @@ impl Items {
     }
 }
 
+/// Names that cells define, or that several globs brought to them.
+pub fn defined(cells: &[ItemCell]) -> impl Iterator<Item = &String> {
+    cells
+        .iter()
+        .flat_map(|cell| names(&cell.items).chain(cell.ranked.keys()))
+}
+
 /// Imports that rank above globs: those do not give way to each other, and macros of the standard library not to them.
-pub fn by_name(before: &[ItemCell], path: &str, own: &[ItemPart], new_prelude: bool) -> String {
+/// `all` of the `defined`, or only those of such macros' names; but for names of the cell's own.
+pub fn by_name<'a>(
+    defined: impl Iterator<Item = &'a String>,
+    path: &str,
+    own: &[ItemPart],
+    all: bool,
+) -> String {
     let own: HashSet<&String> = names(own).collect();
-    let ranked = before.iter().flat_map(|cell| cell.ranked.keys());
-    let defined = before.iter().flat_map(|cell| names(&cell.items));
-    let defined = defined.chain(ranked);
-    let counts =
-        |name: &&String| (new_prelude || OF_STD.contains(&name.as_str())) && !own.contains(name);
+    let counts = |name: &&String| (all || OF_STD.contains(&name.as_str())) && !own.contains(name);
     let defined: BTreeSet<&String> = defined.filter(counts).collect();
     defined
         .into_iter()

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 use super::diagnostics::{CellSource, Diagnostic};
 use super::generate::piece;
-use super::items::{ItemCell, Items, by_name};
-use super::parse::{ItemKind, ItemPart, MacroItem, Parsed};
+use super::items::{self, ItemCell, Items, by_name};
+use super::parse::{ItemKind, ItemPart, MacroItem, OF_STD, Parsed};
 use super::rank;
 use super::source::Source;
 
@@ -26,6 +26,8 @@ pub struct Merge {
     /// The path of what was there before them, and imports of it.
     path_before: String,
     before: String,
+    /// Names of the standard library's macros that it has.
+    std_before: HashSet<String>,
     /// Their `#[macro_use] extern crate ..;`, for the root.
     macro_crates: String,
     /// What each of them, and then the new cell, imports for itself.
@@ -57,6 +59,10 @@ impl Merge {
             macro_crates: items.macro_crates(items.cells.len(), &parsed.items),
             private: private(items, first, &parsed.items),
             path_before: items.path(first),
+            std_before: items::defined(&items.cells[..first])
+                .filter(|name| OF_STD.contains(&name.as_str()))
+                .cloned()
+                .collect(),
             before: items.imports(first, true, &items.cells[first].items),
             defined: defined(&cells),
             cells,
@@ -95,10 +101,12 @@ impl Merge {
         let mut imports = match self.cells.last() {
             Some(last) => {
                 let path = format!("self::{}", last.module());
-                format!(
-                    "pub use {path}::*;{}",
-                    by_name(&self.cells, &path, own, false)
-                )
+                // The root has the macros of these cells themselves.
+                let macros = self.cells.iter().flat_map(|cell| &cell.items);
+                let macros: HashSet<&String> = macros.filter_map(macro_name).collect();
+                let defined = self.defined(self.cells.len());
+                let defined = defined.filter(|name| !macros.contains(name));
+                format!("pub use {path}::*;{}", by_name(defined, &path, own, false))
             }
             None => self.before.clone(),
         };
@@ -113,7 +121,7 @@ impl Merge {
             let mut before = match index {
                 0 => self.before.clone(),
                 _ => {
-                    let by_name = by_name(&self.cells[..index], &path, &cell.items, false);
+                    let by_name = by_name(self.defined(index), &path, &cell.items, false);
                     format!("pub use {path}::*;{by_name}")
                 }
             };
@@ -129,6 +137,12 @@ impl Merge {
             }
         };
         self.cells.iter().enumerate().map(module).collect()
+    }
+
+    /// Names that its first cells define, and macros before them.
+    fn defined(&self, count: usize) -> impl Iterator<Item = &String> {
+        let own = items::defined(&self.cells[..count]);
+        own.chain(&self.std_before)
     }
 
     /// The path, in a module, of what its cell sees of earlier ones.

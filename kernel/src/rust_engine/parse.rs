@@ -22,6 +22,7 @@ mod repeated;
 mod rounds;
 mod symbols;
 mod ticks;
+mod uses;
 mod values;
 
 pub use bindings::Binding;
@@ -102,6 +103,7 @@ pub fn parse(
     parsed.add_attributes(&attributes, code);
     let last = statements.len().saturating_sub(1);
     let repeated = repeated::names(&statements);
+    let uses = uses::starts(&statements);
     for (index, statement) in statements.into_iter().enumerate() {
         let has_value = has_value(&statement, &value_macros);
         let is_value = has_value && index == last;
@@ -124,6 +126,7 @@ pub fn parse(
         }
     }
     parsed.export_last(&repeated);
+    parsed.root_uses(&uses);
     Ok(parsed)
 }
 

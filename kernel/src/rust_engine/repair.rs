@@ -19,8 +19,11 @@ fn repair_one(diagnostic: &Diagnostic, cell: &CellSource) -> Vec<(Mark, String)>
     let primary = marks.iter().find(|(_, place)| *place == Place::Primary);
     let primary = primary.map(|(mark, _)| *mark);
     let keeps = |wanted: Place, reason: &str| -> Vec<(Mark, String)> {
-        let keeps =
-            |(mark, place): &&(&Mark, Place)| matches!(mark, Mark::Keep(_)) && *place == wanted;
+        let keeps = |(mark, place): &&(&Mark, Place)| {
+            // One that ends later than it is used last may keep others from being changed.
+            let ends = matches!(mark, Mark::End(_)) && wanted == Place::Secondary;
+            (matches!(mark, Mark::Keep(_)) || ends) && *place == wanted
+        };
         let keeps = marks.iter().filter(keeps);
         keeps
             .map(|(mark, _)| ((*mark).clone(), reason.to_owned()))

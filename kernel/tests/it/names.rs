@@ -45,13 +45,10 @@ async fn a_glob_of_the_cell_stands_before_prepared_and_earlier_names() {
 #[tokio::test]
 async fn two_globs_of_a_cell_are_the_persons_to_tell_apart() {
     let mut notebook = Notebook::open();
-    notebook
-        .ok("mod east { pub fn wind() -> u8 { 1 } } mod west { pub fn wind() -> u8 { 2 } }")
-        .await;
     let failure = notebook
         .fails(
             "compile error",
-            "use east::*;\nuse west::*;\nfn blow() -> u8 { wind() }",
+            "mod east { pub fn wind() -> u8 { 1 } } mod west { pub fn wind() -> u8 { 2 } }\nuse east::*;\nuse west::*;\nfn blow() -> u8 { wind() }",
         )
         .await;
     let text = plain(&failure);
@@ -111,7 +108,7 @@ async fn a_variable_may_be_upper_case_and_a_constant_stays_one() {
 async fn raw_identifiers_are_variables_like_others() {
     let mut notebook = Notebook::open();
     notebook
-        .ok("let r#match = 2.5; let r#fn = 8; let mut r#plain = 1;\nfn r#loop(n: u8) -> u8 { n + 1 }")
+        .ok("let r#match = 2.5; let r#fn = 8usize; let mut r#plain = 1u8;\nfn r#loop(n: u8) -> u8 { n + 1 }")
         .await;
     let ran = notebook
         .ok("println!(\"{match:>fn$.1}\"); plain += r#loop(1); r#plain")
@@ -144,7 +141,7 @@ async fn what_a_module_has_for_its_crate_is_there_for_the_notebook() {
         .await;
     assert_eq!(
         notebook
-            .value("let box_of = bank::vault::Box { key: 3, ..Default::default() }; (bank::vault::DOORS, box_of.count(), bank::vault::OPENED.load(std::sync::atomic::Ordering::Relaxed))")
+            .value("let mut box_of = bank::vault::Box::default(); box_of.key = 3; (bank::vault::DOORS, box_of.count(), bank::vault::OPENED.load(std::sync::atomic::Ordering::Relaxed))")
             .await,
         "(2, 3, 4)"
     );

@@ -97,8 +97,9 @@ impl Scope {
     ///
     /// # Safety
     /// `T` is the variable's type, but for types that were compiled again from the same text, by the same compiler
-    /// with the same flags and dependencies. All that follows from the text then is the same: layout, order of methods
-    /// in trait objects, what a destructor does. The compiler does not promise that, but computes it from nothing else
+    /// with the same flags and dependencies, and with the same meaning of each name in it, also of types and constants
+    /// that an `impl` gives. All that follows from the text then is the same: layout, order of methods in trait objects,
+    /// what a destructor does. The compiler does not promise that, but computes it from nothing else
     /// (`-Zrandomize-layout`, which nobody sets here, would take the crate as its seed). evcxr relies on it too.
     #[allow(unsafe_code)]
     pub unsafe fn carry<T: 'static>(&mut self, name: &str) {

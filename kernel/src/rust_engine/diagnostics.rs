@@ -148,7 +148,7 @@ impl Diagnostic {
         match self.code() {
             "E0659" | "ambiguous_glob_imports" => {
                 let mut notes = self.children.iter();
-                let of_globs = notes.any(|note| note.message.contains("glob import"));
+                let of_globs = notes.any(|note| note.message.contains("multiple glob imports"));
                 self.quoted().filter(|_| of_globs)
             }
             "ambiguous_glob_reexports" => self

@@ -75,19 +75,7 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         "#[unsafe(no_mangle)] pub fn {}(__scope: &mut {RUNTIME}::Scope) -> {RUNTIME}::Ended {{",
         around.name
     ));
-    for (name, r#type) in around.carries {
-        let mark = Mark::Carry(name.clone());
-        if !around.without.contains(&mark) {
-            let line = format!("unsafe {{ __scope.carry::<{type}>(\"{name}\") }};");
-            source.marked_line(mark, &line);
-        }
-    }
-    for (name, variable) in &around.variables {
-        let mutable = if variable.mutable { "mut " } else { "" };
-        let r#type = &variable.r#type;
-        let line = format!("let {mutable}{name}: {type} = __scope.take::<{type}>(\"{name}\");");
-        source.marked_line(Mark::Take((*name).to_owned()), &line);
-    }
+    take(&mut source, around);
     // A closure borrows what the statements only use, so that it is still there after a panic. A function is compiled
     // sooner.
     let function = format!(
@@ -108,6 +96,37 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         source.line(&format!("{RUNTIME}::enter()?;"));
     }
     statements(&mut source, code, parsed, around);
+    keep(&mut source, parsed, around);
+    source.line(&format!("::core::result::Result::Ok(()) {end_errors}{end}"));
+    for name in around.variables.keys() {
+        let mark = Mark::Restore((*name).to_owned());
+        if !around.without.contains(&mark) {
+            source.marked_line(mark, &format!("__scope.restore(\"{name}\", {name});"));
+        }
+    }
+    source.line("__ended }");
+    source
+}
+
+/// Carries variables into the crate, and takes those that the cell mentions.
+fn take(source: &mut Source, around: &Surroundings<'_>) {
+    for (name, r#type) in around.carries {
+        let mark = Mark::Carry(name.clone());
+        if !around.without.contains(&mark) {
+            let line = format!("unsafe {{ __scope.carry::<{type}>(\"{name}\") }};");
+            source.marked_line(mark, &line);
+        }
+    }
+    for (name, variable) in &around.variables {
+        let mutable = if variable.mutable { "mut " } else { "" };
+        let r#type = &variable.r#type;
+        let line = format!("let {mutable}{name}: {type} = __scope.take::<{type}>(\"{name}\");");
+        source.marked_line(Mark::Take((*name).to_owned()), &line);
+    }
+}
+
+/// Ends the variables that borrow, and keeps the others.
+fn keep(source: &mut Source, parsed: &Parsed, around: &Surroundings<'_>) {
     // A guard with a destructor would borrow to the end.
     for binding in parsed.bindings.iter().rev() {
         let mark = Mark::End(binding.name.clone());
@@ -133,15 +152,6 @@ pub fn generate(code: &str, parsed: &Parsed, around: &Surroundings<'_>) -> Sourc
         };
         source.marked_line(mark, &line);
     }
-    source.line(&format!("::core::result::Result::Ok(()) {end_errors}{end}"));
-    for name in around.variables.keys() {
-        let mark = Mark::Restore((*name).to_owned());
-        if !around.without.contains(&mark) {
-            source.marked_line(mark, &format!("__scope.restore(\"{name}\", {name});"));
-        }
-    }
-    source.line("__ended }");
-    source
 }
 
 /// A function of their own around the statements, whose `?` takes what only has `Debug`.

@@ -62,17 +62,16 @@ impl Items {
     pub fn imports(&self, count: usize, prelude: bool, own: &[ItemPart]) -> String {
         let before = &self.cells[..count];
         let path = &*self.path(count);
-        let new_prelude = prelude && !self.have_prelude(count);
         let mut imports = format!("pub use {path}::*;");
         imports.push_str(&self.private(count, own));
         if self.have_prelude(count) {
             // Not only through earlier cells: what those do not offer has a path by this crate alone.
             imports.push_str(" use ::carrel_prelude::prelude as __carrel_prelude;");
         }
-        if new_prelude {
+        if prelude && !self.have_prelude(count) {
             imports.push_str(&format!(" pub use {PRELUDE}::*;"));
         }
-        imports.push_str(&by_name(defined(before), path, own, new_prelude));
+        imports.push_str(&by_name(defined(before), path, own));
         imports
     }
 
@@ -184,16 +183,14 @@ pub fn defined(cells: &[ItemCell]) -> impl Iterator<Item = &String> {
         .flat_map(|cell| names(&cell.items).chain(cell.ranked.keys()))
 }
 
-/// Imports that rank above globs: those do not give way to each other, and macros of the standard library not to them.
-/// `all` of the `defined`, or only those of such macros' names; but for names of the cell's own.
+/// Imports of those `defined` names that macros of the standard library have: these do not give way to globs.
 pub fn by_name<'a>(
     defined: impl Iterator<Item = &'a String>,
     path: &str,
     own: &[ItemPart],
-    all: bool,
 ) -> String {
     let own: HashSet<&String> = names(own).collect();
-    let counts = |name: &&String| (all || OF_STD.contains(&name.as_str())) && !own.contains(name);
+    let counts = |name: &&String| OF_STD.contains(&name.as_str()) && !own.contains(name);
     let defined: BTreeSet<&String> = defined.filter(counts).collect();
     defined
         .into_iter()

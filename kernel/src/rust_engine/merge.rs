@@ -106,7 +106,7 @@ impl Merge {
                 let macros: HashSet<&String> = macros.filter_map(macro_name).collect();
                 let defined = self.defined(self.cells.len());
                 let defined = defined.filter(|name| !macros.contains(name));
-                format!("pub use {path}::*;{}", by_name(defined, &path, own, false))
+                format!("pub use {path}::*;{}", by_name(defined, &path, own))
             }
             None => self.before.clone(),
         };
@@ -121,7 +121,7 @@ impl Merge {
             let mut before = match index {
                 0 => self.before.clone(),
                 _ => {
-                    let by_name = by_name(self.defined(index), &path, &cell.items, false);
+                    let by_name = by_name(self.defined(index), &path, &cell.items);
                     format!("pub use {path}::*;{by_name}")
                 }
             };

@@ -25,7 +25,7 @@ pub fn ranked(diagnostics: &[Diagnostic], cell: &CellSource, items: &[ItemPart])
         // Two of its own are the person's to tell apart.
         match (own.next(), own.next()) {
             (Some(glob), None) => _ = ranked.insert(name, Some(glob.path.clone())),
-            (None, _) if diagnostic.is_in(&cell.file) => _ = ranked.insert(name, None),
+            (None, _) if diagnostic.is_in(&cell.file) => _ = ranked.entry(name).or_insert(None),
             _ => {}
         }
     }

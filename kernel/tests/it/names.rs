@@ -43,6 +43,27 @@ async fn a_glob_of_the_cell_stands_before_prepared_and_earlier_names() {
 }
 
 #[tokio::test]
+async fn earlier_names_stand_between_a_glob_of_the_cell_and_prepared_ones() {
+    let mut notebook = Notebook::open();
+    notebook
+        .ok("fn gauge() -> u8 { 1 }\nfn plot() -> u8 { 2 }")
+        .await;
+    notebook
+        .ok("mod newer { pub fn gauge() -> u8 { 3 } }\nuse newer::*;\nlet both = (gauge(), plot());")
+        .await;
+    assert_eq!(
+        notebook
+            .value("(both, gauge(), plot(), Device::Cpu.is_cpu())")
+            .await,
+        "((3, 2), 3, 2, true)"
+    );
+    notebook
+        .ok("use std::cmp::*;\nfn gauge() -> u8 { 4 }")
+        .await;
+    assert_eq!(notebook.value("max(gauge(), plot())").await, "4");
+}
+
+#[tokio::test]
 async fn two_globs_of_a_cell_are_the_persons_to_tell_apart() {
     let mut notebook = Notebook::open();
     let failure = notebook

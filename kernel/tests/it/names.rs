@@ -74,6 +74,9 @@ async fn two_globs_of_a_cell_are_the_persons_to_tell_apart() {
         .await;
     let text = plain(&failure);
     assert!(text.contains("`wind` is ambiguous"), "{text}");
+    // Nobody names what both have.
+    let ran = notebook.ok("use std::fmt::*;\nuse std::io::*;\n1").await;
+    assert!(ran.printed(StreamName::Stderr).is_empty(), "{ran:?}");
 }
 
 #[tokio::test]

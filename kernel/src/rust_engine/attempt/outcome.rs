@@ -97,7 +97,11 @@ impl Notebook {
         diagnostics: &[Diagnostic],
     ) -> Vec<String> {
         let cells = self.cells(cell);
-        let own = diagnostics.iter().filter(|one| cells.is_own(one));
+        // The person did not write that an import is for others.
+        let is_ours = |one: &&Diagnostic| one.code() == "ambiguous_glob_reexports";
+        let own = diagnostics
+            .iter()
+            .filter(|one| cells.is_own(one) && !is_ours(one));
         let statics = attempt.merge.iter().flat_map(Merge::new_statics);
         let anew = statics.map(|name| {
             format!("the static `{name}` starts anew: its type was compiled again with this cell's `impl`")

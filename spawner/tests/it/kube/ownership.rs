@@ -41,10 +41,13 @@ impl Api {
                     *count += usize::from(!is_list && !is_watch);
                     *count
                 };
-                if is_watch || number > cut_after.load(Ordering::SeqCst) {
+                if number > cut_after.load(Ordering::SeqCst) {
                     std::future::pending::<()>().await;
                 }
-                Ok::<_, std::convert::Infallible>(api.answer(request).await)
+                Ok::<_, std::convert::Infallible>(match is_watch {
+                    true => api.watch(request.uri().path()).await,
+                    false => api.answer(request).await,
+                })
             }
         });
         let mut all = json!({ "k8s_api_request_retry_timeout": 1, "events_enabled": false, "storage_pvc_ensure": true,
@@ -53,6 +56,17 @@ impl Api {
             .unwrap()
             .extend(given.as_object().unwrap().clone());
         KubeSpawner::new(Client::new(service, "hub"), options(all))
+    }
+
+    /// One look after a while, at all there is, as if it had changed; then the client asks again.
+    async fn watch(&self, path: &str) -> Response<Body> {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let kind = path.rsplit('/').next().unwrap_or_default();
+        let kept = self.0.lock().unwrap();
+        let items = kept.iter().filter(|(path, _)| path.starts_with(kind));
+        let lines =
+            items.map(|(_, item)| format!("{}\n", json!({ "type": "MODIFIED", "object": item })));
+        Response::new(Body::from(lines.collect::<String>().into_bytes()))
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -88,6 +102,7 @@ impl Api {
                 } else {
                     let mut made = body;
                     made["metadata"]["uid"] = json!(format!("uid-{}", kept.len()));
+                    made["metadata"]["resourceVersion"] = json!("1");
                     kept.insert(path, made.clone());
                     (201, made)
                 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrel_zmtp::{Limits, XPub};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
@@ -17,7 +18,6 @@ use crate::sockets::{self, BindError, LINGER, Sender, Sockets};
 use crate::stdin::Stdin;
 use crate::wire::frames::Codec;
 use crate::wire::message::{Message, Session};
-use crate::zmtp::{self, Limits, XPub};
 
 /// How long the worker may take to end.
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(3);
@@ -108,7 +108,7 @@ impl Server {
             ports: self.ports,
             stop: stop.clone(),
         };
-        let _heartbeat = zmtp::echo(self.sockets.heartbeat, Limits::default());
+        let _heartbeat = carrel_zmtp::echo(self.sockets.heartbeat, Limits::default());
         tokio::spawn(warm_up(kernel.clone()));
         tokio::spawn(forward_interrupts(kernel.clone(), interrupts));
         let history = self.history;

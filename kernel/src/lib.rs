@@ -19,4 +19,3 @@ mod shell;
 mod sockets;
 mod stdin;
 pub mod wire;
-pub mod zmtp;

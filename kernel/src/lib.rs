@@ -6,15 +6,16 @@ mod control;
 pub mod engine;
 #[cfg(feature = "evcxr")]
 pub mod evcxr_engine;
-mod execute;
 pub mod history;
 mod info;
 mod iopub;
 mod is_complete;
-pub mod kernel;
+mod kernel;
 pub mod kernelspec;
 mod lanes;
+mod replies;
 pub mod rust_engine;
+pub mod server;
 mod shell;
 mod sockets;
 mod stdin;

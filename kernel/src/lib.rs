@@ -13,6 +13,7 @@ mod is_complete;
 mod kernel;
 pub mod kernelspec;
 mod lanes;
+mod paths;
 mod replies;
 pub mod rust_engine;
 pub mod server;

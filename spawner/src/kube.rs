@@ -11,7 +11,7 @@ pub mod objects;
 mod options;
 mod overrides;
 mod owner;
-mod plan;
+pub mod plan;
 mod profiles;
 pub mod slug;
 mod start;

@@ -9,8 +9,6 @@ mod process;
 mod state;
 mod stop;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 

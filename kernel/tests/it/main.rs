@@ -27,4 +27,3 @@ mod stdin;
 mod subshells;
 mod training;
 mod wire;
-mod zmtp;

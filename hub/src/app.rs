@@ -14,6 +14,8 @@ use crate::auth::username::escape;
 use crate::auth::xsrf;
 use crate::config::Config;
 use crate::db::Db;
+use crate::servers::busy::Busy;
+use crate::servers::queue::Queue;
 
 /// The version of JupyterHub whose contract the Hub keeps; stock clients compare it with their own.
 pub const JUPYTERHUB_VERSION: &str = "6.1.1";
@@ -31,8 +33,8 @@ pub struct Parts {
     pub wake: Wake,
     pub xsrf: xsrf::Key,
     /// Starts and stops that this process carries out; the sweep leaves them alone.
-    pub busy: crate::servers::Busy,
-    pub queue: crate::servers::Queue,
+    pub busy: Busy,
+    pub queue: Queue,
 }
 
 impl App {
@@ -45,7 +47,7 @@ impl App {
         xsrf: xsrf::Key,
     ) -> Self {
         let urls = Urls::new(&config, port);
-        let queue = crate::servers::Queue::new(config.jupyter_hub.concurrent_spawn_limit);
+        let queue = Queue::new(config.jupyter_hub.concurrent_spawn_limit);
         Self(Arc::new(Parts {
             config,
             db,

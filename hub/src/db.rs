@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod leftovers;
+mod lists;
 pub mod oauth;
 pub mod progress;
 pub mod secrets;

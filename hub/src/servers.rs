@@ -6,13 +6,13 @@
 mod activity;
 mod answer;
 mod background;
-mod busy;
+pub mod busy;
 mod cull;
 pub mod env;
 mod leftovers;
 pub mod options;
 pub mod progress;
-mod queue;
+pub mod queue;
 pub mod reconcile;
 mod starting;
 mod stopping;
@@ -26,9 +26,8 @@ use tracing::info;
 use busy::BusyGuard;
 
 pub use background::keep;
-pub use busy::Busy;
 pub use cull::cull;
-pub use queue::{Queue, waits};
+pub use queue::waits;
 pub use stopping::{Stop, remove, stop, stop_all};
 pub use watch::{heed, look_at, watch};
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use carrel_zmtp::Address;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::wire::signature::Scheme;
-use crate::zmtp::Address;
 
 /// Content of a connection file (jupyter_client, "Connection files").
 #[derive(Clone, Deserialize)]

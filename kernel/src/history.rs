@@ -313,7 +313,7 @@ fn store(database: &Connection, session: i64, cell: Cell) -> rusqlite::Result<()
 
 /// `$XDG_DATA_HOME/carrel/history.sqlite`.
 fn user_file() -> Option<PathBuf> {
-    let data = crate::kernelspec::user_data()?;
+    let data = crate::paths::user_data()?;
     Some(data.join("carrel").join("history.sqlite"))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrel_zmtp::{Subscription, XPub};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -11,7 +12,6 @@ use crate::engine::StreamName;
 use crate::sockets::LINGER;
 use crate::wire::frames::Codec;
 use crate::wire::message::{Message, Session};
-use crate::zmtp::{Subscription, XPub};
 
 /// Texts that arrive within this time become one `stream` message.
 const JOIN_FOR: Duration = Duration::from_millis(15);

@@ -1,23 +1,17 @@
-//! A running kernel: what the channels share, and the life from bind to shutdown.
+//! A running kernel: what the channels share.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-use crate::connection::ConnectionFile;
-use crate::control;
 use crate::engine::Engine;
-use crate::history::History;
 use crate::iopub::IoPub;
-use crate::lanes::Subshells;
-use crate::shell::Shell;
-use crate::sockets::{self, BindError, LINGER, Sender, Sockets};
+use crate::sockets::Sender;
 use crate::stdin::Stdin;
-use crate::wire::frames::Codec;
+use crate::wire::content::ShutdownRequest;
 use crate::wire::message::{Message, Session};
-use crate::zmtp::{self, Limits, XPub};
 
 /// How long the worker may take to end.
 const ENGINE_SHUTDOWN: Duration = Duration::from_secs(3);
@@ -31,7 +25,8 @@ pub struct Kernel {
     pub stdin: Stdin,
     /// Content of `connect_reply`.
     pub ports: Value,
-    stop: Arc<Notify>,
+    /// The kernel ends once this is notified.
+    pub stop: Arc<Notify>,
 }
 
 impl Kernel {
@@ -41,7 +36,7 @@ impl Kernel {
         self.engine.interrupt();
     }
 
-    /// Ends the worker. The kernel itself goes on until [`Kernel::stop`].
+    /// Ends the worker. The kernel itself goes on.
     pub async fn end_engine(&self) {
         self.stdin.cancel();
         if tokio::time::timeout(ENGINE_SHUTDOWN, self.engine.shutdown())
@@ -55,111 +50,31 @@ impl Kernel {
         }
     }
 
-    /// Lets [`Server::serve`] return.
-    pub fn stop(&self) {
-        self.stop.notify_one();
-    }
-}
-
-/// A bound kernel, ready to [`serve`](Server::serve).
-pub struct Server {
-    sockets: Sockets,
-    codec: Arc<Codec>,
-    engine: Arc<dyn Engine>,
-    history: History,
-    ports: Value,
-}
-
-impl Server {
-    /// Binds the sockets; clients may connect from here on.
-    pub async fn bind(
-        connection: &ConnectionFile,
-        engine: Arc<dyn Engine>,
-        history: History,
-    ) -> Result<Self, BindError> {
-        let sockets = Sockets::bind(connection).await?;
-        Ok(Self {
-            sockets,
-            codec: Arc::new(Codec::new(&connection.key, connection.signature_scheme)),
-            engine,
-            history,
-            ports: connection.ports(),
-        })
-    }
-
-    /// Answers requests until a shutdown request, or until `end` completes.
-    pub async fn serve(self, end: impl Future<Output = ()>, interrupts: mpsc::Receiver<()>) {
-        let codec = self.codec;
-        let session = Arc::new(Session::default());
-        let (shell_sender, shell_messages) = sockets::open("shell", self.sockets.shell, &codec);
-        let (control_sender, control_messages) =
-            sockets::open("control", self.sockets.control, &codec);
-        let (stdin_sender, stdin_messages) = sockets::open("stdin", self.sockets.stdin, &codec);
-        let stop = Arc::new(Notify::new());
-        let kernel = Kernel {
-            engine: self.engine,
-            session: session.clone(),
-            iopub: IoPub::start(
-                XPub::open(self.sockets.iopub, Limits::default()),
-                session.clone(),
-                codec,
-            ),
-            stdin: Stdin::start(stdin_sender, stdin_messages, session),
-            ports: self.ports,
-            stop: stop.clone(),
+    /// Answers one request: a reply on the channel that it came from.
+    pub async fn reply(&self, sender: &Sender, request: &Message, content: Value) {
+        let msg_type = match request.header.msg_type.strip_suffix("_request") {
+            Some(stem) => format!("{stem}_reply"),
+            None => return,
         };
-        let _heartbeat = zmtp::echo(self.sockets.heartbeat, Limits::default());
-        tokio::spawn(warm_up(kernel.clone()));
-        tokio::spawn(forward_interrupts(kernel.clone(), interrupts));
-        let history = self.history;
-        let shell = Shell::new(kernel.clone(), shell_sender.clone(), history.clone());
-        let shell = Arc::new(shell);
-        if let Some(late) = kernel.engine.late() {
-            let shell = shell.clone();
-            tokio::spawn(async move { shell.publish_late(late).await });
-        }
-        let subshells = Subshells::new(shell);
-        tokio::spawn(control::run(
-            kernel.clone(),
-            subshells.clone(),
-            control_sender.clone(),
-            control_messages,
-        ));
-        tokio::spawn(subshells.dispatch(shell_messages));
-
-        tokio::select! {
-            () = stop.notified() => {}
-            () = end => kernel.end_engine().await,
-        }
-        tokio::join!(
-            kernel.iopub.end(),
-            shell_sender.flush(),
-            control_sender.flush(),
-            history.flush(LINGER)
-        );
+        let mut message = self
+            .session
+            .message(&msg_type, request.as_parent(), content);
+        message.identities = request.identities.clone();
+        sender.send(message).await;
     }
-}
 
-/// Answers one request: a reply on the channel that it came from.
-pub async fn reply(kernel: &Kernel, sender: &Sender, request: &Message, content: Value) {
-    let msg_type = match request.header.msg_type.strip_suffix("_request") {
-        Some(stem) => format!("{stem}_reply"),
-        None => return,
-    };
-    let mut message = kernel
-        .session
-        .message(&msg_type, request.as_parent(), content);
-    message.identities = request.identities.clone();
-    sender.send(message).await;
-}
-
-async fn warm_up(kernel: Kernel) {
-    kernel.iopub.status(&json!({}), "starting").await;
-    kernel.engine.warm_up().await;
-}
-
-async fn forward_interrupts(kernel: Kernel, mut interrupts: mpsc::Receiver<()>) {
-    while interrupts.recv().await.is_some() {
-        kernel.interrupt();
+    /// Ends the worker, answers, and lets the kernel end.
+    pub async fn shutdown(&self, sender: &Sender, message: &Message, request: &ShutdownRequest) {
+        tracing::info!(restart = request.restart, "Shutting down");
+        self.end_engine().await;
+        let content = json!({ "status": "ok", "restart": request.restart });
+        let parent = message.as_parent();
+        // Other clients learn of the shutdown from iopub.
+        self.iopub
+            .publish("shutdown_reply", &parent, content.clone())
+            .await;
+        self.reply(sender, message, content).await;
+        self.iopub.status(&parent, "idle").await;
+        self.stop.notify_one();
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::paths::{set, user_data};
 use crate::rust_engine::prelude::VARIABLE;
 
 const LOGOS: [(&str, &[u8]); 3] = [
@@ -57,11 +58,6 @@ pub fn install(location: &Location, prelude: Option<&Path>) -> Result<PathBuf, I
     Ok(folder)
 }
 
-/// `$XDG_DATA_HOME`, by default `~/.local/share`.
-pub fn user_data() -> Option<PathBuf> {
-    set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local").join("share")))
-}
-
 fn jupyter_data(location: &Location) -> Result<PathBuf, InstallError> {
     match location {
         Location::User => set("JUPYTER_DATA_DIR")
@@ -98,10 +94,4 @@ fn kernel_json(program: &Path, prelude: Option<&Path>) -> String {
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), InstallError> {
     let path = folder.join(name);
     fs::write(&path, bytes).map_err(|source| InstallError::Write { path, source })
-}
-
-fn set(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
 }

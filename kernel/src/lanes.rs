@@ -10,8 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::control::{error_reply, invalid};
-use crate::kernel::reply;
+use crate::replies::{error_reply, invalid};
 use crate::shell::{Answer, Shell};
 use crate::sockets::Incoming;
 use crate::wire::content::Request;
@@ -192,7 +191,10 @@ async fn answer(shell: &Shell, running: &Running, next: &Queued) -> Answer {
 /// Replies and says idle.
 async fn finish(shell: &Shell, running: &Running, next: &Queued, answer: Answer) {
     if let Some(content) = answer.content {
-        reply(&shell.kernel, &shell.sender, &next.message, content).await;
+        shell
+            .kernel
+            .reply(&shell.sender, &next.message, content)
+            .await;
     }
     *running.lock().await = None;
     let parent = next.message.as_parent();

@@ -1,5 +1,9 @@
 //! The shell channel's requests: one `match`, and the state that its lanes share.
 
+mod comm;
+mod execute;
+mod outputs;
+
 use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +11,12 @@ use serde_json::{Value, json};
 
 use crate::comms::Comms;
 use crate::complete::{complete, inspect};
-use crate::control::{shutdown, unsupported};
 use crate::engine::CommKind;
 use crate::history::History;
 use crate::info::kernel_info;
 use crate::is_complete::is_complete;
 use crate::kernel::Kernel;
+use crate::replies::unsupported;
 use crate::sockets::Sender;
 use crate::wire::content::{CompleteRequest, Request};
 use crate::wire::message::Message;
@@ -72,7 +76,7 @@ impl Shell {
                 json!({ "status": "ok" }).into()
             }
             Request::Shutdown(request) => {
-                shutdown(&self.kernel, &self.sender, message, &request).await;
+                self.kernel.shutdown(&self.sender, message, &request).await;
                 Answer::NONE
             }
             Request::CreateSubshell

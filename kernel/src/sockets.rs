@@ -5,12 +5,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrel_zmtp::{Address, Limits, Listener, Received, Router};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::connection::ConnectionFile;
 use crate::wire::frames::Codec;
 use crate::wire::message::Message;
-use crate::zmtp::{Address, Limits, Listener, Received, Router};
 
 /// How long the last messages may take to reach the system before the kernel ends.
 pub const LINGER: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ pub mod objects;
 mod options;
 mod overrides;
 mod owner;
+pub mod plan;
 mod profiles;
 pub mod slug;
 mod start;

@@ -1,6 +1,7 @@
 //! The whole path from outside: what a person, an administrator and Jupyter see.
 
 mod browser;
+mod circles;
 mod cluster;
 mod crash;
 mod cull;

@@ -35,7 +35,7 @@ class RustKernelTests(jupyter_kernel_test.KernelTests):
         {"text": "whi", "matches": {"while"}},
         {"text": "String::new().is_em", "matches": {"is_empty"}},
         {"text": "use std::collections::HashM", "matches": {"HashMap"}},
-        {"text": ":v", "matches": {"vars"}},
+        {"text": ":va", "matches": {"vars"}},
         {"text": ":dep se", "matches": set()},
     ]
     code_inspect_sample = "String::new"

@@ -8,15 +8,11 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use tokio::task::unconstrained;
 
-use crate::pool::Connection;
+use crate::pool::{Connection, RequestBody};
 use crate::routes::Route;
-
-/// The body of the client's request; a request that is sent again has none.
-pub(crate) type RequestBody = Either<Incoming, Empty<Bytes>>;
 
 /// Why a request has no answer.
 pub(crate) struct Failed {

@@ -9,12 +9,14 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
-use crate::exchange::RequestBody;
 use crate::serve::{MAX_FIELDS, tune};
 
 /// A target that takes longer to accept counts as down: pods that are gone drop packets silently.
@@ -33,6 +35,9 @@ pub(crate) struct Pool {
 /// By the thread whose runtime looks after their sockets: used on another, each answer would wake both. The latest
 /// used is at the end and goes out first, so that surplus ones age.
 type Idle = HashMap<ThreadId, Vec<(Instant, Box<Connection>)>>;
+
+/// The body of the client's request; a request that is sent again has none.
+pub(crate) type RequestBody = Either<Incoming, Empty<Bytes>>;
 
 /// One HTTP/1.1 connection. No task drives it: whoever uses it polls it, within the task of the request. That
 /// saves two wake-ups per request, and a client that goes away takes the exchange with the target along.

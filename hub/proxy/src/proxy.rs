@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
-use crate::exchange::{self, AnswerBody, RequestBody};
-use crate::pool::Connection;
+use crate::exchange::{self, AnswerBody};
+use crate::pool::{Connection, RequestBody};
 use crate::routes::{Route, Routes};
 use crate::{forward, guard, tunnel};
 

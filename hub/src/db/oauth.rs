@@ -1,7 +1,7 @@
 //! Rows of OAuth clients and codes.
 
 use super::tokens::{NewToken, insert_token};
-use super::{Db, Result, now};
+use super::{Db, Result, lists, now};
 
 /// A client of the OAuth provider: one server of one user.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl Db {
                 server_id,
                 secret_hashes,
                 redirect_uri,
-                allowed_scopes: list(&allowed),
+                allowed_scopes: lists::read(&allowed),
             },
         ))
     }
@@ -83,7 +83,7 @@ impl Db {
             .bind(code.session_id.clone())
             .bind(code.redirect_uri.clone())
             .bind(code.code_challenge.clone())
-            .bind(json(&code.scopes))
+            .bind(lists::write(&code.scopes))
             .bind(code.expires)
             .execute(&self.pool)
             .await?;
@@ -115,7 +115,7 @@ impl Db {
             session_id: row.3,
             redirect_uri: row.4,
             code_challenge: row.5,
-            scopes: list(&row.6),
+            scopes: lists::read(&row.6),
             expires: row.7,
         });
         Ok(code.filter(|code| code.expires > now()))
@@ -144,13 +144,4 @@ impl Db {
                 .await?;
         Ok(spent.is_some_and(|(spent,)| spent > 1))
     }
-}
-
-/// Lists of scopes are stored as JSON, which this module alone writes.
-pub(super) fn list(json: &str) -> Vec<String> {
-    serde_json::from_str(json).unwrap_or_default()
-}
-
-pub(super) fn json(list: &[String]) -> String {
-    serde_json::Value::from(list).to_string()
 }

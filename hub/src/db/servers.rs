@@ -389,7 +389,7 @@ async fn upsert_client(
         .bind(id)
         .bind(start.token_hash.to_owned())
         .bind(start.redirect_uri.to_owned())
-        .bind(super::oauth::json(start.allowed_scopes))
+        .bind(super::lists::write(start.allowed_scopes))
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -27,7 +27,7 @@ impl FromRow<'_, AnyRow> for ApiToken {
             client_id: row.try_get("client_id")?,
             server_id: row.try_get("server_id")?,
             session_id: row.try_get("session_id")?,
-            scopes: super::oauth::list(&row.try_get::<String, _>("scopes")?),
+            scopes: super::lists::read(&row.try_get::<String, _>("scopes")?),
             note: row.try_get("note")?,
             created: row.try_get("created")?,
             last_activity: row.try_get("last_activity")?,
@@ -111,7 +111,7 @@ pub(super) async fn insert_token<'c>(
         .bind(token.client_id.map(str::to_owned))
         .bind(token.server_id)
         .bind(token.session_id.map(str::to_owned))
-        .bind(super::oauth::json(token.scopes))
+        .bind(super::lists::write(token.scopes))
         .bind(token.note.to_owned())
         .bind(now())
         .bind(token.expires)

@@ -150,6 +150,12 @@ async fn a_server_that_does_not_answer_is_not_taken_for_idle() {
     let hub = hub(|culler| culler.every = Duration::from_millis(500)).await;
     let browser = hub.admin().await;
     browser.spawn_ready("admin").await;
+    // It can be reached a moment before that is written down.
+    wait_for("the end of the start", || async {
+        let now = server(&hub, "admin", "").await?;
+        (now.state == State::Ready).then_some(())
+    })
+    .await;
     hub.spawner.starving.store(true, Ordering::Relaxed);
     let begin = Instant::now();
     wait_for("rounds without an answer", || async {

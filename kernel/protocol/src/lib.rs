@@ -82,6 +82,15 @@ pub struct MimeBundle {
     pub metadata: Map<String, Value>,
 }
 
+impl MimeBundle {
+    /// Plain text alone.
+    pub fn plain(text: String) -> Self {
+        let mut bundle = Self::default();
+        bundle.data.insert("text/plain".to_owned(), text.into());
+        bundle
+    }
+}
+
 /// Whether data of a MIME type is a JSON value, and not text.
 pub fn is_json(mime: &str) -> bool {
     mime == "application/json" || mime.ends_with("+json")

@@ -23,11 +23,10 @@ pub(crate) fn runs_cells() -> bool {
     RUNS_CELLS.get()
 }
 
-/// A cell begins on this thread; numbers count up from 1.
-pub fn begin_cell(cell: u64) {
+/// A cell begins on this thread.
+pub(crate) fn begin(cell: u64) {
     OWN.set(cell);
     RUNNING.store(cell, Ordering::Relaxed);
-    crate::interrupt::forget_before(cell);
 }
 
 /// The running cell has ended; threads and tasks that it started may live on.

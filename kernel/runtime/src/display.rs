@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
 
+use crate::boundary::Output;
 use crate::bundle::MimeBundle;
-use crate::output::{Output, send};
+use crate::output::send;
 use crate::show::{Rich, render};
 
 /// Shows a value in the middle of a cell. The handle replaces it later, also from other cells and threads.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::panic::Location;
 
-use crate::panics::Place;
+use crate::place::Place;
 
 /// Any error, also one that borrows from a variable and those that only convert into a boxed one, such as `String` or
 /// `anyhow::Error`. Only its words are kept, for it ends with the cell.

@@ -4,8 +4,8 @@
 use std::panic::{Location, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::cell::{own_cell, running_cell};
-use crate::panics::Place;
+use crate::cell::{self, own_cell, running_cell};
+use crate::place::Place;
 
 /// 0 when none is to stop.
 static STOPPING: AtomicU64 = AtomicU64::new(0);
@@ -21,8 +21,10 @@ pub fn interrupt(cell: u64) {
     URGED.store(before == cell, Ordering::Relaxed);
 }
 
-/// Interrupts of earlier cells are over. The next cell's own may have come already.
-pub(crate) fn forget_before(cell: u64) {
+/// A cell begins on this thread; numbers count up from 1. Interrupts of earlier cells are over, and its own may have
+/// come already.
+pub fn begin_cell(cell: u64) {
+    cell::begin(cell);
     let stopping = STOPPING.load(Ordering::Relaxed);
     if stopping != 0 && stopping < cell {
         // If it fails, another one came, and stays.

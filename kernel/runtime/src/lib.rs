@@ -9,6 +9,7 @@ pub mod prelude {
     };
 }
 
+mod boundary;
 mod bundle;
 mod cell;
 mod closures;
@@ -18,6 +19,7 @@ mod interrupt;
 pub mod mime;
 mod output;
 mod panics;
+mod place;
 mod printed;
 mod progress;
 mod real;
@@ -31,14 +33,16 @@ mod terminal;
 mod threads;
 mod waits;
 
+pub use boundary::{Answer, Kernel, Output, Question, Statements, connect, enter};
 pub use bundle::{Data, MimeBundle};
-pub use cell::{any_living, begin_cell, end_cell, has_ended, own_cell, run_cells};
+pub use cell::{any_living, end_cell, has_ended, own_cell, run_cells};
 pub use closures::signature;
 pub use display::{DisplayHandle, clear_output, display, display_mime, unique_id};
 pub use failure::{CellError, DebugError};
-pub use interrupt::{interrupt, is_interrupted, tick, unwind_interrupted};
-pub use output::{Kernel, Output, Statements, connect, enter, flush, in_order};
-pub use panics::{Panic, Place, Stopped, guard, install_hook};
+pub use interrupt::{begin_cell, interrupt, is_interrupted, tick, unwind_interrupted};
+pub use output::{flush, in_order};
+pub use panics::{Stopped, guard, install_hook};
+pub use place::{Panic, Place};
 pub use printed::print_lines;
 pub use progress::{Progress, ProgressBar, progress};
 pub use rounds::{Portions, Rounds, portions, rounds};
@@ -47,7 +51,7 @@ pub use show::{
     AsCommon, AsDebug, AsList, AsNothing, AsRich, Evcxr, Never, Register, RegisterNothing,
     RegisterRich, Returns, Rich, Show, is_not_shown, register, show_debug,
 };
-pub use stdin::{Answer, Question, input, password};
+pub use stdin::{input, password};
 pub use tasks::in_cell;
 pub use threads::cells_lie_in;
 pub use waits::patiently;

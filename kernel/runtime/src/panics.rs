@@ -1,45 +1,22 @@
 //! Panics and interrupts of user code as values.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::boundary::Output;
 use crate::cell::runs_cells;
 use crate::interrupt::{Interrupted, is_interrupted};
-use crate::output::{Output, send};
-
-/// A panic and where it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Panic {
-    pub message: String,
-    pub place: Place,
-}
+use crate::output::send;
+use crate::place::{Panic, Place};
 
 /// Why a body did not come to its end.
 #[derive(Debug)]
 pub enum Stopped {
     Panicked(Panic),
     Interrupted(Place),
-}
-
-/// A place in the generated source, which the kernel maps back to the cell; line and column from 1.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
-    pub file: String,
-    pub line: u32,
-    pub column: u32,
-}
-
-impl Place {
-    pub(crate) fn of(location: &Location<'_>) -> Self {
-        Self {
-            file: location.file().to_owned(),
-            line: location.line(),
-            column: location.column(),
-        }
-    }
 }
 
 static LAST: Mutex<Option<Panic>> = Mutex::new(None);

@@ -7,8 +7,8 @@ use std::ffi::{c_int, c_void};
 
 use libc::{SYS_write, SYS_writev, iovec, size_t, ssize_t};
 
+use crate::boundary::connected_kernel;
 use crate::cell::background_cell;
-use crate::output::connected_kernel;
 
 unsafe extern "C" {
     static stdout: *mut libc::FILE;

@@ -4,10 +4,11 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::pin::pin;
 
+use crate::boundary::{Output, wait};
 use crate::bundle::MimeBundle;
 use crate::failure::CellError;
 use crate::interrupt::is_interrupted;
-use crate::output::{Output, send, wait};
+use crate::output::send;
 use crate::panics::{Stopped, guard};
 
 /// How the statements of a cell ended.

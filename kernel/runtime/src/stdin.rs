@@ -9,28 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use libc::{ECANCELED, SYS_read, SYS_readv, iovec, size_t, ssize_t};
 
+use crate::boundary::{Answer, Question};
 use crate::interrupt::{is_interrupted, tick};
 use crate::output::kernel;
 use crate::waits::{cancelable, fail};
-
-/// What the frontend asks the person.
-#[derive(Debug, Clone, Default)]
-pub struct Question {
-    /// Shown after the unfinished line that the cell printed last.
-    pub prompt: String,
-    /// What is typed is not shown.
-    pub password: bool,
-}
-
-/// What came of a [`Question`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Without its end of line.
-    Line(String),
-    /// The frontend takes no questions, or the cell that asked has ended.
-    Refused,
-    Interrupted,
-}
 
 /// End of input: what frontends send for Ctrl-D, and how a person writes it in a text field.
 const END: [&str; 2] = ["\u{4}", "^D"];

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use libc::{ECANCELED, EINTR, ETIMEDOUT, SYS_futex, timespec};
 
+use crate::boundary::connected_kernel;
 use crate::cell::{own_cell, runs_cells};
 use crate::interrupt::{is_interrupted, is_urged};
-use crate::output::leave;
 use crate::real::real;
 
 /// How long what a cell waits for may take to stop too. A cell that waits for a pool stops by what the pool's threads do.
@@ -74,6 +74,19 @@ fn heed() -> Heed {
             Heed::Begin
         }
     }
+}
+
+/// Ends the running cell and leaves its thread as it stands: that never runs on, so nothing that it holds is used twice.
+fn leave() -> ! {
+    patiently(|| {
+        if let Some(kernel) = connected_kernel() {
+            kernel.leave();
+        }
+        loop {
+            // SAFETY: it waits for a signal, and handlers end no cell.
+            unsafe { libc::pause() };
+        }
+    })
 }
 
 /// Processor time of all threads.

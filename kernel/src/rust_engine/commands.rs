@@ -238,13 +238,13 @@ fn variable(command: &str, argument: &str) -> Result<(String, String), String> {
 }
 
 pub fn help() -> MimeBundle {
-    text(HELP.to_owned())
+    MimeBundle::plain(HELP.to_owned())
 }
 
 /// The variables as a table.
 pub fn vars(notebook: &Notebook) -> MimeBundle {
     if notebook.variables.is_empty() {
-        return text("no variables".to_owned());
+        return MimeBundle::plain("no variables".to_owned());
     }
     let rows = || {
         let variables = notebook.variables.iter();
@@ -261,7 +261,7 @@ pub fn vars(notebook: &Notebook) -> MimeBundle {
             format!("<tr><td>{name}</td><td>{type}</td></tr>")
         })
         .collect();
-    let mut bundle = text(lines.join("\n"));
+    let mut bundle = MimeBundle::plain(lines.join("\n"));
     let html = format!("<table><tr><th>Variable</th><th>Type</th></tr>{cells}</table>");
     bundle.data.insert("text/html".to_owned(), html.into());
     bundle
@@ -300,15 +300,9 @@ pub fn plain_type(tokens: &str) -> String {
 
 /// What the analyzer tells of a name.
 pub fn described(description: Description) -> MimeBundle {
-    let mut bundle = text(description.plain);
+    let mut bundle = MimeBundle::plain(description.plain);
     let markdown = description.markdown.into();
     bundle.data.insert("text/markdown".to_owned(), markdown);
-    bundle
-}
-
-pub fn text(text: String) -> MimeBundle {
-    let mut bundle = MimeBundle::default();
-    bundle.data.insert("text/plain".to_owned(), text.into());
     bundle
 }
 

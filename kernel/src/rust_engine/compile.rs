@@ -13,7 +13,7 @@ use super::dependencies::Crates;
 use super::diagnostics::{CellSource, Diagnostic};
 use super::parse::Parsed;
 use super::prelude::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
-use super::rustc::Rustc;
+use super::rustc::{Rustc, crate_names, joined};
 use super::types::CrateNames;
 
 /// Compiler, linker and the folder where cells are compiled.
@@ -317,20 +317,6 @@ fn externs(prelude: &Prelude) -> Vec<OsString> {
     ]
 }
 
-/// Names of the crates whose files lie in a folder, as `libNAME-HASH.rmeta`.
-pub fn crate_names(folder: &Path) -> std::io::Result<HashSet<String>> {
-    let mut names = HashSet::new();
-    for entry in std::fs::read_dir(folder)? {
-        let file = entry?.file_name();
-        let file = file.to_string_lossy();
-        let name = file
-            .strip_prefix("lib")
-            .and_then(|file| file.split('-').next());
-        names.extend(name.map(str::to_owned));
-    }
-    Ok(names)
-}
-
 /// What follows each `--extern`.
 fn externs_in(arguments: &[OsString]) -> Vec<String> {
     let pairs = arguments.windows(2);
@@ -367,11 +353,4 @@ fn find_linker() -> Result<Vec<OsString>, String> {
 fn tool_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CompileError {
     let path = path.to_owned();
     move |error| CompileError::Tool(format!("cannot {what} {}: {error}", path.display()))
-}
-
-/// An argument that ends with a path, which need not be text.
-pub fn joined(prefix: &str, path: &Path) -> OsString {
-    let mut text = OsString::from(prefix);
-    text.push(path);
-    text
 }

@@ -21,8 +21,8 @@ use self::progress::Progress;
 pub use self::request::Request;
 pub use self::set::BuildError;
 use self::set::{Builder, crate_of, file_name, unchanged};
-use super::compile::crate_names;
 use super::prelude::{NAMED, Prelude};
+use super::rustc::crate_names;
 use crate::engine::Output;
 
 /// What a notebook asked for, and the libraries that it has for that.

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernelspec::user_data;
+use crate::paths::user_data;
 
 /// Names the folder when it is not in the user's data folder.
 pub const VARIABLE: &str = "CARREL_PRELUDE_DIR";

@@ -1,10 +1,10 @@
 //! The compiler as a process that is started before there is a cell, for starting it takes as long as half a small
 //! cell does. It waits for its arguments on stdin: `@/dev/stdin` names a file with one argument a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -132,4 +132,25 @@ mod tests {
             assert_eq!(output.stdout, plain.unwrap().stdout);
         }
     }
+}
+
+/// An argument that ends with a path, which need not be text.
+pub fn joined(prefix: &str, path: &Path) -> OsString {
+    let mut text = OsString::from(prefix);
+    text.push(path);
+    text
+}
+
+/// Names of the crates whose files lie in a folder, as `libNAME-HASH.rmeta`.
+pub fn crate_names(folder: &Path) -> std::io::Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.file_name();
+        let file = file.to_string_lossy();
+        let name = file
+            .strip_prefix("lib")
+            .and_then(|file| file.split('-').next());
+        names.extend(name.map(str::to_owned));
+    }
+    Ok(names)
 }

@@ -1,5 +1,6 @@
 //! The worker process: its socket, its pipes, its life.
 
+mod event;
 mod orders;
 mod pipe;
 mod pump;
@@ -11,19 +12,18 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use carrel_protocol::{Ending, Output as Sent};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+pub use self::event::Event;
 pub use self::orders::Orders;
 use self::pump::pump;
 use self::reader::Reader;
 use super::late::LateOutputs;
 use super::prelude::{Prelude, WORKER};
-use crate::engine::StreamName;
 
 /// How long loading the libraries may take.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -39,29 +39,6 @@ pub struct Worker {
     orders: Orders,
     /// Of the cell that runs.
     events: mpsc::Receiver<Event>,
-}
-
-/// What comes from the worker while a cell runs, in order. Threads of earlier cells may send outputs too.
-#[derive(Debug)]
-pub enum Event {
-    Printed(StreamName, String),
-    /// To be confirmed by [`Orders::taken`]. `cell` is 0 for the one that runs.
-    Output {
-        cell: u64,
-        output: Sent,
-    },
-    /// To be answered by [`Orders::answer`].
-    Question {
-        question: u64,
-        prompt: String,
-        password: bool,
-    },
-    Ended {
-        ending: Ending,
-        variables: Vec<String>,
-    },
-    /// The process is gone.
-    Died(ExitStatus),
 }
 
 impl Worker {

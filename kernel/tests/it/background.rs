@@ -12,13 +12,20 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 struct Background {
     engine: RustEngine,
-    late: mpsc::Receiver<Late>,
+    late: mpsc::UnboundedReceiver<Late>,
 }
 
 impl Background {
     fn open() -> Self {
         let engine = RustEngine::default();
-        let late = engine.late().unwrap();
+        let mut outputs = engine.late().unwrap();
+        let (sender, late) = mpsc::unbounded_channel();
+        // As the kernel does: who takes none holds up threads, and with them the end of a cell that is told after.
+        tokio::spawn(async move {
+            while let Some(output) = outputs.recv().await {
+                let _ = sender.send(output);
+            }
+        });
         Self { engine, late }
     }
 

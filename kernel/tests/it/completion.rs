@@ -61,7 +61,7 @@ async fn paths_macros_keywords_and_names_of_the_cell_complete() {
     );
     assert!(texts(engine, "whi|").await.contains(&"while".to_owned()));
     assert_eq!(texts(engine, "Strin|").await[0], "String");
-    assert_eq!(texts(engine, ":v|").await, ["vars"]);
+    assert_eq!(texts(engine, ":va|").await, ["vars"]);
     assert!(engine.complete(":dep se", 7).await.unwrap().is_empty());
 }
 

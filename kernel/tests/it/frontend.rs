@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carrel_kernel::connection::{ConnectionFile, Transport};
 use carrel_kernel::history::History;
-use carrel_kernel::kernel::Server;
+use carrel_kernel::server::Server;
 use carrel_kernel::wire::frames::Codec;
 use carrel_kernel::wire::message::{Message, Session};
 use carrel_kernel::wire::signature::Scheme;

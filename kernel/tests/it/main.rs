@@ -30,4 +30,3 @@ mod stdin;
 mod subshells;
 mod training;
 mod wire;
-mod zmtp;

@@ -7,10 +7,11 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
-use carrel_protocol::{Ending, Panic, Place, Request};
+use carrel_protocol::{Ending, Request};
 use carrel_runtime::{Ended, Scope, Stopped};
 
-use crate::channel::Event;
+use crate::event::Event;
+use crate::words::{panic_report, place};
 use crate::{interrupt, library};
 
 /// Arrays of eight megabytes, the stack of a program's `main`, in code that is not optimized: that copies a value some
@@ -142,7 +143,7 @@ fn ending(ended: Result<Ended, Stopped>) -> Ending {
             place: place(error.place().clone()),
         },
         Ok(Ended::Stopped(stopped)) | Err(stopped) => match stopped {
-            Stopped::Panicked(panic) => Ending::Panicked(report(panic)),
+            Stopped::Panicked(panic) => Ending::Panicked(panic_report(panic)),
             Stopped::Interrupted(at) => Ending::Interrupted(place(at)),
         },
     }
@@ -152,20 +153,4 @@ fn load(library: &str, entry: Option<&str>) -> Result<Option<library::Entry>, St
     let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
     let library = library::open(&text(library)?)?;
     entry.map(|name| library.entry(&text(name)?)).transpose()
-}
-
-/// A panic in the protocol's words.
-pub fn report(panic: carrel_runtime::Panic) -> Panic {
-    Panic {
-        message: panic.message,
-        place: place(panic.place),
-    }
-}
-
-fn place(place: carrel_runtime::Place) -> Place {
-    Place {
-        file: place.file,
-        line: place.line,
-        column: place.column,
-    }
 }

@@ -15,8 +15,8 @@ use carrel_runtime::{
 };
 use nix::unistd::dup2_stdin;
 
-use crate::bundle::mime_bundle;
-use crate::cells::report;
+use crate::event::Event;
+use crate::words::{mime_bundle, panic_report};
 
 /// Who waits for an answer looks for an interrupt this often.
 const SLICE: Duration = Duration::from_millis(20);
@@ -35,15 +35,6 @@ pub struct Channel {
     left: Mutex<Sender<Event>>,
     /// Between cells nobody can be asked.
     pub running: AtomicBool,
-}
-
-/// What the main thread waits for.
-pub enum Event {
-    Request(Request),
-    /// How the running cell ended.
-    Ended(Ending),
-    /// The kernel has closed its end.
-    Closed,
 }
 
 /// Where the reading thread hands things to.
@@ -123,7 +114,7 @@ impl carrel_runtime::Kernel for Channel {
             },
             Sent::Result(bundle) => Output::Result(mime_bundle(bundle)),
             Sent::ClearOutput { wait } => Output::ClearOutput { wait },
-            Sent::ThreadPanic(panic) => Output::ThreadPanic(report(panic)),
+            Sent::ThreadPanic(panic) => Output::ThreadPanic(panic_report(panic)),
         };
         self.send_output(output);
     }

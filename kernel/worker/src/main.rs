@@ -1,11 +1,12 @@
 //! The process that loads and runs compiled cells, and functions of cells as ranks of a job. Its socket to the kernel
 //! is its stdin, so that it needs no other agreement with its parent; what cells read from stdin is asked of the person.
 
-mod bundle;
 mod cells;
 mod channel;
+mod event;
 mod interrupt;
 mod library;
+mod words;
 
 use std::io;
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
 use crate::cells::Variables;
-use crate::channel::{Channel, Event};
+use crate::channel::Channel;
+use crate::event::Event;
 
 /// Text without a line end is shown within this time; std itself writes full lines only.
 const FLUSH_EVERY: Duration = Duration::from_millis(15);

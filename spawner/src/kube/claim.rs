@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use tokio::time::{Instant, sleep};
 
 use super::Inner;
-use super::objects;
 use super::owner::{INSTANCE, Owner};
+use super::plan;
 use crate::Error;
 
 /// How long a claim that is being deleted may take to go, for those who wait for it.
@@ -59,7 +59,7 @@ pub(super) async fn ensure(inner: &Inner, claim: &PersistentVolumeClaim) -> Resu
 /// Deletes the claim of a server and waits until it is gone; what has its name and is another's stays.
 pub(super) async fn forget(inner: &Inner, user: &str, server: &str) -> Result<(), Error> {
     let options = &inner.options;
-    let (names, fields) = objects::names(options, user, server, "", &inner.namespace);
+    let (names, fields) = plan::names(options, user, server, "", &inner.namespace);
     let labels = [&options.storage_extra_labels, &options.common_labels];
     let instance = labels.iter().find_map(|labels| labels.get(INSTANCE));
     let owner = Owner {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::objects::Plan;
 use super::options::KubeOptions;
+use super::plan::Plan;
 use super::values::EnvValue;
 use crate::{SERVICE_URL, StartRequest};
 

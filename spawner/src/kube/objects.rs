@@ -11,8 +11,8 @@ use super::environment;
 use super::merge::{merge, strategic_merge};
 use super::options::KubeOptions;
 use super::overrides;
+use super::plan::Plan;
 use super::slug::safe_label;
-use super::template::Fields;
 use crate::StartRequest;
 
 /// Name of the container that is the server.
@@ -28,49 +28,6 @@ const STORAGE: &str = "singleuser-storage";
 pub const START_ID: &str = "carrel/start-id";
 /// KubeSpawner's name for what it wrote; its contract is that of this version.
 const KUBESPAWNER_VERSION: &str = "7.1";
-
-/// Names of all objects of one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
-    pub namespace: String,
-    pub pod: String,
-    pub pvc: String,
-    pub secret: String,
-}
-
-/// Everything that objects are made of.
-#[derive(Debug)]
-pub struct Plan<'a> {
-    /// With the overrides of groups and profile applied.
-    pub options: &'a KubeOptions,
-    pub request: &'a StartRequest,
-    pub names: &'a Names,
-    pub fields: &'a Fields,
-}
-
-/// The names of a server's objects, and the fields that its texts are filled with.
-pub fn names(
-    options: &KubeOptions,
-    user: &str,
-    server: &str,
-    start_id: &str,
-    hub_namespace: &str,
-) -> (Names, Fields) {
-    let fields = Fields::new(options.slug_scheme, user, server, hub_namespace);
-    let namespace = options.namespace.as_deref().unwrap_or(hub_namespace);
-    let names = Names {
-        namespace: namespace.to_owned(),
-        pod: fields.name(&options.pod_name_template),
-        pvc: fields.name(&options.pvc_name_template),
-        // By the start, not by the server: a new start never meets what an earlier one has left.
-        secret: format!("start-{start_id}"),
-    };
-    let fields = fields
-        .with("namespace", names.namespace.clone())
-        .with("pod_name", names.pod.clone())
-        .with("pvc_name", names.pvc.clone());
-    (names, fields)
-}
 
 /// The pod of a server.
 pub fn pod(plan: &Plan<'_>) -> Result<Pod, crate::Error> {

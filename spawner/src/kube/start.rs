@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Inner;
 use super::claim;
 use super::condition::{Condition, judge};
-use super::objects::{self, Plan};
+use super::objects;
 use super::overrides::resolve;
 use super::owner::Owner;
+use super::plan::{self, Plan};
 use super::state::{self, State};
 use super::stop::{self, RemoveOnDrop};
 use crate::{Error, StartEvent, StartRequest, Started};
@@ -37,7 +38,7 @@ pub(super) async fn start(
             "Named servers are refused, for two servers may share a name by KubeSpawner.{template}: put {{user_server}} in it"
         )));
     }
-    let (names, fields) = objects::names(
+    let (names, fields) = plan::names(
         &options,
         &request.user,
         &request.server,
@@ -89,7 +90,7 @@ pub(super) async fn resume(
     };
     if let Some(pod) = pod.filter(|pod| !had_secret(pod)) {
         let options = &inner.options;
-        let (mut names, fields) = objects::names(
+        let (mut names, fields) = plan::names(
             options,
             &request.user,
             &request.server,

@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::objects::{self, CONTAINER, Names, SERVERNAME, START_ID, USERNAME};
+use super::objects::{CONTAINER, SERVERNAME, START_ID, USERNAME};
 use super::options::KubeOptions;
+use super::plan::{self, Names};
 use crate::{Error, SpawnerState, Started};
 
 /// The first fields are those of KubeSpawner's own state.
@@ -46,7 +47,7 @@ impl State {
         let user = annotation(USERNAME)?;
         let server = annotation(SERVERNAME)?;
         let start_id = start_id(pod)?;
-        let (mut names, fields) = objects::names(options, user, server, start_id, hub_namespace);
+        let (mut names, fields) = plan::names(options, user, server, start_id, hub_namespace);
         names.pod = pod.metadata.name.clone()?;
         let containers = &pod.spec.as_ref()?.containers;
         let server = containers

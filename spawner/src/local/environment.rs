@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::LocalConfig;
+use super::config::LocalConfig;
 use crate::{SERVICE_URL, StartRequest};
 
 /// The variable that marks all processes of a server.

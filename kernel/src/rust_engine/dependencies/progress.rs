@@ -5,8 +5,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::super::commands;
-use crate::engine::Output;
+use crate::engine::{MimeBundle, Output};
 
 #[derive(Debug)]
 pub struct Progress<'a> {
@@ -67,7 +66,7 @@ impl<'a> Progress<'a> {
             return;
         }
         let output = Output::Display {
-            bundle: commands::text(text.clone()),
+            bundle: MimeBundle::plain(text.clone()),
             display_id: Some(self.display_id.clone()),
             update: self.shown.replace(text).is_some(),
         };

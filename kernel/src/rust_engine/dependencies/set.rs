@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use super::super::compile::joined;
 use super::super::crate_graph;
 use super::super::metadata::Metadata;
+use super::super::rustc::joined;
 use super::cache::{Built, Cache, Named, hash};
 use super::cargo::{Artifact, Cargo, CargoError, ROOT};
 use super::progress::Progress;

@@ -29,37 +29,37 @@ impl Session {
             Command::Vars => commands::vars(&self.notebook),
             Command::Help => commands::help(),
             Command::Type(expression) => {
-                commands::text(self.r#type(expression, title, outputs).await?)
+                MimeBundle::plain(self.r#type(expression, title, outputs).await?)
             }
             Command::Clear => {
                 self.lose_worker(outputs).await;
                 self.notebook.clear();
                 self.keep_dependencies(0);
-                commands::text("all variables, items and dependencies are forgotten".to_owned())
+                MimeBundle::plain("all variables, items and dependencies are forgotten".to_owned())
             }
             Command::Restart => {
                 self.lose_worker(outputs).await;
                 let lost = self.notebook.lost_all("the worker was started again");
-                commands::text(format!("a new worker; {}", failure::loss(&lost)))
+                MimeBundle::plain(format!("a new worker; {}", failure::loss(&lost)))
             }
             Command::Opt(level) => {
                 let present = &mut self.toolchain().await?.opt_level;
                 *present = level.unwrap_or(*present);
-                commands::text(format!("optimization: {present}"))
+                MimeBundle::plain(format!("optimization: {present}"))
             }
             Command::Timing => {
                 self.timing = !self.timing;
                 let state = if self.timing { "on" } else { "off" };
-                commands::text(format!("timing: {state}"))
+                MimeBundle::plain(format!("timing: {state}"))
             }
             Command::ShowDeps => {
                 let requests: Vec<String> = self.dependencies.requests().collect();
-                commands::text(match requests.is_empty() {
+                MimeBundle::plain(match requests.is_empty() {
                     true => "no dependencies".to_owned(),
                     false => requests.join("\n"),
                 })
             }
-            Command::NotNeeded(why) => commands::text((*why).to_owned()),
+            Command::NotNeeded(why) => MimeBundle::plain((*why).to_owned()),
             Command::LoadConfig => {
                 self.configuration.ask();
                 return Ok(());
@@ -74,13 +74,13 @@ impl Session {
                     .set(name.clone(), value.clone());
                 let told = format!("{name}={value} is set for the compiler and for `:dep`");
                 self.dependencies.environment.insert(name, value);
-                commands::text(told)
+                MimeBundle::plain(told)
             }
             Command::Version => {
                 let toolchain = self.toolchain().await?;
                 let rustc = toolchain.prelude.version.lines().next().unwrap_or_default();
                 let linker = toolchain.linker().map(|linker| linker.to_string_lossy());
-                commands::text(format!(
+                MimeBundle::plain(format!(
                     "carrel-kernel {}, {rustc}, linker {}",
                     env!("CARGO_PKG_VERSION"),
                     linker.unwrap_or_default()
@@ -88,7 +88,7 @@ impl Session {
             }
             Command::LastCompileDir => {
                 let folder = self.toolchain().await?.folder();
-                commands::text(folder.display().to_string())
+                MimeBundle::plain(folder.display().to_string())
             }
             Command::Explain => self.explanation().await?,
         };
@@ -116,7 +116,7 @@ impl Session {
             .ask(name.to_owned(), name.len(), wish, INSPECT_LIMIT);
         match asked.await {
             Some(Reply::Description(description)) => commands::described(description),
-            _ => commands::text(format!("nothing is known of `{name}`")),
+            _ => MimeBundle::plain(format!("nothing is known of `{name}`")),
         }
     }
 
@@ -127,9 +127,9 @@ impl Session {
         let notebook = &self.notebook;
         if notebook.variables.is_empty() && notebook.items.cells.is_empty() {
             self.lose_worker(outputs).await;
-            return commands::text(format!("{name}={value} is set"));
+            return MimeBundle::plain(format!("{name}={value} is set"));
         }
-        commands::text(format!(
+        MimeBundle::plain(format!(
             "{name}={value} is set from the next `:restart` on; at once by `unsafe {{ std::env::set_var({name:?}, {value:?}) }}`"
         ))
     }
@@ -148,7 +148,7 @@ impl Session {
             let told = told.map_err(|error| failure::tool(&error.to_string()))?;
             texts.push(format!("{code}: {}", String::from_utf8_lossy(&told.stdout)));
         }
-        Ok(commands::text(match texts.is_empty() {
+        Ok(MimeBundle::plain(match texts.is_empty() {
             true => "there is no compile error with a longer explanation".to_owned(),
             false => texts.join("\n"),
         }))

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::Event;
+use super::event::Event;
 use crate::engine::StreamName;
 
 const CHUNK: usize = 64 * 1024;

@@ -5,8 +5,9 @@ use carrel_protocol::Report;
 use tokio::sync::mpsc;
 
 use super::super::late::LateOutputs;
+use super::event::Event;
+use super::orders::Orders;
 use super::reader::{Read, Reader};
-use super::{Event, Orders};
 use crate::engine::StreamName;
 
 /// Ends with the worker.

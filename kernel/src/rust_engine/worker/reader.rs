@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::process::{ChildStderr, ChildStdout};
 
-use super::Event;
+use super::event::Event;
 use super::pipe::Pipe;
 use crate::engine::StreamName;
 

@@ -1,7 +1,8 @@
 //! Whole documents, as Kubernetes gets them.
 
 use carrel_spawner::StartRequest;
-use carrel_spawner::kube::objects::{self, Plan};
+use carrel_spawner::kube::objects;
+use carrel_spawner::kube::plan::{self, Plan};
 use carrel_spawner::kube::{KubeOptions, resolve};
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use super::{options, request};
 /// All documents of a start, with their keys in order.
 fn documents(options: &KubeOptions, request: &StartRequest) -> serde_json::Value {
     let options = resolve(options, request).unwrap();
-    let (names, fields) = objects::names(
+    let (names, fields) = plan::names(
         &options,
         &request.user,
         &request.server,
@@ -139,7 +140,7 @@ fn a_patch_that_does_not_apply_is_named() {
         "pod_patches": [{ "json_patch": [{ "op": "remove", "path": "/spec/nothing" }] }],
     }));
     let request = request("alice", "", json!({}));
-    let (names, fields) = objects::names(&options, "alice", "", "1", "hub");
+    let (names, fields) = plan::names(&options, "alice", "", "1", "hub");
     let plan = Plan {
         options: &options,
         request: &request,

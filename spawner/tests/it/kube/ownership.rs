@@ -2,6 +2,7 @@
 //! between any two requests is gone on with. By a fake API server that keeps what it is given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use carrel_spawner::kube::KubeSpawner;
@@ -18,10 +19,15 @@ use super::{options, request};
 struct Api(Arc<Mutex<BTreeMap<String, Value>>>);
 
 impl Api {
-    fn spawner(&self, given: Value, cut_after: usize) -> KubeSpawner {
+    fn spawner(&self, given: Value) -> KubeSpawner {
+        self.spawner_of_doomed(given, Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+
+    /// A spawner that gets no answer any more once it has asked so often.
+    fn spawner_of_doomed(&self, given: Value, cut_after: Arc<AtomicUsize>) -> KubeSpawner {
         let (api, count) = (self.clone(), Arc::new(Mutex::new(0)));
         let service = tower::service_fn(move |request: Request<Body>| {
-            let (api, count) = (api.clone(), count.clone());
+            let (api, count, cut_after) = (api.clone(), count.clone(), cut_after.clone());
             async move {
                 let is_watch = request
                     .uri()
@@ -35,10 +41,13 @@ impl Api {
                     *count += usize::from(!is_list && !is_watch);
                     *count
                 };
-                if is_watch || number > cut_after {
+                if number > cut_after.load(Ordering::SeqCst) {
                     std::future::pending::<()>().await;
                 }
-                Ok::<_, std::convert::Infallible>(api.answer(request).await)
+                Ok::<_, std::convert::Infallible>(match is_watch {
+                    true => api.watch(request.uri().path()).await,
+                    false => api.answer(request).await,
+                })
             }
         });
         let mut all = json!({ "k8s_api_request_retry_timeout": 1, "events_enabled": false, "storage_pvc_ensure": true,
@@ -47,6 +56,17 @@ impl Api {
             .unwrap()
             .extend(given.as_object().unwrap().clone());
         KubeSpawner::new(Client::new(service, "hub"), options(all))
+    }
+
+    /// One look after a while, at all there is, as if it had changed; then the client asks again.
+    async fn watch(&self, path: &str) -> Response<Body> {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let kind = path.rsplit('/').next().unwrap_or_default();
+        let kept = self.0.lock().unwrap();
+        let items = kept.iter().filter(|(path, _)| path.starts_with(kind));
+        let lines =
+            items.map(|(_, item)| format!("{}\n", json!({ "type": "MODIFIED", "object": item })));
+        Response::new(Body::from(lines.collect::<String>().into_bytes()))
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -82,6 +102,7 @@ impl Api {
                 } else {
                     let mut made = body;
                     made["metadata"]["uid"] = json!(format!("uid-{}", kept.len()));
+                    made["metadata"]["resourceVersion"] = json!("1");
                     kept.insert(path, made.clone());
                     (201, made)
                 }
@@ -163,7 +184,7 @@ async fn working<T>(api: &Api, work: impl Future<Output = T>) -> T {
     };
     let limit = std::time::Duration::from_secs(20);
     tokio::select! {
-        done = tokio::time::timeout(limit, work) => done.expect("the work takes too long"),
+        done = tokio::time::timeout(limit, work) => done.unwrap_or_else(|_| panic!("the work takes longer than {limit:?}")),
         () = kubelet => unreachable!("it never ends"),
     }
 }
@@ -176,8 +197,8 @@ fn of_installation(name: &str) -> Value {
 async fn two_installations_in_one_namespace_do_not_touch_each_other() {
     let api = Api::default();
     let (one, two) = (
-        api.spawner(of_installation("one"), usize::MAX),
-        api.spawner(of_installation("two"), usize::MAX),
+        api.spawner(of_installation("one")),
+        api.spawner(of_installation("two")),
     );
     start(&api, &one, &request("admin", "", json!({})))
         .await
@@ -202,7 +223,7 @@ async fn two_installations_in_one_namespace_do_not_touch_each_other() {
 #[tokio::test]
 async fn a_pod_of_another_user_is_not_deleted() {
     let api = Api::default();
-    let spawner = api.spawner(json!({ "storage_pvc_ensure": false }), usize::MAX);
+    let spawner = api.spawner(json!({ "storage_pvc_ensure": false }));
     start(&api, &spawner, &request("alice", "", json!({})))
         .await
         .unwrap();
@@ -228,7 +249,7 @@ async fn a_claim_that_names_nobody_is_used() {
         .lock()
         .unwrap()
         .insert("persistentvolumeclaims/claim-alice".into(), claim);
-    let spawner = api.spawner(of_installation("one"), usize::MAX);
+    let spawner = api.spawner(of_installation("one"));
     start(&api, &spawner, &request("alice", "", json!({})))
         .await
         .unwrap();
@@ -260,14 +281,18 @@ async fn a_hub_that_is_killed_between_any_two_requests_leaves_a_start_that_goes_
     for cut in 0..6 {
         let api = Api::default();
         let request = request("alice", "", json!({}));
-        let killed = api.spawner(json!({}), cut);
+        let left = Arc::new(AtomicUsize::new(cut));
+        let killed = api.spawner_of_doomed(json!({}), left.clone());
         let (events, _) = tokio::sync::mpsc::unbounded_channel();
-        let start_of_killed = killed.start(&request, events);
+        let mut start_of_killed = killed.start(&request, events);
         let patience = std::time::Duration::from_millis(300);
-        // A killed process cleans nothing up: its requests are not answered any more.
-        let _ = tokio::time::timeout(patience, start_of_killed).await;
+        let cut_off = tokio::time::timeout(patience, &mut start_of_killed).await;
+        assert!(cut_off.is_err(), "cut after {cut}: the start ended");
+        // A killed process cleans nothing up, as one does that only gives the start up.
+        left.store(0, Ordering::SeqCst);
+        drop(start_of_killed);
 
-        let next = api.spawner(json!({}), usize::MAX);
+        let next = api.spawner(json!({}));
         let (events, _) = tokio::sync::mpsc::unbounded_channel();
         match next.find(&request.start_id).await.unwrap() {
             Some(state) => {

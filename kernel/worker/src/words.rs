@@ -1,8 +1,8 @@
-//! What cells show, in the words of the protocol.
+//! What cells show and how they end, in the words of the protocol.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use carrel_protocol::{MimeBundle, is_json};
+use carrel_protocol::{MimeBundle, Panic, Place, is_json};
 use carrel_runtime::Data;
 use serde_json::Value;
 
@@ -25,4 +25,20 @@ pub fn mime_bundle(bundle: carrel_runtime::MimeBundle) -> MimeBundle {
 /// A text that is no JSON is taken for a string.
 fn json(text: String) -> Value {
     serde_json::from_str(&text).unwrap_or(Value::String(text))
+}
+
+/// A panic in the protocol's words.
+pub fn panic_report(panic: carrel_runtime::Panic) -> Panic {
+    Panic {
+        message: panic.message,
+        place: place(panic.place),
+    }
+}
+
+pub fn place(place: carrel_runtime::Place) -> Place {
+    Place {
+        file: place.file,
+        line: place.line,
+        column: place.column,
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carrel_kernel::zmtp::{Address, Limits, Listener, Router, XPub, echo};
+use carrel_zmtp::{Address, Limits, Listener, Router, XPub, echo};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Cell, Completion, Engine, Failure, MimeBundle, Outcome, Output, StreamName};
 use crate::rust_engine::failure::simple;
-use crate::rust_engine::source::byte_at;
+use carrel_cell::source::byte_at;
 
 /// evcxr waits until a cell's stdout was taken, and for nothing on stderr.
 const STDERR_LAG: Duration = Duration::from_millis(20);

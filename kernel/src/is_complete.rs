@@ -7,7 +7,7 @@ mod scan;
 
 use scan::{Scan, scan};
 
-use crate::rust_engine::parse::statements;
+use carrel_cell::parse::statements;
 
 /// Longer code is not parsed: a person typing line by line never gets there.
 const MAX_BYTES: usize = 32 * 1024;

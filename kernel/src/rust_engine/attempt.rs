@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::compile::{CompileError, Compiled, Job, Toolchain};
-use super::diagnostics::{CellSource, Diagnostic};
+use carrel_cell::diagnostics::{CellSource, Diagnostic};
 use super::failure;
-use super::generate::{Variable, unparsed};
-use super::merge::Merge;
+use carrel_cell::generate::{Variable, unparsed};
+use carrel_cell::merge::Merge;
 use super::notebook::{Notebook, Runnable};
-use super::parse::{Parsed, SyntaxError};
-use super::rank::{Ranked, extend, ranked};
+use carrel_cell::parse::{Parsed, SyntaxError};
+use carrel_cell::rank::{Ranked, extend, ranked};
 use super::repair::repair;
-use super::source::Mark;
-use super::types::{Kept, kept, mentions};
+use carrel_cell::source::Mark;
+use carrel_cell::types::{Kept, kept, mentions};
 use crate::engine::Failure;
 
 mod outcome;

@@ -9,7 +9,7 @@ use carrel_protocol::analysis::Description;
 pub use self::evcxr::foreign;
 use super::dependencies::Request;
 use super::notebook::Notebook;
-use super::types::{MODULE, NEVER};
+use carrel_cell::types::{MODULE, NEVER};
 use crate::engine::{Completion, MimeBundle};
 
 #[derive(Debug, PartialEq)]

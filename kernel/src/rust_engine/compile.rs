@@ -10,11 +10,11 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::dependencies::Crates;
-use super::diagnostics::{CellSource, Diagnostic};
-use super::parse::Parsed;
+use carrel_cell::diagnostics::{CellSource, Diagnostic};
+use carrel_cell::parse::Parsed;
 use super::prelude::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
 use super::rustc::{Rustc, crate_names, joined};
-use super::types::CrateNames;
+use carrel_cell::types::CrateNames;
 
 /// Compiler, linker and the folder where cells are compiled.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use carrel_protocol::Request;
 
-use super::diagnostics::Sources;
-use super::generate::Variable;
-use super::items::{ItemCell, ItemCrate, Items};
-use super::merge::Merge;
-use super::types::is_of_crate;
+use carrel_cell::diagnostics::Sources;
+use carrel_cell::generate::Variable;
+use carrel_cell::items::{ItemCell, ItemCrate, Items};
+use carrel_cell::merge::Merge;
+use carrel_cell::types::is_of_crate;
 
 #[derive(Debug, Default)]
 pub struct Notebook {

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::diagnostics::{CellSource, Diagnostic, Place};
-use super::source::Mark;
+use carrel_cell::diagnostics::{CellSource, Diagnostic, Place};
+use carrel_cell::source::Mark;
 
 /// Lines to leave out, and what that means for their variable. Empty when the errors are the person's.
 pub fn repair(diagnostics: &[Diagnostic], cell: &CellSource) -> HashMap<Mark, String> {

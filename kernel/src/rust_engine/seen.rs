@@ -5,12 +5,12 @@ use std::path::Path;
 use carrel_protocol::analysis;
 
 use super::dependencies::Dependencies;
-use super::generate::piece;
-use super::items::ItemCell;
+use carrel_cell::generate::piece;
+use carrel_cell::items::ItemCell;
 use super::notebook::Notebook;
-use super::parse::{Part, is_visibility};
-use super::source::Source;
-use super::types::MODULE;
+use carrel_cell::parse::{Part, is_visibility};
+use carrel_cell::source::Source;
+use carrel_cell::types::MODULE;
 
 /// Items, variables and the crates of `:dep`; the process adds those that are there without.
 pub fn seen(notebook: &Notebook, dependencies: &Dependencies) -> analysis::Notebook {

@@ -2,8 +2,8 @@
 
 use super::dependencies::Crates;
 use super::notebook::Notebook;
-use super::parse::Parsed;
-use super::types::{crates, is_light};
+use carrel_cell::parse::Parsed;
+use carrel_cell::types::{crates, is_light};
 
 /// Words of cells that need the prepared crates; others are learned.
 const PRELUDE_NAMES: [&str; 13] = [

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::diagnostics::CellSource;
-use super::super::generate::{Surroundings, Variable, generate};
+use carrel_cell::diagnostics::CellSource;
+use carrel_cell::generate::{Surroundings, Variable, generate};
 use super::super::notebook::Notebook;
-use super::super::rank;
+use carrel_cell::rank;
 use super::super::repair::BORROWS;
-use super::super::source::Mark;
+use carrel_cell::source::Mark;
 use super::{Attempt, Task};
 
 impl Attempt {

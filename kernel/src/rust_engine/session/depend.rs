@@ -7,7 +7,7 @@ use carrel_protocol::{Ending, Request};
 
 use super::super::dependencies::Request as DependencyRequest;
 use super::super::failure;
-use super::super::parse::Parsed;
+use carrel_cell::parse::Parsed;
 use super::super::worker::{Event, Worker};
 use super::{Outputs, Session, print};
 use crate::engine::{Failure, StreamName};

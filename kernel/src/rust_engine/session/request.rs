@@ -6,7 +6,7 @@ use carrel_protocol::{Ending, Output as Sent, Request};
 use tokio::sync::watch;
 
 use super::super::contents::Contents;
-use super::super::diagnostics::Sources;
+use carrel_cell::diagnostics::Sources;
 use super::super::failure;
 use super::super::late::LateOutputs;
 use super::super::outputs::{Asked, answer, ask, output, print, show};

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub use mnist::{Mnist, MnistNet};
 
 use crate::data::MnistError;
+use crate::parameter_servers::{ServersError, Updates};
 use crate::ranks::{Environment, RanksError};
-use crate::servers::{ServersError, Updates};
 use crate::trainer::{History, TrainError, Watcher};
 
 /// All recipes, as a job's description names them.

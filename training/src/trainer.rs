@@ -39,7 +39,7 @@ use crate::data::DataLoader;
 use crate::nn::Layer;
 use crate::optim::{Optimizer, Schedule, Sgd};
 use crate::ranks::{Ranks, RanksError};
-use crate::servers::{Servers, ServersError};
+use crate::parameter_servers::{Servers, ServersError};
 
 type Loss = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send>;
 

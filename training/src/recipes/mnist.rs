@@ -12,9 +12,9 @@ use crate::nn::{Conv2d, Dropout, Dropout2d, Flatten, Layer, Linear, LogSoftmax, 
 use crate::onnx::{Graph, OnnxError, Value};
 use crate::ops::{self, Then};
 use crate::optim::Sgd;
+use crate::parameter_servers;
 use crate::random::with_seed;
 use crate::ranks::{Meeting, Ranks};
-use crate::servers;
 use crate::trainer::{Ended, Epoch, History, Step, Trainer, Watcher};
 
 /// The recipe with its numbers.
@@ -157,7 +157,7 @@ impl Mnist {
     fn serve(&self, mut setting: Setting) -> std::result::Result<History, RecipeError> {
         let make = |parameters| self.optimizer(parameters);
         let (ranks, stop) = (self.connect(&setting)?, setting.stop);
-        let served = servers::serve(ranks, setting.updates, make, &|| stop())?;
+        let served = parameter_servers::serve(ranks, setting.updates, make, &|| stop())?;
         (setting.say)(&format!(
             "Held {} parameters of {} numbers, updated {} times",
             served.parameters, served.elements, served.updates

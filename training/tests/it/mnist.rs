@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use carrel_training::prelude::*;
 use carrel_training::recipes::{Recipe, RecipeError, Setting};
-use carrel_training::servers::Updates;
+use carrel_training::parameter_servers::Updates;
 
 use crate::data::mnist;
 use crate::harness::{difference, on_threads};

@@ -15,7 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub(crate) mod average;
+mod average;
 mod checkpoint;
 mod exact;
 mod follow;
@@ -38,8 +38,8 @@ pub(crate) use host::{interrupted, unwind_if_interrupted};
 use crate::data::DataLoader;
 use crate::nn::Layer;
 use crate::optim::{Optimizer, Schedule, Sgd};
-use crate::ranks::{Ranks, RanksError};
 use crate::parameter_servers::{Servers, ServersError};
+use crate::ranks::{Ranks, RanksError};
 
 type Loss = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send>;
 

@@ -6,8 +6,8 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Result as TensorResult, Tensor, Var};
 
 use super::{ServersError, Tensors, floats, from_bytes, renumbered, shards, to_bytes};
+use crate::optim::gradients::{collect, flags};
 use crate::ranks::{Operation, Ranks};
-use crate::trainer::average::{collect, flags};
 
 /// Which server holds what.
 pub(crate) struct Servers {

@@ -8,8 +8,8 @@ use candle_core::{Result as TensorResult, Var};
 use super::{ServersError, Tensors, Updates, floats, from_bytes, to_bytes};
 use crate::cpu::{add, scale};
 use crate::optim::Optimizer;
+use crate::optim::gradients::{insert_used, used};
 use crate::ranks::{Inbox, Message, Operation, Ranks};
-use crate::trainer::average::{insert_used, used};
 
 /// Between two looks whether to stop.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -12,9 +12,9 @@ use super::{
 use crate::data::{DataLoader, accuracy};
 use crate::nn::{Layer, Part};
 use crate::optim::clip_grad_norm;
+use crate::parameter_servers::Servers;
 use crate::random::Random;
 use crate::ranks::Ranks;
-use crate::parameter_servers::Servers;
 
 impl<M: Layer> Trainer<M> {
     /// Trains up to the number of epochs, from where it stands: from the newest checkpoint, or where an interrupt came.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use carrel_training::parameter_servers::Updates;
 use carrel_training::prelude::*;
 use carrel_training::recipes::{Recipe, RecipeError, Setting};
-use carrel_training::parameter_servers::Updates;
 
 use crate::data::mnist;
 use crate::harness::{difference, on_threads};

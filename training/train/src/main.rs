@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use carrel_training::job::{JobFolder, ReportTo, Reporter, STOPPED, THREADS_VARIABLE, secret};
+use carrel_training::parameter_servers::Updates;
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::Mnist;
-use carrel_training::parameter_servers::Updates;
 use carrel_training::trainer::{Ended, Watcher};
 use clap::{Parser, Subcommand};
 

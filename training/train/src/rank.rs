@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use carrel_training::job::{JobFolder, RankState, StatusFile, Work};
+use carrel_training::parameter_servers::Updates;
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::{Recipe, Setting};
-use carrel_training::parameter_servers::Updates;
 use carrel_training::trainer::{Ended, Watcher};
 use signal_hook::consts::{SIGINT, SIGTERM};
 

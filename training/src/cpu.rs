@@ -4,6 +4,7 @@ mod matrix;
 mod threads;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, WithDType, bail};
+pub use carrel_ranks::{add, scale};
 pub use matrix::{Matrix, multiply};
 use num_traits::Float;
 pub use threads::{each, fill, join, shares, split};
@@ -81,18 +82,4 @@ pub fn sum<T: Real>(parts: Vec<Vec<T>>, len: usize) -> Vec<T> {
         add(&mut total, &part);
     }
     total
-}
-
-/// `values *= factor`.
-pub fn scale(values: &mut [f32], factor: f32) {
-    if factor != 1.0 {
-        values.iter_mut().for_each(|value| *value *= factor);
-    }
-}
-
-/// `to += from`.
-pub fn add<T: Real>(to: &mut [T], from: &[T]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += *from;
-    }
 }

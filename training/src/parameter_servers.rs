@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::io;
 
 use candle_core::{Device, Tensor, Var};
+use carrel_ranks::RanksError;
 use serde::{Deserialize, Serialize};
 
 pub use server::{Served, serve};
 
 pub(crate) use client::Servers;
-
-use crate::ranks::RanksError;
 
 /// When a parameter server changes its parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,10 +98,10 @@ mod tests {
 
     use candle_core::backprop::GradStore;
     use candle_core::{DType, Device, Tensor, Var};
+    use carrel_ranks::{Environment, Meeting, Ranks, free_port};
 
     use super::{Servers, ServersError, Updates, serve};
     use crate::optim::{Optimizer, Sgd};
-    use crate::ranks::{Environment, Meeting, Ranks, free_port};
 
     /// Two that train and two that hold parameters.
     fn connect(rank: usize, port: u16) -> Ranks {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::{LazyLock, Mutex};
 
 use candle_core::{Device, Result, Shape, Tensor};
+use carrel_ranks::lock;
 use serde::{Deserialize, Serialize};
 
 use mersenne::Torch;
@@ -92,7 +93,7 @@ thread_local! {
 /// Seeds what new layers draw their weights from, as `torch.manual_seed`, and with its numbers: equal layers, made in
 /// equal order, begin with the weights that PyTorch gives them on the CPU, to the rounding of the last bit.
 pub fn manual_seed(seed: u64) {
-    *crate::lock(&GLOBAL) = Layers::new(seed);
+    *lock(&GLOBAL) = Layers::new(seed);
 }
 
 /// Runs `build`, whose layers draw from a generator of their own: what other threads do makes no difference.
@@ -129,6 +130,6 @@ pub(crate) fn of_layer() -> Random {
 fn draw<R>(f: impl FnOnce(&mut Layers) -> R) -> R {
     LOCAL.with_borrow_mut(|local| match local {
         Some(layers) => f(layers),
-        None => f(&mut crate::lock(&GLOBAL)),
+        None => f(&mut lock(&GLOBAL)),
     })
 }

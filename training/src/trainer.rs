@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, Var};
+use carrel_ranks::{Ranks, RanksError};
 
 pub use checkpoint::{Checkpoint, CheckpointError, Progress, Training};
 pub use history::{Ended, Epoch, History};
@@ -39,7 +40,6 @@ use crate::data::DataLoader;
 use crate::nn::Layer;
 use crate::optim::{Optimizer, Schedule, Sgd};
 use crate::parameter_servers::{Servers, ServersError};
-use crate::ranks::{Ranks, RanksError};
 
 type Loss = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send>;
 

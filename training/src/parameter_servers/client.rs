@@ -4,10 +4,10 @@ use std::thread;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result as TensorResult, Tensor, Var};
+use carrel_ranks::{Operation, Ranks};
 
 use super::{ServersError, Tensors, floats, from_bytes, renumbered, shards, to_bytes};
 use crate::optim::gradients::{collect, flags};
-use crate::ranks::{Operation, Ranks};
 
 /// Which server holds what.
 pub(crate) struct Servers {

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result as TensorResult, Var};
+use carrel_ranks::{Inbox, Message, Operation, Ranks};
 
 use super::{ServersError, Tensors, Updates, floats, from_bytes, to_bytes};
 use crate::cpu::{add, scale};
 use crate::optim::Optimizer;
 use crate::optim::gradients::{insert_used, used};
-use crate::ranks::{Inbox, Message, Operation, Ranks};
 
 /// Between two looks whether to stop.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -9,12 +9,12 @@ use std::thread;
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, TensorId, Var};
+use carrel_ranks::{Ranks, RanksError};
 
 use super::TrainError;
 use crate::cpu;
 use crate::ops::early;
 use crate::optim::gradients::{collect, copy, flags, insert_used, used};
-use crate::ranks::{Ranks, RanksError};
 
 /// Numbers of a bucket, unless one parameter has more: enough that its sum takes longer than the start of one.
 const BUCKET: usize = 1 << 20;

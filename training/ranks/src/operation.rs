@@ -1,12 +1,13 @@
 //! What ranks do together, as they tell it one another before its bytes: all must do the same.
 
-use super::RanksError;
+use crate::error::RanksError;
 
 /// What a rank does in a moment: its kind, its number, and the bytes it is about.
-pub(super) type Head = [u8; 16];
+pub(crate) type Head = [u8; 16];
 
+/// What ranks do together, or a rank asks of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub enum Operation {
     Sum = 1,
     Broadcast = 2,
     Gather = 3,
@@ -33,7 +34,7 @@ const OPERATIONS: [Operation; 8] = [
 ];
 
 impl Operation {
-    pub(super) fn head(self, sequence: u32, bytes: usize) -> Head {
+    pub(crate) fn head(self, sequence: u32, bytes: usize) -> Head {
         let mut head = [0; 16];
         head[0] = self as u8;
         head[4..8].copy_from_slice(&sequence.to_le_bytes());
@@ -42,7 +43,7 @@ impl Operation {
     }
 
     /// What a head says.
-    pub(super) fn of(head: &Head) -> (Option<Self>, u32, u64) {
+    pub(crate) fn of(head: &Head) -> (Option<Self>, u32, u64) {
         let [kind, _, _, _, a, b, c, d, bytes @ ..] = *head;
         let kind = OPERATIONS.into_iter().find(|known| *known as u8 == kind);
         (
@@ -53,7 +54,7 @@ impl Operation {
     }
 
     /// A head in words.
-    pub(super) fn name(head: &Head) -> String {
+    pub(crate) fn name(head: &Head) -> String {
         let (kind, sequence, bytes) = Self::of(head);
         match kind {
             Some(kind) => format!("{kind:?} number {sequence} of {bytes} bytes"),
@@ -62,7 +63,7 @@ impl Operation {
     }
 }
 
-pub(super) fn out_of_step(rank: usize, ours: &Head, theirs: &Head) -> RanksError {
+pub(crate) fn out_of_step(rank: usize, ours: &Head, theirs: &Head) -> RanksError {
     RanksError::OutOfStep {
         rank,
         ours: Operation::name(ours),

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::connect::{dial, host_and_port};
-use super::handshake::{Line, PATIENCE};
-use super::{Meeting, RanksError};
+use crate::dial::{address, dial, host_and_port};
+use crate::error::RanksError;
+use crate::handshake::{Line, PATIENCE};
+use crate::meeting::Meeting;
 
 /// Kinds of queries, each a byte.
 const VALIDATE: u8 = 0;
@@ -23,7 +24,7 @@ const LONGEST: u64 = 256;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Says where rank 0 listens.
-pub(super) fn publish(
+pub(crate) fn publish(
     meeting: &Meeting,
     key: &str,
     port: u16,
@@ -46,7 +47,7 @@ pub(super) fn publish(
 }
 
 /// Where rank 0 listens, once it says so.
-pub(super) fn look_up(
+pub(crate) fn look_up(
     meeting: &Meeting,
     key: &str,
     end: Instant,
@@ -55,7 +56,7 @@ pub(super) fn look_up(
     let failed = failed(meeting);
     while !is_there(&mut line, key)? {
         if Instant::now() >= end {
-            return Err(super::connect::missing(meeting, vec![0], String::new()));
+            return Err(meeting.missing(vec![0], String::new()));
         }
         thread::sleep(PAUSE);
         line.renew(PATIENCE);
@@ -111,7 +112,7 @@ fn push(query: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn failed(meeting: &Meeting) -> impl Fn(String) -> RanksError {
-    let address = super::connect::address(&meeting.environment.host, meeting.environment.port);
+    let address = address(&meeting.environment.host, meeting.environment.port);
     move |reason| RanksError::Store {
         address: address.clone(),
         reason,

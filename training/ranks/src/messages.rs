@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::operation::{Head, Operation, out_of_step};
-use super::stream::{sleep, some, unless_full};
-use super::{Ranks, RanksError};
+use crate::error::RanksError;
+use crate::operation::{Head, Operation, out_of_step};
+use crate::ranks::Ranks;
+use crate::stream::{sleep, some, unless_full};
 
 /// More than the parameters of any model; a longer message is none.
 const LONGEST: u64 = 1 << 40;
@@ -18,13 +19,13 @@ const STEP: usize = 1 << 20;
 
 /// A message of a rank.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub struct Message {
     pub operation: Operation,
     pub bytes: Vec<u8>,
 }
 
 /// What has come of a rank's next message.
-pub(crate) struct Inbox {
+pub struct Inbox {
     rank: usize,
     head: Head,
     of_head: usize,
@@ -83,19 +84,20 @@ impl Inbox {
 
 impl Ranks {
     /// Sends the parts of a message, one after the other.
-    pub(crate) fn send(
-        &self,
-        to: usize,
-        operation: Operation,
-        parts: &[&[u8]],
-    ) -> Result<(), RanksError> {
+    ///
+    /// # Errors
+    /// When a rank is lost.
+    pub fn send(&self, to: usize, operation: Operation, parts: &[&[u8]]) -> Result<(), RanksError> {
         let length = parts.iter().map(|part| part.len()).sum();
         self.write(to, &operation.head(0, length))?;
         parts.iter().try_for_each(|part| self.write(to, part))
     }
 
     /// The next message of a rank, which must be of this kind.
-    pub(crate) fn receive(&self, from: usize, operation: Operation) -> Result<Vec<u8>, RanksError> {
+    ///
+    /// # Errors
+    /// When a rank is lost or does something else.
+    pub fn receive(&self, from: usize, operation: Operation) -> Result<Vec<u8>, RanksError> {
         let mut inbox = Inbox::new(from);
         loop {
             let inboxes = std::slice::from_mut(&mut inbox);
@@ -114,7 +116,10 @@ impl Ranks {
     }
 
     /// The next whole message of any of these ranks, or None after `patience`.
-    pub(crate) fn next_message(
+    ///
+    /// # Errors
+    /// When a rank is lost or says what is no message.
+    pub fn next_message(
         &self,
         inboxes: &mut [Inbox],
         patience: Option<Duration>,

@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use super::operation::{Head, Operation, out_of_step};
-use super::stream::{read_all, write_all};
-use super::{Ranks, RanksError};
+use crate::error::RanksError;
+use crate::operation::{Head, Operation, out_of_step};
+use crate::ranks::Ranks;
+use crate::stream::{read_all, write_all};
 
 /// How long to wait for word of who was lost, when a connection broke.
 const WORD: Duration = Duration::from_secs(2);
@@ -85,16 +86,16 @@ impl Ranks {
         Ok(bytes)
     }
 
-    pub(super) fn read(&self, rank: usize, bytes: &mut [u8]) -> Result<(), RanksError> {
+    pub(crate) fn read(&self, rank: usize, bytes: &mut [u8]) -> Result<(), RanksError> {
         self.with(rank, |stream| read_all(stream, bytes))
     }
 
-    pub(super) fn write(&self, rank: usize, bytes: &[u8]) -> Result<(), RanksError> {
+    pub(crate) fn write(&self, rank: usize, bytes: &[u8]) -> Result<(), RanksError> {
         self.with(rank, |stream| write_all(stream, bytes))
     }
 
     /// A connection that fails means that a rank was lost: this one, or the one whose loss closed it.
-    pub(super) fn with<T: Default>(
+    pub(crate) fn with<T: Default>(
         &self,
         rank: usize,
         act: impl FnOnce(&TcpStream) -> io::Result<T>,

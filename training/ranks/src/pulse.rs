@@ -8,20 +8,21 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::RanksError;
+use crate::error::RanksError;
+use crate::lock::lock;
 
 const BEAT: Duration = Duration::from_millis(500);
 
 /// The first rank that was lost.
 #[derive(Clone, Debug)]
-pub(super) struct Loss {
+pub(crate) struct Loss {
     pub rank: usize,
     pub address: String,
     pub reason: String,
 }
 
 #[derive(Default)]
-pub(super) struct Pulse {
+pub(crate) struct Pulse {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -88,7 +89,7 @@ impl Pulse {
 
     /// Who was lost, if it is known or becomes known within `patience`.
     pub fn lost_within(&self, patience: Duration) -> Option<Loss> {
-        let lost = crate::lock(&self.shared.lost);
+        let lost = lock(&self.shared.lost);
         let waited = self
             .shared
             .told
@@ -138,9 +139,7 @@ impl Watch {
         loop {
             // Looked at first: a rank that leaves because of a loss tells of it before.
             let ending = self.shared.ending.load(Ordering::Relaxed);
-            let lost = crate::lock(&self.shared.lost)
-                .as_ref()
-                .map(|loss| loss.rank);
+            let lost = lock(&self.shared.lost).as_ref().map(|loss| loss.rank);
             if let (Some(rank), false) = (lost, told) {
                 told = true;
                 let _ = self.control.write_all(&message(LOST, rank));
@@ -200,7 +199,7 @@ impl Watch {
 impl Shared {
     /// Keeps the first loss, and ends all that waits for data.
     fn lose(&self, loss: Loss) {
-        crate::lock(&self.lost).get_or_insert(loss);
+        lock(&self.lost).get_or_insert(loss);
         self.told.notify_all();
         for stream in &self.streams {
             // It may be closed already.

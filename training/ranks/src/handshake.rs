@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::RanksError;
+use crate::error::{RanksError, io_error};
 
 /// Changes whenever a message or an operation does.
 const VERSION: u32 = 3;
@@ -19,13 +19,13 @@ const NAME: &str = "carrel-ranks";
 /// Configurations are short; more is another protocol's bytes read as a length.
 const LONGEST: usize = 1 << 20;
 /// How long a handshake may take: a peer that connected answers at once.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What a connection is for.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// The first one of each rank to rank 0: it tells where it listens, and stays for signs of life.
     Join { port: u16 },
     /// Between any two ranks.
@@ -34,7 +34,7 @@ pub(super) enum Purpose {
 
 /// How a rank introduces itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Introduction {
+pub(crate) struct Introduction {
     pub rank: usize,
     pub world: usize,
     pub configuration: String,
@@ -64,7 +64,7 @@ enum Verdict {
 
 /// A connection that is being made. Each step ends by a time, however slowly the other side speaks, and when this rank is
 /// to stop.
-pub(super) struct Line {
+pub(crate) struct Line {
     stream: TcpStream,
     patience: Duration,
     until: Instant,
@@ -99,7 +99,7 @@ impl Line {
     pub fn into_stream(self) -> Result<TcpStream, RanksError> {
         let set = self.stream.set_read_timeout(None);
         set.and(self.stream.set_write_timeout(None))
-            .map_err(|source| io_error(&self.address(), source))?;
+            .map_err(io_error(&self.address()))?;
         Ok(self.stream)
     }
 
@@ -109,7 +109,7 @@ impl Line {
 
     pub fn send(&mut self, message: &impl Serialize) -> Result<(), RanksError> {
         let body =
-            serde_json::to_vec(message).map_err(|error| io_error(&self.address(), error.into()))?;
+            serde_json::to_vec(message).map_err(|error| io_error(&self.address())(error.into()))?;
         self.write_all(&[&(body.len() as u32).to_le_bytes()[..], &body].concat())
     }
 
@@ -133,7 +133,7 @@ impl Line {
             match set.and_then(|()| self.stream.write(bytes)) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if is_pause(&error) => {}
-                Err(source) => return Err(io_error(&self.address(), source)),
+                Err(source) => return Err(io_error(&self.address())(source)),
             }
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Line {
                 Ok(0) => return Err(self.silent("it closed the connection".to_owned())),
                 Ok(count) => bytes = &mut bytes[count..],
                 Err(error) if is_pause(&error) => {}
-                Err(source) => return Err(io_error(&self.address(), source)),
+                Err(source) => return Err(io_error(&self.address())(source)),
             }
         }
         Ok(())
@@ -187,7 +187,7 @@ fn is_pause(error: &io::Error) -> bool {
 }
 
 /// A peer that called, knows the secret and said who it is.
-pub(super) struct Heard {
+pub(crate) struct Heard {
     line: Line,
     pub introduction: Introduction,
     /// This side's and the peer's.
@@ -195,7 +195,7 @@ pub(super) struct Heard {
 }
 
 /// The side that accepted: challenges.
-pub(super) fn hear(mut line: Line, secret: &[u8]) -> Result<Heard, RanksError> {
+pub(crate) fn hear(mut line: Line, secret: &[u8]) -> Result<Heard, RanksError> {
     let challenge = Challenge {
         name: NAME.to_owned(),
         version: VERSION,
@@ -253,7 +253,7 @@ impl Heard {
 }
 
 /// The side that called: answers the challenge, and checks that the other side knows the secret too.
-pub(super) fn introduce(
+pub(crate) fn introduce(
     line: &mut Line,
     secret: &[u8],
     introduction: &Introduction,
@@ -297,7 +297,7 @@ pub(super) fn introduce(
 }
 
 /// The peer's, as people know it: IPv4 addresses as such, also over a socket of IPv6.
-pub(super) fn address(stream: &TcpStream) -> String {
+pub(crate) fn address(stream: &TcpStream) -> String {
     let address = stream.peer_addr();
     address.map_or_else(
         |_| "a peer that left".to_owned(),
@@ -305,15 +305,8 @@ pub(super) fn address(stream: &TcpStream) -> String {
     )
 }
 
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-fn io_error(address: &str, source: io::Error) -> RanksError {
-    RanksError::Io {
-        address: address.to_owned(),
-        source,
-    }
 }
 
 /// Binds the answer to the side, both nonces, and all that the peer says of itself.
@@ -325,9 +318,9 @@ fn proof(
     introduction: &Introduction,
 ) -> Result<Hmac<Sha256>, RanksError> {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret)
-        .map_err(|error| io_error("this rank", io::Error::other(error.to_string())))?;
+        .map_err(|error| io_error("this rank")(io::Error::other(error.to_string())))?;
     let introduction =
-        serde_json::to_string(introduction).map_err(|error| io_error("this rank", error.into()))?;
+        serde_json::to_string(introduction).map_err(|error| io_error("this rank")(error.into()))?;
     for part in [NAME, side, first, second, &introduction] {
         mac.update(&(part.len() as u64).to_le_bytes());
         mac.update(part.as_bytes());

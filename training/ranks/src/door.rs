@@ -9,15 +9,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::handshake::{self, Heard, Line, PATIENCE};
-use super::{Meeting, RanksError};
+use crate::error::RanksError;
+use crate::handshake::{self, Heard, Line, PATIENCE};
+use crate::meeting::Meeting;
 
 /// Between two looks for a connection.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Strangers that are heard at once beside the ranks; others wait.
 const STRANGERS: usize = 64;
 
-pub(super) struct Door {
+pub(crate) struct Door {
     listener: TcpListener,
     secret: Arc<[u8]>,
     heard: (Sender<Guest>, Receiver<Guest>),

@@ -1,7 +1,7 @@
 //! A sum of few numbers: every rank sends all of them to every other, and adds them all up itself.
 
-use super::Job;
-use crate::ranks::flow::Plan;
+use super::job::Job;
+use crate::flow::Plan;
 
 pub(super) struct Whole<'a> {
     job: Job<'a>,

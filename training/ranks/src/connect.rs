@@ -2,32 +2,38 @@
 //! those below it.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::door::Door;
-use super::handshake::{self, Heard, Introduction, Line, PATIENCE, Purpose};
-use super::pulse::Pulse;
-use super::{Environment, Meeting, Peer, Ranks, RanksError, store};
+use crate::dial::{PAUSE, address, dial, host_and_port};
+use crate::door::Door;
+use crate::environment::Environment;
+use crate::error::{RanksError, io_error};
+use crate::handshake::{self, Heard, Introduction, Line, PATIENCE, Purpose};
+use crate::meeting::Meeting;
+use crate::pulse::Pulse;
+use crate::ranks::{Peer, Ranks};
+use crate::store;
 
-/// Between two tries to call.
-const PAUSE: Duration = Duration::from_millis(20);
-/// How long one try may take: behind a firewall, or at the address of a pod that is gone, nobody answers.
-const CONNECT: Duration = Duration::from_secs(2);
-
-pub(super) fn connect(meeting: &Meeting) -> Result<Ranks, RanksError> {
-    if meeting.environment.world == 1 {
-        return Ok(Ranks::alone());
+impl Ranks {
+    /// Waits for all ranks. Rank 0 listens at the port of the environment, the others call there.
+    ///
+    /// # Errors
+    /// When a rank does not come in time, lacks the secret, speaks another version or has another configuration.
+    pub fn connect(meeting: &Meeting) -> Result<Self, RanksError> {
+        if meeting.environment.world == 1 {
+            return Ok(Self::alone());
+        }
+        let end = Instant::now() + meeting.start_within;
+        let mut ranks = match meeting.environment.rank {
+            0 => lead(meeting, end)?,
+            _ => join(meeting, end)?,
+        };
+        // Nobody begins before all are connected, so that the time to start does not count as silence.
+        ranks.barrier()?;
+        Ok(ranks)
     }
-    let end = Instant::now() + meeting.start_within;
-    let mut ranks = match meeting.environment.rank {
-        0 => lead(meeting, end)?,
-        _ => join(meeting, end)?,
-    };
-    // Nobody begins before all are connected, so that the time to start does not count as silence.
-    ranks.barrier()?;
-    Ok(ranks)
 }
 
 /// Rank 0: waits for the others, sends them the list, and is called by all of them.
@@ -48,7 +54,7 @@ fn lead(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
     while !are_there(&mut controls[1..]) {
         let Some(guest) = door.next(meeting, end)? else {
             let rank = (1..world).filter(|rank| controls[*rank].is_none());
-            return Err(missing(meeting, rank.collect(), refused));
+            return Err(meeting.missing(rank.collect(), refused));
         };
         match guest.and_then(|guest| admit(guest, meeting, &mut controls)) {
             Ok((rank, address)) => addresses[rank] = Some(address),
@@ -198,7 +204,7 @@ fn join(meeting: &Meeting, end: Instant) -> Result<Ranks, RanksError> {
     addresses[0] = Some(leader);
     let mut peers = Vec::new();
     for address in &addresses[..rank] {
-        let address = address.ok_or_else(|| missing(meeting, vec![peers.len()], String::new()))?;
+        let address = address.ok_or_else(|| meeting.missing(vec![peers.len()], String::new()))?;
         let peer = handshake::canonical(address).to_string();
         let failed = |reason: String| io_error(&peer)(io::Error::other(reason));
         let data = introduce(Purpose::Data);
@@ -226,7 +232,7 @@ fn accept_data(
         let Some(guest) = door.next(meeting, end)? else {
             let absent = ranks.iter().zip(&peers).filter(|(_, peer)| peer.is_none());
             let absent = absent.map(|(rank, _)| *rank).collect();
-            return Err(missing(meeting, absent, String::new()));
+            return Err(meeting.missing(absent, String::new()));
         };
         // Strangers are sent away.
         let Ok(mut guest) = guest else { continue };
@@ -312,74 +318,4 @@ fn reach(
             other => return other,
         }
     }
-}
-
-/// Connects to one of the addresses, which are looked up anew for each try: the name of a pod that starts is not known at
-/// first, and its address may still be that of one that is gone.
-pub(super) fn dial(
-    addresses: &dyn Fn() -> io::Result<Vec<SocketAddr>>,
-    meeting: &Meeting,
-    end: Instant,
-    failed: &dyn Fn(String) -> RanksError,
-) -> Result<TcpStream, RanksError> {
-    let mut reason = "its name has no address".to_owned();
-    loop {
-        match addresses() {
-            Err(error) => reason = error.to_string(),
-            Ok(addresses) => {
-                for address in addresses {
-                    if (meeting.stop)() {
-                        return Err(RanksError::Stopped);
-                    }
-                    let left = end.saturating_duration_since(Instant::now());
-                    let patience = left.clamp(PAUSE, CONNECT);
-                    match TcpStream::connect_timeout(&address, patience) {
-                        Ok(stream) => return Ok(stream),
-                        Err(error) => reason = error.to_string(),
-                    }
-                }
-            }
-        }
-        if (meeting.stop)() {
-            return Err(RanksError::Stopped);
-        }
-        if Instant::now() >= end {
-            return Err(failed(reason));
-        }
-        thread::sleep(PAUSE);
-    }
-}
-
-/// The addresses of a name; that of IPv6 may stand in brackets, as in a URL.
-pub(super) fn host_and_port(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok((bare(host), port).to_socket_addrs()?.collect())
-}
-
-fn bare(host: &str) -> &str {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    inner.unwrap_or(host)
-}
-
-/// For people.
-pub(super) fn address(host: &str, port: u16) -> String {
-    match bare(host) {
-        host if host.contains(':') => format!("[{host}]:{port}"),
-        host => format!("{host}:{port}"),
-    }
-}
-
-pub(super) fn missing(meeting: &Meeting, missing: Vec<usize>, refused: String) -> RanksError {
-    RanksError::Missing {
-        world: meeting.environment.world,
-        missing,
-        seconds: meeting.start_within.as_secs(),
-        refused,
-    }
-}
-
-fn io_error(address: &str) -> impl FnOnce(io::Error) -> RanksError {
-    let address = address.to_owned();
-    |source| RanksError::Io { address, source }
 }

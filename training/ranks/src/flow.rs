@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::operation::{Head, out_of_step};
-use super::stream::{sleep, some, unless_full};
-use super::{Ranks, RanksError};
+use crate::error::RanksError;
+use crate::operation::{Head, out_of_step};
+use crate::ranks::Ranks;
+use crate::stream::{sleep, some, unless_full};
 
 /// How long a rank that waits for another stays awake, for to wake it takes about as long; other ranks on the same
 /// processor go first.
 const AWAKE: Duration = Duration::from_micros(100);
 
 /// The pieces that an operation sends and receives, in order for each peer.
-pub(super) trait Plan {
+pub(crate) trait Plan {
     /// The ranks that it exchanges pieces with.
     fn peers(&self) -> Vec<usize>;
 
@@ -47,7 +48,7 @@ struct Lane {
 
 impl Ranks {
     /// Carries out a plan.
-    pub(super) fn flow(&self, plan: &mut impl Plan, head: Head) -> Result<(), RanksError> {
+    pub(crate) fn flow(&self, plan: &mut impl Plan, head: Head) -> Result<(), RanksError> {
         let mut lanes: Vec<Lane> = plan.peers().into_iter().map(Lane::new).collect();
         let mut moved_at = Instant::now();
         while !plan.is_done() {

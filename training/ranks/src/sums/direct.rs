@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Job, PART, ROOMS, schedule};
-use crate::ranks::flow::Plan;
+use super::job::{Job, PART, ROOMS, schedule};
+use crate::flow::Plan;
 
 /// A block's step 0 takes its parts to those who add them up, step 1 the sums to all.
 pub(super) struct Direct<'a> {

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// All of `bytes` from a connection that does not block.
-pub(super) fn read_all(mut stream: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_all(mut stream: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match unless_full(|| some(stream.read(bytes)))? {
             0 => sleep(
@@ -22,7 +22,7 @@ pub(super) fn read_all(mut stream: &TcpStream, mut bytes: &mut [u8]) -> io::Resu
 }
 
 /// All of `bytes` into a connection that does not block.
-pub(super) fn write_all(mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match unless_full(|| stream.write(bytes))? {
             0 => sleep(
@@ -36,7 +36,7 @@ pub(super) fn write_all(mut stream: &TcpStream, mut bytes: &[u8]) -> io::Result<
 }
 
 /// What `act` moved, or 0 where it would have to wait.
-pub(super) fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+pub(crate) fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match act() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -47,7 +47,7 @@ pub(super) fn unless_full(mut act: impl FnMut() -> io::Result<usize>) -> io::Res
 }
 
 /// Nothing at all is the end of the connection.
-pub(super) fn some(read: io::Result<usize>) -> io::Result<usize> {
+pub(crate) fn some(read: io::Result<usize>) -> io::Result<usize> {
     match read {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
         read => read,
@@ -55,7 +55,7 @@ pub(super) fn some(read: io::Result<usize>) -> io::Result<usize> {
 }
 
 /// Until one of the connections is ready, or the time is over.
-pub(super) fn sleep(waiting: &mut [PollFd<'_>], timeout: PollTimeout) -> io::Result<()> {
+pub(crate) fn sleep(waiting: &mut [PollFd<'_>], timeout: PollTimeout) -> io::Result<()> {
     match poll(waiting, timeout) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use super::{Job, PART, ROOMS, add, scale, schedule};
-use crate::ranks::flow::Plan;
+use super::job::{Job, PART, ROOMS, schedule};
+use crate::flow::Plan;
+use crate::numbers::{add, scale};
 
 /// In step s of a block, rank r sends part r - s; in the first n - 1 steps the receiver adds its own numbers to it.
 pub(super) struct Ring<'a> {

@@ -1,5 +1,8 @@
 //! Random numbers whose state can be saved: xoshiro256++ (Blackman and Vigna, 2019), seeded through SplitMix64. And those
 //! that PyTorch and Python would draw, for weights and for the seed's shares of data.
+//!
+//! By hand, though rand_xoshiro draws the same numbers of the same seeds: its generators do not tell their state, which
+//! checkpoints hold as four words that programs in other languages read.
 
 use std::cell::RefCell;
 use std::sync::{LazyLock, Mutex};
@@ -44,9 +47,17 @@ impl Random {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform in 0..`end`, which must not be 0 (Lemire, 2019, without the rejection of one in 2^64 / end).
+    /// Uniform in 0..`end`, which must not be 0 (Lemire, 2019).
     pub fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.bits()) * end as u128) >> 64) as usize
+        let end = end as u64;
+        loop {
+            let wide = u128::from(self.bits()) * u128::from(end);
+            let low = wide as u64;
+            // Below this remainder, which is slow and rarely needed, draws would give some numbers once more than others.
+            if low >= end || low >= end.wrapping_neg() % end {
+                return (wide >> 64) as usize;
+            }
+        }
     }
 
     /// Puts items into random order (Fisher and Yates).

@@ -3,7 +3,7 @@
 mod matrix;
 mod threads;
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
 pub use carrel_ranks::{add, scale};
 pub use matrix::{Matrix, multiply};
 use num_traits::Float;
@@ -48,6 +48,11 @@ macro_rules! by_dtype {
     };
 }
 pub(crate) use by_dtype;
+
+/// The element type of a storage.
+pub fn dtype(storage: &CpuStorage) -> DType {
+    candle_core::backend::BackendStorage::dtype(storage)
+}
 
 /// The elements of a contiguous storage, as [`candle_core::CustomOp1`] hands it over.
 pub fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {

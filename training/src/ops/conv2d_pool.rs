@@ -3,12 +3,12 @@
 
 use super::{
     Conv2dConfig, Pool2dConfig, conv2d,
-    conv2d::{Geometry, dtype, gradients},
+    conv2d::{Geometry, gradients},
     max_pool2d::winner,
     max_pool2d_relu, ours,
     window::Windows,
 };
-use crate::cpu::{Real, by_dtype, each, shares, slice, split, with};
+use crate::cpu::{Real, by_dtype, dtype, each, shares, slice, split, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use carrel_ranks::lock;
 use std::sync::Mutex;

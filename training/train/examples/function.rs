@@ -50,8 +50,10 @@ fn submit() -> anyhow::Result<()> {
     Ok(())
 }
 
+type Exact = (f64, Option<f32>, BTreeMap<(i32, bool), f64>);
+
 /// What JSON does not have: numbers that are none, and keys that are no text.
-fn exact(_: &Rank) -> anyhow::Result<(f64, Option<f32>, BTreeMap<(i32, bool), f64>)> {
+fn exact(_: &Rank) -> anyhow::Result<Exact> {
     let keyed = [((1, true), f64::NEG_INFINITY), ((2, false), 0.1)];
     Ok((f64::NAN, Some(f32::NAN), keyed.into()))
 }

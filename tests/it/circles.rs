@@ -11,7 +11,7 @@ use quote::ToTokens;
 use crate::tidy::packages;
 
 /// Crate, files, why.
-const KNOWN: [(&str, &[&str], &str); 5] = [
+const KNOWN: [(&str, &[&str], &str); 4] = [
     (
         "carrel-spawner",
         &["kube::options", "kube::overrides", "kube::profiles"],
@@ -27,20 +27,15 @@ const KNOWN: [(&str, &[&str], &str); 5] = [
         "a panic between cells is told with the session's sources",
     ),
     (
-        "carrel-kernel",
-        &["rust_engine::parse::calls", "rust_engine::parse::public"],
-        "",
+        "carrel-cell",
+        &["parse::calls", "parse::public"],
+        "items that become public hold macros, and the rules of macros items",
     ),
     (
-        "carrel-kernel",
-        &[
-            "rust_engine::parse::macros",
-            "rust_engine::parse::rounds",
-            "rust_engine::parse::ticks",
-        ],
+        "carrel-cell",
+        &["parse::macros", "parse::rounds", "parse::ticks"],
         "an expression holds macros, and a macro expressions",
     ),
-    ("carrel-training", &[], ""),
 ];
 
 #[test]

@@ -55,28 +55,36 @@ fn every_source_file_is_tidy() -> anyhow::Result<()> {
 }
 
 /// What each crate of ours may link of the others. Never: spawner -> hub, training -> kernel, tests -> any of them.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 18] = [
     ("carrel-analyzer", &["carrel-protocol"]),
+    ("carrel-cell", &[]),
     ("carrel-hub", &["carrel-proxy", "carrel-spawner"]),
-    ("carrel-kernel", &["carrel-protocol", "carrel-zmtp"]),
+    (
+        "carrel-kernel",
+        &["carrel-cell", "carrel-protocol", "carrel-zmtp"],
+    ),
+    ("carrel-onnx", &[]),
     ("carrel-plot", &[]),
     (
         "carrel-prelude",
         &[
+            "carrel-onnx",
             "carrel-plot",
             "carrel-protocol",
+            "carrel-ranks",
             "carrel-runtime",
             "carrel-training",
         ],
     ),
     ("carrel-protocol", &[]),
     ("carrel-proxy", &[]),
+    ("carrel-ranks", &[]),
     ("carrel-runtime", &[]),
     ("carrel-skip", &[]),
     ("carrel-spawner", &[]),
     ("carrel-tests", &[]),
     ("carrel-train", &["carrel-training"]),
-    ("carrel-training", &[]),
+    ("carrel-training", &["carrel-onnx", "carrel-ranks"]),
     (
         "carrel-worker",
         &["carrel-prelude", "carrel-protocol", "carrel-runtime"],

@@ -3,7 +3,8 @@
 mod matrix;
 mod threads;
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
+pub use carrel_ranks::{add, scale};
 pub use matrix::{Matrix, multiply};
 use num_traits::Float;
 pub use threads::{each, fill, join, shares, split};
@@ -48,6 +49,11 @@ macro_rules! by_dtype {
 }
 pub(crate) use by_dtype;
 
+/// The element type of a storage.
+pub fn dtype(storage: &CpuStorage) -> DType {
+    candle_core::backend::BackendStorage::dtype(storage)
+}
+
 /// The elements of a contiguous storage, as [`candle_core::CustomOp1`] hands it over.
 pub fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let elements = storage.as_slice::<T>()?;
@@ -81,18 +87,4 @@ pub fn sum<T: Real>(parts: Vec<Vec<T>>, len: usize) -> Vec<T> {
         add(&mut total, &part);
     }
     total
-}
-
-/// `values *= factor`.
-pub fn scale(values: &mut [f32], factor: f32) {
-    if factor != 1.0 {
-        values.iter_mut().for_each(|value| *value *= factor);
-    }
-}
-
-/// `to += from`.
-pub fn add<T: Real>(to: &mut [T], from: &[T]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += *from;
-    }
 }

@@ -1,20 +1,25 @@
 //! Data for training: sets of items, the order in which ranks take them, batches made ahead.
 
+#[cfg(feature = "tables")]
 mod column;
 pub mod idx;
+#[cfg(feature = "images")]
 mod image_folder;
 mod loader;
 pub mod mirror;
 mod mnist;
 mod sampler;
+#[cfg(feature = "tables")]
 mod table;
 
 use candle_core::{DType, Result, Tensor, bail};
 
+#[cfg(feature = "images")]
 pub use image_folder::{ImageFolder, ImageFolderError};
 pub use loader::{Batches, DataLoader};
 pub use mnist::{Digits, MNIST_FILES, MnistData, MnistError};
 pub use sampler::{Order, Partition, Sampler};
+#[cfg(feature = "tables")]
 pub use table::{Table, TableError};
 
 /// A set of items that are taken in batches.

@@ -29,10 +29,10 @@ pub mod nn;
 pub mod onnx;
 pub mod ops;
 pub mod optim;
+pub mod parameter_servers;
 pub mod random;
 pub mod ranks;
 pub mod recipes;
-pub mod servers;
 pub mod show;
 pub mod strings;
 pub mod trainer;
@@ -42,9 +42,11 @@ pub mod prelude {
     pub use candle_core::{self, D, DType, Device, IndexOp, Module, ModuleT, Shape, Tensor, Var};
     pub use candle_nn;
 
-    pub use crate::data::{
-        DataLoader, Dataset, ImageFolder, MnistData, Table, TensorDataset, accuracy,
-    };
+    #[cfg(feature = "images")]
+    pub use crate::data::ImageFolder;
+    #[cfg(feature = "tables")]
+    pub use crate::data::Table;
+    pub use crate::data::{DataLoader, Dataset, MnistData, TensorDataset, accuracy};
     pub use crate::job::TrainJob;
     pub use crate::nn::{
         AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer,
@@ -63,11 +65,4 @@ pub mod prelude {
     pub use crate::strings::{StringTensor, constant};
     pub use crate::trainer::{History, Step, TrainError, Trainer, Watcher};
     pub use crate::{layers, sequential};
-}
-
-/// The value of a mutex, also after a panic of another thread: what is guarded here has no half-done states.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -31,13 +31,13 @@ mod sequential;
 pub use activation::{Flatten, Gelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Tanh};
 pub use conv::{Conv1d, Conv2d};
 pub use dropout::{Dropout, Dropout2d};
-pub use layer::{Layer, Part, Parts, StateError};
+pub use layer::{Layer, Part, Parts, StateError, layers};
 pub use linear::Linear;
 pub use norm::{BatchNorm, LayerNorm};
 pub use pool::{AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
 pub use sequential::Sequential;
 
-use crate::onnx::{Graph, OnnxError, Value};
+use crate::onnx::graph::{Graph, OnnxError, Value};
 use crate::random::weights;
 use candle_core::{Result, Shape, Var};
 

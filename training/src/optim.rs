@@ -1,6 +1,7 @@
 //! Optimizers that change parameters in place, on every device; formulas and defaults are those of `torch.optim`.
 
 mod adam;
+pub(crate) mod gradients;
 mod schedule;
 mod sgd;
 mod update;

@@ -1,10 +1,14 @@
 //! Random numbers whose state can be saved: xoshiro256++ (Blackman and Vigna, 2019), seeded through SplitMix64. And those
 //! that PyTorch and Python would draw, for weights and for the seed's shares of data.
+//!
+//! By hand, though rand_xoshiro draws the same numbers of the same seeds: its generators do not tell their state, which
+//! checkpoints hold as four words that programs in other languages read.
 
 use std::cell::RefCell;
 use std::sync::{LazyLock, Mutex};
 
 use candle_core::{Device, Result, Shape, Tensor};
+use carrel_ranks::lock;
 use serde::{Deserialize, Serialize};
 
 use mersenne::Torch;
@@ -43,9 +47,17 @@ impl Random {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform in 0..`end`, which must not be 0 (Lemire, 2019, without the rejection of one in 2^64 / end).
+    /// Uniform in 0..`end`, which must not be 0 (Lemire, 2019).
     pub fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.bits()) * end as u128) >> 64) as usize
+        let end = end as u64;
+        loop {
+            let wide = u128::from(self.bits()) * u128::from(end);
+            let low = wide as u64;
+            // Below this remainder, which is slow and rarely needed, draws would give some numbers once more than others.
+            if low >= end || low >= end.wrapping_neg() % end {
+                return (wide >> 64) as usize;
+            }
+        }
     }
 
     /// Puts items into random order (Fisher and Yates).
@@ -92,7 +104,7 @@ thread_local! {
 /// Seeds what new layers draw their weights from, as `torch.manual_seed`, and with its numbers: equal layers, made in
 /// equal order, begin with the weights that PyTorch gives them on the CPU, to the rounding of the last bit.
 pub fn manual_seed(seed: u64) {
-    *crate::lock(&GLOBAL) = Layers::new(seed);
+    *lock(&GLOBAL) = Layers::new(seed);
 }
 
 /// Runs `build`, whose layers draw from a generator of their own: what other threads do makes no difference.
@@ -129,6 +141,6 @@ pub(crate) fn of_layer() -> Random {
 fn draw<R>(f: impl FnOnce(&mut Layers) -> R) -> R {
     LOCAL.with_borrow_mut(|local| match local {
         Some(layers) => f(layers),
-        None => f(&mut crate::lock(&GLOBAL)),
+        None => f(&mut lock(&GLOBAL)),
     })
 }

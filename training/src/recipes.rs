@@ -5,13 +5,13 @@ mod mnist;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use carrel_ranks::{Environment, RanksError};
 use serde::{Deserialize, Serialize};
 
 pub use mnist::{Mnist, MnistNet};
 
 use crate::data::MnistError;
-use crate::ranks::{Environment, RanksError};
-use crate::servers::{ServersError, Updates};
+use crate::parameter_servers::{ServersError, Updates};
 use crate::trainer::{History, TrainError, Watcher};
 
 /// All recipes, as a job's description names them.

@@ -15,7 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub(crate) mod average;
+mod average;
 mod checkpoint;
 mod exact;
 mod follow;
@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, Var};
+use carrel_ranks::{Ranks, RanksError};
 
 pub use checkpoint::{Checkpoint, CheckpointError, Progress, Training};
 pub use history::{Ended, Epoch, History};
@@ -38,8 +39,7 @@ pub(crate) use host::{interrupted, unwind_if_interrupted};
 use crate::data::DataLoader;
 use crate::nn::Layer;
 use crate::optim::{Optimizer, Schedule, Sgd};
-use crate::ranks::{Ranks, RanksError};
-use crate::servers::{Servers, ServersError};
+use crate::parameter_servers::{Servers, ServersError};
 
 type Loss = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Send>;
 

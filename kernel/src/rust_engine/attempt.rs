@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::compile::{CompileError, Compiled, Job, Toolchain};
-use carrel_cell::diagnostics::{CellSource, Diagnostic};
 use super::failure;
+use super::notebook::{Notebook, Runnable};
+use super::repair::repair;
+use crate::engine::Failure;
+use carrel_cell::diagnostics::{CellSource, Diagnostic};
 use carrel_cell::generate::{Variable, unparsed};
 use carrel_cell::merge::Merge;
-use super::notebook::{Notebook, Runnable};
 use carrel_cell::parse::{Parsed, SyntaxError};
 use carrel_cell::rank::{Ranked, extend, ranked};
-use super::repair::repair;
 use carrel_cell::source::Mark;
 use carrel_cell::types::{Kept, kept, mentions};
-use crate::engine::Failure;
 
 mod outcome;
 mod source;

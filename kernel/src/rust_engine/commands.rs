@@ -9,8 +9,8 @@ use carrel_protocol::analysis::Description;
 pub use self::evcxr::foreign;
 use super::dependencies::Request;
 use super::notebook::Notebook;
-use carrel_cell::types::{MODULE, NEVER};
 use crate::engine::{Completion, MimeBundle};
+use carrel_cell::types::{MODULE, NEVER};
 
 #[derive(Debug, PartialEq)]
 pub enum Command {

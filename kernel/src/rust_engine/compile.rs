@@ -10,10 +10,10 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::dependencies::Crates;
-use carrel_cell::diagnostics::{CellSource, Diagnostic};
-use carrel_cell::parse::Parsed;
 use super::prelude::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
 use super::rustc::{Rustc, crate_names, joined};
+use carrel_cell::diagnostics::{CellSource, Diagnostic};
+use carrel_cell::parse::Parsed;
 use carrel_cell::types::CrateNames;
 
 /// Compiler, linker and the folder where cells are compiled.

@@ -57,8 +57,13 @@ fn manifest_of_prelude(from: &Path) -> Result<PathBuf, String> {
 /// show in few signatures.
 fn prelude(metadata: &Metadata) -> CrateGraph {
     let visible = |name: &str| NAMED.contains(&name) || name == "carrel_prelude";
-    // What the first offers is offered through the prelude; macros of the second define types of tokio.
-    let needed = ["carrel_runtime", "pin_project_lite"];
+    // What ours offer is offered through the prelude; macros of the last define types of tokio.
+    let needed = [
+        "carrel_onnx",
+        "carrel_ranks",
+        "carrel_runtime",
+        "pin_project_lite",
+    ];
     let crates = libraries(metadata).filter(|(_, target)| {
         let name = &*target.name;
         !target.is_proc_macro() && (visible(name) || needed.contains(&name))

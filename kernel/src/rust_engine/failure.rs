@@ -9,9 +9,9 @@ use carrel_protocol::{Panic, Place};
 use nix::sys::signal::Signal;
 
 use super::dependencies::{BuildError, DependencyError};
+use crate::engine::Failure;
 use carrel_cell::diagnostics::{CellSource, Cells, Diagnostic, Sources};
 use carrel_cell::parse::Link;
-use crate::engine::Failure;
 
 /// The compiler refused the cell. `why_gone` knows what became of variables.
 pub fn compile_error(

@@ -5,9 +5,9 @@ use std::path::Path;
 use carrel_protocol::analysis;
 
 use super::dependencies::Dependencies;
+use super::notebook::Notebook;
 use carrel_cell::generate::piece;
 use carrel_cell::items::ItemCell;
-use super::notebook::Notebook;
 use carrel_cell::parse::{Part, is_visibility};
 use carrel_cell::source::Source;
 use carrel_cell::types::MODULE;

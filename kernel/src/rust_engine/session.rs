@@ -18,16 +18,16 @@ use super::analyzer::Analyzer;
 use super::commands::{self, Command};
 use super::compile::Toolchain;
 use super::dependencies::Dependencies;
-use carrel_cell::diagnostics::Sources;
 use super::failure;
 use super::late::LateOutputs;
 use super::notebook::{Notebook, Runnable};
 use super::outputs::{Outputs, print};
-use carrel_cell::parse::{Parsed, SyntaxError, parse};
 use super::prelude::Prelude;
 use super::seen::seen;
 use super::worker::Worker;
 use crate::engine::{CommMessage, Failure, Parent, StreamName};
+use carrel_cell::diagnostics::Sources;
+use carrel_cell::parse::{Parsed, SyntaxError, parse};
 
 /// syn recurses on nesting; with its limit this stack is always enough.
 const PARSER_STACK: usize = 256 << 20;

@@ -1,6 +1,7 @@
 //! The split of work over threads.
 
 use candle_core::utils::barrier_pool;
+use carrel_ranks::lock;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
@@ -52,13 +53,13 @@ pub fn each<I: Send, R: Send>(parts: Vec<I>, f: impl Fn(I) -> R + Sync + Send) -
         .collect();
     barrier_pool().execute_chunked(parts.len(), |range| {
         for part in &parts[range] {
-            let mut part = crate::lock(part);
+            let mut part = lock(part);
             // A panic that passes through the pool poisons its lock: nothing could be computed there again.
             let run = |part| catch_unwind(AssertUnwindSafe(|| f(part)));
             part.1 = part.0.take().map(run);
         }
     });
-    let results = parts.iter().filter_map(|part| crate::lock(part).1.take());
+    let results = parts.iter().filter_map(|part| lock(part).1.take());
     results
         .map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
         .collect()

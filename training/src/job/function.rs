@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use carrel_ranks::{Environment, Meeting, Ranks, RanksError};
 use nix::libc::c_int;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use serde::de::DeserializeOwned;
@@ -24,7 +25,6 @@ use super::{
     JobError, JobFolder, JobState, Jobs, NewJob, RankState, STOPPED, StatusFile, TrainJob, Work,
     io_error, secret, status,
 };
-use crate::ranks::{Environment, Meeting, Ranks, RanksError};
 use crate::trainer::{Host, Watcher, interrupted, set_host, unwind_if_interrupted};
 
 /// The first argument of a program that is to run a rank of a function's job.

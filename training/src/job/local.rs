@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
+use carrel_ranks::free_port;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::status::{self, RankState, RankStatus};
 use super::{JobError, JobFolder, SECRET_VARIABLE, THREADS_VARIABLE, Work, function, io_error};
-use crate::ranks::free_port;
 
 const PROGRAM: &str = "carrel-train";
 const PROCESSES: &str = "processes.json";

@@ -5,13 +5,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use carrel_ranks::{Environment, lock};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::http::{self, variable};
 use super::{RankState, RankStatus, secret};
-use crate::ranks::Environment;
 use crate::trainer::{Epoch, History, Step, Watcher};
 
 /// Where a rank reports to.
@@ -114,7 +114,7 @@ impl Reporter {
             (news.status.state, news.status.reason) = (state, reason);
             news.ended = true;
         });
-        let news = crate::lock(&self.shared.news);
+        let news = lock(&self.shared.news);
         let told = &self.shared.told;
         // Whether it was sent or not was said by the thread.
         let _ = told.wait_timeout_while(news, LAST + PATIENCE, |news| !news.finished);
@@ -123,7 +123,7 @@ impl Reporter {
 
 impl Shared {
     fn change(&self, urgent: bool, change: impl FnOnce(&mut News)) {
-        let mut news = crate::lock(&self.news);
+        let mut news = lock(&self.news);
         change(&mut news);
         news.is_new = true;
         news.urgent |= urgent;
@@ -132,7 +132,7 @@ impl Shared {
 
     /// Waits for something to send: the status, and whether it is the last one.
     fn next(&self, sent: Option<Instant>) -> (RankStatus, bool) {
-        let mut news = crate::lock(&self.news);
+        let mut news = lock(&self.news);
         loop {
             let rest = sent.map_or(Duration::ZERO, |sent| PAUSE.saturating_sub(sent.elapsed()));
             if news.is_new && (news.urgent || rest.is_zero()) {
@@ -193,7 +193,7 @@ impl Sender {
                 eprintln!("cannot report to {url}, but training goes on: {reason}");
             }
             if last {
-                crate::lock(&self.shared.news).finished = true;
+                lock(&self.shared.news).finished = true;
                 self.shared.told.notify_all();
                 return;
             }

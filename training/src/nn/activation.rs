@@ -1,7 +1,7 @@
 //! Activations and reshaping: layers without parameters.
 
 use super::layer::without_parts;
-use crate::onnx::Attribute;
+use crate::onnx::graph::Attribute;
 use crate::ops;
 use candle_core::{Module, Result, Tensor};
 

@@ -1,7 +1,7 @@
 //! Convolutions over one and two dimensions.
 
 use super::{Layer, Parts, export_bias, uniform};
-use crate::onnx::{Attribute, Graph, OnnxError, Value};
+use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Conv2dConfig};
 use candle_core::{Module, Result, Tensor, Var, bail};
 

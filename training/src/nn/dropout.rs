@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 
 use super::{Layer, Parts};
-use crate::onnx::{Graph, OnnxError, Value};
+use crate::onnx::graph::{Graph, OnnxError, Value};
 use crate::ops;
 use crate::random::{Random, of_layer};
 use candle_core::{ModuleT, Result, Tensor, Var};
+use carrel_ranks::lock;
 
 /// Drops elements in training.
 #[derive(Debug)]
@@ -43,14 +44,14 @@ macro_rules! dropout {
             /// # Errors
             /// When the probability is none.
             pub fn mask(&self, len: usize) -> Result<Vec<f32>> {
-                ops::mask(len, self.p, &mut crate::lock(&self.random))
+                ops::mask(len, self.p, &mut lock(&self.random))
             }
         }
 
         impl ModuleT for $layer {
             fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
                 if train {
-                    $op(x, self.p, &mut crate::lock(&self.random))
+                    $op(x, self.p, &mut lock(&self.random))
                 } else {
                     Ok(x.clone())
                 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use candle_core::{DType, Device, ModuleT, Result, Tensor, Var};
 
-use crate::onnx::{Graph, OnnxError, Value};
+use crate::onnx::graph::{Graph, OnnxError, Value};
 use crate::random::Random;
 
 /// A layer or a network of layers.
@@ -133,6 +133,21 @@ pub trait Layer: ModuleT + Send + Sync {
     }
 }
 
+impl Graph {
+    /// An inner layer, whose tensors have its name before theirs.
+    ///
+    /// # Errors
+    /// Those of the layer.
+    pub fn layer(
+        &mut self,
+        name: &str,
+        layer: &dyn Layer,
+        x: Value,
+    ) -> std::result::Result<Value, OnnxError> {
+        self.within(name, |graph| layer.to_onnx(graph, x))
+    }
+}
+
 /// Why a state does not fit a network.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -216,6 +231,7 @@ macro_rules! layers {
         }
     };
 }
+pub use layers;
 
 /// A layer without parts, and the nodes that it is in ONNX.
 macro_rules! without_parts {
@@ -229,10 +245,10 @@ macro_rules! without_parts {
 
             fn to_onnx(
                 &self,
-                graph: &mut $crate::onnx::Graph,
-                x: $crate::onnx::Value,
-            ) -> std::result::Result<$crate::onnx::Value, $crate::onnx::OnnxError> {
-                let to_onnx: fn(&Self, &mut $crate::onnx::Graph, $crate::onnx::Value) -> $crate::onnx::Value = $to_onnx;
+                graph: &mut $crate::onnx::graph::Graph,
+                x: $crate::onnx::graph::Value,
+            ) -> std::result::Result<$crate::onnx::graph::Value, $crate::onnx::graph::OnnxError> {
+                let to_onnx: fn(&Self, &mut $crate::onnx::graph::Graph, $crate::onnx::graph::Value) -> $crate::onnx::graph::Value = $to_onnx;
                 Ok(to_onnx(self, graph, x))
             }
         }

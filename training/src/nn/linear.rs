@@ -1,7 +1,7 @@
 //! The fully connected layer.
 
 use super::{Layer, Parts, export_bias, uniform};
-use crate::onnx::{Attribute, Graph, OnnxError, Value};
+use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Then};
 use candle_core::{Module, Result, Tensor, Var};
 

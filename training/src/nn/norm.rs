@@ -1,7 +1,7 @@
 //! Layers that normalize by mean and variance.
 
 use super::{Layer, Parts};
-use crate::onnx::{Attribute, Graph, OnnxError, Value};
+use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops;
 use candle_core::{DType, Device, Module, ModuleT, Result, Shape, Tensor, Var};
 

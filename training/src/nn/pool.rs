@@ -1,7 +1,7 @@
 //! Pools over stretches and square windows.
 
 use super::layer::without_parts;
-use crate::onnx::Attribute;
+use crate::onnx::graph::Attribute;
 use crate::ops::{self, Pool2dConfig};
 use candle_core::{Module, Result, Tensor};
 

@@ -1,7 +1,7 @@
 //! Layers one after the other.
 
 use super::{Layer, Parts};
-use crate::onnx::{Graph, OnnxError, Value};
+use crate::onnx::graph::{Graph, OnnxError, Value};
 use candle_core::{ModuleT, Result, Tensor, Var};
 
 /// A network in which each layer takes what the one before it gives. [`sequential!`](crate::sequential) makes one.

@@ -1,8 +1,8 @@
 //! Convolutions over one and two dimensions as matrix products over unrolled windows (im2col), forward and backward.
 
 use super::{early, ours, portable, window::Windows};
-use crate::cpu::{Matrix, Real, by_dtype, each, multiply, shares, slice, split, sum, with};
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use crate::cpu::{Matrix, Real, by_dtype, dtype, each, multiply, shares, slice, split, sum, with};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 /// Stride, padding, dilation and groups, as in `torch.nn.functional.conv2d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -422,9 +422,4 @@ pub(super) fn gradients<T: Real>(
     early::tell(weight, &dweight);
     early::tell(bias, &dbias);
     Ok((dx, Some(dweight), Some(dbias)))
-}
-
-/// The element type of a storage.
-pub(super) fn dtype(storage: &CpuStorage) -> DType {
-    candle_core::backend::BackendStorage::dtype(storage)
 }

@@ -3,13 +3,14 @@
 
 use super::{
     Conv2dConfig, Pool2dConfig, conv2d,
-    conv2d::{Geometry, dtype, gradients},
+    conv2d::{Geometry, gradients},
     max_pool2d::winner,
     max_pool2d_relu, ours,
     window::Windows,
 };
-use crate::cpu::{Real, by_dtype, each, shares, slice, split, with};
+use crate::cpu::{Real, by_dtype, dtype, each, shares, slice, split, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use carrel_ranks::lock;
 use std::sync::Mutex;
 
 /// `relu(max_pool2d(mask * conv2d(x, weight, bias), 2))`; `mask` has one factor of at least 0 for each picture and
@@ -215,7 +216,7 @@ impl CustomOp3 for ConvPool {
         let y = by_dtype!(dtype(x), T => {
             let (x, weight) = (slice::<T>(x, x_layout)?, slice::<T>(weight, weight_layout)?);
             let (y, winners) = self.forward(x, weight, slice::<T>(bias, bias_layout)?);
-            *crate::lock(&self.winners) = winners;
+            *lock(&self.winners) = winners;
             WithDType::to_cpu_storage_owned(y)
         });
         Ok((
@@ -233,7 +234,7 @@ impl CustomOp3 for ConvPool {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let want_dx = x.track_op();
-        let winners = crate::lock(&self.winners);
+        let winners = lock(&self.winners);
         by_dtype!(x.dtype(), T => {
             let [dx, dweight, dbias] = with::<T, _>(x, |x| with(weight, |weight| {
                 with(y, |y| with(dy, |dy| {

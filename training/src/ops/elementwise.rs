@@ -1,8 +1,8 @@
 //! Activations element by element. A value that is not a number stays one, as in PyTorch: a rectifier that makes it 0
 //! lets a network train "well" on broken data.
 
-use super::{conv2d::dtype, ours, portable};
-use crate::cpu::{Real, by_dtype, fill, slice, with};
+use super::{ours, portable};
+use crate::cpu::{Real, by_dtype, dtype, fill, slice, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use std::marker::PhantomData;

@@ -1,10 +1,9 @@
 //! `y = x w^T + b`, with an optional rectifier and dropout mask behind it in the same pass.
 
-use super::{
-    conv2d::{dtype, gradients},
-    ours, portable,
+use super::{conv2d::gradients, ours, portable};
+use crate::cpu::{
+    Matrix, Real, add, by_dtype, dtype, each, join, multiply, shares, slice, split, with,
 };
-use crate::cpu::{Matrix, Real, add, by_dtype, each, join, multiply, shares, slice, split, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// What follows the product in the same pass.

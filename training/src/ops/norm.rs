@@ -1,10 +1,7 @@
 //! Normalization by mean and variance: of each channel over the batch, and of each row by itself.
 
-use super::{
-    conv2d::{dtype, gradients},
-    ours, portable,
-};
-use crate::cpu::{Real, add, by_dtype, each, shares, slice, split, sum, with};
+use super::{conv2d::gradients, ours, portable};
+use crate::cpu::{Real, add, by_dtype, dtype, each, shares, slice, split, sum, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// What [`batch_norm`] gives back.

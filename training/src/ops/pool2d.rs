@@ -1,7 +1,7 @@
 //! Pools over square windows of planes: what the maximum and the mean have in common.
 
-use super::{conv2d::dtype, window::Windows};
-use crate::cpu::{Real, by_dtype, fill, slice, with};
+use super::window::Windows;
+use crate::cpu::{Real, by_dtype, dtype, fill, slice, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// Square windows, as in `torch.nn.MaxPool2d`: a stride of the kernel's size is the usual one.

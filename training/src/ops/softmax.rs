@@ -1,7 +1,7 @@
 //! Softmax and its logarithm over one dimension.
 
-use super::{conv2d::dtype, ours, portable};
-use crate::cpu::{Real, by_dtype, slice, with};
+use super::{ours, portable};
+use crate::cpu::{Real, by_dtype, dtype, slice, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, shape::Dim};
 use num_traits::Float;
 

@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 
 use candle_core::{ModuleT, Result, Tensor, Var};
+use carrel_ranks::{Meeting, Ranks};
 use serde::{Deserialize, Serialize};
 
 use super::{RecipeError, Setting};
 use crate::data::{DataLoader, MnistData, Order, Partition, Sampler};
-use crate::layers;
-use crate::nn::{Conv2d, Dropout, Dropout2d, Flatten, Layer, Linear, LogSoftmax, MaxPool2d, Relu};
+use crate::nn::{
+    Conv2d, Dropout, Dropout2d, Flatten, Layer, Linear, LogSoftmax, MaxPool2d, Relu, layers,
+};
 use crate::onnx::{Graph, OnnxError, Value};
 use crate::ops::{self, Then};
 use crate::optim::Sgd;
+use crate::parameter_servers;
 use crate::random::with_seed;
-use crate::ranks::{Meeting, Ranks};
-use crate::servers;
 use crate::trainer::{Ended, Epoch, History, Step, Trainer, Watcher};
 
 /// The recipe with its numbers.
@@ -157,7 +158,7 @@ impl Mnist {
     fn serve(&self, mut setting: Setting) -> std::result::Result<History, RecipeError> {
         let make = |parameters| self.optimizer(parameters);
         let (ranks, stop) = (self.connect(&setting)?, setting.stop);
-        let served = servers::serve(ranks, setting.updates, make, &|| stop())?;
+        let served = parameter_servers::serve(ranks, setting.updates, make, &|| stop())?;
         (setting.say)(&format!(
             "Held {} parameters of {} numbers, updated {} times",
             served.parameters, served.elements, served.updates

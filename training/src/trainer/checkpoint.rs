@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use carrel_ranks::lock;
 use serde::{Deserialize, Serialize};
 
 use super::{History, exact};
@@ -79,7 +80,7 @@ impl Checkpoint {
         let mut random = BTreeMap::new();
         for (name, part) in model.named_parts() {
             if let Part::Random(generator) = part {
-                random.insert(name, crate::lock(generator).clone());
+                random.insert(name, lock(generator).clone());
             }
         }
         Ok(Self {
@@ -105,7 +106,7 @@ impl Checkpoint {
         for (name, part) in model.named_parts() {
             if let (Part::Random(generator), Some(state)) = (part, self.training.random.get(&name))
             {
-                *crate::lock(generator) = state.clone();
+                *lock(generator) = state.clone();
             }
         }
         Ok(self.training.progress.clone())

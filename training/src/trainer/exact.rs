@@ -1,5 +1,6 @@
-//! Floating-point numbers in JSON as decimal text: many readers of JSON numbers, serde_json's default among them,
-//! round to a neighbour, and training that goes on must go on with the very same numbers.
+//! Floating-point numbers in JSON as decimal text, for JSON has no numbers for those that are none: after a step that
+//! went wrong a loss is NaN or infinite, and training that goes on must go on with the very same numbers. Finite ones
+//! alone would need serde_json's `float_roundtrip`.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use candle_core::{DType, Result as TensorResult, Tensor};
+use carrel_ranks::{Ranks, lock};
 
 use super::{
     Checkpoint, CheckpointError, Ended, Epoch, History, Step, TrainError, Trainer, Watcher,
@@ -12,9 +13,8 @@ use super::{
 use crate::data::{DataLoader, accuracy};
 use crate::nn::{Layer, Part};
 use crate::optim::clip_grad_norm;
+use crate::parameter_servers::Servers;
 use crate::random::Random;
-use crate::ranks::Ranks;
-use crate::servers::Servers;
 
 impl<M: Layer> Trainer<M> {
     /// Trains up to the number of epochs, from where it stands: from the newest checkpoint, or where an interrupt came.
@@ -344,7 +344,7 @@ impl Moved {
             match part {
                 Part::Parameter(_) => {}
                 Part::Buffer(var) => buffers.push(var.as_tensor().copy()?),
-                Part::Random(random) => generators.push(crate::lock(random).clone()),
+                Part::Random(random) => generators.push(lock(random).clone()),
             }
         }
         Ok(Self {
@@ -360,7 +360,7 @@ impl Moved {
                 Part::Parameter(_) => {}
                 Part::Buffer(var) => buffers.next().map_or(Ok(()), |before| var.set(before))?,
                 Part::Random(random) => {
-                    let now = &mut *crate::lock(random);
+                    let now = &mut *lock(random);
                     *now = generators.next().unwrap_or_else(|| now.clone());
                 }
             }

@@ -20,5 +20,6 @@ mod onnx;
 mod optim;
 mod pytorch;
 mod random;
-mod ranks;
+#[path = "../../ranks/tests/it/threads.rs"]
+mod threads;
 mod trainer;

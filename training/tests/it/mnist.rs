@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use carrel_training::parameter_servers::Updates;
 use carrel_training::prelude::*;
 use carrel_training::recipes::{Recipe, RecipeError, Setting};
-use carrel_training::servers::Updates;
 
 use crate::data::mnist;
-use crate::harness::{difference, on_threads};
+use crate::harness::difference;
+use crate::threads::on_threads;
 
 /// Runs a recipe on ranks; what each came to and said.
 fn on_ranks(world: usize, recipe: &Mnist) -> Vec<(Result<History, RecipeError>, Vec<String>)> {

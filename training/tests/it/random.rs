@@ -13,6 +13,27 @@ fn equal_seeds_give_equal_numbers_and_neighbours_do_not() {
     assert!(draw(1234).iter().all(|bits| !draw(1235).contains(bits)));
 }
 
+/// The figures are those of rand_xoshiro 0.8.
+#[test]
+fn a_seed_keeps_its_numbers() {
+    let mut random = Random::new(1234);
+    let drawn = [random.bits(), random.bits()];
+    assert_eq!(
+        drawn,
+        [13_965_075_828_013_061_239, 7_827_044_556_653_101_013]
+    );
+}
+
+/// Without a rejection half of these would be multiples of three: of four draws two would give the same number.
+#[test]
+fn numbers_below_a_bound_are_equally_frequent() {
+    let mut random = Random::new(5);
+    let mut multiple = || random.below(3 << 62).is_multiple_of(3);
+    let multiples = (0..9_000).filter(|_| multiple()).count();
+    // The deviation is 45.
+    assert!((2_800..3_200).contains(&multiples), "{multiples}");
+}
+
 #[test]
 fn uniform_numbers_fill_their_range() {
     let mut random = Random::new(1);

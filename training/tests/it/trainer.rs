@@ -15,7 +15,8 @@ use carrel_training::random::with_seed;
 use carrel_training::ranks::SumOrder;
 use carrel_training::trainer::{Checkpoint, Ended, Epoch};
 
-use crate::harness::{difference, numbers, on_threads};
+use crate::harness::{difference, numbers};
+use crate::threads::on_threads;
 
 /// Random pictures, and classes that depend on them.
 fn pictures(count: usize, size: usize) -> TensorDataset {
@@ -515,7 +516,7 @@ fn ranks_do_the_arithmetic_of_one_for_unused_parameters_and_in_f64() {
     };
     for (dtype, most) in [(DType::F32, 1e-6), (DType::F64, 1e-15)] {
         let alone = train(None, dtype);
-        for state in crate::harness::on_threads(2, |environment| train(Some(environment), dtype)) {
+        for state in on_threads(2, |environment| train(Some(environment), dtype)) {
             for (name, expected) in &alone {
                 // Equal items on both ranks: the means are those of one.
                 let off = crate::harness::difference(&state[name], expected);

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::compile::Compiled;
-use carrel_cell::diagnostics::{CellSource, Cells, Diagnostic};
 use super::super::failure;
+use super::super::notebook::{Notebook, Runnable};
+use super::super::repair::NO_NAME;
+use super::{Attempt, Task};
+use crate::engine::Failure;
+use carrel_cell::diagnostics::{CellSource, Cells, Diagnostic};
 use carrel_cell::generate::Variable;
 use carrel_cell::items::ItemCell;
 use carrel_cell::merge::Merge;
-use super::super::notebook::{Notebook, Runnable};
-use super::super::repair::NO_NAME;
 use carrel_cell::source::Mark;
 use carrel_cell::types::{Kept, is_variable};
-use super::{Attempt, Task};
-use crate::engine::Failure;
 
 impl Notebook {
     pub(super) fn runnable(

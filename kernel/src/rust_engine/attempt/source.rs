@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::super::notebook::Notebook;
+use super::super::repair::BORROWS;
+use super::{Attempt, Task};
 use carrel_cell::diagnostics::CellSource;
 use carrel_cell::generate::{Surroundings, Variable, generate};
-use super::super::notebook::Notebook;
 use carrel_cell::rank;
-use super::super::repair::BORROWS;
 use carrel_cell::source::Mark;
-use super::{Attempt, Task};
 
 impl Attempt {
     /// Variables that borrow from others and are not kept.

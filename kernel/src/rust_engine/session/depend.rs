@@ -7,10 +7,10 @@ use carrel_protocol::{Ending, Request};
 
 use super::super::dependencies::Request as DependencyRequest;
 use super::super::failure;
-use carrel_cell::parse::Parsed;
 use super::super::worker::{Event, Worker};
 use super::{Outputs, Session, print};
 use crate::engine::{Failure, StreamName};
+use carrel_cell::parse::Parsed;
 
 /// How long loading a library may take.
 const LOAD_LIMIT: Duration = Duration::from_secs(20);

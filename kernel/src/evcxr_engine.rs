@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use async_trait::async_trait;
+use carrel_cell::source::byte_at;
 use crossbeam_channel::{Receiver, bounded, select};
 use evcxr::{
     CommandContext, CompilationError, Error, EvalCallbacks, EvalContext, EvalContextOutputs,
@@ -20,8 +21,7 @@ use evcxr::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Cell, Completion, Engine, Failure, MimeBundle, Outcome, Output, StreamName};
-use crate::rust_engine::failure::simple;
-use carrel_cell::source::byte_at;
+use crate::rust_engine::notebook::failure::simple;
 
 /// evcxr waits until a cell's stdout was taken, and for nothing on stderr.
 const STDERR_LAG: Duration = Duration::from_millis(20);

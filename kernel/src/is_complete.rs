@@ -1,13 +1,12 @@
 //! `is_complete_request`: whether code can run, needs more lines, or is wrong.
 
+use carrel_cell::parse::statements;
 use proc_macro2::TokenStream;
 use serde_json::{Value, json};
 
 mod scan;
 
 use scan::{Scan, scan};
-
-use carrel_cell::parse::statements;
 
 /// Longer code is not parsed: a person typing line by line never gets there.
 const MAX_BYTES: usize = 32 * 1024;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::paths::{set, user_data};
-use crate::rust_engine::prelude::VARIABLE;
+use crate::rust_engine::prebuilt::installation::VARIABLE;
 
 const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-32x32.png", include_bytes!("../assets/logo-32x32.png")),

@@ -14,7 +14,7 @@ use carrel_kernel::evcxr_engine::EvcxrEngine;
 use carrel_kernel::history::History;
 use carrel_kernel::kernelspec::{self, Location};
 use carrel_kernel::rust_engine::RustEngine;
-use carrel_kernel::rust_engine::prepare::{Prepared, prepare};
+use carrel_kernel::rust_engine::prebuilt::prepare::{Prepared, prepare};
 use carrel_kernel::server::Server;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nix::errno::Errno;

@@ -1,24 +1,10 @@
 //! Evaluation of Rust: each cell is compiled on its own and loaded into a worker process that holds the variables.
 
 mod analyzer;
-mod attempt;
-mod commands;
-mod compile;
-mod contents;
-mod crate_graph;
+mod compiler;
 mod dependencies;
-pub(crate) mod failure;
-mod late;
-mod metadata;
-mod notebook;
-mod outputs;
-pub(crate) mod prelude;
-pub mod prepare;
-mod repair;
-mod rustc;
-mod seen;
-mod session;
-mod sight;
+pub(crate) mod notebook;
+pub mod prebuilt;
 mod worker;
 
 use std::path::PathBuf;
@@ -30,9 +16,10 @@ use carrel_protocol::analysis::{Reply, Wish};
 use tokio::sync::{Mutex, mpsc, watch};
 
 use self::analyzer::Analyzer;
-use self::late::LateOutputs;
-use self::outputs::print;
-use self::session::{Interrupts, Session};
+use self::notebook::session::{Interrupts, Session};
+use self::notebook::{commands, failure};
+use self::worker::late::LateOutputs;
+use self::worker::outputs::print;
 use crate::engine::{
     Cell, CommMessage, Completion, Engine, Failure, Late, MimeBundle, Outcome, Output, Parent,
     StreamName,

@@ -20,9 +20,8 @@ const KNOWN: [(&str, &[&str], &str); 4] = [
     (
         "carrel-kernel",
         &[
-            "rust_engine::late",
-            "rust_engine::session",
-            "rust_engine::worker",
+            "rust_engine::notebook::session",
+            "rust_engine::worker::late",
         ],
         "a panic between cells is told with the session's sources",
     ),

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
 
-use super::prelude::{ANALYZER, CRATES, Prelude};
+use crate::rust_engine::prebuilt::installation::{ANALYZER, CRATES, Prelude};
 
 /// Questions that wait to be written.
 const QUEUE: usize = 16;

@@ -6,6 +6,8 @@
 
 mod cache;
 mod cargo;
+pub mod crate_graph;
+pub mod metadata;
 mod progress;
 mod provided;
 mod request;
@@ -21,9 +23,9 @@ use self::progress::Progress;
 pub use self::request::Request;
 pub use self::set::BuildError;
 use self::set::{Builder, crate_of, file_name, unchanged};
-use super::prelude::{NAMED, Prelude};
-use super::rustc::crate_names;
 use crate::engine::Output;
+use crate::rust_engine::compiler::rustc::crate_names;
+use crate::rust_engine::prebuilt::installation::{NAMED, Prelude};
 
 /// What a notebook asked for, and the libraries that it has for that.
 #[derive(Debug, Default)]

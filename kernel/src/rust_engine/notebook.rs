@@ -1,15 +1,21 @@
 //! What lives from cell to cell: variables, items, and why a name is gone.
 
+mod attempt;
+pub mod commands;
+pub mod failure;
+mod seen;
+pub mod session;
+mod sight;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-
-use carrel_protocol::Request;
 
 use carrel_cell::diagnostics::Sources;
 use carrel_cell::generate::Variable;
 use carrel_cell::items::{ItemCell, ItemCrate, Items};
 use carrel_cell::merge::Merge;
 use carrel_cell::types::is_of_crate;
+use carrel_protocol::Request;
 
 #[derive(Debug, Default)]
 pub struct Notebook {

@@ -1,7 +1,10 @@
 //! The worker process: its socket, its pipes, its life.
 
+pub mod contents;
 mod event;
+pub mod late;
 mod orders;
+pub mod outputs;
 mod pipe;
 mod pump;
 mod reader;
@@ -19,11 +22,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 pub use self::event::Event;
+use self::late::LateOutputs;
 pub use self::orders::Orders;
 use self::pump::pump;
 use self::reader::Reader;
-use super::late::LateOutputs;
-use super::prelude::{Prelude, WORKER};
+use crate::rust_engine::prebuilt::installation::{Prelude, WORKER};
 
 /// How long loading the libraries may take.
 const START_LIMIT: Duration = Duration::from_secs(20);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::super::metadata::Metadata;
+use super::metadata::Metadata;
 use super::progress::Progress;
 
 const TICK: Duration = Duration::from_secs(1);

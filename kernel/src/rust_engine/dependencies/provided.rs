@@ -3,8 +3,8 @@
 use semver::{Version, VersionReq};
 use serde::Deserialize;
 
-use super::super::prelude::NAMED;
 use super::request::Request;
+use crate::rust_engine::prebuilt::installation::NAMED;
 
 /// That of the prepared half.
 const HALF: [&str; 5] = ["std", "alloc", "num-traits", "rand_distr", "use-intrinsics"];

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use super::super::crate_graph;
-use super::super::metadata::Metadata;
-use super::super::rustc::joined;
 use super::cache::{Built, Cache, Named, hash};
 use super::cargo::{Artifact, Cargo, CargoError, ROOT};
+use super::crate_graph;
+use super::metadata::Metadata;
 use super::progress::Progress;
 use super::request::Request;
+use crate::rust_engine::compiler::rustc::joined;
 
 const PROFILE: &str = "cells";
 const CRATES: &str = "crates";

@@ -4,8 +4,8 @@
 use carrel_protocol::Report;
 use tokio::sync::mpsc;
 
-use super::super::late::LateOutputs;
 use super::event::Event;
+use super::late::LateOutputs;
 use super::orders::Orders;
 use super::reader::{Read, Reader};
 use crate::engine::StreamName;

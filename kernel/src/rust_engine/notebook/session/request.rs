@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use carrel_cell::diagnostics::Sources;
 use carrel_protocol::{Ending, Output as Sent, Request};
 use tokio::sync::watch;
 
-use super::super::contents::Contents;
-use super::super::failure;
-use super::super::late::LateOutputs;
-use super::super::outputs::{Asked, answer, ask, output, print, show};
-use super::super::worker::Event;
 use super::{Interrupts, Outputs, Session};
 use crate::engine::{Failure, StreamName};
-use carrel_cell::diagnostics::Sources;
+use crate::rust_engine::notebook::failure;
+use crate::rust_engine::worker::Event;
+use crate::rust_engine::worker::contents::Contents;
+use crate::rust_engine::worker::late::LateOutputs;
+use crate::rust_engine::worker::outputs::{Asked, answer, ask, output, print, show};
 
 /// How long an interrupted cell may take to stop by itself before the person is told what can be done.
 const GRACE: Duration = Duration::from_secs(2);

@@ -9,25 +9,25 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use carrel_cell::diagnostics::Sources;
+use carrel_cell::parse::{Parsed, SyntaxError, parse};
 use carrel_protocol::{Ending, Request, analysis};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 pub use self::configuration::Configuration;
-use super::analyzer::Analyzer;
 use super::commands::{self, Command};
-use super::compile::Toolchain;
-use super::dependencies::Dependencies;
 use super::failure;
-use super::late::LateOutputs;
-use super::notebook::{Notebook, Runnable};
-use super::outputs::{Outputs, print};
-use super::prelude::Prelude;
 use super::seen::seen;
-use super::worker::Worker;
+use super::{Notebook, Runnable};
 use crate::engine::{CommMessage, Failure, Parent, StreamName};
-use carrel_cell::diagnostics::Sources;
-use carrel_cell::parse::{Parsed, SyntaxError, parse};
+use crate::rust_engine::analyzer::Analyzer;
+use crate::rust_engine::compiler::compile::Toolchain;
+use crate::rust_engine::dependencies::Dependencies;
+use crate::rust_engine::prebuilt::installation::Prelude;
+use crate::rust_engine::worker::Worker;
+use crate::rust_engine::worker::late::LateOutputs;
+use crate::rust_engine::worker::outputs::{Outputs, print};
 
 /// syn recurses on nesting; with its limit this stack is always enough.
 const PARSER_STACK: usize = 256 << 20;

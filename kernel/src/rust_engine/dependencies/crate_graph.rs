@@ -8,7 +8,7 @@ use std::process::Command;
 use carrel_protocol::analysis::{CrateDependency, CrateGraph, CrateSource};
 
 use super::metadata::{Metadata, NamedCrate, Node, Target};
-use super::prelude::{NAMED, WORKER};
+use crate::rust_engine::prebuilt::installation::{NAMED, WORKER};
 
 /// The crates of the prelude whose worker was built in `from`.
 pub fn of_prelude(from: &Path, sysroot: &Path, host: &str) -> Result<CrateGraph, String> {

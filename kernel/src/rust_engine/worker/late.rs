@@ -7,10 +7,10 @@ use carrel_protocol::{Output as Sent, Panic};
 use tokio::sync::mpsc;
 
 use super::contents::Contents;
-use super::failure;
 use super::outputs::{OpenComms, output, shown};
-use super::session::Session;
 use crate::engine::{Late, Output, Parent, StreamName};
+use crate::rust_engine::notebook::failure;
+use crate::rust_engine::notebook::session::Session;
 
 /// Of so many cells it is known whose outputs theirs are; what threads of older ones print belongs to the oldest.
 const MOST_PARENTS: usize = 1000;

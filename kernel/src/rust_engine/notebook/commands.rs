@@ -4,13 +4,13 @@ mod evcxr;
 
 use std::ops::Range;
 
+use carrel_cell::types::{MODULE, NEVER};
 use carrel_protocol::analysis::Description;
 
 pub use self::evcxr::foreign;
-use super::dependencies::Request;
-use super::notebook::Notebook;
+use super::Notebook;
 use crate::engine::{Completion, MimeBundle};
-use carrel_cell::types::{MODULE, NEVER};
+use crate::rust_engine::dependencies::Request;
 
 #[derive(Debug, PartialEq)]
 pub enum Command {

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use carrel_protocol::analysis;
-
-use super::dependencies::Dependencies;
-use super::notebook::Notebook;
 use carrel_cell::generate::piece;
 use carrel_cell::items::ItemCell;
 use carrel_cell::parse::{Part, is_visibility};
 use carrel_cell::source::Source;
 use carrel_cell::types::MODULE;
+use carrel_protocol::analysis;
+
+use super::Notebook;
+use crate::rust_engine::dependencies::Dependencies;
 
 /// Items, variables and the crates of `:dep`; the process adds those that are there without.
 pub fn seen(notebook: &Notebook, dependencies: &Dependencies) -> analysis::Notebook {

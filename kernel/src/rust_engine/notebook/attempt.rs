@@ -2,11 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::compile::{CompileError, Compiled, Job, Toolchain};
-use super::failure;
-use super::notebook::{Notebook, Runnable};
-use super::repair::repair;
-use crate::engine::Failure;
 use carrel_cell::diagnostics::{CellSource, Diagnostic};
 use carrel_cell::generate::{Variable, unparsed};
 use carrel_cell::merge::Merge;
@@ -14,6 +9,12 @@ use carrel_cell::parse::{Parsed, SyntaxError};
 use carrel_cell::rank::{Ranked, extend, ranked};
 use carrel_cell::source::Mark;
 use carrel_cell::types::{Kept, kept, mentions};
+
+use super::failure;
+use super::{Notebook, Runnable};
+use crate::engine::Failure;
+use crate::rust_engine::compiler::compile::{CompileError, Compiled, Job, Toolchain};
+use crate::rust_engine::compiler::repair::repair;
 
 mod outcome;
 mod source;

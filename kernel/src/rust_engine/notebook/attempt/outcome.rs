@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::compile::Compiled;
-use super::super::failure;
-use super::super::notebook::{Notebook, Runnable};
-use super::super::repair::NO_NAME;
-use super::{Attempt, Task};
-use crate::engine::Failure;
 use carrel_cell::diagnostics::{CellSource, Cells, Diagnostic};
 use carrel_cell::generate::Variable;
 use carrel_cell::items::ItemCell;
 use carrel_cell::merge::Merge;
 use carrel_cell::source::Mark;
 use carrel_cell::types::{Kept, is_variable};
+
+use super::{Attempt, Task};
+use crate::engine::Failure;
+use crate::rust_engine::compiler::compile::Compiled;
+use crate::rust_engine::compiler::repair::NO_NAME;
+use crate::rust_engine::notebook::failure;
+use crate::rust_engine::notebook::{Notebook, Runnable};
 
 impl Notebook {
     pub(super) fn runnable(

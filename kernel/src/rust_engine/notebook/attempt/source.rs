@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::notebook::Notebook;
-use super::super::repair::BORROWS;
-use super::{Attempt, Task};
 use carrel_cell::diagnostics::CellSource;
 use carrel_cell::generate::{Surroundings, Variable, generate};
 use carrel_cell::rank;
 use carrel_cell::source::Mark;
+
+use super::{Attempt, Task};
+use crate::rust_engine::compiler::repair::BORROWS;
+use crate::rust_engine::notebook::Notebook;
 
 impl Attempt {
     /// Variables that borrow from others and are not kept.

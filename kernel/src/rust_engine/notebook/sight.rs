@@ -1,9 +1,10 @@
 //! What a cell must have in sight: the compiler takes longer to read the prepared crates than for a small cell.
 
-use super::dependencies::Crates;
-use super::notebook::Notebook;
 use carrel_cell::parse::Parsed;
 use carrel_cell::types::{crates, is_light};
+
+use super::Notebook;
+use crate::rust_engine::dependencies::Crates;
 
 /// Words of cells that need the prepared crates; others are learned.
 const PRELUDE_NAMES: [&str; 13] = [

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::UNIX_EPOCH;
 
-use super::crate_graph;
-use super::prelude::{
+use super::installation::{
     ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RUNTIME, RustcError, SourceFile,
     TRAIN, WORKER, rustc_in, sysroot, user_folder, version,
 };
-use super::rustc::joined;
+use crate::rust_engine::compiler::rustc::joined;
+use crate::rust_engine::dependencies::crate_graph;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {

@@ -7,14 +7,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::process::Command;
-
-use super::dependencies::Crates;
-use super::prelude::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
-use super::rustc::{Rustc, crate_names, joined};
 use carrel_cell::diagnostics::{CellSource, Diagnostic};
 use carrel_cell::parse::Parsed;
 use carrel_cell::types::CrateNames;
+use tokio::process::Command;
+
+use super::rustc::{Rustc, crate_names, joined};
+use crate::rust_engine::dependencies::Crates;
+use crate::rust_engine::prebuilt::installation::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
 
 /// Compiler, linker and the folder where cells are compiled.
 #[derive(Debug)]

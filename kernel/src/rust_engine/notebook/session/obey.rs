@@ -1,13 +1,13 @@
 //! What a session does for the commands of a cell.
 
-use super::super::commands::{self, Command, plain_type};
+use crate::rust_engine::notebook::commands::{self, Command, plain_type};
 use carrel_protocol::analysis::{Reply, Wish};
 
-use super::super::INSPECT_LIMIT;
-use super::super::compile::Toolchain;
-use super::super::failure;
 use super::{Outputs, Session};
 use crate::engine::{Failure, MimeBundle, Output};
+use crate::rust_engine::INSPECT_LIMIT;
+use crate::rust_engine::compiler::compile::Toolchain;
+use crate::rust_engine::notebook::failure;
 
 impl Session {
     /// Obeys one command, or several `:dep`.

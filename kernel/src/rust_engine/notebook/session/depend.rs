@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use carrel_cell::parse::Parsed;
 use carrel_protocol::{Ending, Request};
 
-use super::super::dependencies::Request as DependencyRequest;
-use super::super::failure;
-use super::super::worker::{Event, Worker};
 use super::{Outputs, Session, print};
 use crate::engine::{Failure, StreamName};
-use carrel_cell::parse::Parsed;
+use crate::rust_engine::dependencies::Request as DependencyRequest;
+use crate::rust_engine::notebook::failure;
+use crate::rust_engine::worker::{Event, Worker};
 
 /// How long loading a library may take.
 const LOAD_LIMIT: Duration = Duration::from_secs(20);

@@ -5,13 +5,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use carrel_cell::diagnostics::{CellSource, Cells, Diagnostic, Sources};
+use carrel_cell::parse::Link;
 use carrel_protocol::{Panic, Place};
 use nix::sys::signal::Signal;
 
-use super::dependencies::{BuildError, DependencyError};
 use crate::engine::Failure;
-use carrel_cell::diagnostics::{CellSource, Cells, Diagnostic, Sources};
-use carrel_cell::parse::Link;
+use crate::rust_engine::dependencies::{BuildError, DependencyError};
 
 /// The compiler refused the cell. `why_gone` knows what became of variables.
 pub fn compile_error(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::parse::{Parsed, Part, TICK};
 use super::source::{Mark, Source};
+use super::type_text::TypeText;
 use super::types::{CLOSURE, KEPT};
 
 const RUNTIME: &str = "::carrel_runtime";
@@ -19,7 +20,7 @@ pub struct Surroundings<'a> {
     /// Declarations of modules with earlier cells that are compiled again in this crate.
     pub modules: &'a str,
     /// Types that variables have with those modules.
-    pub carries: &'a BTreeMap<String, String>,
+    pub carries: &'a BTreeMap<String, TypeText>,
     /// Variables that it mentions.
     pub variables: BTreeMap<&'a str, Variable>,
     /// Lines that an earlier attempt showed to be wrong, such as giving back a variable that was moved.
@@ -46,7 +47,7 @@ pub struct Surroundings<'a> {
 #[derive(Debug, Clone)]
 pub struct Variable {
     /// Its type as later cells name it.
-    pub r#type: String,
+    pub r#type: TypeText,
     pub mutable: bool,
 }
 

@@ -8,4 +8,5 @@ pub mod merge;
 pub mod parse;
 pub mod rank;
 pub mod source;
+pub mod type_text;
 pub mod types;

@@ -11,6 +11,7 @@ use super::items::{self, ItemCell, Items, by_name};
 use super::parse::{ItemKind, ItemPart, MacroItem, OF_STD, Parsed};
 use super::rank;
 use super::source::Source;
+use super::type_text::TypeText;
 
 mod give_way;
 mod layout;
@@ -181,26 +182,9 @@ impl Merge {
     }
 
     /// The type of a variable as it is named with the new crate; none if nothing changes.
-    pub fn renamed(&self, r#type: &str, name: &str) -> Option<String> {
+    pub fn renamed(&self, r#type: &TypeText, name: &str) -> Option<TypeText> {
         let merged = |cell: &str| self.cells.iter().any(|other| other.name == cell);
-        let words: Vec<&str> = r#type.split(' ').collect();
-        let mut renamed = Vec::new();
-        for (index, word) in words.iter().enumerate() {
-            // Such as `(cell_3` in a tuple.
-            let crate_name = word.trim_start_matches(['(', '[']);
-            let bracket = &word[..word.len() - crate_name.len()];
-            let module = words
-                .get(index + 2)
-                .and_then(|word| word.strip_prefix("in_"));
-            renamed.push(match module.filter(|module| module.starts_with("cell_")) {
-                Some(module) if merged(module) => format!("{bracket}{name}"),
-                // The root of a crate is the module of the cell that it was made for.
-                None if merged(crate_name) => format!("{bracket}{name} :: in_{crate_name}"),
-                _ => (*word).to_owned(),
-            });
-        }
-        let renamed = renamed.join(" ");
-        (renamed != r#type).then_some(renamed)
+        r#type.renamed(merged, name)
     }
 
     fn module(&self, index: usize, cell: &ItemCell, before: &str, name: &str) -> Source {

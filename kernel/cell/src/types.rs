@@ -8,6 +8,8 @@ use quote::ToTokens;
 use syn::visit_mut::{VisitMut, visit_path_mut, visit_return_type_mut, visit_type_mut};
 use syn::{Path, PathSegment, ReturnType, Type};
 
+use super::type_text::TypeText;
+
 /// The generated source gives each kept variable a local of this name and its number, of type `*const T`.
 pub const KEPT: &str = "__kept_";
 
@@ -29,7 +31,7 @@ pub const CLOSURE: &str = "__closure_";
 #[derive(Debug, Default)]
 pub struct Kept {
     /// Types as later cells name them. Those that have no name are missing.
-    pub types: HashMap<usize, String>,
+    pub types: HashMap<usize, TypeText>,
     /// The boxes that closures can be kept in, as the cell itself names them.
     pub boxes: HashMap<usize, String>,
 }
@@ -119,7 +121,7 @@ fn has_name(text: &str) -> bool {
 }
 
 /// The type with the crate of the cell before paths that have none: `P` is `cell_3::P` for later cells.
-fn nameable(text: &str, cell: &str, crates: &CrateNames<'_>) -> Option<String> {
+fn nameable(text: &str, cell: &str, crates: &CrateNames<'_>) -> Option<TypeText> {
     if !has_name(text) {
         return None;
     }
@@ -130,7 +132,7 @@ fn nameable(text: &str, cell: &str, crates: &CrateNames<'_>) -> Option<String> {
         hidden: false,
     };
     qualify.visit_type_mut(&mut r#type);
-    (!qualify.hidden).then(|| r#type.into_token_stream().to_string())
+    (!qualify.hidden).then(|| TypeText::of_tokens(r#type.into_token_stream().to_string()))
 }
 
 struct Qualify<'a> {
@@ -179,41 +181,6 @@ fn is_crate(name: &str, crates: &HashSet<&str>) -> bool {
     is_light(name) || name == "carrel_prelude" || crates.contains(name)
 }
 
-/// Whether a type names `name` of a cell's crate, as it does after `name` was defined again.
-pub fn mentions(text: &str, name: &str) -> bool {
-    let mut path = text.split(' ').peekable();
-    while let Some(word) = path.next() {
-        let in_crate = word.trim_start_matches(['(', '[']).starts_with("cell_");
-        if in_crate && path.next_if_eq(&"::").is_some() {
-            if path.next_if(|next| next.starts_with(MODULE)).is_some() {
-                path.next();
-            }
-            if path.peek().map(|next| next.trim_end_matches([')', ']'])) == Some(name) {
-                return true;
-            }
-        }
-    }
-    false
-}
-
-/// Whether a type is written with the path of a crate.
-pub fn is_of_crate(text: &str, name: &str) -> bool {
-    crates(text).any(|other| other == name)
-}
-
-/// The crates with which the paths in a type start.
-pub fn crates(text: &str) -> impl Iterator<Item = &str> {
-    let mut before = "";
-    let mut words = text.split(' ').peekable();
-    std::iter::from_fn(move || {
-        let word = words.next()?;
-        let starts = before != "::" && words.peek() == Some(&"::");
-        before = word;
-        Some(starts.then(|| word.trim_start_matches(['(', '['])))
-    })
-    .flatten()
-}
-
 /// Whether the compiler reads a crate without those of the prelude, and quickly.
 pub fn is_light(name: &str) -> bool {
     let light = ["std", "core", "alloc", "tokio", "carrel_runtime"];
@@ -222,7 +189,7 @@ pub fn is_light(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CrateNames, NEVER, is_of_crate, kept, mentions, nameable};
+    use super::{CrateNames, NEVER, kept, nameable};
 
     const MIR: &str = "
 fn cell_3::{closure#0}(_1: {closure@cell_3.rs:3:29: 3:38}) -> Result {
@@ -247,14 +214,14 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
     fn types_of_the_cell_get_its_crate_and_closures_a_box() {
         let kept = kept(MIR, "cell_3", &CrateNames::default());
         assert_eq!(kept.types.len(), 1);
-        assert_eq!(kept.types[&0], "std :: vec :: Vec < cell_3 :: P >");
+        assert_eq!(
+            kept.types[&0].to_string(),
+            "std :: vec :: Vec < cell_3 :: P >"
+        );
         assert_eq!(
             kept.boxes[&1],
             "::std::boxed::Box<dyn FnMut(&str) -> usize>"
         );
-        assert!(mentions(&kept.types[&0], "P"));
-        assert!(!mentions(&kept.types[&0], "Vec"));
-        assert!(mentions("(u8 , cell_9 :: in_cell_3 :: P)", "P"));
     }
 
     #[test]
@@ -263,7 +230,7 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
             named: ["csv"].into(),
             hidden: ["memchr", "csv_core"].into(),
         };
-        let name = |text| nameable(text, "cell_3", &crates);
+        let name = |text| Some(nameable(text, "cell_3", &crates)?.to_string());
         assert_eq!(
             name("csv::Reader<P>").unwrap(),
             "csv :: Reader < cell_3 :: P >"
@@ -276,16 +243,11 @@ fn cell_3::{closure#0}::{closure#0}(_1: &mut {closure@cell_3.rs:4:9: 4:17}, _2: 
 
     #[test]
     fn the_type_that_is_never_made_has_a_name() {
-        let name = |text| nameable(text, "cell_3", &CrateNames::default()).unwrap();
+        let name = |text| {
+            let name = nameable(text, "cell_3", &CrateNames::default());
+            name.unwrap().to_string()
+        };
         let expected = format!("std :: vec :: Vec < ({NEVER} , fn () -> !) >");
         assert_eq!(name("std::vec::Vec<(!, fn() -> !)>"), expected);
-    }
-
-    #[test]
-    fn a_type_of_a_crate_starts_with_its_name() {
-        let rng = "std :: vec :: Vec < rand :: rngs :: StdRng >";
-        assert!(is_of_crate(rng, "rand"));
-        assert!(is_of_crate("(rand :: R , u8)", "rand"));
-        assert!(!is_of_crate(rng, "vec"));
     }
 }

@@ -14,7 +14,7 @@ use carrel_cell::diagnostics::Sources;
 use carrel_cell::generate::Variable;
 use carrel_cell::items::{ItemCell, ItemCrate, Items};
 use carrel_cell::merge::Merge;
-use carrel_cell::types::is_of_crate;
+use carrel_cell::type_text::TypeText;
 use carrel_protocol::Request;
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub struct Runnable {
     pub items: Option<ItemCell>,
     /// Earlier cells that are compiled again with it, and the types that variables get by that.
     pub merge: Option<Merge>,
-    pub carries: BTreeMap<String, String>,
+    pub carries: BTreeMap<String, TypeText>,
     /// The crates that it could name, as `name=file`.
     pub externs: Vec<String>,
     /// By the C compiler, with native libraries.
@@ -78,8 +78,8 @@ impl Runnable {
     }
 
     /// The type of a variable that it declares, or why that has none.
-    pub fn declared(&self, name: &str) -> Result<&str, &str> {
-        let variable = self.declares.get(name).map(|variable| &*variable.r#type);
+    pub fn declared(&self, name: &str) -> Result<&TypeText, &str> {
+        let variable = self.declares.get(name).map(|variable| &variable.r#type);
         variable.ok_or_else(|| self.loses.get(name).map_or("", |reason| reason))
     }
 
@@ -167,7 +167,7 @@ impl Notebook {
         for name in names {
             self.items.crate_changed(name);
             let variables = self.variables.iter();
-            let of_crate = variables.filter(|(_, variable)| is_of_crate(&variable.r#type, name));
+            let of_crate = variables.filter(|(_, variable)| variable.r#type.is_of_crate(name));
             lost.extend(of_crate.map(|(variable, _)| (variable.clone(), name.clone())));
         }
         for (variable, name) in &lost {

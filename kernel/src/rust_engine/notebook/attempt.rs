@@ -8,7 +8,8 @@ use carrel_cell::merge::Merge;
 use carrel_cell::parse::{Parsed, SyntaxError};
 use carrel_cell::rank::{Ranked, extend, ranked};
 use carrel_cell::source::Mark;
-use carrel_cell::types::{Kept, kept, mentions};
+use carrel_cell::type_text::TypeText;
+use carrel_cell::types::{Kept, kept};
 
 use super::failure;
 use super::{Notebook, Runnable};
@@ -58,7 +59,7 @@ struct Attempt {
     debug_errors: bool,
     merge: Option<Merge>,
     /// Types that variables have with the merged cells.
-    carries: BTreeMap<String, String>,
+    carries: BTreeMap<String, TypeText>,
     /// Boxes to keep closures in, by number of the variable.
     boxes: HashMap<usize, String>,
     /// Names that several globs bring.
@@ -277,9 +278,7 @@ impl Notebook {
             .filter_map(|item| item.defines.as_ref())
             .collect();
         let outdated = |variable: &Variable| {
-            let name = defined
-                .iter()
-                .find(|name| mentions(&variable.r#type, name))?;
+            let name = defined.iter().find(|name| variable.r#type.mentions(name))?;
             Some((*name).clone())
         };
         self.variables
@@ -349,7 +348,7 @@ impl Notebook {
         }
     }
 
-    fn carries(&self, task: &Task<'_>, attempt: &Attempt) -> BTreeMap<String, String> {
+    fn carries(&self, task: &Task<'_>, attempt: &Attempt) -> BTreeMap<String, TypeText> {
         let Some(merge) = &attempt.merge else {
             return BTreeMap::new();
         };

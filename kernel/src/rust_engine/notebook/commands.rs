@@ -4,7 +4,6 @@ mod evcxr;
 
 use std::ops::Range;
 
-use carrel_cell::types::{MODULE, NEVER};
 use carrel_protocol::analysis::Description;
 
 pub use self::evcxr::foreign;
@@ -248,7 +247,7 @@ pub fn vars(notebook: &Notebook) -> MimeBundle {
     }
     let rows = || {
         let variables = notebook.variables.iter();
-        variables.map(|(name, variable)| (name, plain_type(&variable.r#type)))
+        variables.map(|(name, variable)| (name, variable.r#type.plain()))
     };
     let width = rows().map(|(name, _)| name.chars().count()).max();
     let width = width.unwrap_or_default();
@@ -267,37 +266,6 @@ pub fn vars(notebook: &Notebook) -> MimeBundle {
     bundle
 }
 
-/// A type without the spaces between tokens and without the crates of cells.
-pub fn plain_type(tokens: &str) -> String {
-    let mut plain = String::new();
-    let tokens = tokens.replace(NEVER, "!");
-    let mut words = tokens.split(' ').peekable();
-    while let Some(word) = words.next() {
-        let name = word.trim_start_matches(['(', '[']);
-        if name.starts_with("cell_") && words.peek() == Some(&"::") {
-            plain.push_str(&word[..word.len() - name.len()]);
-            words.next();
-            if words.next_if(|next| next.starts_with(MODULE)).is_some() {
-                words.next();
-            }
-            continue;
-        }
-        plain.push_str(word);
-        let next = words.peek().copied().unwrap_or_default();
-        let two_words =
-            word.ends_with(char::is_alphanumeric) && next.starts_with(char::is_alphanumeric);
-        let after_binder = word == ">" && next.starts_with(char::is_alphabetic);
-        if two_words
-            || after_binder
-            || matches!(word, "," | ";" | "+" | "->")
-            || matches!(next, "+" | "->")
-        {
-            plain.push(' ');
-        }
-    }
-    plain
-}
-
 /// What the analyzer tells of a name.
 pub fn described(description: Description) -> MimeBundle {
     let mut bundle = MimeBundle::plain(description.plain);
@@ -308,7 +276,7 @@ pub fn described(description: Description) -> MimeBundle {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, blank, complete, plain_type, split};
+    use super::{Command, blank, complete, split};
 
     #[test]
     fn commands_leave_the_lines_of_the_code_in_place() {
@@ -342,13 +310,5 @@ mod tests {
         assert_eq!(commands, [Command::Vars]);
         assert_eq!(code, "// first\n\n/// one\nfn one() {}");
         assert_eq!(split("\n// first\n:nosuch").unwrap_err().line, 3);
-    }
-
-    #[test]
-    fn types_read_as_a_person_writes_them() {
-        let tokens = "std :: vec :: Vec < (cell_9 :: in_cell_3 :: P , & 'static str) >";
-        assert_eq!(plain_type(tokens), "std::vec::Vec<(P, &'static str)>");
-        let tokens = "dyn for < 'a > Fn (& 'a str) -> u8";
-        assert_eq!(plain_type(tokens), "dyn for<'a> Fn(&'a str) -> u8");
     }
 }

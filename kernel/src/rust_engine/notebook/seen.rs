@@ -6,7 +6,6 @@ use carrel_cell::generate::piece;
 use carrel_cell::items::ItemCell;
 use carrel_cell::parse::{Part, is_visibility};
 use carrel_cell::source::Source;
-use carrel_cell::types::MODULE;
 use carrel_protocol::analysis;
 
 use super::Notebook;
@@ -28,7 +27,7 @@ pub fn seen(notebook: &Notebook, dependencies: &Dependencies) -> analysis::Noteb
     let variables = notebook.variables.iter();
     let variables = variables.map(|(name, variable)| analysis::Variable {
         name: name.clone(),
-        r#type: with_own_cells(&variable.r#type),
+        r#type: variable.r#type.with_own_cells().to_string(),
         mutable: variable.mutable,
     });
     analysis::Notebook {
@@ -59,29 +58,4 @@ fn source(cell: &ItemCell) -> String {
         source.line("");
     }
     source.text().to_owned()
-}
-
-/// A type in which each cell is a module of its own: `cell_3::P` for `cell_5::in_cell_3::P`.
-fn with_own_cells(tokens: &str) -> String {
-    let module = format!(" :: {MODULE}");
-    let mut tokens = tokens.to_owned();
-    while let Some(end) = tokens.find(&module) {
-        let start = tokens[..end].rfind("cell_").unwrap_or(end);
-        tokens.replace_range(start..end + module.len(), "cell_");
-    }
-    tokens
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_own_cells;
-
-    #[test]
-    fn types_of_cells_that_were_compiled_again_are_theirs() {
-        let merged = "std :: vec :: Vec < (cell_5 :: in_cell_3 :: P , cell_2 :: Q) >";
-        assert_eq!(
-            with_own_cells(merged),
-            "std :: vec :: Vec < (cell_3 :: P , cell_2 :: Q) >"
-        );
-    }
 }

@@ -1,7 +1,7 @@
 //! What a cell must have in sight: the compiler takes longer to read the prepared crates than for a small cell.
 
 use carrel_cell::parse::Parsed;
-use carrel_cell::types::{crates, is_light};
+use carrel_cell::types::is_light;
 
 use super::Notebook;
 use crate::rust_engine::dependencies::Crates;
@@ -44,7 +44,7 @@ impl Notebook {
             || parsed.items.iter().any(|item| item.names.is_none())
             || words.any(|word| PRELUDE_NAMES.contains(&&**word) || self.prelude_names.contains(word))
             || variables.any(|(name, variable)| {
-                parsed.words.contains(name) && !crates(&variable.r#type).all(known)
+                parsed.words.contains(name) && !variable.r#type.crates().all(known)
             })
     }
 }

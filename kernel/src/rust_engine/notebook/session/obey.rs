@@ -1,6 +1,6 @@
 //! What a session does for the commands of a cell.
 
-use crate::rust_engine::notebook::commands::{self, Command, plain_type};
+use crate::rust_engine::notebook::commands::{self, Command};
 use carrel_protocol::analysis::{Reply, Wish};
 
 use super::{Outputs, Session};
@@ -164,7 +164,7 @@ impl Session {
         let code = format!("let expression = {expression};");
         let cell = self.compile_code(title, &code, outputs).await?;
         match cell.declared("expression") {
-            Ok(r#type) => Ok(plain_type(r#type)),
+            Ok(r#type) => Ok(r#type.plain()),
             Err(reason) => Err(failure::command(
                 title,
                 &format!("the type cannot be told: {reason}"),

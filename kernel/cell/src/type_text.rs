@@ -2,7 +2,11 @@
 
 use std::fmt::{self, Display};
 
-use crate::types::{MODULE, NEVER};
+/// `!` is named so.
+pub const NEVER: &str = "carrel_runtime :: Never";
+
+/// Modules of cells that were compiled again in another cell's crate are named so.
+pub const MODULE: &str = "in_cell_";
 
 /// A type as later cells name it: its tokens with a space between, but for brackets around them.
 #[derive(Debug, Clone, PartialEq, Eq)]

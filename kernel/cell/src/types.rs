@@ -13,12 +13,6 @@ use super::type_text::TypeText;
 /// The generated source gives each kept variable a local of this name and its number, of type `*const T`.
 pub const KEPT: &str = "__kept_";
 
-/// `!` is named so.
-pub const NEVER: &str = "carrel_runtime :: Never";
-
-/// Modules of cells that were compiled again in another cell's crate are named so.
-pub const MODULE: &str = "in_cell_";
-
 const PRIMITIVES: [&str; 19] = [
     "bool", "char", "str", "f16", "f32", "f64", "f128", "i8", "i16", "i32", "i64", "i128", "isize",
     "u8", "u16", "u32", "u64", "u128", "usize",
@@ -189,7 +183,8 @@ pub fn is_light(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CrateNames, NEVER, kept, nameable};
+    use super::super::type_text::NEVER;
+    use super::{CrateNames, kept, nameable};
 
     const MIR: &str = "
 fn cell_3::{closure#0}(_1: {closure@cell_3.rs:3:29: 3:38}) -> Result {

@@ -36,6 +36,7 @@ def arguments():
     parser.add_argument("--jupyterhub", required=True)
     parser.add_argument("--chp", help="configurable-http-proxy")
     parser.add_argument("--evcxr", help="evcxr_jupyter")
+    parser.add_argument("--before", help="the programs of another commit, in place of the peers of kernel and training")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of load per proxy and round")
     options = parser.parse_args()

@@ -13,6 +13,10 @@ import time
 
 WAIT = 60
 OURS = "carrel"
+# Carrel as it was at another commit.
+BEFORE = "before"
+# By how much it may be slower or larger than then: less is within what a machine's other work blurs.
+NO_WORSE = 1.03
 
 
 @contextlib.contextmanager

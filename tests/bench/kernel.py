@@ -14,7 +14,7 @@ import zmq
 from jupyter_client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
-from common import OURS, WAIT, Goal, cpu_time, memory_at_rest, running, tell
+from common import BEFORE, NO_WORSE, OURS, WAIT, Goal, cpu_time, memory_at_rest, running, tell
 
 IPYKERNEL, EVCXR, RUSTC = "ipykernel", "evcxr", "rustc --emit=obj"
 
@@ -45,17 +45,22 @@ REPEATS = 6
 
 def measure(options):
     peers = {OURS: Peer([options.kernel, "--connection-file"], 0)}
-    if options.evcxr:
-        peers[EVCXR] = Peer([options.evcxr, "--control_file"], 0)
-    peers[IPYKERNEL] = Peer([sys.executable, "-m", "ipykernel_launcher", "-f"], 1)
+    if options.before:
+        peers[BEFORE] = Peer([f"{options.before}/carrel-kernel", "--connection-file"], 0)
+    else:
+        if options.evcxr:
+            peers[EVCXR] = Peer([options.evcxr, "--control_file"], 0)
+        peers[IPYKERNEL] = Peer([sys.executable, "-m", "ipykernel_launcher", "-f"], 1)
     figures = Figures()
     for _ in range(options.rounds):
         for name, peer in peers.items():
             a_round(figures, name, peer)
-        bare_rustc(figures)
+        if not options.before:
+            bare_rustc(figures)
     for _ in range(options.rounds):
-        figures.add("first tensor cell, at once", OURS, first_tensor(peers[OURS], wait=False))
-        figures.add("first tensor cell, a second after start", OURS, first_tensor(peers[OURS], wait=True))
+        for name in peers.keys() & {OURS, BEFORE}:
+            figures.add("first tensor cell, at once", name, first_tensor(peers[name], wait=False))
+            figures.add("first tensor cell, a second after start", name, first_tensor(peers[name], wait=True))
     # A hundred cells of evcxr take a minute: once.
     for name, peer in peers.items():
         before, after = growth(peer)
@@ -99,7 +104,8 @@ class Figures:
     def tell(self):
         for what, samples in self.samples.items():
             unit = next((unit for key, unit in self.UNITS.items() if key in what), "s")
-            tell(what, unit, samples, self.GOALS.get(what, []))
+            goals = [Goal.of_peer(BEFORE, NO_WORSE)] if BEFORE in samples else self.GOALS.get(what, [])
+            tell(what, unit, samples, goals)
         for (what, peer), text in self.notes.items():
             print(f"{what}: {peer}: {text}", flush=True)
 

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from common import OURS, Goal, free_port, pss, running, tell, wait_for
+from common import BEFORE, NO_WORSE, OURS, Goal, free_port, pss, running, tell, wait_for
 
 STEPS = 150
 # candle is so slow that fewer steps tell as much.
@@ -22,6 +22,8 @@ RANKS = 4
 
 
 def measure(options):
+    if options.before:
+        return as_before(options)
     throughput(options)
     all_reduce(options)
     seeds_job(options)
@@ -44,6 +46,26 @@ def throughput(options):
                 rates[name].append(number(command, RAYON_NUM_THREADS=str(threads)))
         goals = [Goal.times_as_fast("PyTorch", 2.2), Goal.times_as_fast("plain candle", 12)]
         tell(f"MNIST network in training, {threads} threads", "img/s", rates, goals)
+
+
+def as_before(options):
+    """The same programs of both commits, turn by turn."""
+    examples = {OURS: os.path.dirname(options.throughput), BEFORE: f"{options.before}/examples"}
+    goals = [Goal.times_as_fast(BEFORE, 1 / NO_WORSE)]
+    for threads in (1, 2):
+        rates = {name: [] for name in examples}
+        for _ in range(options.rounds):
+            for name, folder in examples.items():
+                command = [f"{folder}/throughput", "carrel", str(STEPS)]
+                rates[name].append(number(command, RAYON_NUM_THREADS=str(threads)))
+        tell(f"MNIST network in training, {threads} threads", "img/s", rates, goals)
+    for size, rounds in ((GRADIENTS, 5000), (LARGE, 5)):
+        rates = {name: [] for name in examples}
+        for _ in range(options.rounds):
+            for name, folder in examples.items():
+                moved = 2 * size / 1e9
+                rates[name].append(moved / number([f"{folder}/all_reduce", "2", str(size), str(rounds)]))
+        tell(f"sum of {size / 1e6:.2g} MB over 2 ranks", "GB/s", rates, goals)
 
 
 def all_reduce(options):

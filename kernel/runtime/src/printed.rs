@@ -49,7 +49,7 @@ pub unsafe extern "C" fn write(file: c_int, buffer: *const c_void, count: size_t
     }
 }
 
-/// As [`write`], from several buffers.
+/// As [`write()`], from several buffers.
 ///
 /// # Safety
 /// `buffers` points to `count` buffers.

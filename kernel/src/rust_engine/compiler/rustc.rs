@@ -117,23 +117,6 @@ fn lines(arguments: &[OsString]) -> Option<String> {
     Some(lines)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Rustc;
-
-    #[tokio::test]
-    async fn a_process_that_waits_takes_the_next_arguments_and_only_those() {
-        let folder = tempfile::tempdir().unwrap();
-        let rustc = Rustc::new("rustc".into(), folder.path().to_owned());
-        rustc.start_ahead();
-        for argument in ["--version", "--print=sysroot"] {
-            let output = rustc.run(&[argument.into()]).await.unwrap();
-            let plain = std::process::Command::new("rustc").arg(argument).output();
-            assert_eq!(output.stdout, plain.unwrap().stdout);
-        }
-    }
-}
-
 /// An argument that ends with a path, which need not be text.
 pub fn joined(prefix: &str, path: &Path) -> OsString {
     let mut text = OsString::from(prefix);
@@ -153,4 +136,21 @@ pub fn crate_names(folder: &Path) -> std::io::Result<HashSet<String>> {
         names.extend(name.map(str::to_owned));
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rustc;
+
+    #[tokio::test]
+    async fn a_process_that_waits_takes_the_next_arguments_and_only_those() {
+        let folder = tempfile::tempdir().unwrap();
+        let rustc = Rustc::new("rustc".into(), folder.path().to_owned());
+        rustc.start_ahead();
+        for argument in ["--version", "--print=sysroot"] {
+            let output = rustc.run(&[argument.into()]).await.unwrap();
+            let plain = std::process::Command::new("rustc").arg(argument).output();
+            assert_eq!(output.stdout, plain.unwrap().stdout);
+        }
+    }
 }

@@ -1,4 +1,5 @@
 //! The sockets below the protocol: what a client may send byte by byte, and what it can make a socket hold.
+#![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
 use std::path::PathBuf;
 use std::time::Duration;

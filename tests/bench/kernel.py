@@ -52,13 +52,17 @@ def measure(options):
             peers[EVCXR] = Peer([options.evcxr, "--control_file"], 0)
         peers[IPYKERNEL] = Peer([sys.executable, "-m", "ipykernel_launcher", "-f"], 1)
     figures = Figures()
-    for _ in range(options.rounds):
-        for name, peer in peers.items():
-            a_round(figures, name, peer)
-        if not options.before:
+    for number in range(options.rounds):
+        # In turn, for a machine has slow and quick minutes.
+        order = sorted(peers.items(), reverse=number % 2 == 1)
+        if options.before:
+            a_round(figures, dict(order))
+        else:
+            for name, peer in order:
+                a_round(figures, {name: peer})
             bare_rustc(figures)
-    for _ in range(options.rounds):
-        for name in peers.keys() & {OURS, BEFORE}:
+    for number in range(options.rounds):
+        for name in sorted(peers.keys() & {OURS, BEFORE}, reverse=number % 2 == 1):
             figures.add("first tensor cell, at once", name, first_tensor(peers[name], wait=False))
             figures.add("first tensor cell, a second after start", name, first_tensor(peers[name], wait=True))
     # A hundred cells of evcxr take a minute: once.
@@ -110,32 +114,44 @@ class Figures:
             print(f"{what}: {peer}: {text}", flush=True)
 
 
-def a_round(figures, name, peer):
-    with kernel(peer) as (started, client, process):
-        figures.add("start to kernel_info", name, started)
-        client.run("1+1")
-        numbers = iter(range(10_000))
-        for cell, *codes, _ in CELLS:
-            before = cpu_time(process.pid)
-            for _ in range(REPEATS):
-                code = codes[peer.language].replace("{n}", str(next(numbers)))
+def a_round(figures, peers):
+    """A kernel of each, which run every cell in turn."""
+    with contextlib.ExitStack() as stack:
+        kernels = {}
+        for name, peer in peers.items():
+            started, client, process = stack.enter_context(kernel(peer))
+            figures.add("start to kernel_info", name, started)
+            client.run("1+1")
+            kernels[name] = client, process.pid, peer.language
+        cells(figures, kernels)
+        for name, (client, pid, language) in kernels.items():
+            figures.add("memory before a completion", name, memory_at_rest(pid))
+            client.run(("let kept = 1234567;", "kept = 1234567")[language])
+            figures.add("interrupt to reply", name, client.interrupt(ENDLESS[language], pid, language))
+            kept = "1234567" in client.run("kept", text=True)
+            figures.note("interrupt", name, "variables live on" if kept else "variables are lost")
+            text = ("let words = vec![1, 2]; words.le", "words = [1, 2]; words.cle")[language]
+            for when in ("first", "next"):
+                took, matches = client.complete(text)
+                figures.add(f"completion, {when}", name, took)
+                figures.note("completion", name, f"{matches} matches of `{text}`")
+
+
+def cells(figures, kernels):
+    numbers = iter(range(10_000))
+    for cell, *codes, _ in CELLS:
+        before = {name: cpu_time(pid) for name, (_, pid, _) in kernels.items()}
+        for _ in range(REPEATS):
+            for name, (client, _, language) in kernels.items():
+                code = codes[language].replace("{n}", str(next(numbers)))
                 figures.add(f"cell {cell}", name, client.run(code, fails=cell == "panic")[0])
-            figures.add(f"cell {cell}, processor time", name, (cpu_time(process.pid) - before) / REPEATS)
-        for _ in range(2):
-            took, messages = client.run(PRINTS[peer.language])
+        for name, (_, pid, _) in kernels.items():
+            figures.add(f"cell {cell}, processor time", name, (cpu_time(pid) - before[name]) / REPEATS)
+    for _ in range(2):
+        for name, (client, _, language) in kernels.items():
+            took, messages = client.run(PRINTS[language])
             figures.add("10,000 prints", name, took)
             figures.add("messages of 10,000 prints", name, messages)
-        figures.add("memory before a completion", name, memory_at_rest(process.pid))
-        variable = ("let kept = 1234567;", "kept = 1234567")[peer.language]
-        client.run(variable)
-        figures.add("interrupt to reply", name, client.interrupt(ENDLESS[peer.language], process.pid, peer.language))
-        kept = "1234567" in client.run("kept", text=True)
-        figures.note("interrupt", name, "variables live on" if kept else "variables are lost")
-        text = ("let words = vec![1, 2]; words.le", "words = [1, 2]; words.cle")[peer.language]
-        for when in ("first", "next"):
-            took, matches = client.complete(text)
-            figures.add(f"completion, {when}", name, took)
-            figures.note("completion", name, f"{matches} matches of `{text}`")
 
 
 def first_tensor(peer, wait):

@@ -72,7 +72,7 @@ fn circles_are_found_by_paths_of_every_kind() -> anyhow::Result<()> {
     write("one.rs", "mod inner; use inner::f;")?;
     write(
         "one/inner.rs",
-        "use super::super::{three, two::{self, Two}}; use super::g;",
+        "use super::super::{three, two::{self, Two}}; pub(super) fn f() {}",
     )?;
     write("two.rs", "fn f() { println!(\"{}\", [crate::three::F]) }")?;
     write(
@@ -195,8 +195,10 @@ fn names(module: &[String], tokens: TokenStream, found: &mut BTreeSet<File>) {
         match token {
             TokenTree::Group(group) => names(module, group.stream(), found),
             TokenTree::Ident(word) => {
+                // Not within a path, and not the word alone, as in `pub(super)`.
                 let inside = index > 0 && is_colon(&tokens[index - 1]);
-                let start = start(module, &word.to_string()).filter(|_| !inside);
+                let alone = !tokens.get(index + 1).is_some_and(is_colon);
+                let start = start(module, &word.to_string()).filter(|_| !inside && !alone);
                 if let Some(mut from) = start {
                     path(&mut from, &tokens[index + 1..], found);
                 }

@@ -3,10 +3,27 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use carrel_hub::config::Config;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Behaviour, FakeSpawner, TestHub, wait_for};
+use crate::harness::{Behaviour, Browser, FakeSpawner, TestHub, wait_for};
+
+/// A start under way: there is a process, and it does not answer yet.
+async fn starting(configure: impl FnOnce(&mut Config)) -> (TestHub, Browser) {
+    let patient = |config: &mut Config| {
+        config.spawner.http_timeout = Duration::from_secs(600);
+        configure(config);
+    };
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
+    let browser = hub.admin().await;
+    browser.spawn().await.expect(303);
+    wait_for("the process", || async {
+        (hub.spawner.running() == 1).then_some(())
+    })
+    .await;
+    (hub, browser)
+}
 
 #[tokio::test]
 async fn a_ready_server_is_served_again_and_the_login_holds() {
@@ -34,16 +51,7 @@ async fn a_ready_server_is_served_again_and_the_login_holds() {
 
 #[tokio::test]
 async fn a_start_that_was_under_way_goes_on() {
-    let patient = |config: &mut carrel_hub::config::Config| {
-        config.spawner.http_timeout = Duration::from_secs(600)
-    };
-    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
-    let browser = hub.admin().await;
-    browser.spawn().await.expect(303);
-    wait_for("the process", || async {
-        (hub.spawner.running() == 1).then_some(())
-    })
-    .await;
+    let (hub, browser) = starting(|_| {}).await;
 
     let hub = hub.crash_and_restart().await;
 
@@ -67,16 +75,7 @@ async fn a_start_that_was_under_way_goes_on() {
 /// The Hub that goes on with a start knows its token no more: it gives a further one, and both count.
 #[tokio::test]
 async fn a_start_goes_on_with_a_token_that_counts_as_the_first_does() {
-    let patient = |config: &mut carrel_hub::config::Config| {
-        config.spawner.http_timeout = Duration::from_secs(600)
-    };
-    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
-    let browser = hub.admin().await;
-    browser.spawn().await.expect(303);
-    wait_for("the process", || async {
-        (hub.spawner.running() == 1).then_some(())
-    })
-    .await;
+    let (hub, browser) = starting(|_| {}).await;
     let hub = hub.crash_and_restart().await;
     wait_for("a Hub that goes on", || async {
         (hub.spawner.resumed().len() == 1).then_some(())
@@ -116,17 +115,8 @@ async fn a_start_goes_on_with_a_token_that_counts_as_the_first_does() {
 /// What cannot be looked at is not gone.
 #[tokio::test]
 async fn a_start_waits_for_a_spawner_that_does_not_answer() {
-    let patient = |config: &mut carrel_hub::config::Config| {
-        config.spawner.http_timeout = Duration::from_secs(600);
-        config.spawner.start_timeout = Duration::from_secs(60);
-    };
-    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Silent), patient).await;
-    let browser = hub.admin().await;
-    browser.spawn().await.expect(303);
-    wait_for("the process", || async {
-        (hub.spawner.running() == 1).then_some(())
-    })
-    .await;
+    let (hub, browser) =
+        starting(|config| config.spawner.start_timeout = Duration::from_secs(60)).await;
     hub.spawner.unreachable.store(true, Ordering::Relaxed);
     let hub = hub.crash_and_restart().await;
     let page = browser.get("/hub/spawn-pending/admin").await.expect(200);

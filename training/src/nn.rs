@@ -54,3 +54,22 @@ fn export_bias(
 ) -> std::result::Result<Option<Value>, OnnxError> {
     bias.map(|bias| graph.initializer("bias", bias)).transpose()
 }
+
+/// The parts of a layer that is a weight, with a bias or without.
+fn weighted<'a>(parts: &mut Parts<'a>, weight: &'a Var, bias: Option<&'a Var>) {
+    parts.parameter("weight", weight);
+    if let Some(bias) = bias {
+        parts.parameter("bias", bias);
+    }
+}
+
+/// Changes these parts.
+fn map_weighted(
+    weight: &mut Var,
+    bias: &mut Option<Var>,
+    change: &mut dyn FnMut(&Var) -> Result<Var>,
+) -> Result<()> {
+    *weight = change(weight)?;
+    *bias = bias.as_ref().map(change).transpose()?;
+    Ok(())
+}

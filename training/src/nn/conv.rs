@@ -1,6 +1,6 @@
 //! Convolutions over one and two dimensions.
 
-use super::{Layer, Parts, export_bias, uniform};
+use super::{Layer, Parts, export_bias, map_weighted, uniform, weighted};
 use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Conv2dConfig};
 use candle_core::{Module, Result, Tensor, Var, bail};
@@ -84,16 +84,11 @@ macro_rules! conv {
 
         impl Layer for $layer {
             fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
-                parts.parameter("weight", &self.weight);
-                if let Some(bias) = &self.bias {
-                    parts.parameter("bias", bias);
-                }
+                weighted(parts, &self.weight, self.bias.as_ref());
             }
 
             fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
-                self.weight = change(&self.weight)?;
-                self.bias = self.bias.as_ref().map(change).transpose()?;
-                Ok(())
+                map_weighted(&mut self.weight, &mut self.bias, change)
             }
 
             fn to_onnx(

@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use super::{Layer, Parts, export_bias, uniform};
+use super::{Layer, Parts, export_bias, map_weighted, uniform, weighted};
 use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Then};
 use candle_core::{Module, Result, Tensor, Var};
@@ -48,16 +48,11 @@ impl Module for Linear {
 
 impl Layer for Linear {
     fn parts<'a>(&'a self, parts: &mut Parts<'a>) {
-        parts.parameter("weight", &self.weight);
-        if let Some(bias) = &self.bias {
-            parts.parameter("bias", bias);
-        }
+        weighted(parts, &self.weight, self.bias.as_ref());
     }
 
     fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
-        self.weight = change(&self.weight)?;
-        self.bias = self.bias.as_ref().map(change).transpose()?;
-        Ok(())
+        map_weighted(&mut self.weight, &mut self.bias, change)
     }
 
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {

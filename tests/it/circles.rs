@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 
-use crate::tidy::packages;
+use crate::tidy;
 
 /// Crate, files, why.
 const KNOWN: [(&str, &[&str], &str); 4] = [
@@ -40,7 +40,7 @@ const KNOWN: [(&str, &[&str], &str); 4] = [
 #[test]
 fn files_lead_to_each_other_in_one_direction() -> anyhow::Result<()> {
     let mut found = BTreeSet::new();
-    for package in packages()? {
+    for package in tidy::packages()? {
         let name = package["name"].as_str().unwrap_or_default().to_owned();
         let manifest = package["manifest_path"].as_str().unwrap_or_default();
         let sources = Path::new(manifest).with_file_name("src");
@@ -101,7 +101,9 @@ type Edges = BTreeMap<File, BTreeSet<File>>;
 
 fn edges(sources: &Path) -> anyhow::Result<Edges> {
     let mut files = BTreeMap::new();
-    collect(sources, &[], &mut files)?;
+    for path in tidy::sources(sources)? {
+        files.insert(module(sources, &path)?, path);
+    }
     let known: BTreeSet<File> = files.keys().cloned().collect();
     let mut edges = Edges::new();
     for (module, path) in files {
@@ -148,29 +150,13 @@ fn reached(from: &File, edges: &Edges) -> BTreeSet<File> {
     seen
 }
 
-fn collect(
-    folder: &Path,
-    module: &[String],
-    files: &mut BTreeMap<File, PathBuf>,
-) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let mut inner = module.to_vec();
-        if !(module.is_empty() && ["lib", "main"].contains(&stem.as_str())) {
-            inner.push(stem);
-        }
-        if path.is_dir() {
-            collect(&path, &inner, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.insert(inner, path);
-        }
-    }
-    Ok(())
+/// `a::b` for `a/b.rs`; the root of the crate has no name.
+fn module(sources: &Path, file: &Path) -> anyhow::Result<File> {
+    let inner = file.strip_prefix(sources)?.with_extension("");
+    let names = inner.iter().map(|name| name.to_string_lossy().into_owned());
+    let names: File = names.collect();
+    let is_root = names == ["lib"] || names == ["main"];
+    Ok(if is_root { Vec::new() } else { names })
 }
 
 fn only_in_tests(item: &syn::Item) -> bool {

@@ -129,7 +129,8 @@ pub fn packages() -> anyhow::Result<Vec<Value>> {
     Ok(serde_json::from_value(metadata["packages"].take())?)
 }
 
-fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// All files of Rust below a folder, but what is generated.
+pub fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

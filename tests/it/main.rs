@@ -5,6 +5,7 @@ mod circles;
 mod cluster;
 mod crash;
 mod cull;
+mod jupyterhub;
 mod kernel;
 mod refusals;
 mod tidy;

@@ -8,7 +8,7 @@ use carrel_hub::db::servers::{Server, State};
 use reqwest::Method;
 
 use crate::api::token;
-use crate::harness::{Behaviour, Browser, FakeSpawner, TestHub, wait_for};
+use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
 
 /// Seconds are the grain in which the proxy counts.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -166,6 +166,40 @@ async fn a_server_that_does_not_answer_is_not_taken_for_idle() {
     .await;
     hub.spawner.starving.store(false, Ordering::Relaxed);
     stopped(&hub, "").await;
+}
+
+#[tokio::test]
+async fn the_token_of_a_look_lets_into_the_server_that_is_looked_at_alone() {
+    let hub = hub(|_| {}).await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    start(&hub, &browser, "admin/servers/other").await;
+    wait_for("the other server", || async {
+        let other = server(&hub, "admin", "other").await?;
+        (other.state == State::Ready).then_some(())
+    })
+    .await;
+    // A look lasts as long as the server leaves it without an answer, and so does its token.
+    hub.spawner.starving.store(true, Ordering::Relaxed);
+    let (looked_at, token) = wait_for("a look at a server", || async {
+        let mut asked = hub.spawner.asked();
+        (!asked.is_empty()).then(|| asked.remove(0))
+    })
+    .await;
+    let servers = ["/user/admin/api/kernels", "/user/admin/other/api/kernels"];
+    assert!(servers.contains(&&*looked_at), "{looked_at}");
+    let ask = async |path: &str| {
+        let request = browser.request(Method::GET, path);
+        Reply::of(request.header("authorization", format!("token {token}"))).await
+    };
+    for path in servers {
+        let status = if path == looked_at { 200 } else { 403 };
+        ask(path).await.expect(status);
+    }
+    // Nor does the Hub do anything for it.
+    ask("/hub/api/users/admin/tokens").await.expect(403);
+    let stop = browser.api(Method::DELETE, "/users/admin/server", &token, None);
+    stop.await.expect(403);
 }
 
 #[tokio::test]

@@ -85,10 +85,12 @@ async fn seen(trusted: &[&str], forwarded: &[&[u8]]) -> String {
         ("_xsrf", &xsrf),
     ];
     Reply::of(request.form(&fields)).await.expect(403);
-    sqlx::any::install_default_drivers();
-    let pool = sqlx::AnyPool::connect(&hub.db_url()).await.unwrap();
+    let mut database = hub.database().await;
     let select = "SELECT key FROM login_tries WHERE key LIKE 'address %'";
-    let (key,): (String,) = sqlx::query_as(select).fetch_one(&pool).await.unwrap();
+    let (key,): (String,) = sqlx::query_as(select)
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
     key.strip_prefix("address ").unwrap().to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! A Hub in this process, on a port of its own, and a browser without scripts that talks to it in verbs.
 
 pub mod browser;
+mod fake_server;
 pub mod fake_spawner;
 
 use std::path::Path;
@@ -78,6 +79,12 @@ impl TestHub {
             || format!("sqlite://{}", file.display()),
             |url| url.0.clone(),
         )
+    }
+
+    /// A connection of the test's own to the Hub's database.
+    pub async fn database(&self) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        AnyConnection::connect(&self.db_url()).await.unwrap()
     }
 
     /// Ends the Hub as SIGTERM does.

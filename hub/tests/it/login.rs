@@ -171,10 +171,9 @@ async fn the_database_holds_no_secret_of_a_login() {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
     let cookie = browser.cookie("/hub/", "jupyterhub-hub-login").unwrap();
-    sqlx::any::install_default_drivers();
-    let pool = sqlx::AnyPool::connect(&hub.db_url()).await.unwrap();
+    let mut database = hub.database().await;
     let row = sqlx::query("SELECT token_hash FROM sessions")
-        .fetch_one(&pool)
+        .fetch_one(&mut database)
         .await
         .unwrap();
     let stored: String = row.get(0);

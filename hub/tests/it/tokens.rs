@@ -49,10 +49,9 @@ async fn a_token_with_scope_self_of_an_administrator_is_that_of_a_user() {
 
 /// Writes down for all tokens what a later version of the Hub might have.
 async fn store_scopes(hub: &TestHub, scopes: &str) {
-    sqlx::any::install_default_drivers();
-    let pool = sqlx::AnyPool::connect(&hub.db_url()).await.unwrap();
+    let mut database = hub.database().await;
     let update = sqlx::query("UPDATE api_tokens SET scopes = $1").bind(scopes.to_owned());
-    update.execute(&pool).await.unwrap();
+    update.execute(&mut database).await.unwrap();
 }
 
 #[tokio::test]

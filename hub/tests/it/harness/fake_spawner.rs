@@ -12,11 +12,13 @@ use axum::routing::any;
 use carrel_spawner::form::Form;
 use carrel_spawner::kube::{Profile, form};
 use carrel_spawner::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
+
+use super::fake_server::{Asked, FakeServer};
 
 /// What servers do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,8 @@ pub struct FakeSpawner {
     pub refuses_to_forget: AtomicBool,
     pub unreachable: AtomicBool,
     forgotten: Mutex<Vec<String>>,
-    /// Servers answer nothing but their first request.
+    asked: Arc<Mutex<Vec<Asked>>>,
+    /// Servers leave the culler without an answer.
     pub starving: Arc<AtomicBool>,
     /// A stop waits for this.
     pub slow_stop: AtomicBool,
@@ -78,6 +81,7 @@ impl FakeSpawner {
             refuses_to_forget: AtomicBool::default(),
             unreachable: AtomicBool::default(),
             forgotten: Mutex::default(),
+            asked: Arc::default(),
             starving: Arc::default(),
             slow_stop: AtomicBool::default(),
         })
@@ -145,6 +149,11 @@ impl FakeSpawner {
         self.forgotten.lock().unwrap().clone()
     }
 
+    /// What servers were asked for with a token.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
     pub fn handed_over(&self) -> Vec<String> {
         self.handed_over.lock().unwrap().clone()
     }
@@ -158,20 +167,16 @@ impl FakeSpawner {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (busy, starving) = (self.busy.clone(), self.starving.clone());
-        let answer = async move |request: Request| {
-            if starving.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-            let version =
-                (behaviour == Behaviour::Answers).then_some([("x-jupyterhub-version", "6.1.1")]);
-            let knows_token = request.headers().contains_key("authorization");
-            let body = match request.uri().path().ends_with("/api/kernels") && knows_token {
-                true => kernels(busy.load(Ordering::Relaxed)).to_string(),
-                false => String::from("answer of the server"),
-            };
-            (version, body)
+        let mut requests = self.requests().into_iter();
+        let request = requests.rfind(|request| request.start_id == start_id);
+        let server = FakeServer {
+            versioned: behaviour == Behaviour::Answers,
+            busy: self.busy.clone(),
+            starving: self.starving.clone(),
+            asked: self.asked.clone(),
+            environment: request.map(|request| request.environment),
         };
+        let answer = async move |request: Request| server.answer(request).await;
         let task = self.runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             if behaviour == Behaviour::Silent {
@@ -191,11 +196,6 @@ impl FakeSpawner {
             .insert(start_id.to_owned(), running);
         port
     }
-}
-
-fn kernels(busy: bool) -> Value {
-    let state = if busy { "busy" } else { "idle" };
-    json!([{ "execution_state": "idle" }, { "execution_state": state }])
 }
 
 fn started(start_id: &str, port: u16) -> Started {

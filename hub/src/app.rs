@@ -183,3 +183,30 @@ impl Wake {
         let _ = tokio::time::timeout(Duration::from_secs(1), receiver.changed()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_of_one_server_wakes_nobody_who_waits_for_another() {
+        let wake = Wake::default();
+        let mut own = [wake.subscribe(1), wake.subscribe(1)];
+        let other = wake.subscribe(2);
+        wake.server(1);
+        for waiter in &mut own {
+            assert!(waiter.has_changed().unwrap());
+            Wake::wait(waiter).await;
+        }
+        assert!(!other.has_changed().unwrap());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_server_that_nobody_waits_for() {
+        let wake = Wake::default();
+        drop(wake.subscribe(1));
+        wake.server(1);
+        wake.server(2);
+        assert!(wake.servers().is_empty());
+    }
+}

@@ -4,11 +4,14 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
 use super::leftovers::{has_left, remove_stopped};
 use super::tokens::{NewToken, insert_token};
 use super::{Db, Result, new_id, now};
+
+/// How many values a statement may be given: SQLite and PostgreSQL both take more.
+const MOST_AT_ONCE: usize = 1000;
 
 /// Where a server is in its life: Stopped -> Pending -> Ready -> Stopping -> Stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +177,24 @@ impl Db {
             .bind(prefix.to_owned())
             .fetch_optional(&self.pool)
             .await
+    }
+
+    /// Servers that are stopped although their latest start is one of these.
+    pub async fn stopped_servers_of(&self, start_ids: &[String]) -> Result<Vec<Server>> {
+        let mut servers = Vec::new();
+        for some in start_ids.chunks(MOST_AT_ONCE) {
+            let places: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
+            let select = format!(
+                select!("WHERE state = 'stopped' AND servers.start_id IN ({})"),
+                places.join(", ")
+            );
+            let mut query = sqlx::query_as(AssertSqlSafe(select));
+            for start_id in some {
+                query = query.bind(start_id.to_owned());
+            }
+            servers.extend(query.fetch_all(&self.pool).await?);
+        }
+        Ok(servers)
     }
 
     pub async fn servers_of(&self, user_id: i64) -> Result<Vec<Server>> {

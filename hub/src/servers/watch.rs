@@ -1,5 +1,6 @@
 //! The background look at all servers: dead ones are noticed, unfinished stops finished, activity written down.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use carrel_spawner::{Poll, SpawnerState};
@@ -65,14 +66,11 @@ async fn look(app: &App) {
         Err(error) => return error!(%error, "Could not list the servers"),
     };
     // A spawner that does not answer must not hold up all for as long as it holds up each.
-    let looks = futures_util::stream::iter(servers);
+    let looks = futures_util::stream::iter(&servers);
     looks
-        .for_each_concurrent(
-            LOOKS,
-            |server| async move { look_after(app, &server).await },
-        )
+        .for_each_concurrent(LOOKS, |server| look_after(app, server))
         .await;
-    end_lost_servers(app).await;
+    end_lost_servers(app, &servers).await;
     leftovers::clear(app).await;
 }
 
@@ -93,9 +91,10 @@ async fn look_after(app: &App, server: &Server) {
 }
 
 /// Ends what runs although it is written down as stopped: a Hub was killed between asking for it and knowing of it.
-/// What the database knows nothing of belongs to another Hub.
-async fn end_lost_servers(app: &App) {
-    let running = match timeout(Duration::from_secs(60), app.spawner.running()).await {
+/// What the database knows nothing of belongs to another Hub. It is asked only about what runs and is not among the
+/// `active`, all at once: however many servers run, a round costs no more.
+async fn end_lost_servers(app: &App, active: &[Server]) {
+    let mut running = match timeout(Duration::from_secs(60), app.spawner.running()).await {
         Ok(Ok(running)) => running,
         Ok(Err(cause)) => {
             let cause = crate::error::chain(&cause);
@@ -103,20 +102,17 @@ async fn end_lost_servers(app: &App) {
         }
         Err(_) => return,
     };
-    for start_id in running {
-        if app.busy.contains(&start_id) {
-            continue;
-        }
-        match app.db.server_of_start(&start_id).await {
-            Ok(Some(server)) if server.state == State::Stopped => {
-                warn!(server = %server.full_name(), start_id, "A lost server of {} is ended", server.full_name());
-                if let Err(cause) = stopping::end(app, &server).await {
-                    let cause = crate::error::chain(&cause);
-                    error!(cause, "Could not end a lost server; trying again later");
-                }
-            }
-            Ok(_) => {}
-            Err(error) => return error!(%error, "Could not look for lost servers"),
+    let active: HashSet<&str> = active.iter().map(|server| &*server.start_id).collect();
+    running.retain(|start_id| !active.contains(&**start_id) && !app.busy.contains(start_id));
+    let lost = match app.db.stopped_servers_of(&running).await {
+        Ok(lost) => lost,
+        Err(error) => return error!(%error, "Could not look for lost servers"),
+    };
+    for server in lost {
+        warn!(server = %server.full_name(), start_id = server.start_id, "A lost server of {} is ended", server.full_name());
+        if let Err(cause) = stopping::end(app, &server).await {
+            let cause = crate::error::chain(&cause);
+            error!(cause, "Could not end a lost server; trying again later");
         }
     }
 }

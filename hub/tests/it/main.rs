@@ -20,6 +20,7 @@ mod others;
 mod pages;
 mod queue;
 mod removal;
+mod scale;
 mod servers;
 mod storage;
 mod tokens;

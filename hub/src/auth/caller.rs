@@ -3,10 +3,11 @@
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, OriginalUri};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{cookies, secret, xsrf};
 use crate::app::App;
+use crate::db;
 use crate::db::sessions::Session;
 use crate::db::tokens::ApiToken;
 use crate::db::users::User;
@@ -49,6 +50,7 @@ impl Login {
         for cookie in cookies::all(headers, cookies::LOGIN) {
             let session = app.db.session(&secret::hash(cookie)).await?;
             if let Some(session) = session.filter(|session| !is_blocked(app, &session.user)) {
+                record_visit(app, &session.user).await;
                 return Ok(Some(Self {
                     session,
                     xsrf: app.xsrf.token(cookie),
@@ -174,7 +176,7 @@ async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
     let stored = token.scopes.iter().map(String::as_str);
     let (scopes, unknown) = Scopes::stored(stored, user.owner());
     let scopes = scopes.intersect(&owner);
-    if record_activity(app, &user, &token).await? && !unknown.is_empty() {
+    if record_use(app, &user, &token).await? && !unknown.is_empty() {
         warn!(
             user.name = %user.name,
             token.id,
@@ -194,15 +196,29 @@ fn is_blocked(app: &App, user: &User) -> bool {
     app.config.authenticator.blocked_users.contains(&user.name)
 }
 
-/// Uses of a token are written down, but not more often than JupyterHub does (`activity_resolution`). True if this one
-/// was.
-async fn record_activity(app: &App, user: &User, token: &ApiToken) -> Result<bool, AppError> {
-    const RESOLUTION_MS: i64 = 30_000;
-    let now = crate::db::now();
-    if token
-        .last_activity
-        .is_some_and(|last| now - last < RESOLUTION_MS)
-    {
+/// How often it is written down that somebody is here: no more often than JupyterHub does (`activity_resolution`).
+const RESOLUTION_MS: i64 = 30_000;
+
+fn is_due(last: Option<i64>, now: i64) -> bool {
+    last.is_none_or(|last| now - last > RESOLUTION_MS)
+}
+
+/// Whatever is asked with a login is its user's activity (`get_current_user` of JupyterHub). It is answered also where
+/// that cannot be written down.
+async fn record_visit(app: &App, user: &User) {
+    let now = db::now();
+    if !is_due(user.last_activity, now) {
+        return;
+    }
+    if let Err(error) = app.db.user_visited(user.id, now, RESOLUTION_MS).await {
+        error!(user.name = %user.name, %error, "Could not write down the visit of a user");
+    }
+}
+
+/// Writes down the use of a token. True if this one was due.
+async fn record_use(app: &App, user: &User, token: &ApiToken) -> Result<bool, AppError> {
+    let now = db::now();
+    if !is_due(token.last_activity, now) {
         return Ok(false);
     }
     app.db.token_was_used(token.id, now).await?;

@@ -203,9 +203,19 @@ impl Db {
 
     /// Moves the time of last activity forward, never back.
     pub async fn user_was_active(&self, user_id: i64, at: i64) -> Result<()> {
-        sqlx::query("UPDATE users SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)")
+        self.move_activity(user_id, at, at).await
+    }
+
+    /// The same, unless less than `pause` milliseconds have passed: of requests that come together, one writes.
+    pub async fn user_visited(&self, user_id: i64, at: i64, pause: i64) -> Result<()> {
+        self.move_activity(user_id, at, at - pause).await
+    }
+
+    async fn move_activity(&self, user_id: i64, at: i64, from_before: i64) -> Result<()> {
+        sqlx::query("UPDATE users SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $3)")
             .bind(at)
             .bind(user_id)
+            .bind(from_before)
             .execute(&self.pool)
             .await?;
         Ok(())

@@ -17,6 +17,7 @@ mod local;
 mod login;
 mod oauth;
 mod options;
+mod orphans;
 mod others;
 mod pages;
 mod queue;

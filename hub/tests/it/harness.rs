@@ -3,7 +3,7 @@
 pub mod browser;
 mod fake_server;
 pub mod fake_spawner;
-pub mod queries;
+pub mod traced;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 pub use browser::{Browser, Reply};
 pub use fake_spawner::{Behaviour, FakeSpawner};
-pub use queries::Queries;
+pub use traced::Traced;
 
 /// The longest that anything in these tests may take.
 pub const LIMIT: Duration = Duration::from_secs(20);

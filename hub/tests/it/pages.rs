@@ -1,6 +1,8 @@
 //! What surrounds every page: headers, errors, static files, addresses that lead on.
 
-use crate::harness::TestHub;
+use reqwest::Method;
+
+use crate::harness::{Reply, TestHub, Traced};
 
 #[tokio::test]
 async fn errors_are_pages_for_people_and_json_for_programs() {
@@ -106,4 +108,20 @@ async fn an_address_that_does_not_read_gets_a_page_or_json_too() {
     let json = hub.browser().get("/hub/api/users/%ff").await.expect(400);
     assert_eq!(json.json()["status"], 400);
     assert_eq!(json.header("content-type"), "application/json");
+}
+
+#[tokio::test]
+async fn a_flood_of_reports_of_browsers_is_not_one_of_the_log() {
+    let warnings = Traced::listen("carrel_hub::pages::errors", tracing::Level::WARN);
+    let hub = TestHub::start().await;
+    let browser = hub.browser();
+    for number in 0..30 {
+        let request = browser.request(Method::POST, "/hub/security/csp-report");
+        let report = format!("report {number}\n{}", "x".repeat(1000));
+        Reply::of(request.body(report)).await.expect(204);
+    }
+    let told = warnings.all();
+    assert_eq!(told.len(), 10, "{told:?}");
+    let short = |line: &String| line.len() < 400 && !line.contains('\n');
+    assert!(told.iter().all(short), "{told:?}");
 }

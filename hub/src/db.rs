@@ -167,7 +167,8 @@ fn create_private(url: &str) -> Result<(), OpenError> {
     })
 }
 
-/// A key for a new row: ordered by time of creation, small enough for a JSON number (2^53).
+/// A key for a new row: ordered by time of creation. The API writes it within a text, as JupyterHub does: a JSON number
+/// would hold it until 2039 only (2^53).
 pub fn new_id() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let candidate = now() * 4096 + i64::from(rand::random::<u16>() % 2048);

@@ -11,6 +11,14 @@ use crate::harness::{Behaviour, Browser, FakeSpawner, TestHub, wait_for};
 /// September 2001.
 const LONG_AGO: i64 = 1_000_000_000_000;
 
+/// A Hub that does not look by itself how its servers are used.
+async fn hub() -> TestHub {
+    TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+        config.spawner.poll_interval = Duration::from_secs(600);
+    })
+    .await
+}
+
 /// Writes down when the administrator was last here, and when their servers were last used.
 async fn set(hub: &TestHub, at: i64) {
     let mut database = hub.database().await;
@@ -36,7 +44,7 @@ async fn both(hub: &TestHub) -> [i64; 2] {
 
 #[tokio::test]
 async fn whatever_is_asked_with_a_login_is_activity_of_its_user() {
-    let hub = TestHub::start().await;
+    let hub = hub().await;
     let browser = hub.admin().await;
     let visit = async |browser: &Browser, path: &str| {
         let before = now();
@@ -56,7 +64,7 @@ async fn whatever_is_asked_with_a_login_is_activity_of_its_user() {
 
 #[tokio::test]
 async fn it_is_written_down_once_in_thirty_seconds() {
-    let hub = TestHub::start().await;
+    let hub = hub().await;
     let browser = hub.admin().await;
     for (ago, is_due) in [(25_000, false), (31_000, true)] {
         let last = now() - ago;
@@ -74,7 +82,7 @@ async fn it_is_written_down_once_in_thirty_seconds() {
 
 #[tokio::test]
 async fn what_a_server_asks_with_its_own_token_is_nobodys_activity() {
-    let hub = TestHub::start().await;
+    let hub = hub().await;
     let browser = hub.admin().await;
     browser.spawn_ready("admin").await;
     let token = hub.spawner.variable("JUPYTERHUB_API_TOKEN");
@@ -97,11 +105,7 @@ async fn look(hub: &TestHub) {
 
 #[tokio::test]
 async fn neither_a_restart_of_the_hub_nor_a_move_of_the_server_is_activity() {
-    // Only the next Hub looks at its servers.
-    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
-        config.spawner.poll_interval = Duration::from_secs(600);
-    });
-    let mut hub = hub.await;
+    let mut hub = hub().await;
     let browser = hub.admin().await;
     browser.spawn_ready("admin").await;
     wait_for("a server that is written down", || async {
@@ -119,7 +123,7 @@ async fn neither_a_restart_of_the_hub_nor_a_move_of_the_server_is_activity() {
         assert_eq!(both(&hub).await, [LONG_AGO; 2], "{time}");
     }
     wait_for("a request to count", || async {
-        browser.get("/user/admin/lab").await.expect(200);
+        browser.get("/user/admin/lab").await;
         let counted = both(&hub).await.iter().all(|at| *at > LONG_AGO);
         counted.then_some(())
     })

@@ -157,6 +157,24 @@ async fn a_start_without_a_process_is_told_as_failed() {
     browser.spawn_ready("admin").await;
 }
 
+/// A spawner that first reads all that runs can answer for each without a request of its own.
+#[tokio::test]
+async fn the_spawner_may_settle_before_it_is_asked_about_each_server() {
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+        config.spawner.poll_interval = Duration::from_secs(600);
+    });
+    let hub = hub.await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    let before = hub.spawner.looks().len();
+
+    let hub = hub.crash_and_restart().await;
+
+    browser.get("/user/admin/lab").await.expect(200);
+    let looks = hub.spawner.looks().split_off(before);
+    assert!(looks.len() > 1 && looks[0] == "settle", "{looks:?}");
+}
+
 #[tokio::test]
 async fn a_server_that_ended_meanwhile_is_told_as_not_running() {
     let hub = TestHub::start().await;

@@ -43,7 +43,7 @@ async fn hang_up(hub: &TestHub, request: RequestBuilder) {
         "BEGIN; LOCK TABLE servers IN EXCLUSIVE MODE"
     };
     run(&mut database, hold).await;
-    let sent = request.timeout(Duration::from_millis(500)).send().await;
+    let sent = request.timeout(Duration::from_secs(2)).send().await;
     assert!(sent.unwrap_err().is_timeout());
     // The Hub notices by itself that nobody listens any more, and tells nobody.
     tokio::time::sleep(Duration::from_millis(200)).await;

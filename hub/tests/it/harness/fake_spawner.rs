@@ -55,6 +55,8 @@ pub struct FakeSpawner {
     pub unreachable: AtomicBool,
     forgotten: Mutex<Vec<String>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// `settle`, `find` and `poll`, as the Hub calls them.
+    looks: Mutex<Vec<&'static str>>,
     /// Servers leave the culler without an answer.
     pub starving: Arc<AtomicBool>,
     /// A stop waits for this.
@@ -82,6 +84,7 @@ impl FakeSpawner {
             unreachable: AtomicBool::default(),
             forgotten: Mutex::default(),
             asked: Arc::default(),
+            looks: Mutex::default(),
             starving: Arc::default(),
             slow_stop: AtomicBool::default(),
         })
@@ -152,6 +155,15 @@ impl FakeSpawner {
     /// What servers were asked for with a token.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// How the Hub has looked for servers so far.
+    pub fn looks(&self) -> Vec<&'static str> {
+        self.looks.lock().unwrap().clone()
+    }
+
+    fn note(&self, look: &'static str) {
+        self.looks.lock().unwrap().push(look);
     }
 
     pub fn handed_over(&self) -> Vec<String> {
@@ -267,7 +279,12 @@ impl Spawner for FakeSpawner {
         }
     }
 
+    async fn settle(&self) {
+        self.note("settle");
+    }
+
     async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error> {
+        self.note("find");
         if self.unreachable.load(Ordering::Relaxed) {
             return Err(unreachable_cluster());
         }
@@ -297,6 +314,7 @@ impl Spawner for FakeSpawner {
     }
 
     async fn poll(&self, state: &SpawnerState) -> Result<Poll, Error> {
+        self.note("poll");
         let running = self.running.lock().unwrap();
         Ok(match running.get(id(state)) {
             Some(running) if state.0["port"] != running.port => {

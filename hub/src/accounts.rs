@@ -116,6 +116,21 @@ pub async fn create_administrators(config: &Config, db: &Db) -> Result<(), Error
     Ok(())
 }
 
+/// The groups of `JupyterHub.load_groups`, with their members, who get an account where they have none (jupyterhub/app.py,
+/// `init_groups`). What the API has added since stays.
+pub async fn create_groups(config: &Config, db: &Db) -> Result<(), Error> {
+    for (name, members) in config.jupyter_hub.load_groups.iter() {
+        for member in members.iter() {
+            db.add_user(member, false, None, false).await?;
+        }
+        let members: Vec<String> = members.iter().cloned().collect();
+        // Nothing where it is there; a member who was deleted a moment ago is none.
+        let _ = db.add_groups(std::slice::from_ref(name), &[]).await?;
+        let _ = db.add_to_group(name, &members).await?;
+    }
+    Ok(())
+}
+
 /// With `LocalProcess` all servers run as the Hub's own user, so that each can read the files of all others, and the
 /// Hub's database.
 pub async fn warn_of_shared_account(config: &Config, db: &Db) -> Result<(), Error> {

@@ -35,6 +35,14 @@ pub struct Parts {
     /// Starts and stops that this process carries out; the sweep leaves them alone.
     pub busy: Busy,
     pub queue: Queue,
+    ending: watch::Sender<Option<Ending>>,
+}
+
+/// How the Hub is to end that was told to by a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Stop the servers too.
+    pub servers: bool,
 }
 
 impl App {
@@ -58,6 +66,7 @@ impl App {
             xsrf,
             busy: Default::default(),
             queue,
+            ending: watch::Sender::default(),
         }))
     }
 
@@ -71,6 +80,24 @@ impl App {
             || Some(host.as_str()) == servers
             || hub.allowed_hosts.iter().any(|allowed| **allowed == *host)
             || host.trim_matches(['[', ']']).parse() == Ok(hub.ip)
+    }
+
+    /// Has the Hub end.
+    pub fn end(&self, how: Ending) {
+        self.ending.send_replace(Some(how));
+    }
+
+    /// Waits until a request has told the Hub to end.
+    pub async fn told_to_end(&self) {
+        let mut ending = self.ending.subscribe();
+        // The sender lives as long as this.
+        let _ = ending.wait_for(Option::is_some).await;
+    }
+
+    /// Whether servers are to be stopped when the Hub ends.
+    pub fn stops_servers(&self) -> bool {
+        let told = *self.ending.borrow();
+        told.map_or(self.config.jupyter_hub.cleanup_servers, |how| how.servers)
     }
 
     /// Seconds that a login lasts, and the tokens that servers get by it.

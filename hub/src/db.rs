@@ -1,15 +1,20 @@
 //! The database: pool, migrations and keys; all SQL lives in its submodules and nothing above names a table.
 
+pub mod groups;
 pub mod health;
 pub mod leftovers;
 mod lists;
+pub mod named_servers;
 pub mod oauth;
 pub mod progress;
+pub mod roles;
 pub mod secrets;
 pub mod servers;
+pub mod services;
 pub mod sessions;
 pub mod throttle;
 pub mod tokens;
+pub mod user_lists;
 pub mod users;
 
 use std::borrow::Cow;
@@ -128,6 +133,7 @@ fn migrator() -> Migrator {
         ("hub", include_str!("../migrations/0001_hub.sql")),
         ("servers", include_str!("../migrations/0002_servers.sql")),
         ("accounts", include_str!("../migrations/0003_accounts.sql")),
+        ("access", include_str!("../migrations/0004_access.sql")),
     ];
     let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
         let name = Cow::Borrowed(name);

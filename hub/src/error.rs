@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use crate::access::permit::Denied;
+use crate::access::scopes::UnknownScope;
 use crate::app::App;
 use crate::headers::text;
 use crate::templates::{self, ErrorPage, Page};
@@ -110,12 +112,18 @@ impl From<crate::auth::password::Error> for AppError {
     }
 }
 
-impl From<crate::scopes::ScopeError> for AppError {
-    fn from(error: crate::scopes::ScopeError) -> Self {
-        match error {
-            crate::scopes::ScopeError::Missing(_) => Self::forbidden(error.to_string()),
-            crate::scopes::ScopeError::Unknown(_) => Self::bad_request(error.to_string()),
+impl From<Denied> for AppError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Elsewhere => Self::not_found(denied.to_string()),
+            Denied::Missing(_) => Self::forbidden(denied.to_string()),
         }
+    }
+}
+
+impl From<UnknownScope> for AppError {
+    fn from(unknown: UnknownScope) -> Self {
+        Self::bad_request(unknown.to_string())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The Hub: login, pages, REST API, OAuth provider, servers of users.
 
+pub mod access;
 pub mod accounts;
 pub mod api;
 pub mod app;
@@ -18,7 +19,7 @@ pub mod pages;
 mod peer;
 mod router;
 pub mod run;
-pub mod scopes;
 pub mod servers;
 pub mod templates;
 mod time;
+pub mod tokens;

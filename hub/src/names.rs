@@ -7,10 +7,11 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts, Path};
 use http::request::Parts;
 use serde::Deserialize;
 
+use crate::access::scopes::Target;
 use crate::app::App;
 use crate::auth::username::{self, Invalid};
+use crate::db::users::User;
 use crate::error::AppError;
-use crate::scopes::Target;
 
 /// The name of a user as the database holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,11 @@ pub struct UserName(String);
 impl UserName {
     pub fn normalize(name: &str) -> Result<Self, Invalid> {
         username::normalize(name).map(Self)
+    }
+
+    /// That of a row.
+    pub fn of(user: &User) -> Self {
+        Self(user.name.clone())
     }
 }
 

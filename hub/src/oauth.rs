@@ -1,5 +1,6 @@
 //! The OAuth 2 provider for single-user servers: authorization code with PKCE (RFC 6749, RFC 7636). No HTTP here.
 
+use crate::access::scopes::{Owner, Scopes, Target, identify_scopes};
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::secret;
@@ -7,7 +8,6 @@ use crate::db;
 use crate::db::oauth::{OAuthClient, OAuthCode};
 use crate::db::servers::Server;
 use crate::db::tokens::NewToken;
-use crate::scopes::{Scopes, Target, identify_scopes};
 
 const CODE_LIFE_SECONDS: i64 = 5 * 60;
 /// Length of a base64url SHA-256 without padding.
@@ -97,7 +97,7 @@ impl Authorization {
             user: &self.server.user,
             server: &self.server.name,
         };
-        login.scopes().holds("access:servers", target)
+        login.scopes.holds("access:servers", target)
     }
 
     /// What the server gets of this visitor: knowing who it is, and letting it in.
@@ -108,8 +108,8 @@ impl Authorization {
             self.server.user, self.server.name
         ));
         let scopes = scopes.iter().map(String::as_str);
-        let (wanted, _) = Scopes::stored(scopes, login.user().owner());
-        wanted.intersect(&login.scopes()).to_list()
+        let (wanted, _) = Scopes::stored(scopes, Owner::User(&login.user().name));
+        wanted.intersect(&login.scopes).to_list()
     }
 
     /// Another's server could send a visitor here at any time: that is confirmed once. One's own is not asked about.
@@ -219,7 +219,7 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
     let token = secret::generate();
     let new = NewToken {
         token_hash: &secret::hash(&token),
-        user_id: code.user_id,
+        user_id: Some(code.user_id),
         client_id: Some(&client.client_id),
         // Logging out of the Hub ends it.
         session_id: Some(&code.session_id),

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::api;
 use crate::app::App;
@@ -41,7 +41,7 @@ pub fn router(app: App) -> Router {
         .route("/static/{*name}", get(errors::asset))
         .route("/security/csp-report", post(errors::csp_report))
         // idle-culler asks with a slash at the end.
-        .route("/api/", get(api::root::version))
+        .route("/api/", get(api::hub::version))
         .nest("/api", api())
         .fallback(errors::not_found)
         .method_not_allowed_fallback(errors::method_not_allowed);
@@ -60,45 +60,57 @@ pub fn router(app: App) -> Router {
 
 /// Paths of JupyterHub's REST API.
 fn api() -> Router<App> {
+    use api::{groups, hub, services, tokens, users};
+    let server = || {
+        get(api::servers::get)
+            .post(api::servers::start)
+            .put(api::servers::create)
+            .patch(api::servers::change)
+            .delete(api::servers::stop)
+    };
+    let user = get(users::get)
+        .post(users::create)
+        .patch(users::change)
+        .delete(users::delete);
+    let group = get(groups::get).post(groups::create).delete(groups::delete);
+    let group_users = post(groups::add_users).delete(groups::remove_users);
+    let service = get(services::get)
+        .post(services::create)
+        .delete(services::delete);
+    let proxy = get(hub::routes)
+        .post(hub::check_routes)
+        .patch(hub::change_proxy);
     Router::new()
-        .route("/", get(api::root::version))
-        .route("/user", get(api::users::whoami))
-        .route(
-            "/users/{user}",
-            get(api::users::get).post(api::users::create),
-        )
+        .route("/", get(hub::version))
+        .route("/info", get(hub::info))
+        .route("/proxy", proxy)
+        .route("/shutdown", post(hub::shut_down))
+        .route("/user", get(users::whoami))
+        .route("/users", get(users::list).post(users::create_many))
+        .route("/users/{user}", user)
         .route("/users/{user}/activity", post(api::activity::post))
-        .route(
-            "/users/{user}/server",
-            get(api::servers::get)
-                .post(api::servers::start)
-                .delete(api::servers::stop),
-        )
+        .route("/users/{user}/server", server())
         .route("/users/{user}/server/progress", get(api::servers::progress))
-        .route(
-            "/users/{user}/servers/",
-            get(api::servers::get)
-                .post(api::servers::start)
-                .delete(api::servers::stop),
-        )
-        .route(
-            "/users/{user}/servers/{server}",
-            get(api::servers::get)
-                .post(api::servers::start)
-                .delete(api::servers::stop),
-        )
+        .route("/users/{user}/servers/", server())
+        .route("/users/{user}/servers/{server}", server())
         .route(
             "/users/{user}/servers/{server}/progress",
             get(api::servers::progress),
         )
         .route(
             "/users/{user}/tokens",
-            get(api::tokens::list).post(api::tokens::create),
+            get(tokens::list).post(tokens::create),
         )
         .route(
             "/users/{user}/tokens/{id}",
-            get(api::tokens::get).delete(api::tokens::revoke),
+            get(tokens::get).delete(tokens::revoke),
         )
+        .route("/groups", get(groups::list).post(groups::create_many))
+        .route("/groups/{group}", group)
+        .route("/groups/{group}/users", group_users)
+        .route("/groups/{group}/properties", put(groups::set_properties))
+        .route("/services", get(services::list))
+        .route("/services/{service}", service)
         .route(
             "/oauth2/authorize",
             get(api::oauth::authorize).post(api::oauth::confirmed),

@@ -89,6 +89,7 @@ impl Hub {
         let xsrf = xsrf::Key::new(db.secret("xsrf").await?);
         let app = App::new(config, db, spawner, Routes::new(), address.port(), xsrf);
         accounts::create_administrators(&app.config, &app.db).await?;
+        accounts::create_groups(&app.config, &app.db).await?;
         accounts::warn_of_empty_passwords(&app.config, &app.db, address).await?;
         accounts::warn_of_shared_account(&app.config, &app.db).await?;
         Ok(Self {
@@ -120,9 +121,15 @@ impl Hub {
             drain: DRAIN,
             ..ServeOptions::default()
         };
-        carrel_proxy::serve(self.listener, proxy, shutdown, options).await;
+        let end = async {
+            tokio::select! {
+                () = shutdown => {}
+                () = app.told_to_end() => {}
+            }
+        };
+        carrel_proxy::serve(self.listener, proxy, end, options).await;
         background.abort_all();
-        if app.config.jupyter_hub.cleanup_servers
+        if app.stops_servers()
             && tokio::time::timeout(CLEANUP, servers::stop_all(&app))
                 .await
                 .is_err()

@@ -10,6 +10,7 @@ pub mod busy;
 mod cull;
 pub mod env;
 mod leftovers;
+pub mod named;
 pub mod options;
 pub mod progress;
 pub mod queue;
@@ -24,20 +25,24 @@ use serde_json::{Map, Value};
 use tracing::info;
 
 use busy::BusyGuard;
+use named::{SERVER_NAME_RULE, is_server_name};
 
 pub use background::keep;
 pub use cull::cull;
+pub use leftovers::clear as clear_leftovers;
 pub use queue::waits;
+pub(crate) use stopping::stop_one;
 pub use stopping::{Stop, remove, stop, stop_all};
 pub use watch::{heed, look_at, watch};
 
+use crate::access::permit::{Permit, StartServer};
+use crate::access::scopes;
 use crate::app::App;
 use crate::auth::secret;
-use crate::auth::username::{escape, quote};
+use crate::auth::username::quote;
 use crate::db;
 use crate::db::servers::{Attempt, NewStart, Server, State};
-use crate::db::users::User;
-use crate::scopes::{self, Permit};
+use crate::names::Named;
 
 /// Choices of the spawn form or of the API's body.
 pub type UserOptions = Map<String, Value>;
@@ -64,23 +69,40 @@ pub enum StartError {
         "What a deleted server of this name has left is still being removed; try again in a minute"
     )]
     NotGone,
+    #[error("No such user")]
+    NoUser,
+    #[error("{SERVER_NAME_RULE}")]
+    Name,
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),
+}
+
+/// What is to be started.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// None for those of the last time.
+    pub options: Option<UserOptions>,
+    /// What the server is to be called from now on.
+    pub display_name: Option<String>,
 }
 
 /// Starts a server and returns at once; follow it with [`progress`]. A second call while pending joins the first.
 pub async fn start(
     app: &App,
-    _: Permit,
-    user: &User,
-    name: &str,
-    options: UserOptions,
+    permit: Permit<StartServer>,
+    wanted: Wanted,
 ) -> Result<Begun, StartError> {
+    let Named { user, server: name } = permit.into_inner().0;
+    let user = app.db.user(&user).await?.ok_or(StartError::NoUser)?;
     for _ in 0..2 {
-        if begin(app, (user.id, &user.name, name), &options, "").await? {
+        let known = app.db.server(&user.name, &name).await?;
+        if known.is_none() && !name.is_empty() && !is_server_name(&name) {
+            return Err(StartError::Name);
+        }
+        if begin(app, (user.id, &user.name, &name), &wanted, "").await? {
             return Ok(Begun::Started);
         }
-        let Some(server) = app.db.server(&user.name, name).await? else {
+        let Some(server) = app.db.server(&user.name, &name).await? else {
             continue;
         };
         match server.state {
@@ -107,7 +129,11 @@ struct BegunStart {
 /// Begins a start that waited in the queue of another Hub, which is gone; false where it is no longer wanted.
 async fn begin_anew(app: &App, server: &Server) -> Result<bool, StartError> {
     let of = (server.user_id, &*server.user, &*server.name);
-    begin(app, of, &server.user_options, &server.start_id).await
+    let wanted = Wanted {
+        options: Some(server.user_options.clone()),
+        display_name: None,
+    };
+    begin(app, of, &wanted, &server.start_id).await
 }
 
 /// False where the server is not stopped, nor the start pending that this one `replaces`. What has begun goes on where
@@ -115,7 +141,7 @@ async fn begin_anew(app: &App, server: &Server) -> Result<bool, StartError> {
 async fn begin(
     app: &App,
     of: (i64, &str, &str),
-    options: &UserOptions,
+    wanted: &Wanted,
     replaces: &str,
 ) -> Result<bool, StartError> {
     let start_id = uuid::Uuid::new_v4().simple().to_string();
@@ -123,7 +149,8 @@ async fn begin(
         user_id: of.0,
         user: of.1.to_owned(),
         name: of.2.to_owned(),
-        options: options.clone(),
+        options: wanted.options.clone(),
+        display_name: wanted.display_name.clone(),
         replaces: replaces.to_owned(),
         busy: app.busy.enter(&start_id),
         // First of all: the order is that of the requests, not that in which they get at the database.
@@ -158,7 +185,8 @@ struct Start {
     user_id: i64,
     user: String,
     name: String,
-    options: UserOptions,
+    options: Option<UserOptions>,
+    display_name: Option<String>,
     /// The start that this one takes the place of; empty where there is none.
     replaces: String,
     start_id: String,
@@ -175,9 +203,10 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
     let new = NewStart {
         user_id: start.user_id,
         name,
+        display_name: start.display_name.as_deref(),
         start_id: &start.start_id,
         prefix: &prefix,
-        user_options: &start.options,
+        user_options: start.options.as_ref(),
         client_id: &client_id,
         redirect_uri: &redirect_uri(&prefix),
         allowed_scopes: &[],
@@ -209,7 +238,7 @@ async fn further_environment(
     let token = secret::generate();
     let new = db::tokens::NewToken {
         token_hash: &secret::hash(&token),
-        user_id: server.user_id,
+        user_id: Some(server.user_id),
         server_id: Some(server.id),
         scopes: &scopes::of_server(&server.user, &server.name),
         note: &format!("Server at {}", server.prefix),
@@ -243,24 +272,6 @@ pub fn client_id(user: &str, server: &str) -> String {
         "" => format!("jupyterhub-user-{}", quote(user)),
         server => format!("jupyterhub-user-{}+{}", quote(user), quote(server)),
     }
-}
-
-/// What [`is_server_name`] asks for, in words.
-pub const SERVER_NAME_RULE: &str = "The name of a server has up to 30 small letters, digits and single hyphens, \
-     and begins with a letter.";
-
-/// Whether a new named server may have this name (jupyterhub/slugs.py, 6.0).
-pub fn is_server_name(name: &str) -> bool {
-    let words_are_plain = name.split('-').all(|word| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
-    });
-    name.len() <= 30
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && words_are_plain
-        && escape(name) == name
 }
 
 /// The spawner's own form of what the database holds.
@@ -316,25 +327,5 @@ mod tests {
             ("The server exited with status 3", "no space\nleft")
         );
         assert_eq!(split_failure("cancelled"), ("cancelled", ""));
-    }
-
-    #[test]
-    fn server_names_are_slugs() {
-        for good in ["a", "gpu-2", "a1-b2"] {
-            assert!(is_server_name(good), "{good}");
-        }
-        for bad in [
-            "",
-            "2gpu",
-            "-a",
-            "a-",
-            "a--b",
-            "A",
-            "a/b",
-            "a b",
-            &"a".repeat(31),
-        ] {
-            assert!(!is_server_name(bad), "{bad}");
-        }
     }
 }

@@ -96,8 +96,8 @@ def tell_answer(answer):
 def normal(value, key=None):
     match value:
         case dict():
-            if key == "state":
-                return "<state>"
+            if key == "state" or key == "user_options" and not value:
+                return None
             return {name: normal(inner, name) for name, inner in sorted(value.items())}
         case list():
             inner = [normal(inner, key if key == "items" else None) for inner in value]

@@ -3,13 +3,14 @@
 use axum::extract::State;
 use serde_json::Value;
 
-use super::{JsonBody, find_user};
+use super::body::Body;
+use super::find_user;
+use crate::access::permit::ReportActivity;
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::db;
 use crate::error::AppError;
 use crate::names::Named;
-use crate::scopes::Target;
 use crate::time;
 
 type Object = serde_json::Map<String, Value>;
@@ -21,10 +22,11 @@ pub async fn post(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    JsonBody(body): JsonBody,
+    body: Body,
 ) -> Result<(), AppError> {
-    caller.permit("users:activity", Target::User(&named.user))?;
-    let user = find_user(&app, &named.user).await?;
+    let permit = caller.permit(ReportActivity(named.user))?;
+    let user = find_user(&app, &permit.0).await?;
+    let body: Object = body.object_or_default()?;
     let last = body.get("last_activity").map(timestamp).transpose()?;
     let mut servers = Vec::new();
     for (server, info) in servers_of(&body)? {

@@ -1,17 +1,25 @@
-//! The JSON models of users, servers and tokens (jupyterhub/apihandlers/base.py), cut to what the caller may read.
+//! The JSON models of users, groups, services, servers and tokens (jupyterhub/apihandlers/base.py), cut to what the
+//! caller may read.
 
 use serde_json::{Map, Value, json};
 
+use crate::access::roles;
+use crate::access::scopes::{Scopes, Target};
 use crate::app::App;
 use crate::auth::username::escape;
+use crate::db::groups::Group;
 use crate::db::servers::{Server, State};
+use crate::db::services::Service;
 use crate::db::tokens::ApiToken;
 use crate::db::users::User;
-use crate::scopes::{Scopes, Target};
+use crate::db::{Db, Result};
 use crate::time::iso;
 
-/// The keys of a user's model that each scope shows.
-const USER_KEYS: &[(&str, &[&str])] = &[
+type Model = Map<String, Value>;
+/// The keys of a model that each scope shows.
+type Keys = &'static [(&'static str, &'static [&'static str])];
+
+const USER_KEYS: Keys = &[
     (
         "read:users",
         &[
@@ -32,57 +40,137 @@ const USER_KEYS: &[(&str, &[&str])] = &[
     ("read:users:activity", &["kind", "name", "last_activity"]),
     ("read:servers", &["kind", "name", "servers"]),
     ("read:roles:users", &["kind", "name", "roles", "admin"]),
+    ("admin:auth_state", &["kind", "name", "auth_state"]),
 ];
+const GROUP_KEYS: Keys = &[
+    ("read:groups", &["kind", "name", "properties", "users"]),
+    ("read:groups:name", &["kind", "name"]),
+    ("read:roles:groups", &["kind", "name", "roles"]),
+];
+const SERVICE_KEYS: Keys = &[
+    (
+        "read:services",
+        &[
+            "kind", "name", "admin", "url", "prefix", "command", "pid", "info", "display",
+        ],
+    ),
+    ("read:services:name", &["kind", "name", "admin"]),
+    ("read:roles:services", &["kind", "name", "roles", "admin"]),
+];
+
+/// What is told of a user beside the row itself.
+#[derive(Debug, Default)]
+pub struct Relations {
+    pub groups: Vec<String>,
+    /// Roles of the configuration.
+    pub roles: Vec<String>,
+    pub servers: Vec<Server>,
+}
+
+impl Relations {
+    pub async fn of(db: &Db, user: &User) -> Result<Self> {
+        let roles = db.roles_of_user(user.id).await?.into_iter();
+        Ok(Self {
+            groups: db.groups_of(user.id).await?,
+            roles: roles.map(|role| role.name).collect(),
+            servers: db.servers_of(user.id).await?,
+        })
+    }
+}
 
 pub fn user(
     app: &App,
     user: &User,
-    servers: &[Server],
+    relations: &Relations,
     include_stopped: bool,
     scopes: &Scopes,
-) -> Map<String, Value> {
+) -> Model {
+    let servers = &relations.servers;
     let default = servers.iter().find(|server| server.name.is_empty());
     let running = default.filter(|server| matches!(server.state, State::Ready | State::Stopping));
-    let role = if user.admin { "admin" } else { "user" };
-    let mut model = json!({
+    let model = json!({
         "kind": "user",
         "name": user.name,
         "admin": user.admin,
-        "roles": [role],
-        "groups": app.config.jupyter_hub.load_groups.of(&user.name),
+        "roles": roles_of(user, &relations.roles),
+        "groups": relations.groups,
         "server": running.map(|server| &server.prefix),
         "pending": default.and_then(pending),
         "created": iso(user.created),
         "last_activity": user.last_activity.map(iso),
-        "user_info": {},
+        "auth_state": null,
+        "user_info": null,
     });
-    let Some(model) = model.as_object_mut() else {
-        return Map::new();
-    };
     let readable = servers
         .iter()
-        .filter(|server| include_stopped || server.state != State::Stopped);
-    let readable = readable.filter(|server| scopes.holds("read:servers", target(server)));
-    let readable: Map<String, Value> = readable
+        .filter(|server| include_stopped || server.state != State::Stopped)
+        .filter(|server| scopes.holds("read:servers", target(server)));
+    let readable: Model = readable
         .map(|entry| (entry.name.clone(), server(app, entry, scopes)))
         .collect();
-    let any_server = !readable.is_empty();
-    model.insert("servers".to_owned(), Value::Object(readable));
-    let held = USER_KEYS
-        .iter()
-        .filter(|(scope, _)| scopes.holds(scope, Target::User(&user.name)));
-    let mut keys: Vec<&str> = held.flat_map(|(_, keys)| keys.iter().copied()).collect();
-    if any_server {
-        keys.extend(["kind", "name", "servers"]);
+    let mut model = cut(model, USER_KEYS, Target::User(&user.name), scopes);
+    // Whoever may see one server of a user only sees that the user has it.
+    if scopes.holds("read:servers", Target::User(&user.name))
+        || !(model.is_empty() || readable.is_empty())
+    {
+        model.insert("servers".to_owned(), Value::Object(readable));
     }
-    model.retain(|key, _| keys.contains(&key.as_str()));
-    std::mem::take(model)
+    model
+}
+
+fn roles_of(user: &User, configured: &[String]) -> Vec<String> {
+    let mut names = vec![roles::USER.to_owned()];
+    if user.admin {
+        names.push(roles::ADMIN.to_owned());
+    }
+    names.extend(configured.iter().cloned());
+    names.dedup();
+    names
+}
+
+/// The keys that the caller's scopes show.
+fn cut(model: Value, keys: Keys, target: Target<'_>, scopes: &Scopes) -> Model {
+    let Value::Object(mut model) = model else {
+        return Model::new();
+    };
+    let held = keys.iter().filter(|(scope, _)| scopes.holds(scope, target));
+    let shown: Vec<&str> = held.flat_map(|(_, keys)| keys.iter().copied()).collect();
+    model.retain(|key, _| shown.contains(&key.as_str()));
+    model
+}
+
+pub fn group(group: &Group, members: &[String], roles: &[String], scopes: &Scopes) -> Model {
+    let model = json!({
+        "kind": "group",
+        "name": group.name,
+        "roles": roles,
+        "users": members,
+        "properties": group.properties,
+    });
+    cut(model, GROUP_KEYS, Target::Group(&group.name), scopes)
+}
+
+pub fn service(service: &Service, roles: &[String], scopes: &Scopes) -> Model {
+    let admin = service.admin.then_some(roles::ADMIN);
+    let model = json!({
+        "kind": "service",
+        "name": service.name,
+        "roles": admin.into_iter().chain(roles.iter().map(String::as_str)).collect::<Vec<_>>(),
+        "admin": service.admin,
+        "url": service.url,
+        "prefix": "",
+        "command": [],
+        "pid": 0,
+        "info": service.info,
+        "display": service.display,
+    });
+    cut(model, SERVICE_KEYS, Target::Service(&service.name), scopes)
 }
 
 pub fn server(app: &App, server: &Server, scopes: &Scopes) -> Value {
     let mut model = json!({
         "name": server.name,
-        "display_name": server.name,
+        "display_name": display_name(server),
         "full_name": format!("{}/{}", server.user, server.name),
         "last_activity": server.last_activity.map(iso),
         "started": server.started.filter(|_| server.state != State::Stopped).map(iso),
@@ -106,14 +194,22 @@ pub fn server(app: &App, server: &Server, scopes: &Scopes) -> Value {
     model
 }
 
-pub fn token(token: &ApiToken, owner: &User) -> Map<String, Value> {
+fn display_name(server: &Server) -> &str {
+    if server.display_name.is_empty() {
+        &server.name
+    } else {
+        &server.display_name
+    }
+}
+
+pub fn token(token: &ApiToken, owner: &User, scopes: &Scopes) -> Model {
     let client = token.client_id.as_deref().unwrap_or("JupyterHub");
     let model = json!({
         "user": owner.name,
         "id": format!("a{}", token.id),
         "kind": "api_token",
         "roles": [],
-        "scopes": token.scopes,
+        "scopes": scopes.to_list(),
         "created": iso(token.created),
         "last_activity": token.last_activity.map(iso),
         "expires_at": token.expires.map(iso),
@@ -123,7 +219,7 @@ pub fn token(token: &ApiToken, owner: &User) -> Map<String, Value> {
     });
     match model {
         Value::Object(model) => model,
-        _ => Map::new(),
+        _ => Model::new(),
     }
 }
 

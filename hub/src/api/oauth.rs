@@ -10,13 +10,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
+use crate::access::definitions::describe;
+use crate::access::scopes::identify_scopes;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::{self, Fields, Posted};
 use crate::error::AppError;
 use crate::headers::text;
 use crate::oauth::{Authorization, Denied, Exchange, Refused, exchange};
-use crate::scopes::{describe, identify_scopes};
 use crate::templates::{self, OauthPage};
 
 /// GET /oauth2/authorize: a browser that is logged in gets a code for a server that it may use.

@@ -1,33 +1,50 @@
-//! `/hub/api/users/:user/server[s/:server]`: start, stop, look, and the progress of a start.
+//! `/hub/api/users/:user/server[s/:server]`: start, stop, look, create, change, and the progress of a start.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
+use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use carrel_spawner::form::Wrong;
 use futures_util::StreamExt as _;
-use futures_util::stream::{Stream, unfold};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{JsonBody, find_user, models};
+use super::body::Body;
+use super::{find_user, models};
+use crate::access::permit::{ReadServer, StartServer, StopServer};
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::Named;
+use crate::servers::named::{self, NamedError};
 use crate::servers::progress::Event;
-use crate::servers::{self, StartError, Stop, UserOptions, progress};
+use crate::servers::{self, StartError, Stop, UserOptions, Wanted, progress};
 
-async fn existing(app: &App, named: &Named) -> Result<Server, AppError> {
-    let server = app.db.server(&named.user, &named.server).await?;
-    server.ok_or_else(|| AppError::not_found(format!("{} has no such server", named.user)))
+/// How long a request waits for the end of a stop.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So that no proxy cuts the connection (jupyterhub/apihandlers/users.py, `keepalive_interval`).
+const KEEPALIVE: Duration = Duration::from_secs(8);
+
+/// PATCH
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    name: Option<String>,
+    display_name: Option<String>,
+    user_options: Option<UserOptions>,
+}
+
+/// DELETE
+#[derive(Debug, Default, Deserialize)]
+struct Removal {
+    #[serde(default)]
+    remove: bool,
 }
 
 /// GET: the server's model.
@@ -36,8 +53,50 @@ pub async fn get(
     named: Named,
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
-    caller.permit("read:servers", named.target())?;
-    let server = existing(&app, &named).await?;
+    let permit = caller.permit(ReadServer(named))?;
+    let server = existing(&app, &permit.0).await?;
+    Ok(Json(models::server(&app, &server, &caller.scopes)))
+}
+
+/// PUT: creates a named server and does not start it (6.0).
+pub async fn create(
+    State(app): State<App>,
+    named: Named,
+    caller: Caller,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), AppError> {
+    let permit = caller.permit(StartServer(named))?;
+    let user = find_user(&app, &permit.0.user).await?;
+    let wanted = wanted(&app, &user, &body).await?;
+    let server = named::create(&app, permit, wanted).await?;
+    let model = models::server(&app, &server, &caller.scopes);
+    Ok((StatusCode::CREATED, Json(model)))
+}
+
+/// PATCH: renames a stopped server, or changes what it is called or its options (6.0).
+pub async fn change(
+    State(app): State<App>,
+    named: Named,
+    caller: Caller,
+    body: Body,
+) -> Result<Json<Value>, AppError> {
+    let permit = caller.permit(StartServer(named))?;
+    let user = find_user(&app, &permit.0.user).await?;
+    let change: Change = body.object_or_default()?;
+    if change.name.is_none() && change.display_name.is_none() && change.user_options.is_none() {
+        return Err(AppError::bad_request(
+            "Must specify at least one field to modify.",
+        ));
+    }
+    if let Some(options) = &change.user_options {
+        check_options(&app, &user, options).await?;
+    }
+    let wanted = named::Wanted {
+        name: change.name,
+        display_name: change.display_name,
+        user_options: change.user_options,
+    };
+    let server = named::change(&app, permit, wanted).await?;
     Ok(Json(models::server(&app, &server, &caller.scopes)))
 }
 
@@ -46,24 +105,17 @@ pub async fn start(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    JsonBody(body): JsonBody,
+    body: Body,
 ) -> Result<StatusCode, AppError> {
-    let permit = caller.permit("start:servers", named.target())?;
-    let user = find_user(&app, &named.user).await?;
-    let known =
-        named.server.is_empty() || app.db.server(&user.name, &named.server).await?.is_some();
-    if !known && !servers::is_server_name(&named.server) {
-        return Err(AppError::bad_request(servers::SERVER_NAME_RULE));
-    }
-    let options = user_options(&app, &user, body)?;
-    match servers::start(&app, permit, &user, &named.server, options).await {
-        Ok(_) => Ok(StatusCode::ACCEPTED),
-        Err(
-            error @ (StartError::AlreadyRunning(_) | StartError::Stopping(_) | StartError::NotGone),
-        ) => Err(AppError::bad_request(error.to_string())),
-        Err(error @ StartError::TooMany(_)) => Err(AppError::too_many(error.to_string(), 60)),
-        Err(StartError::Db(error)) => Err(error.into()),
-    }
+    let permit = caller.permit(StartServer(named))?;
+    let user = find_user(&app, &permit.0.user).await?;
+    let wanted = wanted(&app, &user, &body).await?;
+    let wanted = Wanted {
+        options: wanted.user_options,
+        display_name: wanted.display_name,
+    };
+    servers::start(&app, permit, wanted).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// DELETE: stops the server, or cancels its start; `{"remove": true}` deletes a named server.
@@ -71,37 +123,31 @@ pub async fn stop(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    JsonBody(body): JsonBody,
+    body: Body,
 ) -> Result<StatusCode, AppError> {
-    let permit = caller.permit("delete:servers", named.target())?;
-    let remove = body.get("remove").and_then(Value::as_bool).unwrap_or(false);
-    if remove && named.server.is_empty() {
+    let permit = caller.permit(StopServer(named))?;
+    let user = find_user(&app, &permit.0.user).await?;
+    let Removal { remove } = body.object_or_default()?;
+    let server = &permit.0.server;
+    if remove && server.is_empty() {
         return Err(AppError::bad_request("Cannot delete the default server"));
     }
-    let user = find_user(&app, &named.user).await?;
-    let Some(server) = app.db.server(&user.name, &named.server).await? else {
-        let unknown = AppError::not_found(format!(
-            "{} has no server named '{}'",
-            user.name, named.server
-        ));
-        return if named.server.is_empty() {
-            Ok(StatusCode::NO_CONTENT)
-        } else {
-            Err(unknown)
-        };
-    };
-    let patience = Duration::from_secs(10);
     let stop = if remove {
-        servers::remove(&app, permit, &server, patience).await?
+        servers::remove(&app, &permit, PATIENCE).await?
     } else {
-        servers::stop(&app, permit, &server, patience).await?
+        servers::stop(&app, &permit, PATIENCE).await?
     };
     match stop {
         Stop::Stopped => Ok(StatusCode::NO_CONTENT),
         Stop::Stopping => Ok(StatusCode::ACCEPTED),
         Stop::StartedAgain => Err(AppError::bad_request(format!(
-            "{} has been started again",
-            server.full_name()
+            "{}/{server} has been started again",
+            user.name
+        ))),
+        Stop::None if server.is_empty() => Ok(StatusCode::NO_CONTENT),
+        Stop::None => Err(AppError::not_found(format!(
+            "{} has no server named '{server}'",
+            user.name
         ))),
     }
 }
@@ -112,39 +158,31 @@ pub async fn progress(
     named: Named,
     caller: Caller,
 ) -> Result<Response, AppError> {
-    caller.permit("read:servers", named.target())?;
-    let server = existing(&app, &named).await?;
+    let permit = caller.permit(ReadServer(named))?;
+    let server = existing(&app, &permit.0).await?;
     if server.state == RunState::Stopped && server.failure.is_none() {
         return Err(AppError::bad_request(format!(
             "{} is not starting...",
             server.full_name()
         )));
     }
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache"),
-        // nginx would hold the events back.
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((
-        headers,
-        Body::from_stream(lines(progress::events(app, &server))),
-    )
-        .into_response())
+    let events = progress::events(app, &server)
+        .map(|event| Ok::<_, Infallible>(sse::Event::default().data(model(event).to_string())));
+    let keepalive = KeepAlive::new()
+        .interval(KEEPALIVE)
+        .event(sse::Event::default());
+    let mut response = Sse::new(events).keep_alive(keepalive).into_response();
+    // nginx would hold the events back.
+    let no = HeaderValue::from_static("no");
+    response
+        .headers_mut()
+        .insert(header::HeaderName::from_static("x-accel-buffering"), no);
+    Ok(response)
 }
 
-/// `data: {json}\n\n`, and an empty line every 8 s so that no proxy cuts the connection.
-fn lines(
-    events: impl Stream<Item = Event> + Send + 'static,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    const KEEPALIVE: Duration = Duration::from_secs(8);
-    unfold(Box::pin(events), |mut events| async move {
-        let line = match tokio::time::timeout(KEEPALIVE, pin!(events.next())).await {
-            Ok(event) => format!("data: {}\n\n", model(event?)),
-            Err(_) => String::from("\n\n"),
-        };
-        Some((Ok(Bytes::from(line)), events))
-    })
+async fn existing(app: &App, named: &Named) -> Result<Server, AppError> {
+    let server = app.db.server(&named.user, &named.server).await?;
+    server.ok_or_else(|| AppError::not_found(format!("{} has no such server", named.user)))
 }
 
 fn model(event: Event) -> Value {
@@ -166,30 +204,47 @@ fn model(event: Event) -> Value {
     }
 }
 
-/// The body is the options, or holds them under `user_options` (6.0).
-fn user_options(
-    app: &App,
-    user: &User,
-    mut body: Map<String, Value>,
-) -> Result<UserOptions, AppError> {
-    let nested = body.contains_key("user_options") || body.contains_key("display_name");
-    let options = if nested {
-        body.remove("user_options").unwrap_or(Value::Null)
-    } else {
-        Value::Object(body)
+/// The body is the options, or holds them under `user_options` beside `display_name` (6.0).
+async fn wanted(app: &App, user: &User, body: &Body) -> Result<named::Wanted, AppError> {
+    let fields: Option<Map<String, Value>> = body.object()?;
+    let Some(mut fields) = fields.filter(|fields| !fields.is_empty()) else {
+        return Ok(named::Wanted::default());
     };
-    let options = match options {
-        Value::Object(options) => options,
-        Value::Null => Map::new(),
-        _ => {
+    let nested = fields.contains_key("user_options") || fields.contains_key("display_name");
+    if !nested {
+        check_options(app, user, &fields).await?;
+        return Ok(named::Wanted {
+            user_options: Some(fields),
+            ..named::Wanted::default()
+        });
+    }
+    let options = match fields.remove("user_options") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(options)) => Some(options),
+        Some(_) => {
             return Err(AppError::bad_request(
                 "user_options must be an object or null",
             ));
         }
     };
-    if let Some(Wrong { field, message }) =
-        servers::options::form(app, user).check(&options).first()
-    {
+    let display_name = match fields.remove("display_name") {
+        None => None,
+        Some(Value::String(name)) => Some(name).filter(|name| !name.is_empty()),
+        Some(_) => return Err(AppError::bad_request("display_name must be a string")),
+    };
+    if let Some(options) = &options {
+        check_options(app, user, options).await?;
+    }
+    Ok(named::Wanted {
+        name: None,
+        display_name,
+        user_options: options,
+    })
+}
+
+async fn check_options(app: &App, user: &User, options: &UserOptions) -> Result<(), AppError> {
+    let form = servers::options::form(app, user).await?;
+    if let Some(Wrong { field, message }) = form.check(options).first() {
         return Err(AppError::bad_request(format!("{field}: {message}")));
     }
     if options.keys().any(|key| key.starts_with("__jupyterhub_")) {
@@ -197,5 +252,35 @@ fn user_options(
             "user_options must not hold keys that begin with __jupyterhub_",
         ));
     }
-    Ok(options)
+    Ok(())
+}
+
+impl From<StartError> for AppError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::TooMany(_) => Self::too_many(error.to_string(), 60),
+            StartError::NoUser => crate::names::no_such_user(),
+            StartError::Db(error) => error.into(),
+            StartError::AlreadyRunning(_)
+            | StartError::Stopping(_)
+            | StartError::NotGone
+            | StartError::Name => Self::bad_request(error.to_string()),
+        }
+    }
+}
+
+impl From<NamedError> for AppError {
+    fn from(error: NamedError) -> Self {
+        match error {
+            NamedError::NoUser => crate::names::no_such_user(),
+            NamedError::NoServer(_) => Self::not_found(error.to_string()),
+            NamedError::Default(_) | NamedError::Taken(..) | NamedError::InUse(_) => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
+            NamedError::Name | NamedError::DisplayName | NamedError::Active(_) => {
+                Self::bad_request(error.to_string())
+            }
+            NamedError::Db(error) => error.into(),
+        }
+    }
 }

@@ -6,6 +6,9 @@ use http::{Method, StatusCode, header};
 use tracing::{error, warn};
 
 use super::{cookies, secret, xsrf};
+use crate::access::permit::{self, Action, Denied, Permit};
+use crate::access::principal::{self, Principal};
+use crate::access::scopes::{Reach, Scopes, Target};
 use crate::app::App;
 use crate::db;
 use crate::db::sessions::Session;
@@ -13,13 +16,13 @@ use crate::db::tokens::ApiToken;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::headers::text;
-use crate::scopes::{self, Permit, Scopes, Target};
 use crate::templates::Page;
 
 /// A browser that is logged in. As an extractor it sends others to the login page and back.
 #[derive(Debug, Clone)]
 pub struct Login {
     pub session: Session,
+    pub scopes: Scopes,
     /// Token for forms of this session.
     pub xsrf: String,
 }
@@ -37,12 +40,8 @@ impl Login {
         }
     }
 
-    pub fn scopes(&self) -> Scopes {
-        Scopes::of_user(&self.user().name, self.user().admin)
-    }
-
-    pub fn permit(&self, scope: &'static str, target: Target<'_>) -> Result<Permit, AppError> {
-        Ok(scopes::require(&self.scopes(), scope, target)?)
+    pub fn permit<A: Action>(&self, action: A) -> Result<Permit<A>, AppError> {
+        Ok(permit::permit(&self.scopes, action)?)
     }
 
     /// The session of the first login cookie that has one.
@@ -51,7 +50,9 @@ impl Login {
             let session = app.db.session(&secret::hash(cookie)).await?;
             if let Some(session) = session.filter(|session| !is_blocked(app, &session.user)) {
                 record_visit(app, &session.user).await;
+                let principal = Principal::User(session.user.clone());
                 return Ok(Some(Self {
+                    scopes: principal::scopes(&app.db, &principal).await?,
                     session,
                     xsrf: app.xsrf.token(cookie),
                 }));
@@ -107,15 +108,35 @@ fn to_login(app: &App, parts: &Parts) -> AppError {
 /// Whoever calls the API.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    pub user: User,
+    pub principal: Principal,
     pub scopes: Scopes,
     /// None for a browser's cookie.
     pub token: Option<ApiToken>,
 }
 
 impl Caller {
-    pub fn permit(&self, scope: &'static str, target: Target<'_>) -> Result<Permit, AppError> {
-        Ok(scopes::require(&self.scopes, scope, target)?)
+    pub fn permit<A: Action>(&self, action: A) -> Result<Permit<A>, AppError> {
+        Ok(permit::permit(&self.scopes, action)?)
+    }
+
+    /// [`Caller::permit`] with another word for who may not.
+    pub fn permit_or<A: Action>(
+        &self,
+        action: A,
+        refused: impl FnOnce(Denied) -> AppError,
+    ) -> Result<Permit<A>, AppError> {
+        permit::permit(&self.scopes, action).map_err(refused)
+    }
+
+    /// Whom a list shows.
+    pub fn reach(&self, scope: &str) -> Result<Reach, Denied> {
+        let reach = self.scopes.reach(scope);
+        reach.ok_or_else(|| Denied::Missing(scope.to_owned()))
+    }
+
+    /// Whether one of these scopes is held, each of which shows a part of the object.
+    pub fn require(&self, scopes: &[&str], target: Target<'_>) -> Result<(), Denied> {
+        permit::require(&self.scopes, scopes, target)
     }
 }
 
@@ -139,10 +160,9 @@ impl FromRequestParts<App> for Caller {
             }
             refuse_form_types(parts)?;
         }
-        let scopes = login.scopes();
         Ok(Self {
-            user: login.session.user,
-            scopes,
+            principal: Principal::User(login.session.user),
+            scopes: login.scopes,
             token: None,
         })
     }
@@ -166,29 +186,35 @@ async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         .token(&secret::hash(token))
         .await?
         .ok_or_else(unknown)?;
-    let user = app
-        .db
-        .user_by_id(token.user_id)
-        .await?
-        .filter(|user| !is_blocked(app, user))
-        .ok_or_else(unknown)?;
-    let owner = Scopes::of_user(&user.name, user.admin);
-    let stored = token.scopes.iter().map(String::as_str);
-    let (scopes, unknown) = Scopes::stored(stored, user.owner());
-    let scopes = scopes.intersect(&owner);
-    if record_use(app, &user, &token).await? && !unknown.is_empty() {
+    let principal = owner(app, &token).await?.ok_or_else(unknown)?;
+    let (scopes, passed_over) =
+        principal::scopes_of_token(&app.db, &principal, &token.scopes).await?;
+    if record_use(app, &principal, &token).await? && !passed_over.is_empty() {
         warn!(
-            user.name = %user.name,
+            owner = %principal.name(),
             token.id,
-            scopes = unknown.join(" "),
+            scopes = passed_over.join(" "),
             "A token has scopes that this version does not know and passes over"
         );
     }
     Ok(Caller {
-        user,
+        principal,
         scopes,
         token: Some(token),
     })
+}
+
+/// Whose token it is; nobody's where its user is shut out.
+async fn owner(app: &App, token: &ApiToken) -> Result<Option<Principal>, AppError> {
+    if let Some(id) = token.service_id {
+        return Ok(app.db.service_by_id(id).await?.map(Principal::Service));
+    }
+    let Some(id) = token.user_id else {
+        return Ok(None);
+    };
+    let user = app.db.user_by_id(id).await?;
+    let user = user.filter(|user| !is_blocked(app, user));
+    Ok(user.map(Principal::User))
 }
 
 /// `Authenticator.blocked_users` shuts out those too who have a login or a token from before.
@@ -216,14 +242,14 @@ async fn record_visit(app: &App, user: &User) {
 }
 
 /// Writes down the use of a token. True if this one was due.
-async fn record_use(app: &App, user: &User, token: &ApiToken) -> Result<bool, AppError> {
+async fn record_use(app: &App, owner: &Principal, token: &ApiToken) -> Result<bool, AppError> {
     let now = db::now();
     if !is_due(token.last_activity, now) {
         return Ok(false);
     }
     app.db.token_was_used(token.id, now).await?;
     // What a server's own process does is not its user's activity.
-    if token.server_id.is_none() {
+    if let (None, Some(user)) = (token.server_id, owner.user()) {
         app.db.user_was_active(user.id, now).await?;
     }
     Ok(true)

@@ -41,10 +41,8 @@ impl Value for Users {
 pub struct Groups(BTreeMap<String, Users>);
 
 impl Groups {
-    /// The groups that have this member.
-    pub fn of(&self, user: &str) -> Vec<String> {
-        let mine = self.0.iter().filter(|(_, members)| members.contains(user));
-        mine.map(|(group, _)| group.clone()).collect()
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Users)> {
+        self.0.iter()
     }
 }
 

@@ -66,7 +66,7 @@ impl Db {
 
 pub(super) async fn remove_stopped(tx: &mut Transaction<'static, Any>, id: i64) -> Result<bool> {
     let leave = "INSERT INTO leftovers (user_name, server_name) \
-                 SELECT users.name, servers.name FROM servers JOIN users ON users.id = servers.user_id \
+                 SELECT users.name, servers.spawner_name FROM servers JOIN users ON users.id = servers.user_id \
                  WHERE servers.id = $1 AND servers.state = 'stopped' \
                  ON CONFLICT (user_name, server_name) DO NOTHING";
     sqlx::query(leave).bind(id).execute(&mut **tx).await?;

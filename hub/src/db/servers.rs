@@ -48,6 +48,10 @@ pub struct Server {
     pub user: String,
     /// Empty for the default server.
     pub name: String,
+    /// The name of its creation, under which the spawner keeps it.
+    pub spawner_name: String,
+    /// What people call it; empty for its name.
+    pub display_name: String,
     pub state: State,
     pub start_id: String,
     pub spawner_state: Option<Value>,
@@ -80,6 +84,8 @@ impl FromRow<'_, AnyRow> for Server {
             user_id: row.try_get("user_id")?,
             user: row.try_get("user_name")?,
             name: row.try_get("name")?,
+            spawner_name: row.try_get("spawner_name")?,
+            display_name: row.try_get("display_name")?,
             state: State::ALL
                 .into_iter()
                 .find(|known| known.name() == state)
@@ -103,9 +109,12 @@ impl FromRow<'_, AnyRow> for Server {
 pub struct NewStart<'a> {
     pub user_id: i64,
     pub name: &'a str,
+    /// What it is to be called from now on.
+    pub display_name: Option<&'a str>,
     pub start_id: &'a str,
     pub prefix: &'a str,
-    pub user_options: &'a Map<String, Value>,
+    /// None for those of the last time.
+    pub user_options: Option<&'a Map<String, Value>>,
     pub client_id: &'a str,
     pub redirect_uri: &'a str,
     pub allowed_scopes: &'a [String],
@@ -228,9 +237,11 @@ impl Db {
         if has_left(&mut tx, start.user_id, start.name).await? {
             return Ok(Attempt::NotGone);
         }
-        let options = Value::Object(start.user_options.clone()).to_string();
-        let insert = "INSERT INTO servers (id, user_id, name, state, start_id, user_options, prefix) \
-                      VALUES ($1, $2, $3, 'stopped', '', '{}', $4) ON CONFLICT (user_id, name) DO NOTHING";
+        let options = start
+            .user_options
+            .map(|options| Value::Object(options.clone()).to_string());
+        let insert = "INSERT INTO servers (id, user_id, name, spawner_name, state, start_id, user_options, prefix) \
+                      VALUES ($1, $2, $3, $3, 'stopped', '', '{}', $4) ON CONFLICT DO NOTHING";
         sqlx::query(insert)
             .bind(new_id())
             .bind(start.user_id)
@@ -238,8 +249,9 @@ impl Db {
             .bind(start.prefix.to_owned())
             .execute(&mut *tx)
             .await?;
-        let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = $2, prefix = $3, \
-                      spawner_state = NULL, url = NULL, failure = NULL, started = $4 \
+        let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = COALESCE($2, user_options), prefix = $3, \
+                      spawner_state = NULL, url = NULL, failure = NULL, started = $4, \
+                      display_name = COALESCE($8, display_name) \
                       WHERE user_id = $5 AND name = $6 AND remove_requested = 0 \
                       AND (state = 'stopped' OR (state = 'pending' AND start_id = $7)) RETURNING id";
         let updated: Option<(i64,)> = sqlx::query_as(update)
@@ -250,10 +262,18 @@ impl Db {
             .bind(start.user_id)
             .bind(start.name.to_owned())
             .bind(start.replaces.to_owned())
+            .bind(start.display_name.map(str::to_owned))
             .fetch_optional(&mut *tx)
             .await?;
         let Some((id,)) = updated else {
-            return Ok(Attempt::NotStopped);
+            // No row was added either where a server that was renamed still keeps its files under this name.
+            let row: Option<(i64,)> =
+                sqlx::query_as("SELECT id FROM servers WHERE user_id = $1 AND name = $2")
+                    .bind(start.user_id)
+                    .bind(start.name.to_owned())
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            return Ok(row.map_or(Attempt::NotGone, |_| Attempt::NotStopped));
         };
         if start.active_server_limit > 0 {
             // On PostgreSQL, two starts of the same moment may not see each other here.
@@ -272,7 +292,7 @@ impl Db {
         upsert_client(&mut tx, id, &start).await?;
         let token = NewToken {
             token_hash: start.token_hash,
-            user_id: start.user_id,
+            user_id: Some(start.user_id),
             server_id: Some(id),
             scopes: start.token_scopes,
             note: start.token_note,

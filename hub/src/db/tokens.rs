@@ -8,7 +8,9 @@ use super::{Db, Result, new_id, now};
 #[derive(Debug, Clone)]
 pub struct ApiToken {
     pub id: i64,
-    pub user_id: i64,
+    /// A token is a user's, or a service's.
+    pub user_id: Option<i64>,
+    pub service_id: Option<i64>,
     pub client_id: Option<String>,
     pub server_id: Option<i64>,
     pub session_id: Option<String>,
@@ -24,6 +26,7 @@ impl FromRow<'_, AnyRow> for ApiToken {
         Ok(Self {
             id: row.try_get("id")?,
             user_id: row.try_get("user_id")?,
+            service_id: row.try_get("service_id")?,
             client_id: row.try_get("client_id")?,
             server_id: row.try_get("server_id")?,
             session_id: row.try_get("session_id")?,
@@ -40,7 +43,8 @@ impl FromRow<'_, AnyRow> for ApiToken {
 #[derive(Debug, Clone, Default)]
 pub struct NewToken<'a> {
     pub token_hash: &'a str,
-    pub user_id: i64,
+    pub user_id: Option<i64>,
+    pub service_id: Option<i64>,
     pub client_id: Option<&'a str>,
     pub server_id: Option<i64>,
     pub session_id: Option<&'a str>,
@@ -102,8 +106,8 @@ pub(super) async fn insert_token<'c>(
 ) -> Result<i64> {
     let id = new_id();
     let insert = "INSERT INTO api_tokens \
-                  (id, token_hash, user_id, client_id, server_id, session_id, scopes, note, created, expires, code_hash) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                  (id, token_hash, user_id, client_id, server_id, session_id, scopes, note, created, expires, code_hash, service_id) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     sqlx::query(insert)
         .bind(id)
         .bind(token.token_hash.to_owned())
@@ -116,6 +120,7 @@ pub(super) async fn insert_token<'c>(
         .bind(now())
         .bind(token.expires)
         .bind(token.code_hash.map(str::to_owned))
+        .bind(token.service_id)
         .execute(executor)
         .await?;
     Ok(id)

@@ -4,7 +4,6 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
 use super::{Db, Result, new_id, now};
-use crate::scopes::Owner;
 
 #[derive(Debug, Clone)]
 pub struct User {
@@ -18,13 +17,12 @@ pub struct User {
     pub last_activity: Option<i64>,
 }
 
-impl User {
-    pub fn owner(&self) -> Owner<'_> {
-        Owner {
-            name: &self.name,
-            admin: self.admin,
-        }
-    }
+/// What became of another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renamed {
+    Done,
+    Taken,
+    HasServers,
 }
 
 impl FromRow<'_, AnyRow> for User {
@@ -140,6 +138,33 @@ impl Db {
         Ok(())
     }
 
+    /// Makes a user an administrator, or none, on the word of an administrator.
+    pub async fn make_admin(&self, id: i64, admin: bool) -> Result<()> {
+        sqlx::query("UPDATE users SET admin = $1, added_as_admin = $1 WHERE id = $2")
+            .bind(i64::from(admin))
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Gives another name to a user who has no servers: what these keep is found by the name.
+    pub async fn rename_user(&self, id: i64, name: &str) -> Result<Renamed> {
+        let update = "UPDATE users SET name = $1 WHERE id = $2 \
+                      AND NOT EXISTS (SELECT 1 FROM servers WHERE user_id = $2)";
+        let done = sqlx::query(update)
+            .bind(name.to_owned())
+            .bind(id)
+            .execute(&self.pool)
+            .await;
+        match done {
+            Ok(done) if done.rows_affected() == 0 => Ok(Renamed::HasServers),
+            Ok(_) => Ok(Renamed::Done),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Renamed::Taken),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sets a password and ends all that an older one may have given away: the user's login sessions and tokens, but for
     /// the session in which it is done and the tokens of servers, which serve on.
     pub async fn set_password(
@@ -183,7 +208,7 @@ impl Db {
         let mut tx = self.begin().await?;
         if files {
             let leave = "INSERT INTO leftovers (user_name, server_name) \
-                         SELECT users.name, servers.name FROM servers JOIN users ON users.id = servers.user_id \
+                         SELECT users.name, servers.spawner_name FROM servers JOIN users ON users.id = servers.user_id \
                          WHERE users.id = $1 ON CONFLICT (user_name, server_name) DO NOTHING";
             sqlx::query(leave).bind(user_id).execute(&mut *tx).await?;
         }

@@ -40,7 +40,7 @@ pub async fn home(State(app): State<App>, login: Login) -> Result<Response, AppE
         spawn_url: app.urls.page("spawn", &user.name, ""),
         stop_url: app.urls.page("stop", &user.name, ""),
         pending_url: app.urls.page("spawn-pending", &user.name, ""),
-        has_options: !servers::options::form(&app, user).is_empty(),
+        has_options: !servers::options::form(&app, user).await?.is_empty(),
         last_activity: server
             .and_then(|server| server.last_activity)
             .map(time::human),

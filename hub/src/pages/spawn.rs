@@ -8,15 +8,16 @@ use carrel_spawner::form::{Field, Form, PROFILE, Wrong};
 use http::{HeaderMap, StatusCode};
 
 use super::{next_path, see_other, with_next};
+use crate::access::permit::{self, StartServer, StopServer};
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::{Fields, Posted, STALE};
 use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
-use crate::names::{Named, no_such_user};
-use crate::scopes::Target;
-use crate::servers::{self, StartError, UserOptions, split_failure, waits};
+use crate::names::{Named, UserName, no_such_user};
+use crate::servers::named::{SERVER_NAME_RULE, is_server_name};
+use crate::servers::{self, StartError, UserOptions, Wanted, split_failure, waits};
 use crate::templates::{
     self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage,
 };
@@ -43,7 +44,8 @@ pub async fn form(
             let failure = last.and_then(|server| server.failure.as_deref());
             let error = failure.map(|failure| format!("Last time: {}", split_failure(failure).0));
             let chosen = last.map(|server| server.user_options.clone());
-            Ok(visit.form(StatusCode::OK, &chosen.unwrap_or_default(), &[], error))
+            let chosen = chosen.unwrap_or_default();
+            visit.form(StatusCode::OK, &chosen, &[], error).await
         }
     }
 }
@@ -59,12 +61,13 @@ pub async fn start(
     let next = next_path(query.as_deref(), &headers);
     let visit = Visit::of(app, posted.login, named, "start:servers", next).await?;
     let app = &visit.app;
-    let form = servers::options::form(app, &visit.owner);
+    let form = servers::options::form(app, &visit.owner).await?;
     let posted = match posted.fields {
         Ok(fields) => fields,
         Err(stale) => {
             let stale = read(&form, &stale);
-            return Ok(visit.form(StatusCode::FORBIDDEN, &stale, &[], Some(STALE.to_owned())));
+            let error = Some(STALE.to_owned());
+            return visit.form(StatusCode::FORBIDDEN, &stale, &[], error).await;
         }
     };
     let options = read(&form, &posted);
@@ -72,22 +75,32 @@ pub async fn start(
     if !wrong.is_empty() {
         let profile = wrong.iter().find(|wrong| wrong.field == PROFILE);
         let error = profile.map(|wrong| wrong.message.clone());
-        return Ok(visit.form(StatusCode::BAD_REQUEST, &options, &wrong, error));
+        return visit
+            .form(StatusCode::BAD_REQUEST, &options, &wrong, error)
+            .await;
     }
-    let permit = visit.login.permit("start:servers", visit.target())?;
-    match servers::start(app, permit, &visit.owner, &visit.name, options.clone()).await {
+    let permit = visit.login.permit(StartServer(visit.named()))?;
+    let wanted = Wanted {
+        options: Some(options.clone()),
+        display_name: None,
+    };
+    match servers::start(app, permit, wanted).await {
         Ok(_) => Ok(visit.to_pending()),
         Err(StartError::AlreadyRunning(_)) => Ok(visit.to_server()),
         Err(StartError::Stopping(_)) => Ok(visit.stop_pending()),
         Err(error @ StartError::TooMany(_)) => {
             let status = StatusCode::TOO_MANY_REQUESTS;
-            Ok(visit.form(status, &options, &[], Some(error.to_string())))
+            visit
+                .form(status, &options, &[], Some(error.to_string()))
+                .await
         }
         Err(error @ StartError::NotGone) => {
             let status = StatusCode::CONFLICT;
-            Ok(visit.form(status, &options, &[], Some(error.to_string())))
+            visit
+                .form(status, &options, &[], Some(error.to_string()))
+                .await
         }
-        Err(StartError::Db(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -152,9 +165,9 @@ pub async fn stop(
 ) -> Result<Response, AppError> {
     let visit = Visit::of(app, posted.login, named, "delete:servers", None).await?;
     // A stale form goes back to the home page, whose button is fresh.
-    if let (Ok(_), Some(server)) = (&posted.fields, &visit.server) {
-        let permit = visit.login.permit("delete:servers", visit.target())?;
-        servers::stop(&visit.app, permit, server, PATIENCE).await?;
+    if posted.fields.is_ok() {
+        let permit = visit.login.permit(StopServer(visit.named()))?;
+        servers::stop(&visit.app, &permit, PATIENCE).await?;
     }
     Ok(see_other(&visit.app.urls.home()))
 }
@@ -188,14 +201,14 @@ impl Visit {
         let (owner, name) = match named {
             None => (login.user().clone(), String::new()),
             Some(named) => {
-                login.permit(scope, named.target())?;
+                permit::require(&login.scopes, &[scope], named.target())?;
                 let owner = app.db.user(&named.user).await?;
                 (owner.ok_or_else(no_such_user)?, named.server)
             }
         };
         let server = app.db.server(&owner.name, &name).await?;
-        if server.is_none() && !name.is_empty() && !servers::is_server_name(&name) {
-            return Err(AppError::bad_request(servers::SERVER_NAME_RULE));
+        if server.is_none() && !name.is_empty() && !is_server_name(&name) {
+            return Err(AppError::bad_request(SERVER_NAME_RULE));
         }
         Ok(Self {
             app,
@@ -214,10 +227,10 @@ impl Visit {
             .map_or(RunState::Stopped, |server| server.state)
     }
 
-    fn target(&self) -> Target<'_> {
-        Target::Server {
-            user: &self.owner.name,
-            server: &self.name,
+    fn named(&self) -> Named {
+        Named {
+            user: UserName::of(&self.owner),
+            server: self.name.clone(),
         }
     }
 
@@ -251,14 +264,14 @@ impl Visit {
         templates::respond(StatusCode::OK, &page)
     }
 
-    fn form(
+    async fn form(
         &self,
         status: StatusCode,
         options: &UserOptions,
         wrong: &[Wrong],
         error: Option<String>,
-    ) -> Response {
-        let form = servers::options::form(&self.app, &self.owner);
+    ) -> Result<Response, AppError> {
+        let form = servers::options::form(&self.app, &self.owner).await?;
         let Filled { profiles, fields } = Filled::new(&form, options, wrong);
         let short = || with_next(&format!("{}spawn", self.app.urls.hub), self.next.as_deref());
         let spawn_url = if self.short {
@@ -273,7 +286,7 @@ impl Visit {
             fields,
             error,
         };
-        templates::respond(status, &page)
+        Ok(templates::respond(status, &page))
     }
 
     fn pending(&self, start: Start) -> Response {

@@ -6,14 +6,15 @@ use http::StatusCode;
 use tracing::info;
 
 use super::see_other;
-use crate::api::tokens::{self, TokenRequest};
+use crate::access::permit::ChangeTokens;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::{Posted, STALE};
 use crate::error::AppError;
-use crate::scopes::Target;
+use crate::names::UserName;
 use crate::templates::{self, TokenPage, TokenRow};
 use crate::time;
+use crate::tokens::{self, TokenRequest};
 
 /// GET /hub/token
 pub async fn list(State(app): State<App>, login: Login) -> Result<Response, AppError> {
@@ -45,11 +46,12 @@ pub async fn create(State(app): State<App>, posted: Posted) -> Result<Response, 
         note
     };
     let request = TokenRequest {
-        note: Some(note.to_owned()),
+        note: note.to_owned(),
         expires_in,
-        scopes: None,
+        ..TokenRequest::default()
     };
-    let (_, token) = tokens::create_for(&app, login.user(), &login.scopes(), request).await?;
+    let permit = login.permit(ChangeTokens(UserName::of(login.user())))?;
+    let (_, token) = tokens::create(&app, &permit, &login.scopes, request).await?;
     show(&app, &login, StatusCode::OK, Some(token), None).await
 }
 
@@ -59,7 +61,7 @@ pub async fn revoke(State(app): State<App>, posted: Posted) -> Result<Response, 
     let Ok(fields) = posted.fields else {
         return show_stale(&app, &login).await;
     };
-    login.permit("tokens", Target::User(&login.user().name))?;
+    login.permit(ChangeTokens(UserName::of(login.user())))?;
     if let Some(id) = tokens::parse_id(fields.get("id")) {
         app.db.revoke_token(login.user().id, id).await?;
         info!(user.name = %login.user().name, token.id = id, "Token revoked");

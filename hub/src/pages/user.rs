@@ -9,13 +9,13 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{argument, see_other, with_next};
+use crate::access::scopes::Target;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::db::servers::{Server, State as RunState};
 use crate::error::{AppError, wants_json};
 use crate::headers::text;
 use crate::names::{UserName, no_such_user};
-use crate::scopes::Target;
 use crate::servers::split_failure;
 use crate::templates::{self, NotRunningPage};
 
@@ -115,7 +115,7 @@ fn not_running(
         user: owner,
         server: name,
     };
-    let may_start = login.scopes().holds("start:servers", target);
+    let may_start = login.scopes.holds("start:servers", target);
     let spawn_url = with_next(&app.urls.page("spawn", owner, name), Some(next));
     let page = NotRunningPage {
         page: login.page(app),
@@ -168,7 +168,7 @@ async fn find(app: &App, login: &Login, path: &str) -> Result<Found, AppError> {
     let mut words = path.splitn(3, '/').skip(1);
     let owner = decode(words.next().unwrap_or_default());
     let owner = UserName::normalize(&owner).map_err(|_| no_such_user())?;
-    if !login.scopes().holds("access:servers", Target::User(&owner)) {
+    if !login.scopes.holds("access:servers", Target::User(&owner)) {
         // The same words whether or not this user exists.
         return Err(AppError::not_found(
             "There is no such page, or it is not yours to see.",

@@ -8,12 +8,12 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::{answer, log_db_error};
+use crate::access::scopes;
 use crate::app::App;
 use crate::auth::secret;
 use crate::db;
 use crate::db::servers::Server;
 use crate::db::tokens::NewToken;
-use crate::scopes;
 
 /// How long a server may take to say what it does.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(super) async fn ask(app: &App, server: &Server, within: Duration) -> Activit
     scopes.extend(scopes::identify_scopes(&server.user));
     let new = NewToken {
         token_hash: &secret::hash(&token),
-        user_id: server.user_id,
+        user_id: Some(server.user_id),
         // What is done with it is not the user's activity.
         server_id: Some(server.id),
         scopes: &scopes,

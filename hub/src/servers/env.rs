@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::access::scopes::access_scopes;
 use crate::app::Urls;
 use crate::auth::username::escape;
 use crate::config::Config;
-use crate::scopes::access_scopes;
 
 #[derive(Debug)]
 pub struct Input<'a> {

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::db::leftovers::Leftover;
 
 /// Tries for all that is left.
-pub(super) async fn clear(app: &App) {
+pub async fn clear(app: &App) {
     let leftovers = match app.db.leftovers().await {
         Ok(leftovers) => leftovers,
         Err(error) => return error!(%error, "Could not look for what deleted servers have left"),

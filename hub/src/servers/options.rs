@@ -4,15 +4,16 @@ use carrel_spawner::form::{Choice, Field, Form, Text};
 
 use crate::app::App;
 use crate::config::OptionsField;
+use crate::db::Result;
 use crate::db::users::User;
 
 /// The spawner's profiles, as far as they are for this user, and the fields of `Spawner.options_form`.
-pub fn form(app: &App, user: &User) -> Form {
-    let groups = app.config.jupyter_hub.load_groups.of(&user.name);
+pub async fn form(app: &App, user: &User) -> Result<Form> {
+    let groups = app.db.groups_of(user.id).await?;
     let mut form = app.spawner.form(&groups);
     let fields = app.config.spawner.options_form.iter();
     form.fields.extend(fields.map(field));
-    form
+    Ok(form)
 }
 
 /// A field of the configuration in the form's own model.

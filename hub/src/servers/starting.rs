@@ -47,9 +47,9 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
             mut place,
             _busy: busy,
         } = begun;
-        let request = request(&app, &server, environment);
         let mut progress = Progress::new(&app, &server);
         let work = async {
+            let request = request(&app, &server, environment).await?;
             if !place.turn().await {
                 return Err(Failed::Cancelled);
             }
@@ -63,16 +63,20 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
     });
 }
 
-fn request(app: &App, server: &Server, environment: BTreeMap<String, String>) -> StartRequest {
-    StartRequest {
+async fn request(
+    app: &App,
+    server: &Server,
+    environment: BTreeMap<String, String>,
+) -> crate::db::Result<StartRequest> {
+    Ok(StartRequest {
         user: server.user.clone(),
-        server: server.name.clone(),
+        server: server.spawner_name.clone(),
         prefix: server.prefix.clone(),
         environment,
-        groups: app.config.jupyter_hub.load_groups.of(&server.user),
+        groups: app.db.groups_of(server.user_id).await?,
         user_options: server.user_options.clone(),
         start_id: server.start_id.clone(),
-    }
+    })
 }
 
 /// Goes on with the start of another Hub, whose spawner has left `state`.
@@ -90,7 +94,7 @@ pub(super) async fn resume(
     }
     let work = async {
         let environment = super::further_environment(app, server).await?;
-        let request = request(app, server, environment.ok_or(Failed::Cancelled)?);
+        let request = request(app, server, environment.ok_or(Failed::Cancelled)?).await?;
         run_spawner(app, server, &mut progress, &place, |events| {
             let (state, request) = (state.clone(), request.clone());
             async move { app.spawner.resume(&state, &request, events).await }

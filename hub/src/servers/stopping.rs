@@ -6,9 +6,9 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::{BusyGuard, leftovers, log_db_error, spawner_state};
+use crate::access::permit::{Permit, StopServer};
 use crate::app::{App, Wake};
 use crate::db::servers::{Server, State};
-use crate::scopes::Permit;
 
 /// The longest that one stop may take; one that takes longer is tried again by the watch.
 const LONGEST_STOP: Duration = Duration::from_secs(60);
@@ -21,12 +21,25 @@ pub enum Stop {
     Stopping,
     /// Another start has followed, which is nobody's to end.
     StartedAgain,
+    /// There is no such server.
+    None,
 }
 
 /// Stops a server, or cancels its start; waits for the end up to `patience`.
 pub async fn stop(
     app: &App,
-    _: Permit,
+    permit: &Permit<StopServer>,
+    patience: Duration,
+) -> Result<Stop, sqlx::Error> {
+    match app.db.server(&permit.0.user, &permit.0.server).await? {
+        Some(server) => stop_one(app, &server, patience).await,
+        None => Ok(Stop::None),
+    }
+}
+
+/// [`stop`] for somebody who may do more than that, such as deleting the user.
+pub(crate) async fn stop_one(
+    app: &App,
     server: &Server,
     patience: Duration,
 ) -> Result<Stop, sqlx::Error> {
@@ -93,13 +106,15 @@ pub async fn stop_all(app: &App) {
 /// than `patience`, as soon as it is over.
 pub async fn remove(
     app: &App,
-    permit: Permit,
-    server: &Server,
+    permit: &Permit<StopServer>,
     patience: Duration,
 ) -> Result<Stop, sqlx::Error> {
+    let Some(server) = app.db.server(&permit.0.user, &permit.0.server).await? else {
+        return Ok(Stop::None);
+    };
     let running = server.state != State::Stopped;
     if running && app.db.request_removal(server.id, &server.start_id).await? {
-        return stop(app, permit, server, patience).await;
+        return stop_one(app, &server, patience).await;
     }
     if app.db.remove_server(server.id).await? {
         leftovers::clear(app).await;

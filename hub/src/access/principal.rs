@@ -1,0 +1,112 @@
+//! Who acts: a user, or a service.
+
+use std::sync::Arc;
+
+use super::roles;
+use super::scopes::{Owner, Scopes};
+use crate::db::services::Service;
+use crate::db::users::User;
+use crate::db::{Db, Result};
+
+#[derive(Debug, Clone)]
+pub enum Principal {
+    User(User),
+    Service(Service),
+}
+
+impl Principal {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::User(user) => &user.name,
+            Self::Service(service) => &service.name,
+        }
+    }
+
+    /// `user` or `service`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Service(_) => "service",
+        }
+    }
+
+    /// Whether it may make others administrators (CVE-2024-41942).
+    pub fn is_admin(&self) -> bool {
+        match self {
+            Self::User(user) => user.admin,
+            Self::Service(service) => service.admin,
+        }
+    }
+
+    pub fn user(&self) -> Option<&User> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// What `self` and filters without a name stand for in its scopes.
+    pub fn owner(&self) -> Owner<'_> {
+        match self {
+            Self::User(user) => Owner::User(&user.name),
+            Self::Service(service) => Owner::Service(&service.name),
+        }
+    }
+}
+
+/// What somebody may do at this moment: by the roles that every Hub has, by those of the configuration, by groups.
+pub async fn scopes(db: &Db, principal: &Principal) -> Result<Scopes> {
+    let owner = principal.owner();
+    let (mut scopes, roles) = match principal {
+        Principal::User(user) => (
+            Scopes::of_user(&user.name, user.admin),
+            db.roles_of_user(user.id).await?,
+        ),
+        Principal::Service(service) => {
+            let names: &[&str] = if service.admin { &[roles::ADMIN] } else { &[] };
+            (
+                Scopes::of_roles(names, owner),
+                db.roles_of_service(service.id).await?,
+            )
+        }
+    };
+    for role in &roles {
+        let (scopes_of_role, _) = Scopes::stored(role.scopes.iter().map(String::as_str), owner);
+        scopes.extend(&scopes_of_role);
+    }
+    with_members(db, scopes).await
+}
+
+/// What a token may do at this moment: what it was given, as far as its owner may it; and what of it is not known here.
+pub async fn scopes_of_token<'t>(
+    db: &Db,
+    principal: &Principal,
+    token: &'t [String],
+) -> Result<(Scopes, Vec<&'t str>)> {
+    let of_owner = scopes(db, principal).await?;
+    if token.iter().any(|scope| scope == "inherit") {
+        return Ok((of_owner, Vec::new()));
+    }
+    let (mut given, unknown) = Scopes::stored(token.iter().map(String::as_str), principal.owner());
+    given.extend(&identify(principal));
+    let given = with_members(db, given).await?;
+    Ok((given.intersect(&of_owner), unknown))
+}
+
+/// What every token may do: say whose it is (jupyterhub/scopes.py, `identify_scopes`).
+pub fn identify(principal: &Principal) -> Scopes {
+    let scopes: &[&str] = match principal {
+        Principal::User(_) => &["read:users:groups!user", "read:users:name!user"],
+        Principal::Service(_) => &["read:services:name!service"],
+    };
+    Scopes::stored(scopes.iter().copied(), principal.owner()).0
+}
+
+/// With the members of the groups that its filters name.
+pub async fn with_members(db: &Db, mut scopes: Scopes) -> Result<Scopes> {
+    let groups = scopes.groups();
+    if !groups.is_empty() {
+        scopes.set_members(Arc::new(db.members_of(groups).await?));
+    }
+    Ok(scopes)
+}

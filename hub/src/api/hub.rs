@@ -1,0 +1,131 @@
+//! The Hub itself: `/hub/api`, `/info`, `/proxy`, `/shutdown`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use super::body::Body;
+use super::listing::Wanted;
+use crate::access::permit::{Hub, ReadHub, ShutDown, UseProxy};
+use crate::app::{App, Ending, JUPYTERHUB_VERSION};
+use crate::auth::caller::Caller;
+use crate::config::{AuthenticatorClass, SpawnerClass};
+use crate::error::AppError;
+use crate::time::iso;
+
+/// POST /shutdown
+#[derive(Debug, Default, Deserialize)]
+struct Shutdown {
+    /// The proxy is a part of the Hub and ends with it.
+    #[expect(dead_code, reason = "read for its type")]
+    proxy: Option<bool>,
+    servers: Option<bool>,
+}
+
+/// GET /: the first call of every single-user server, without authentication.
+pub async fn version() -> Response {
+    let mut response = Json(json!({ "version": JUPYTERHUB_VERSION })).into_response();
+    response.headers_mut().insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    response
+}
+
+/// GET /info: under JupyterHub's names of classes, by which clients tell what they may expect.
+pub async fn info(State(app): State<App>, caller: Caller) -> Result<Json<Value>, AppError> {
+    caller.permit(ReadHub(Hub))?;
+    let version = env!("CARGO_PKG_VERSION");
+    let spawner = match app.config.jupyter_hub.spawner_class {
+        SpawnerClass::Kube => "kubespawner.spawner.KubeSpawner",
+        SpawnerClass::LocalProcess => "jupyterhub.spawner.LocalProcessSpawner",
+    };
+    let authenticator = match app.config.jupyter_hub.authenticator_class {
+        AuthenticatorClass::Native => "nativeauthenticator.NativeAuthenticator",
+    };
+    Ok(Json(json!({
+        "version": JUPYTERHUB_VERSION,
+        "python": format!("none: Carrel {version}"),
+        "sys_executable": "carrel-hub",
+        "spawner": { "class": spawner, "version": version },
+        "authenticator": { "class": authenticator, "version": version },
+    })))
+}
+
+/// GET /proxy: the routes, by their prefix.
+pub async fn routes(
+    State(app): State<App>,
+    wanted: Wanted,
+    caller: Caller,
+) -> Result<Json<Value>, AppError> {
+    caller.permit(UseProxy(Hub))?;
+    let mut all = vec![json!({
+        "routespec": app.urls.base,
+        "target": app.urls.api.trim_end_matches("/hub/api"),
+        "data": { "hub": true },
+    })];
+    for route in app.routes.list() {
+        let server = app.db.server_at(&route.prefix).await?;
+        let last = i64::try_from(route.last_activity).unwrap_or(i64::MAX);
+        all.push(json!({
+            "routespec": route.prefix,
+            "target": route.target,
+            "data": {
+                "user": server.as_ref().map(|server| &server.user),
+                "server_name": server.as_ref().map(|server| &server.name),
+                "last_activity": iso(last.saturating_mul(1000)),
+            },
+        }));
+    }
+    let (routes, total) = wanted.cut(all);
+    let by_prefix: Map<String, Value> = routes
+        .into_iter()
+        .map(|route| {
+            (
+                route["routespec"].as_str().unwrap_or_default().to_owned(),
+                route,
+            )
+        })
+        .collect();
+    Ok(Json(wanted.answer(Value::Object(by_prefix), total)))
+}
+
+/// POST /proxy: the routes are the Hub's own, so that there is nothing to bring up to date.
+pub async fn check_routes(caller: Caller) -> Result<(), AppError> {
+    caller.permit(UseProxy(Hub))?;
+    Ok(())
+}
+
+/// PATCH /proxy: tells of another proxy, which this Hub has no use for.
+pub async fn change_proxy(caller: Caller) -> Result<(), AppError> {
+    caller.permit(UseProxy(Hub))?;
+    Err(AppError::bad_request(
+        "The proxy is a part of this Hub: there is none to be replaced",
+    ))
+}
+
+/// POST /shutdown
+pub async fn shut_down(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), AppError> {
+    caller.permit(ShutDown(Hub))?;
+    let wanted: Shutdown = body.object_or_default()?;
+    let servers = wanted
+        .servers
+        .unwrap_or(app.config.jupyter_hub.cleanup_servers);
+    info!(
+        by = caller.principal.name(),
+        servers, "The Hub is told to end"
+    );
+    app.end(Ending { servers });
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(json!({ "message": "Shutting down Hub" })),
+    ))
+}

@@ -1,0 +1,181 @@
+//! `/hub/api/services`: programs that act in the Hub under a name of their own.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use super::body::Body;
+use super::models;
+use crate::access::permit::{ChangeServices, Hub};
+use crate::access::scopes::{Reach, Scopes, Target};
+use crate::app::App;
+use crate::auth::caller::Caller;
+use crate::auth::secret;
+use crate::db::services::{NewService, Service};
+use crate::error::AppError;
+
+/// The shortest token that a service may bring along (jupyterhub/orm.py, `APIToken.new`).
+const SHORTEST_TOKEN: usize = 8;
+
+/// POST /services/:service
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    #[serde(default)]
+    admin: bool,
+    #[serde(default)]
+    url: String,
+    api_token: Option<String>,
+    #[serde(default)]
+    info: Map<String, Value>,
+    display: Option<bool>,
+    #[serde(default)]
+    command: Vec<String>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "the address says it")]
+    name: Option<String>,
+}
+
+/// GET /services: by name.
+pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>, AppError> {
+    let mut services = app.db.services().await?;
+    if let Reach::Only {
+        services: names, ..
+    } = caller.reach("list:services")?
+    {
+        services.retain(|service| names.contains(&service.name));
+    }
+    let mut models = Map::new();
+    for service in &services {
+        models.insert(
+            service.name.clone(),
+            model(&app, service, &caller.scopes).await?,
+        );
+    }
+    Ok(Json(Value::Object(models)))
+}
+
+/// GET /services/:service
+pub async fn get(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, AppError> {
+    let readable = ["read:services", "read:services:name", "read:roles:services"];
+    caller.require(&readable, Target::Service(&name))?;
+    let service = find(&app, &name).await?;
+    Ok(Json(model(&app, &service, &caller.scopes).await?))
+}
+
+/// POST /services/:service: one that runs elsewhere.
+pub async fn create(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), AppError> {
+    caller.permit(ChangeServices(Hub))?;
+    if app.db.service(&name).await?.is_some() {
+        return Err(taken(&name));
+    }
+    let spec: Option<Spec> = body.object()?;
+    let spec = spec.ok_or_else(|| AppError::bad_request("Invalid service data"))?;
+    check(&caller, &name, &spec)?;
+    let hash = spec.api_token.as_deref().map(secret::hash);
+    let new = NewService {
+        name: &name,
+        admin: spec.admin,
+        url: &spec.url,
+        info: &spec.info,
+        display: spec.display.unwrap_or(true),
+        token_hash: hash.as_deref(),
+    };
+    if !app.db.add_service(new).await? {
+        return Err(taken(&name));
+    }
+    info!(
+        service = name,
+        by = caller.principal.name(),
+        "Service {name} was added"
+    );
+    let service = find(&app, &name).await?;
+    let model = model(&app, &service, &caller.scopes).await?;
+    Ok((StatusCode::CREATED, Json(model)))
+}
+
+fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.~".contains(letter);
+    if name.len() > 255 || !name.chars().all(plain) {
+        return Err(AppError::bad_request(
+            "The name of a service has up to 255 letters, digits, and characters of -_.~",
+        ));
+    }
+    if !spec.command.is_empty() {
+        return Err(AppError::bad_request(format!(
+            "Can not create managed service {name} at runtime"
+        )));
+    }
+    if spec.admin && !caller.principal.is_admin() {
+        return Err(AppError::forbidden(
+            "Only admins can grant admin permissions",
+        ));
+    }
+    let lengths = SHORTEST_TOKEN..=secret::MAX_TOKEN_LENGTH;
+    if spec
+        .api_token
+        .as_ref()
+        .is_some_and(|token| !lengths.contains(&token.len()))
+    {
+        return Err(AppError::bad_request(format!(
+            "api_token must have {SHORTEST_TOKEN} to {} characters",
+            secret::MAX_TOKEN_LENGTH
+        )));
+    }
+    Ok(())
+}
+
+/// DELETE /services/:service
+pub async fn delete(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Result<StatusCode, AppError> {
+    caller.permit(ChangeServices(Hub))?;
+    let service = app.db.service(&name).await?;
+    let service =
+        service.ok_or_else(|| AppError::not_found(format!("Service {name} does not exist")))?;
+    if service.configured {
+        return Err(AppError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("Service {name} is not modifiable at runtime"),
+        ));
+    }
+    app.db.remove_service(service.id).await?;
+    info!(
+        service = name,
+        by = caller.principal.name(),
+        "Service {name} was deleted"
+    );
+    Ok(StatusCode::OK)
+}
+
+async fn find(app: &App, name: &str) -> Result<Service, AppError> {
+    let service = app.db.service(name).await?;
+    service.ok_or_else(|| AppError::not_found(format!("No such service: {name}")))
+}
+
+async fn model(app: &App, service: &Service, scopes: &Scopes) -> Result<Value, AppError> {
+    let roles = app.db.roles_of_service(service.id).await?.into_iter();
+    let roles: Vec<String> = roles.map(|role| role.name).collect();
+    Ok(json!(models::service(service, &roles, scopes)))
+}
+
+fn taken(name: &str) -> AppError {
+    AppError::new(
+        StatusCode::CONFLICT,
+        format!("Service {name} already exists"),
+    )
+}

@@ -1,0 +1,113 @@
+//! Servers that are created, renamed and changed without being started.
+
+use serde_json::{Map, Value};
+
+use super::leftovers::has_left;
+use super::servers::Server;
+use super::{Db, Result, new_id};
+
+/// A server that is to be created.
+#[derive(Debug)]
+pub struct NewServer<'a> {
+    pub user_id: i64,
+    pub name: &'a str,
+    pub display_name: &'a str,
+    pub user_options: &'a Map<String, Value>,
+    pub prefix: &'a str,
+}
+
+/// What is to be changed of a server; what is not there stays.
+#[derive(Debug, Default)]
+pub struct Change<'a> {
+    pub name: Option<&'a str>,
+    pub prefix: Option<&'a str>,
+    pub display_name: Option<&'a str>,
+    pub user_options: Option<&'a Map<String, Value>>,
+}
+
+/// What became of a new server, or of a change.
+#[derive(Debug, Clone)]
+pub enum Changed {
+    Done(Box<Server>),
+    /// Another server has the name.
+    Taken,
+    /// What another server of the name has left is not gone, or belongs to a server that was renamed.
+    InUse,
+    NotStopped,
+}
+
+impl Db {
+    pub async fn create_server(&self, new: NewServer<'_>) -> Result<Changed> {
+        let mut tx = self.begin().await?;
+        if has_left(&mut tx, new.user_id, new.name).await? {
+            return Ok(Changed::InUse);
+        }
+        let insert = "INSERT INTO servers \
+                      (id, user_id, name, spawner_name, display_name, state, start_id, user_options, prefix) \
+                      VALUES ($1, $2, $3, $3, $4, 'stopped', '', $5, $6) ON CONFLICT DO NOTHING RETURNING id";
+        let id: Option<(i64,)> = sqlx::query_as(insert)
+            .bind(new_id())
+            .bind(new.user_id)
+            .bind(new.name.to_owned())
+            .bind(new.display_name.to_owned())
+            .bind(Value::Object(new.user_options.clone()).to_string())
+            .bind(new.prefix.to_owned())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some((id,)) = id else {
+            let same: Option<(i64,)> =
+                sqlx::query_as("SELECT id FROM servers WHERE user_id = $1 AND name = $2")
+                    .bind(new.user_id)
+                    .bind(new.name.to_owned())
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            return Ok(same.map_or(Changed::InUse, |_| Changed::Taken));
+        };
+        tx.commit().await?;
+        Ok(self.as_changed(id).await?)
+    }
+
+    /// Changes a server that is stopped.
+    pub async fn change_server(&self, id: i64, change: Change<'_>) -> Result<Changed> {
+        if let Some(name) = change.name {
+            let select = "SELECT id FROM servers WHERE name = $1 \
+                          AND user_id = (SELECT user_id FROM servers WHERE id = $2)";
+            let other: Option<(i64,)> = sqlx::query_as(select)
+                .bind(name.to_owned())
+                .bind(id)
+                .fetch_optional(&self.pool)
+                .await?;
+            if other.is_some() {
+                return Ok(Changed::Taken);
+            }
+        }
+        let options = change
+            .user_options
+            .map(|options| Value::Object(options.clone()).to_string());
+        let update = "UPDATE servers SET name = COALESCE($1, name), prefix = COALESCE($2, prefix), \
+                      display_name = COALESCE($3, display_name), user_options = COALESCE($4, user_options) \
+                      WHERE id = $5 AND state = 'stopped'";
+        let done = sqlx::query(update)
+            .bind(change.name.map(str::to_owned))
+            .bind(change.prefix.map(str::to_owned))
+            .bind(change.display_name.map(str::to_owned))
+            .bind(options)
+            .bind(id)
+            .execute(&self.pool)
+            .await;
+        match done {
+            Ok(done) if done.rows_affected() == 0 => Ok(Changed::NotStopped),
+            Ok(_) => self.as_changed(id).await,
+            // Another request was faster with the name.
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Changed::Taken),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn as_changed(&self, id: i64) -> Result<Changed> {
+        let server = self.server_by_id(id).await?;
+        Ok(server.map_or(Changed::NotStopped, |server| {
+            Changed::Done(Box::new(server))
+        }))
+    }
+}

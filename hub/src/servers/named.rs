@@ -1,0 +1,162 @@
+//! Named servers: what they may be called, and how they are created and changed without being started.
+
+use super::UserOptions;
+use crate::access::permit::{Permit, StartServer};
+use crate::app::App;
+use crate::auth::username::escape;
+use crate::db::named_servers::{Change, Changed, NewServer};
+use crate::db::servers::Server;
+
+/// What [`is_server_name`] asks for, in words.
+pub const SERVER_NAME_RULE: &str = "The name of a server has up to 30 small letters, digits and single hyphens, \
+     and begins with a letter.";
+/// The longest display name, in characters (jupyterhub/apihandlers/users.py, 6.0).
+const LONGEST_DISPLAY_NAME: usize = 255;
+
+/// Why a server was not created or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NamedError {
+    #[error("No such user")]
+    NoUser,
+    #[error("{0} has no such server")]
+    NoServer(String),
+    #[error("{SERVER_NAME_RULE}")]
+    Name,
+    #[error(
+        "A display name has up to {LONGEST_DISPLAY_NAME} characters, all of which can be seen."
+    )]
+    DisplayName,
+    #[error("User {0} already has a default server")]
+    Default(String),
+    #[error("User {0} already has server {1}")]
+    Taken(String, String),
+    #[error(
+        "The files of another server of this user are kept under the name {0}; choose another, or try again in a minute"
+    )]
+    InUse(String),
+    #[error("{0} is active. Please stop it before modifying it.")]
+    Active(String),
+    #[error("could not use the database")]
+    Db(#[from] sqlx::Error),
+}
+
+/// What is to become of a server; what is not there stays.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    pub name: Option<String>,
+    pub display_name: Option<String>,
+    pub user_options: Option<UserOptions>,
+}
+
+/// Creates a named server that is not started.
+pub async fn create(
+    app: &App,
+    permit: Permit<StartServer>,
+    wanted: Wanted,
+) -> Result<Server, NamedError> {
+    let named = &permit.0;
+    let user = app.db.user(&named.user).await?.ok_or(NamedError::NoUser)?;
+    if named.server.is_empty() {
+        return Err(NamedError::Default(user.name));
+    }
+    if app.db.server(&user.name, &named.server).await?.is_some() {
+        return Err(NamedError::Taken(user.name, named.server.clone()));
+    }
+    check(Some(&named.server), wanted.display_name.as_deref())?;
+    let new = NewServer {
+        user_id: user.id,
+        name: &named.server,
+        display_name: wanted.display_name.as_deref().unwrap_or_default(),
+        user_options: &wanted.user_options.unwrap_or_default(),
+        prefix: &app.urls.server(&user.name, &named.server),
+    };
+    done(app.db.create_server(new).await?, &user.name, &named.server)
+}
+
+/// Changes a server that is stopped.
+pub async fn change(
+    app: &App,
+    permit: Permit<StartServer>,
+    wanted: Wanted,
+) -> Result<Server, NamedError> {
+    let named = &permit.0;
+    check(wanted.name.as_deref(), wanted.display_name.as_deref())?;
+    let server = app.db.server(&named.user, &named.server).await?;
+    let server = server.ok_or_else(|| NamedError::NoServer(named.user.to_string()))?;
+    let prefix = wanted
+        .name
+        .as_deref()
+        .map(|name| app.urls.server(&server.user, name));
+    let change = Change {
+        name: wanted.name.as_deref(),
+        prefix: prefix.as_deref(),
+        display_name: wanted.display_name.as_deref(),
+        user_options: wanted.user_options.as_ref(),
+    };
+    let name = wanted.name.as_deref().unwrap_or(&server.name);
+    match app.db.change_server(server.id, change).await? {
+        Changed::NotStopped => Err(NamedError::Active(server.full_name())),
+        changed => done(changed, &server.user, name),
+    }
+}
+
+fn check(name: Option<&str>, display_name: Option<&str>) -> Result<(), NamedError> {
+    if name.is_some_and(|name| !is_server_name(name)) {
+        return Err(NamedError::Name);
+    }
+    let is_shown = |name: &str| {
+        name.chars().count() <= LONGEST_DISPLAY_NAME && !name.chars().any(char::is_control)
+    };
+    if display_name.is_some_and(|name| !is_shown(name)) {
+        return Err(NamedError::DisplayName);
+    }
+    Ok(())
+}
+
+fn done(changed: Changed, user: &str, name: &str) -> Result<Server, NamedError> {
+    match changed {
+        Changed::Done(server) => Ok(*server),
+        Changed::Taken => Err(NamedError::Taken(user.to_owned(), name.to_owned())),
+        Changed::InUse => Err(NamedError::InUse(name.to_owned())),
+        Changed::NotStopped => Err(NamedError::NoServer(user.to_owned())),
+    }
+}
+
+/// Whether a new named server may have this name (jupyterhub/slugs.py, 6.0).
+pub fn is_server_name(name: &str) -> bool {
+    let words_are_plain = name.split('-').all(|word| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+    });
+    name.len() <= 30
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && words_are_plain
+        && escape(name) == name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_names_are_slugs() {
+        for good in ["a", "gpu-2", "a1-b2"] {
+            assert!(is_server_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            "2gpu",
+            "-a",
+            "a-",
+            "a--b",
+            "A",
+            "a/b",
+            "a b",
+            &"a".repeat(31),
+        ] {
+            assert!(!is_server_name(bad), "{bad}");
+        }
+    }
+}

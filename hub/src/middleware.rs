@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use tracing::debug;
 
 use crate::app::{App, JUPYTERHUB_VERSION};
@@ -40,6 +40,14 @@ pub async fn own_host(State(app): State<App>, request: Request, next: Next) -> R
 fn without_port(host: &str) -> String {
     let authority = host.parse::<Authority>();
     authority.map_or_else(|_| host.to_owned(), |authority| authority.host().to_owned())
+}
+
+/// Every address of the API answers OPTIONS with nothing, as JupyterHub's do.
+pub async fn options(State(app): State<App>, request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS && is_api(&app, request.uri().path()) {
+        return StatusCode::OK.into_response();
+    }
+    next.run(request).await
 }
 
 /// The version that stock clients compare, and what browsers may do with an answer.

@@ -51,6 +51,7 @@ pub fn router(app: App) -> Router {
         .route(&app.urls.hub, get(home::root))
         .fallback(user::outside)
         // From the inside out: other names are turned away, errors get their body, then every answer its headers, then it is logged.
+        .layer(from_fn_with_state(app.clone(), middleware::options))
         .layer(from_fn_with_state(app.clone(), middleware::own_host))
         .layer(from_fn_with_state(app.clone(), error::render))
         .layer(from_fn_with_state(app.clone(), middleware::headers))
@@ -89,6 +90,8 @@ fn api() -> Router<App> {
         .route("/users", get(users::list).post(users::create_many))
         .route("/users/{user}", user)
         .route("/users/{user}/activity", post(api::activity::post))
+        .route("/users/{user}/admin-access", post(users::admin_access))
+        .route("/authorizations/token/{token}", get(users::owner_of_token))
         .route("/users/{user}/server", server())
         .route("/users/{user}/server/progress", get(api::servers::progress))
         .route("/users/{user}/servers/", server())

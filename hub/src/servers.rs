@@ -32,7 +32,7 @@ pub use cull::cull;
 pub use leftovers::clear as clear_leftovers;
 pub use queue::waits;
 pub(crate) use stopping::stop_one;
-pub use stopping::{Stop, remove, stop, stop_all};
+pub use stopping::{Stop, remove, started, stop, stop_all};
 pub use watch::{heed, look_at, watch};
 
 use crate::access::permit::{Permit, StartServer};
@@ -86,7 +86,7 @@ pub struct Wanted {
     pub display_name: Option<String>,
 }
 
-/// Starts a server and returns at once; follow it with [`progress`]. A second call while pending joins the first.
+/// Starts a server and returns at once; wait for it by [`started`], or follow it with [`progress`]. A second call while pending joins the first.
 pub async fn start(
     app: &App,
     permit: Permit<StartServer>,

@@ -101,9 +101,14 @@ async fn check_scopes(
         let wanted = Scopes::parse(scopes.iter().map(String::as_str), Owner::User(&owner.name))?;
         principal::with_members(&app.db, wanted).await?
     };
-    if !wanted.is_subset(&of_owner) || !wanted.is_subset(asker) {
+    if !wanted.is_subset(&of_owner) {
         return Err(AppError::bad_request(
-            "A token cannot have more scopes than its owner and than who asks for it.",
+            "A token cannot have more scopes than its owner.",
+        ));
+    }
+    if !wanted.is_subset(asker) {
+        return Err(AppError::forbidden(
+            "A token cannot have more scopes than who asks for it.",
         ));
     }
     Ok(())

@@ -101,8 +101,11 @@ pub fn user(
         "auth_state": null,
         "user_info": null,
     });
+    let never = default.is_none() && include_stopped;
+    let never = never.then(|| Server::never_started(user, app.urls.server(&user.name, "")));
     let readable = servers
         .iter()
+        .chain(&never)
         .filter(|server| include_stopped || server.state != State::Stopped)
         .filter(|server| scopes.holds("read:servers", target(server)));
     let readable: Model = readable

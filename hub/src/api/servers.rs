@@ -24,7 +24,7 @@ use crate::error::AppError;
 use crate::names::Named;
 use crate::servers::named::{self, NamedError};
 use crate::servers::progress::Event;
-use crate::servers::{self, StartError, Stop, UserOptions, Wanted, progress};
+use crate::servers::{self, Begun, StartError, Stop, UserOptions, Wanted, progress, split_failure};
 
 /// How long a request waits for the end of a stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -100,7 +100,7 @@ pub async fn change(
     Ok(Json(models::server(&app, &server, &caller.scopes)))
 }
 
-/// POST: starts the server; 202, because it takes a while.
+/// POST: starts the server; 201 where it is ready within `slow_spawn_timeout`, else 202.
 pub async fn start(
     State(app): State<App>,
     named: Named,
@@ -114,8 +114,17 @@ pub async fn start(
         options: wanted.user_options,
         display_name: wanted.display_name,
     };
-    servers::start(&app, permit, wanted).await?;
-    Ok(StatusCode::ACCEPTED)
+    let named = permit.0.clone();
+    if servers::start(&app, permit, wanted).await? == Begun::Joined {
+        return Ok(StatusCode::ACCEPTED);
+    }
+    let patience = app.config.jupyter_hub.slow_spawn_timeout;
+    let server = existing(&app, &named).await?;
+    match servers::started(&app, &server, patience).await? {
+        Some(now) if now.state == RunState::Ready => Ok(StatusCode::CREATED),
+        Some(now) if now.state == RunState::Stopped => Err(failed(&now)),
+        _ => Ok(StatusCode::ACCEPTED),
+    }
 }
 
 /// DELETE: stops the server, or cancels its start; `{"remove": true}` deletes a named server.
@@ -159,7 +168,8 @@ pub async fn progress(
     caller: Caller,
 ) -> Result<Response, AppError> {
     let permit = caller.permit(ReadServer(named))?;
-    let server = existing(&app, &permit.0).await?;
+    let server = app.db.server(&permit.0.user, &permit.0.server).await?;
+    let server = server.ok_or_else(|| no_server(&permit.0))?;
     if server.state == RunState::Stopped && server.failure.is_none() {
         return Err(AppError::bad_request(format!(
             "{} is not starting...",
@@ -180,9 +190,31 @@ pub async fn progress(
     Ok(response)
 }
 
+/// A start that has failed while its request waited.
+fn failed(server: &Server) -> AppError {
+    let failure = server.failure.as_deref().unwrap_or("it was stopped");
+    let (reason, _) = split_failure(failure);
+    AppError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        format!("{} did not start: {reason}", server.full_name()),
+    )
+}
+
+/// Everybody has a default server, even where it never ran.
 async fn existing(app: &App, named: &Named) -> Result<Server, AppError> {
-    let server = app.db.server(&named.user, &named.server).await?;
-    server.ok_or_else(|| AppError::not_found(format!("{} has no such server", named.user)))
+    let mut server = app.db.server(&named.user, &named.server).await?;
+    if server.is_none() && named.server.is_empty() {
+        let user = find_user(app, &named.user).await?;
+        server = Some(Server::never_started(
+            &user,
+            app.urls.server(&user.name, ""),
+        ));
+    }
+    server.ok_or_else(|| no_server(named))
+}
+
+fn no_server(named: &Named) -> AppError {
+    AppError::not_found(format!("{} has no such server", named.user))
 }
 
 fn model(event: Event) -> Value {

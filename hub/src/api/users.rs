@@ -17,7 +17,7 @@ use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Reach, Scopes, Target};
 use crate::accounts;
 use crate::app::App;
-use crate::auth::caller::Caller;
+use crate::auth::caller::{self, Caller};
 use crate::db::user_lists::{Activity, Sort, UserQuery};
 use crate::db::users::{Renamed, User};
 use crate::error::AppError;
@@ -67,14 +67,7 @@ pub async fn whoami(State(app): State<App>, caller: Caller) -> Result<Json<Value
     // Who logged in may say so too; of tokens these scopes are (SelfAPIHandler).
     let mut readable = principal::identify(&caller.principal);
     readable.extend(&caller.scopes);
-    let mut model = match &caller.principal {
-        Principal::User(user) => model(&app, user, false, &readable).await?,
-        Principal::Service(service) => {
-            let roles = app.db.roles_of_service(service.id).await?.into_iter();
-            let roles: Vec<String> = roles.map(|role| role.name).collect();
-            models::service(service, &roles, &readable)
-        }
-    };
+    let mut model = identity(&app, &caller.principal, &readable).await?;
     let token = caller.token.as_ref();
     let further = json!({
         "token_id": token.map(|token| format!("a{}", token.id)),
@@ -85,6 +78,21 @@ pub async fn whoami(State(app): State<App>, caller: Caller) -> Result<Json<Value
         model.extend(further);
     }
     Ok(Json(Value::Object(model)))
+}
+
+async fn identity(
+    app: &App,
+    principal: &Principal,
+    readable: &Scopes,
+) -> Result<Map<String, Value>, AppError> {
+    match principal {
+        Principal::User(user) => model(app, user, false, readable).await,
+        Principal::Service(service) => {
+            let roles = app.db.roles_of_service(service.id).await?.into_iter();
+            let roles: Vec<String> = roles.map(|role| role.name).collect();
+            Ok(models::service(service, &roles, readable))
+        }
+    }
 }
 
 /// GET /users
@@ -288,6 +296,27 @@ pub async fn delete(
     servers::clear_leftovers(&app).await;
     info!(user.name = %user.name, by = caller.principal.name(), "User {} was deleted", user.name);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// GET /authorizations/token/:token: whose token it is; from before `GET /user`, and for whoever has the token anyhow.
+pub async fn owner_of_token(
+    State(app): State<App>,
+    Path(token): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, AppError> {
+    let asked = caller::by_token(&app, &token).await;
+    let asked = asked.map_err(|_| AppError::not_found("No such token"))?;
+    let mut readable = principal::identify(&asked.principal);
+    readable.extend(&caller.scopes);
+    identity(&app, &asked.principal, &readable)
+        .await
+        .map(|model| Json(Value::Object(model)))
+}
+
+/// POST /users/:user/admin-access: from before OAuth; who may enter a server needs no leave now.
+pub async fn admin_access(named: Named, caller: Caller) -> Result<(), AppError> {
+    caller.require(&["servers"], Target::User(&named.user))?;
+    Err(AppError::forbidden("admin access to user servers disabled"))
 }
 
 /// CVE-2024-41942: who may change users is not for that an administrator.

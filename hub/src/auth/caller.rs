@@ -176,7 +176,7 @@ fn bearer(parts: &Parts) -> Option<String> {
     known.then(|| token.trim().to_owned())
 }
 
-async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
+pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
     let unknown = || AppError::forbidden("Missing or invalid credentials.");
     if token.is_empty() || token.len() > secret::MAX_TOKEN_LENGTH {
         return Err(unknown());
@@ -250,7 +250,7 @@ async fn record_use(app: &App, owner: &Principal, token: &ApiToken) -> Result<bo
     app.db.token_was_used(token.id, now).await?;
     // What a server's own process does is not its user's activity.
     if let (None, Some(user)) = (token.server_id, owner.user()) {
-        app.db.user_was_active(user.id, now).await?;
+        record_visit(app, user).await;
     }
     Ok(true)
 }

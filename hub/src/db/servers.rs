@@ -8,6 +8,7 @@ use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
 use super::leftovers::{has_left, remove_stopped};
 use super::tokens::{NewToken, insert_token};
+use super::users::User;
 use super::{Db, Result, new_id, now};
 
 /// How many values a statement may be given: SQLite and PostgreSQL both take more.
@@ -64,6 +65,27 @@ pub struct Server {
 }
 
 impl Server {
+    /// The default server of a user that has no row yet.
+    pub fn never_started(user: &User, prefix: String) -> Self {
+        Self {
+            id: 0,
+            user_id: user.id,
+            user: user.name.clone(),
+            name: String::new(),
+            spawner_name: String::new(),
+            display_name: String::new(),
+            state: State::Stopped,
+            start_id: String::new(),
+            spawner_state: None,
+            user_options: Map::new(),
+            prefix,
+            url: None,
+            started: None,
+            last_activity: None,
+            failure: None,
+        }
+    }
+
     /// `alice`, or `alice/gpu` for a named server.
     pub fn full_name(&self) -> String {
         if self.name.is_empty() {

@@ -88,7 +88,15 @@ impl Follower {
     async fn read(&mut self) -> Result<(), sqlx::Error> {
         let server = self.app.db.server_by_id(self.id).await?;
         let before = self.app.queue.before(&self.start_id);
-        let rows = self.app.db.progress_after(&self.start_id, self.seq).await?;
+        let ready = server
+            .as_ref()
+            .is_some_and(|server| server.state == State::Ready && server.start_id == self.start_id);
+        // Who comes when all is over is told the end alone.
+        let rows = if ready && self.seq == 0 {
+            Vec::new()
+        } else {
+            self.app.db.progress_after(&self.start_id, self.seq).await?
+        };
         if let Some(last) = rows.last() {
             self.seq = last.seq;
         }

@@ -127,6 +127,26 @@ pub async fn remove(
     })
 }
 
+/// Waits until a start is over, for so long; the server as it is then.
+pub async fn started(
+    app: &App,
+    server: &Server,
+    patience: Duration,
+) -> Result<Option<Server>, sqlx::Error> {
+    let mut changes = app.wake.subscribe(server.id);
+    let deadline = tokio::time::Instant::now() + patience;
+    loop {
+        let now = app.db.server_by_id(server.id).await?;
+        let pending = now
+            .as_ref()
+            .is_some_and(|now| now.state == State::Pending && now.start_id == server.start_id);
+        if !pending || tokio::time::Instant::now() >= deadline {
+            return Ok(now);
+        }
+        let _ = tokio::time::timeout_at(deadline, Wake::wait(&mut changes)).await;
+    }
+}
+
 /// Returns when the server, or this start of it, is no longer stopping.
 async fn gone(app: &App, server: &Server) {
     let mut changes = app.wake.subscribe(server.id);

@@ -34,30 +34,36 @@ fn authorize(user: &str) -> String {
 async fn a_user_can_do_nothing_to_another() {
     let (hub, _admin, bob) = with_two().await;
     bob.get(&authorize("admin")).await.expect(403);
-    bob.get("/hub/spawn/admin").await.expect(403);
-    bob.get("/hub/spawn-pending/admin").await.expect(403);
+    // Not even whether there is such a user, as in JupyterHub.
+    bob.get("/hub/spawn/admin").await.expect(404);
+    bob.get("/hub/spawn-pending/admin").await.expect(404);
     bob.get("/hub/user/admin/lab").await.expect(404);
     bob.get("/hub/user/nobody/lab").await.expect(404);
     bob.submit("/hub/home", "/hub/stop/admin", &[])
         .await
-        .expect(403);
+        .expect(404);
     let xsrf = bob.cookie("/hub/", "_xsrf").unwrap();
     for path in ["/users/admin", "/users/nobody"] {
         bob.get(&format!("/hub/api{path}")).await.expect(404);
     }
-    for (method, path) in [
-        (Method::POST, "/users/admin/server"),
-        (Method::DELETE, "/users/admin/server"),
-        (Method::GET, "/users/admin/server/progress"),
-        (Method::GET, "/users/admin/tokens"),
-        (Method::POST, "/users/admin/tokens"),
-        (Method::POST, "/users/carol"),
+    for (method, path, expected) in [
+        (Method::POST, "/users/admin/server", 404),
+        (Method::DELETE, "/users/admin/server", 404),
+        (Method::GET, "/users/admin/server/progress", 404),
+        (Method::GET, "/users/admin/tokens", 404),
+        (Method::POST, "/users/admin/tokens", 403),
+        (Method::POST, "/users/carol", 403),
+        (Method::PATCH, "/users/admin", 403),
+        (Method::DELETE, "/users/admin", 403),
+        (Method::POST, "/groups/staff", 403),
+        (Method::POST, "/services/grader", 403),
+        (Method::POST, "/shutdown", 403),
     ] {
         let request = bob
             .request(method, &format!("/hub/api{path}"))
             .header("x-xsrftoken", &xsrf);
         let status = request.send().await.unwrap().status();
-        assert_eq!(status, 403, "{path}");
+        assert_eq!(status, expected, "{path}");
     }
     assert_eq!(hub.spawner.running(), 2);
 }

@@ -2,29 +2,11 @@
 
 use super::*;
 
-const ALICE: Owner<'_> = Owner {
-    name: "alice",
-    admin: false,
-};
-const ADMIN: Owner<'_> = Owner {
-    name: "root",
-    admin: true,
-};
+const ALICE: Owner<'_> = Owner::User("alice");
+const ROOT: Owner<'_> = Owner::User("root");
 
 fn parse(scopes: &[&str]) -> Scopes {
     Scopes::parse(scopes.iter().copied(), ALICE).unwrap()
-}
-
-#[test]
-fn every_contained_scope_is_in_the_table() {
-    for (name, _, contained) in SCOPES {
-        for inner in *contained {
-            assert!(
-                SCOPES.iter().any(|(known, ..)| known == inner),
-                "{inner} in {name}"
-            );
-        }
-    }
 }
 
 #[test]
@@ -65,17 +47,94 @@ fn filters_cover_their_own_objects_only() {
 }
 
 #[test]
-fn inherit_is_what_the_owner_has() {
-    let of = |owner: Owner<'_>| Scopes::parse(["inherit"], owner).unwrap();
-    assert_eq!(of(ALICE), Scopes::of_user("alice", false));
-    assert_eq!(of(ADMIN), Scopes::of_user("root", true));
-    assert!(Scopes::parse(["no:such"], ALICE).is_err());
-    assert!(Scopes::parse(["servers!group=x"], ALICE).is_err());
+fn what_does_not_read_is_no_scope() {
+    for wrong in [
+        "no:such",
+        "servers!planet=x",
+        "servers!group=",
+        "servers!server=alice",
+        "all",
+    ] {
+        assert!(Scopes::parse([wrong], ALICE).is_err(), "{wrong}");
+    }
+    assert_eq!(
+        Scopes::parse(["fly"], ALICE).unwrap_err().to_string(),
+        "Scope \"fly\" does not exist."
+    );
+}
+
+#[test]
+fn a_group_stands_for_its_members() {
+    let mut scopes = parse(&["servers!group=staff", "read:users"]);
+    assert_eq!(scopes.groups(), BTreeSet::from([String::from("staff")]));
+    let bob = Target::Server {
+        user: "bob",
+        server: "gpu",
+    };
+    assert_eq!(scopes.access("start:servers", bob), Access::Elsewhere);
+    let members = BTreeMap::from([(String::from("staff"), BTreeSet::from([String::from("bob")]))]);
+    scopes.set_members(Arc::new(members));
+    assert_eq!(scopes.access("start:servers", bob), Access::Granted);
+    assert_eq!(
+        scopes.access("start:servers", Target::User("alice")),
+        Access::Elsewhere
+    );
+    assert_eq!(scopes.access("admin:users", Target::Hub), Access::None);
+
+    let of_bob = parse(&["servers!server=bob/gpu", "servers!user=alice"]);
+    let both = [of_bob.intersect(&scopes), scopes.intersect(&of_bob)];
+    for both in both {
+        let list = both.to_list();
+        assert!(
+            list.contains(&String::from("start:servers!server=bob/gpu")),
+            "{list:?}"
+        );
+        // `read:users` is held for all.
+        assert!(list.contains(&String::from("read:users:name!user=alice")));
+        assert!(
+            !list.contains(&String::from("servers!user=alice")),
+            "{list:?}"
+        );
+    }
+    assert!(parse(&["read:servers!user=alice"]).is_subset(&parse(&["servers"])));
+    assert!(!parse(&["servers!group=staff"]).is_subset(&of_bob));
+}
+
+#[test]
+fn the_whole_leaves_no_filter_beside_it() {
+    let scopes = parse(&["read:users!user=bob", "read:users", "read:users!group=x"]);
+    assert_eq!(scopes.to_list(), parse(&["read:users"]).to_list());
+    assert_eq!(scopes.reach("read:users"), Some(Reach::All));
+    assert_eq!(scopes.reach("servers"), None);
+}
+
+#[test]
+fn the_filter_of_a_server_does_not_show_its_user() {
+    let scopes = parse(&["servers!server=bob/gpu"]);
+    assert!(!scopes.holds("read:users:name", Target::User("bob")));
+    assert_eq!(
+        of_server("bob", "gpu"),
+        [
+            "access:servers!server=bob/gpu",
+            "read:users:activity!user=bob",
+            "users:activity!user=bob"
+        ]
+    );
+}
+
+#[test]
+fn what_a_service_has_not_is_nobodys() {
+    let (scopes, unknown) = Scopes::stored(
+        ["self", "servers!user", "access:services!service"],
+        Owner::Service("grader"),
+    );
+    assert_eq!(scopes.to_list(), ["access:services!service=grader"]);
+    assert_eq!(unknown, Vec::<&str>::new());
 }
 
 #[test]
 fn self_is_what_any_user_has_for_oneself() {
-    let own = Scopes::parse(["self"], ADMIN).unwrap();
+    let own = Scopes::parse(["self"], ROOT).unwrap();
     assert_eq!(own, Scopes::of_user("root", false));
     assert!(own.holds("start:servers", Target::User("root")));
     for (scope, target) in [
@@ -103,18 +162,10 @@ fn filters_name_users_as_addresses_do() {
 
 #[test]
 fn stored_scopes_of_a_later_version_give_nothing() {
-    let stored = [
-        "read:groups",
-        "read:users!team=x",
-        "tokens!user=alice",
-        "shares!server",
-    ];
+    let stored = ["read:planets", "read:users!team=x", "tokens!user=alice"];
     let (known, unknown) = Scopes::stored(stored, ALICE);
     assert_eq!(known, parse(&["tokens!user=alice"]));
-    assert_eq!(
-        unknown,
-        ["read:groups", "read:users!team=x", "shares!server"]
-    );
+    assert_eq!(unknown, ["read:planets", "read:users!team=x"]);
 }
 
 #[test]

@@ -128,7 +128,8 @@ section! {
         db_url: Option<DbUrl> = None;
         /// How many servers may be starting at a time; more starts wait in a queue. 0 for any number.
         concurrent_spawn_limit: u32 = 100;
-        /// Seconds that a request of the API waits for its start to be done (201); after that it goes on without (202).
+        /// Seconds that a request of the API waits for its start to be done (201); after them, and where they are 0, it is
+        /// answered with 202.
         slow_spawn_timeout: Duration = Duration::from_secs(10);
         /// How many servers may be active, starting and stopping ones included; more starts are refused with 429. 0 for
         /// any number.

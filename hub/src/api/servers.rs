@@ -119,6 +119,9 @@ pub async fn start(
         return Ok(StatusCode::ACCEPTED);
     }
     let patience = app.config.jupyter_hub.slow_spawn_timeout;
+    if patience.is_zero() {
+        return Ok(StatusCode::ACCEPTED);
+    }
     let server = existing(&app, &named).await?;
     match servers::started(&app, &server, patience).await? {
         Some(now) if now.state == RunState::Ready => Ok(StatusCode::CREATED),

@@ -54,6 +54,8 @@ impl TestHub {
     ) -> Self {
         let mut config = Config::default();
         config.jupyter_hub.port = 0;
+        // Starts are answered at once with 202.
+        config.jupyter_hub.slow_spawn_timeout = Duration::ZERO;
         config.spawner.http_timeout = Duration::from_secs(2);
         config.spawner.start_timeout = Duration::from_secs(2);
         config.spawner.poll_interval = Duration::from_millis(100);
@@ -92,6 +94,11 @@ impl TestHub {
     /// Ends the Hub as SIGTERM does.
     pub async fn end(&mut self) {
         let _ = self.stop.take().unwrap().send(());
+        self.ended().await;
+    }
+
+    /// Waits for the end of the Hub.
+    pub async fn ended(&mut self) {
         tokio::time::timeout(LIMIT, self.ended.take().unwrap())
             .await
             .unwrap()

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 
 use tracing::{error, info, warn};
 
-use crate::auth::password;
 use crate::auth::username::{self, Invalid};
-use crate::config::{Config, SpawnerClass};
+use crate::auth::{password, secret};
+use crate::config::{self, Config, SpawnerClass};
 use crate::db::Db;
+use crate::db::roles::NewRole;
+use crate::db::services::NewService;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -128,6 +130,46 @@ pub async fn create_groups(config: &Config, db: &Db) -> Result<(), Error> {
         let _ = db.add_groups(std::slice::from_ref(name), &[]).await?;
         let _ = db.add_to_group(name, &members).await?;
     }
+    Ok(())
+}
+
+/// The roles of `JupyterHub.load_roles` and the services of `JupyterHub.services`, as the file has them now.
+pub async fn create_roles_and_services(config: &Config, db: &Db) -> Result<(), Error> {
+    let hub = &config.jupyter_hub;
+    let no_info = serde_json::Map::new();
+    let hash = |service: &config::Service| {
+        let token = service.api_token.as_ref();
+        token.map(|token| secret::hash(&token.0))
+    };
+    let hashes: Vec<_> = hub.services.iter().map(hash).collect();
+    let services = hub.services.iter().zip(&hashes);
+    let services = services.map(|(service, hash)| NewService {
+        name: &service.name,
+        admin: service.admin,
+        url: &service.url,
+        info: &no_info,
+        display: service.display,
+        token_hash: hash.as_deref(),
+    });
+    db.set_services(&services.collect::<Vec<_>>()).await?;
+    let mut roles = Vec::new();
+    for role in hub.load_roles.iter() {
+        for user in role.users.iter() {
+            db.add_user(user, false, None, false).await?;
+        }
+        for group in &role.groups {
+            let _ = db.add_groups(std::slice::from_ref(group), &[]).await?;
+        }
+        roles.push(NewRole {
+            name: &role.name,
+            description: &role.description,
+            scopes: &role.scopes,
+            users: role.users.iter().map(String::as_str).collect(),
+            groups: role.groups.iter().map(String::as_str).collect(),
+            services: role.services.iter().map(String::as_str).collect(),
+        });
+    }
+    db.set_roles(&roles).await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod class;
 mod hints;
 mod kube_spawner;
+mod load;
 mod options_form;
 mod process;
 mod reference;
@@ -28,6 +29,7 @@ use url::Url;
 pub use address::{BaseUrl, DbUrl, HostName, UrlPath};
 pub use class::{AuthenticatorClass, SpawnerClass};
 pub use kube_spawner::KubeSpawner;
+pub use load::{Named, Role, Service};
 pub use options_form::{OptionsField, OptionsForm};
 pub use process::{Command, Environment};
 pub use reference::reference;
@@ -150,6 +152,11 @@ section! {
         trusted_downstream_ips: Vec<IpNet> = Vec::new();
         /// Groups of users, each a list of its members, for `KubeSpawner.group_overrides` and profiles.
         load_groups: Groups = Groups::default();
+        /// Roles: scopes under a name, and who has them. Those that the file does not name any more go.
+        load_roles: Named<Role> = Named::default();
+        /// Services: programs that run elsewhere and use the API under a name of their own. Those that the file does not
+        /// name any more go.
+        services: Named<Service> = Named::default();
         /// What runs the users' servers.
         spawner_class: SpawnerClass = SpawnerClass::LocalProcess;
         /// What checks the users' passwords.

@@ -41,6 +41,38 @@ impl fmt::Display for UserName {
     }
 }
 
+/// The name of a group, which stands in addresses and in filters of scopes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupName(String);
+
+impl GroupName {
+    /// None for what no group is called.
+    pub fn parse(name: String) -> Option<Self> {
+        let fits = (1..=username::MAX_LENGTH).contains(&name.len())
+            && !name.contains('/')
+            && !name.chars().any(char::is_control);
+        fits.then_some(Self(name))
+    }
+}
+
+impl Deref for GroupName {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The `{group}` of a request's path.
+impl FromRequestParts<App> for GroupName {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        let name = <Path<String> as FromRequestParts<App>>::from_request_parts(parts, app).await;
+        let name = name.ok().and_then(|Path(name)| Self::parse(name));
+        name.ok_or_else(|| AppError::not_found("No such group"))
+    }
+}
+
 /// The user, and perhaps the server, that the path of a request names: `{user}` and `{server}` of its route.
 #[derive(Debug, Clone)]
 pub struct Named {

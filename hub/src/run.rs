@@ -90,6 +90,7 @@ impl Hub {
         let app = App::new(config, db, spawner, Routes::new(), address.port(), xsrf);
         accounts::create_administrators(&app.config, &app.db).await?;
         accounts::create_groups(&app.config, &app.db).await?;
+        accounts::create_roles_and_services(&app.config, &app.db).await?;
         accounts::warn_of_empty_passwords(&app.config, &app.db, address).await?;
         accounts::warn_of_shared_account(&app.config, &app.db).await?;
         Ok(Self {

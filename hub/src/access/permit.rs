@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use super::scopes::{Access, Scopes, Target};
-use crate::names::{Named, UserName};
+use crate::names::{GroupName, Named, UserName};
 
 /// What somebody wants to do, and to what.
 pub trait Action {
@@ -69,7 +69,7 @@ fn user(name: &UserName) -> Target<'_> {
     Target::User(name)
 }
 
-fn group(name: &String) -> Target<'_> {
+fn group(name: &GroupName) -> Target<'_> {
     Target::Group(name)
 }
 
@@ -111,7 +111,7 @@ actions! { UserName, user;
     ChangeTokens: "tokens";
 }
 
-actions! { String, group;
+actions! { GroupName, group;
     /// Changes who is in a group, or its properties.
     ChangeGroup: "groups";
     DeleteGroup: "delete:groups";

@@ -38,6 +38,16 @@ impl Principal {
         }
     }
 
+    /// The roles that it has without anybody's saying so.
+    pub fn default_roles(&self) -> &'static [&'static str] {
+        match (self, self.is_admin()) {
+            (Self::User(_), true) => &[roles::USER, roles::ADMIN],
+            (Self::User(_), false) => &[roles::USER],
+            (Self::Service(_), true) => &[roles::ADMIN],
+            (Self::Service(_), false) => &[],
+        }
+    }
+
     pub fn user(&self) -> Option<&User> {
         match self {
             Self::User(user) => Some(user),
@@ -57,19 +67,19 @@ impl Principal {
 /// What somebody may do at this moment: by the roles that every Hub has, by those of the configuration, by groups.
 pub async fn scopes(db: &Db, principal: &Principal) -> Result<Scopes> {
     let owner = principal.owner();
-    let (mut scopes, roles) = match principal {
-        Principal::User(user) => (
-            Scopes::of_user(&user.name, user.admin),
-            db.roles_of_user(user.id).await?,
-        ),
-        Principal::Service(service) => {
-            let names: &[&str] = if service.admin { &[roles::ADMIN] } else { &[] };
-            (
-                Scopes::of_roles(names, owner),
-                db.roles_of_service(service.id).await?,
-            )
-        }
+    let roles = match principal {
+        Principal::User(user) => db.roles_of_user(user.id).await?,
+        Principal::Service(service) => db.roles_of_service(service.id).await?,
     };
+    // Those that the configuration gives other scopes are among the roles already.
+    let is_default = |name: &&&str| !roles.iter().any(|role| role.name == ***name);
+    let defaults: Vec<_> = principal
+        .default_roles()
+        .iter()
+        .filter(is_default)
+        .copied()
+        .collect();
+    let mut scopes = Scopes::of_roles(&defaults, owner);
     for role in &roles {
         let (scopes_of_role, _) = Scopes::stored(role.scopes.iter().map(String::as_str), owner);
         scopes.extend(&scopes_of_role);

@@ -1,7 +1,7 @@
 //! `/hub/api/groups`: groups of users, who is in them, and their properties.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::db::groups::{AddGroup, Group, Members};
 use crate::error::AppError;
-use crate::names::UserName;
+use crate::names::{GroupName, UserName};
 
 /// POST /groups
 #[derive(Debug, Default, Deserialize)]
@@ -76,7 +76,7 @@ pub async fn create_many(
 /// GET /groups/:group
 pub async fn get(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: GroupName,
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
     let readable = ["read:groups", "read:groups:name", "read:roles:groups"];
@@ -87,14 +87,14 @@ pub async fn get(
 /// POST /groups/:group
 pub async fn create(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: GroupName,
     caller: Caller,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), AppError> {
     caller.permit(AddGroups(Hub))?;
     let new: Users = body.object_or_default()?;
     let users = new.users.unwrap_or_default();
-    add(&app, &caller, std::slice::from_ref(&name), &users).await?;
+    add(&app, &caller, &[name.to_string()], &users).await?;
     let model = model(&app, &name, &caller.scopes).await?;
     Ok((StatusCode::CREATED, Json(model)))
 }
@@ -102,7 +102,7 @@ pub async fn create(
 /// DELETE /groups/:group
 pub async fn delete(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: GroupName,
     caller: Caller,
 ) -> Result<StatusCode, AppError> {
     let name = caller.permit(DeleteGroup(name))?.into_inner().0;
@@ -110,9 +110,10 @@ pub async fn delete(
         return Err(no_such_group(&name));
     }
     info!(
-        group = name,
+        group = &*name,
         by = caller.principal.name(),
-        "Group {name} was deleted"
+        "Group {} was deleted",
+        &*name
     );
     Ok(StatusCode::NO_CONTENT)
 }
@@ -120,7 +121,7 @@ pub async fn delete(
 /// POST /groups/:group/users
 pub async fn add_users(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: GroupName,
     caller: Caller,
     body: Body,
 ) -> Result<Json<Value>, AppError> {
@@ -133,7 +134,7 @@ pub async fn add_users(
 /// DELETE /groups/:group/users
 pub async fn remove_users(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: GroupName,
     caller: Caller,
     body: Body,
 ) -> Result<Json<Value>, AppError> {
@@ -146,7 +147,7 @@ pub async fn remove_users(
 /// PUT /groups/:group/properties
 pub async fn set_properties(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: GroupName,
     caller: Caller,
     body: Body,
 ) -> Result<Json<Value>, AppError> {
@@ -165,7 +166,10 @@ async fn add(
     names: &[String],
     users: &[String],
 ) -> Result<Vec<Group>, AppError> {
-    if let Some(name) = names.iter().find(|name| !is_name(name)) {
+    if let Some(name) = names
+        .iter()
+        .find(|name| GroupName::parse((*name).clone()).is_none())
+    {
         return Err(AppError::bad_request(format!(
             "{:?} is no name of a group: it has 1 to 255 bytes, and no slash or control character",
             name.chars().take(40).collect::<String>()
@@ -189,11 +193,6 @@ async fn add(
         groups.extend(app.db.group(name).await?);
     }
     Ok(groups)
-}
-
-/// A group stands in addresses and in filters of scopes.
-fn is_name(name: &str) -> bool {
-    (1..=255).contains(&name.len()) && !name.contains('/') && !name.chars().any(char::is_control)
 }
 
 async fn named_users(

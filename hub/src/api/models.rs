@@ -126,8 +126,11 @@ fn roles_of(user: &User, configured: &[String]) -> Vec<String> {
     if user.admin {
         names.push(roles::ADMIN.to_owned());
     }
-    names.extend(configured.iter().cloned());
-    names.dedup();
+    // Those of the configuration may be these too, with other scopes.
+    let further = configured
+        .iter()
+        .filter(|name| ![roles::USER, roles::ADMIN].contains(&name.as_str()));
+    names.extend(further.cloned());
     names
 }
 
@@ -155,10 +158,11 @@ pub fn group(group: &Group, members: &[String], roles: &[String], scopes: &Scope
 
 pub fn service(service: &Service, roles: &[String], scopes: &Scopes) -> Model {
     let admin = service.admin.then_some(roles::ADMIN);
+    let roles = roles.iter().filter(|name| *name != roles::ADMIN);
     let model = json!({
         "kind": "service",
         "name": service.name,
-        "roles": admin.into_iter().chain(roles.iter().map(String::as_str)).collect::<Vec<_>>(),
+        "roles": admin.into_iter().chain(roles.map(String::as_str)).collect::<Vec<_>>(),
         "admin": service.admin,
         "url": service.url,
         "prefix": "",

@@ -17,9 +17,6 @@ use crate::auth::secret;
 use crate::db::services::{NewService, Service};
 use crate::error::AppError;
 
-/// The shortest token that a service may bring along (jupyterhub/orm.py, `APIToken.new`).
-const SHORTEST_TOKEN: usize = 8;
-
 /// POST /services/:service
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,14 +120,15 @@ fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
             "Only admins can grant admin permissions",
         ));
     }
-    let lengths = SHORTEST_TOKEN..=secret::MAX_TOKEN_LENGTH;
+    let lengths = secret::SHORTEST..=secret::MAX_TOKEN_LENGTH;
     if spec
         .api_token
         .as_ref()
         .is_some_and(|token| !lengths.contains(&token.len()))
     {
         return Err(AppError::bad_request(format!(
-            "api_token must have {SHORTEST_TOKEN} to {} characters",
+            "api_token must have {} to {} characters",
+            secret::SHORTEST,
             secret::MAX_TOKEN_LENGTH
         )));
     }

@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+/// The shortest token that somebody may bring along (jupyterhub/orm.py, `APIToken.new`).
+pub const SHORTEST: usize = 8;
 /// The longest token that is looked up (JupyterHub 6.1).
 pub const MAX_TOKEN_LENGTH: usize = 64;
 

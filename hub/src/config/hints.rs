@@ -4,6 +4,18 @@ use std::sync::LazyLock;
 
 use super::{Config, SectionKeys};
 
+/// Keys of services in JupyterHub that this version has nothing for (jupyterhub/services/service.py).
+const OF_SERVICES: [&str; 9] = [
+    "command",
+    "cwd",
+    "environment",
+    "oauth_client_allowed_scopes",
+    "oauth_client_id",
+    "oauth_no_confirm",
+    "oauth_redirect_uri",
+    "oauth_roles",
+    "user",
+];
 /// Made once: a file with many mistakes asks for them often.
 static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
@@ -44,6 +56,12 @@ pub(super) fn unknown_section(name: &str) -> String {
 
 /// A key that `owner`, which has the keys `names`, does not have.
 pub(super) fn not_among(key: &str, owner: &str, names: &[&str]) -> String {
+    if owner == "a service" && OF_SERVICES.contains(&key) {
+        return format!(
+            "`{key}` is not taken: services that the Hub starts, or that log people in, are not done yet; run it apart and \
+             give it an `api_token`"
+        );
+    }
     match nearest(key, names) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
         None => format!("unknown key; {owner} has {}", names.join(", ")),

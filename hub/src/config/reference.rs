@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::load::{Role, Service};
 use super::section::SectionKeys;
 use super::{Config, OptionsForm};
 
@@ -93,6 +94,12 @@ pub fn reference() -> String {
         &mut text,
         "Fields of `Spawner.options_form`",
         &OptionsForm::keys(),
+    );
+    describe(&mut text, "Items of `JupyterHub.load_roles`", &Role::keys());
+    describe(
+        &mut text,
+        "Items of `JupyterHub.services`",
+        &Service::keys(),
     );
     text.push_str(KUBERNETES);
     text

@@ -97,7 +97,7 @@ macro_rules! section {
         }
 
         impl $name {
-            fn keys() -> SectionKeys {
+            pub(super) fn keys() -> SectionKeys {
                 let default = Self::default();
                 SectionKeys {
                     name: stringify!($name),

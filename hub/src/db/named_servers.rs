@@ -64,7 +64,7 @@ impl Db {
             return Ok(same.map_or(Changed::InUse, |_| Changed::Taken));
         };
         tx.commit().await?;
-        Ok(self.as_changed(id).await?)
+        self.as_changed(id).await
     }
 
     /// Changes a server that is stopped.

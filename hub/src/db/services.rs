@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row};
+use sqlx::{Any, FromRow, Row, Transaction};
 
 use super::tokens::{NewToken, insert_token};
 use super::{Db, Result, new_id};
@@ -70,32 +70,28 @@ impl Db {
     /// Adds a service with its token; false where the name is taken.
     pub async fn add_service(&self, new: NewService<'_>) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let insert = "INSERT INTO services (id, name, admin, configured, url, info, display) \
-                      VALUES ($1, $2, $3, 0, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING id";
-        let id: Option<(i64,)> = sqlx::query_as(insert)
-            .bind(new_id())
-            .bind(new.name.to_owned())
-            .bind(i64::from(new.admin))
-            .bind(new.url.to_owned())
-            .bind(Value::Object(new.info.clone()).to_string())
-            .bind(i64::from(new.display))
-            .fetch_optional(&mut *tx)
-            .await?;
-        let Some((id,)) = id else {
+        if !insert_service(&mut tx, &new, false).await? {
             return Ok(false);
-        };
-        if let Some(token_hash) = new.token_hash {
-            let token = NewToken {
-                token_hash,
-                service_id: Some(id),
-                scopes: &[String::from("inherit")],
-                note: "Token of the service",
-                ..NewToken::default()
-            };
-            insert_token(&mut *tx, token).await?;
         }
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Makes these the services of the configuration, each with this token; others of it go.
+    pub async fn set_services(&self, new: &[NewService<'_>]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM services WHERE configured = 1")
+            .execute(&mut *tx)
+            .await?;
+        for service in new {
+            // One of the API makes room: the configuration has the last word.
+            sqlx::query("DELETE FROM services WHERE name = $1")
+                .bind(service.name.to_owned())
+                .execute(&mut *tx)
+                .await?;
+            insert_service(&mut tx, service, true).await?;
+        }
+        tx.commit().await
     }
 
     /// False where there is no such service.
@@ -106,4 +102,38 @@ impl Db {
             .await?;
         Ok(done.rows_affected() > 0)
     }
+}
+
+/// False where the name is taken.
+async fn insert_service(
+    tx: &mut Transaction<'static, Any>,
+    new: &NewService<'_>,
+    configured: bool,
+) -> Result<bool> {
+    let insert = "INSERT INTO services (id, name, admin, configured, url, info, display) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING RETURNING id";
+    let id: Option<(i64,)> = sqlx::query_as(insert)
+        .bind(new_id())
+        .bind(new.name.to_owned())
+        .bind(i64::from(new.admin))
+        .bind(i64::from(configured))
+        .bind(new.url.to_owned())
+        .bind(Value::Object(new.info.clone()).to_string())
+        .bind(i64::from(new.display))
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some((id,)) = id else {
+        return Ok(false);
+    };
+    if let Some(token_hash) = new.token_hash {
+        let token = NewToken {
+            token_hash,
+            service_id: Some(id),
+            scopes: &[String::from("inherit")],
+            note: "Token of the service",
+            ..NewToken::default()
+        };
+        insert_token(&mut **tx, token).await?;
+    }
+    Ok(true)
 }

@@ -1,6 +1,6 @@
 //! Lists of users: filtered, sorted, in pages.
 
-use sqlx::{Any, QueryBuilder};
+use sqlx::AssertSqlSafe;
 
 use super::users::User;
 use super::{Db, Result};
@@ -55,57 +55,76 @@ pub struct UserQuery<'a> {
 impl Db {
     /// The part that is asked for, and how many there are in all.
     pub async fn list_users(&self, query: &UserQuery<'_>) -> Result<(Vec<User>, i64)> {
-        let mut count = QueryBuilder::<Any>::new("SELECT COUNT(*) FROM users WHERE 1 = 1");
-        narrow(&mut count, query);
-        let (total,): (i64,) = count.build_query_as().fetch_one(&self.pool).await?;
-        let mut select = QueryBuilder::<Any>::new("SELECT * FROM users WHERE 1 = 1");
-        narrow(&mut select, query);
-        select.push(" ORDER BY ").push(query.sort.0);
-        select.push(" LIMIT ").push_bind(query.limit);
-        select.push(" OFFSET ").push_bind(query.offset);
-        let users = select.build_query_as().fetch_all(&self.pool).await?;
-        Ok((users, total))
+        let condition = Condition::of(query);
+        let text = &condition.text;
+        let count = format!("SELECT COUNT(*) FROM users WHERE {text}");
+        let mut count = sqlx::query_as(AssertSqlSafe(count));
+        let select = format!(
+            "SELECT * FROM users WHERE {text} ORDER BY {} LIMIT {} OFFSET {}",
+            query.sort.0, query.limit, query.offset
+        );
+        let mut select = sqlx::query_as(AssertSqlSafe(select));
+        for value in &condition.values {
+            count = count.bind(value.clone());
+            select = select.bind(value.clone());
+        }
+        let (total,): (i64,) = count.fetch_one(&self.pool).await?;
+        Ok((select.fetch_all(&self.pool).await?, total))
     }
 }
 
-fn narrow(sql: &mut QueryBuilder<Any>, query: &UserQuery<'_>) {
-    if let Some(activity) = query.activity {
-        sql.push(match activity {
-            Activity::Active => {
+/// A condition in SQL, whose texts are bound and never part of it. (sqlx's own builder writes `?` for a value of `Any`,
+/// which PostgreSQL does not take; 0.9.0.)
+struct Condition {
+    text: String,
+    values: Vec<String>,
+}
+
+impl Condition {
+    fn of(query: &UserQuery<'_>) -> Self {
+        let mut condition = Self {
+            text: String::from("1 = 1"),
+            values: Vec::new(),
+        };
+        condition.text.push_str(match query.activity {
+            None => "",
+            Some(Activity::Active) => {
                 " AND EXISTS (SELECT 1 FROM servers WHERE user_id = users.id AND state <> 'stopped')"
             }
-            Activity::Ready => {
+            Some(Activity::Ready) => {
                 " AND EXISTS (SELECT 1 FROM servers WHERE user_id = users.id AND state = 'ready')"
             }
-            Activity::Inactive => {
+            Some(Activity::Inactive) => {
                 " AND NOT EXISTS (SELECT 1 FROM servers WHERE user_id = users.id AND state <> 'stopped')"
             }
         });
+        if let Some(part) = query.name_filter {
+            // Names are lower-case; `%` and `_` of the filter stand for themselves.
+            let part = part.to_lowercase().replace('\\', "\\\\");
+            let part = part.replace('%', "\\%").replace('_', "\\_");
+            condition.with(" AND name LIKE ", format!("%{part}%"), " ESCAPE '\\'");
+        }
+        if query.users.is_some() || query.groups.is_some() {
+            condition.text.push_str(" AND (1 = 0");
+            for user in query.users.iter().flatten() {
+                condition.with(" OR name = ", user.clone(), "");
+            }
+            for group in query.groups.iter().flatten() {
+                condition.with(
+                    " OR id IN (SELECT user_id FROM group_members \
+                     JOIN user_groups ON user_groups.id = group_id WHERE user_groups.name = ",
+                    group.clone(),
+                    ")",
+                );
+            }
+            condition.text.push(')');
+        }
+        condition
     }
-    if let Some(part) = query.name_filter {
-        // Names are lower-case; `%` and `_` of the filter stand for themselves.
-        let part = part.to_lowercase();
-        let part = part
-            .replace('\\', "\\\\")
-            .replace('%', "\\%")
-            .replace('_', "\\_");
-        sql.push(" AND name LIKE ").push_bind(format!("%{part}%"));
-        sql.push(" ESCAPE '\\'");
+
+    fn with(&mut self, before: &str, value: String, after: &str) {
+        self.values.push(value);
+        let number = self.values.len();
+        self.text.push_str(&format!("{before}${number}{after}"));
     }
-    let (users, groups) = (query.users.as_deref(), query.groups.as_deref());
-    if users.is_none() && groups.is_none() {
-        return;
-    }
-    sql.push(" AND (1 = 0");
-    for user in users.unwrap_or_default() {
-        sql.push(" OR name = ").push_bind(user.clone());
-    }
-    for group in groups.unwrap_or_default() {
-        sql.push(
-            " OR id IN (SELECT group_members.user_id FROM group_members \
-             JOIN user_groups ON user_groups.id = group_members.group_id WHERE user_groups.name = ",
-        );
-        sql.push_bind(group.clone()).push(")");
-    }
-    sql.push(")");
 }

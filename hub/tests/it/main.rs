@@ -23,6 +23,7 @@ mod others;
 mod pages;
 mod queue;
 mod removal;
+mod roles;
 mod scale;
 mod servers;
 mod storage;

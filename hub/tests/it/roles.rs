@@ -1,0 +1,164 @@
+//! Roles and services of the configuration: what their holders may do, and that they follow the file.
+
+use carrel_hub::config::Config;
+use reqwest::Method;
+use serde_json::json;
+
+use super::api::token;
+use crate::harness::{Behaviour, FakeSpawner, TestHub};
+
+const SITE: &str = r#"
+JupyterHub:
+  load_groups: {staff: [bob]}
+  services:
+    - {name: culler, api_token: a-token-of-the-culler}
+  load_roles:
+    - {name: helper, scopes: ["servers!group=staff", "list:users!group=staff"], groups: [staff], users: [carol]}
+    - {name: cull, scopes: [list:users, read:servers], services: [culler]}
+    - {name: user, scopes: [self, read:hub]}
+"#;
+
+async fn site(text: &str) -> TestHub {
+    TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+        let read = Config::parse("config.yaml", text).unwrap().jupyter_hub;
+        config.jupyter_hub.load_groups = read.load_groups;
+        config.jupyter_hub.load_roles = read.load_roles;
+        config.jupyter_hub.services = read.services;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn roles_reach_their_users_groups_and_services() {
+    let hub = site(SITE).await;
+    let browser = hub.admin().await;
+    let admin = token(&browser, &["inherit"]).await;
+    let of = async |user: &str| {
+        let path = format!("/users/{user}/tokens");
+        let made = browser
+            .api(Method::POST, &path, &admin, None)
+            .await
+            .expect(201);
+        made.json()["token"].as_str().unwrap().to_owned()
+    };
+    let (bob, carol) = (of("bob").await, of("carol").await);
+    for helper in [&bob, &carol] {
+        let ask = |method: Method, path: &'static str| browser.api(method, path, helper, None);
+        let seen = ask(Method::GET, "/users").await.expect(200).json();
+        assert_eq!(seen[0]["name"], "bob");
+        ask(Method::GET, "/users/bob/server").await.expect(200);
+        ask(Method::DELETE, "/users/admin/server").await.expect(404);
+        ask(Method::GET, "/info").await.expect(200);
+    }
+    let roles = browser
+        .api(Method::GET, "/users/carol", &admin, None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(roles["roles"], json!(["user", "helper"]));
+    let culler = "a-token-of-the-culler";
+    browser
+        .api(Method::GET, "/users?state=ready", culler, None)
+        .await
+        .expect(200);
+    browser
+        .api(Method::DELETE, "/users/bob/server", culler, None)
+        .await
+        .expect(403);
+    let services = browser
+        .api(Method::GET, "/services", &admin, None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(services["culler"]["roles"], json!(["cull"]));
+    browser
+        .api(Method::DELETE, "/services/culler", &admin, None)
+        .await
+        .expect(405);
+}
+
+#[tokio::test]
+async fn what_the_file_names_no_more_is_over_at_the_next_start() {
+    let mut hub = site(SITE).await;
+    let browser = hub.admin().await;
+    let admin = token(&browser, &["inherit"]).await;
+    hub.config.jupyter_hub.load_roles = Default::default();
+    hub.config.jupyter_hub.services = Default::default();
+    let hub = hub.crash_and_restart().await;
+    let browser = hub.admin().await;
+    browser
+        .api(Method::GET, "/user", "a-token-of-the-culler", None)
+        .await
+        .expect(403);
+    let roles = browser
+        .api(Method::GET, "/users/carol", &admin, None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(roles["roles"], json!(["user"]));
+    // What it has put into groups stays, as in JupyterHub.
+    let bob = browser
+        .api(Method::GET, "/users/bob", &admin, None)
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(bob["groups"], json!(["staff"]));
+}
+
+#[test]
+fn mistakes_in_roles_and_services_are_told_with_their_lines() {
+    for (text, at, words) in [
+        (
+            "load_roles: [{name: a, scopes: []}]",
+            "load_roles[0].name",
+            "3 to 255",
+        ),
+        (
+            "load_roles: [{name: abc, scopes: [fly]}]",
+            "load_roles[0].scopes",
+            "no scope \"fly\"",
+        ),
+        (
+            "load_roles: [{name: token, scopes: []}]",
+            "load_roles[0].name",
+            "fixed",
+        ),
+        (
+            "load_roles: [{name: abc}, {name: abc}]",
+            "load_roles[1].name",
+            "named \"abc\" too",
+        ),
+        (
+            "load_roles: [{name: abc, color: 1}]",
+            "load_roles[0].color",
+            "unknown key",
+        ),
+        ("load_roles: {abc: {scopes: []}}", "load_roles", "a list"),
+        (
+            "services: [{name: x, api_token: short}]",
+            "services[0].api_token",
+            "8 to 64",
+        ),
+        (
+            "services: [{name: x, command: [true]}]",
+            "services[0].command",
+            "api_token",
+        ),
+        (
+            "services: [{name: a b}]",
+            "services[0].name",
+            "letters, digits",
+        ),
+    ] {
+        let text = format!("JupyterHub:\n  {text}\n");
+        let told = Config::parse("config.yaml", &text).unwrap_err().to_string();
+        assert!(told.contains("config.yaml:2"), "{text}: {told}");
+        assert!(told.contains(at) && told.contains(words), "{text}: {told}");
+    }
+}
+
+#[test]
+fn the_token_of_a_service_is_in_no_debug_text() {
+    let config = Config::parse("config.yaml", SITE).unwrap();
+    assert!(!format!("{config:?}").contains("a-token-of"));
+}

@@ -10,8 +10,6 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::access::permit::Denied;
-use crate::access::scopes::UnknownScope;
 use crate::app::App;
 use crate::headers::text;
 use crate::templates::{self, ErrorPage, Page};
@@ -109,21 +107,6 @@ impl From<sqlx::Error> for AppError {
 impl From<crate::auth::password::Error> for AppError {
     fn from(error: crate::auth::password::Error) -> Self {
         Self::internal("check a password", &error)
-    }
-}
-
-impl From<Denied> for AppError {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Elsewhere => Self::not_found(denied.to_string()),
-            Denied::Missing(_) => Self::forbidden(denied.to_string()),
-        }
-    }
-}
-
-impl From<UnknownScope> for AppError {
-    fn from(unknown: UnknownScope) -> Self {
-        Self::bad_request(unknown.to_string())
     }
 }
 

@@ -5,7 +5,7 @@ use tracing::info;
 use crate::access::permit::{ChangeTokens, Permit};
 use crate::access::principal::{self, Principal};
 use crate::access::roles;
-use crate::access::scopes::{Owner, Scopes};
+use crate::access::scopes::{Owner, Scopes, UnknownScope};
 use crate::app::App;
 use crate::auth::secret;
 use crate::db;
@@ -128,4 +128,10 @@ pub fn expiry(seconds: i64) -> Result<i64, AppError> {
 /// `a<number>`, the public id of a token.
 pub fn parse_id(id: &str) -> Option<i64> {
     id.strip_prefix('a')?.parse().ok()
+}
+
+impl From<UnknownScope> for AppError {
+    fn from(unknown: UnknownScope) -> Self {
+        Self::bad_request(unknown.to_string())
+    }
 }

@@ -16,7 +16,7 @@ const MOST_LINES_OF_A_FUNCTION: usize = 100;
 #[test]
 fn every_source_file_is_tidy() -> anyhow::Result<()> {
     let mut complaints = Vec::new();
-    let files = sources(repository())?;
+    let files = sources(&repository())?;
     assert!(
         files.len() > 20,
         "only {} source files were found",
@@ -58,7 +58,10 @@ fn every_source_file_is_tidy() -> anyhow::Result<()> {
 const EDGES: [(&str, &[&str]); 18] = [
     ("carrel-analyzer", &["carrel-protocol"]),
     ("carrel-cell", &[]),
-    ("carrel-hub", &["carrel-proxy", "carrel-spawner"]),
+    (
+        "carrel-hub",
+        &["carrel-proxy", "carrel-skip", "carrel-spawner"],
+    ),
     (
         "carrel-kernel",
         &["carrel-cell", "carrel-protocol", "carrel-zmtp"],
@@ -82,7 +85,7 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("carrel-runtime", &[]),
     ("carrel-skip", &[]),
     ("carrel-spawner", &[]),
-    ("carrel-tests", &[]),
+    ("carrel-tests", &["carrel-skip"]),
     ("carrel-train", &["carrel-training"]),
     ("carrel-training", &["carrel-onnx", "carrel-ranks"]),
     (

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 
@@ -43,8 +43,8 @@ impl Installation {
 }
 
 /// The checkout.
-pub fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+pub fn repository() -> PathBuf {
+    carrel_skip::package_folder().join("..")
 }
 
 /// Where tests leave screenshots and logs for people.

@@ -266,3 +266,12 @@ fn refuse_form_types(parts: &Parts) -> Result<(), AppError> {
     }
     Ok(())
 }
+
+impl From<Denied> for AppError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Elsewhere => Self::not_found(denied.to_string()),
+            Denied::Missing(_) => Self::forbidden(denied.to_string()),
+        }
+    }
+}

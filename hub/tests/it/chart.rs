@@ -3,22 +3,20 @@
 mod values;
 
 use carrel_hub::config::Config;
+use carrel_skip::package_folder;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 /// `UPDATE=1 cargo test -p carrel-hub --test it chart` writes it anew.
 #[test]
 fn the_schema_is_up_to_date() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../deploy/chart/values.schema.json"
-    );
+    let path = package_folder().join("../deploy/chart/values.schema.json");
     let mut schema = schema();
     // A feature of serde_json that other crates' tests turn on keeps keys in the order of the structs.
     schema.sort_all_objects();
     let schema = format!("{schema:#}\n");
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, &schema).unwrap();
+        std::fs::write(&path, &schema).unwrap();
     }
     assert_eq!(
         std::fs::read_to_string(path).unwrap(),
@@ -86,12 +84,15 @@ fn the_hub_takes_what_the_chart_makes_of_values() {
 
 /// The configuration in the Secret of `helm template --set VALUE...`.
 fn config_of(values: &[&str]) -> Config {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart");
+    let chart = package_folder()
+        .join("../deploy/chart")
+        .display()
+        .to_string();
     let mut helm = std::process::Command::new("helm");
     helm.args([
         "template",
         "carrel",
-        chart,
+        chart.as_str(),
         "--show-only",
         "templates/hub/secret.yaml",
     ]);

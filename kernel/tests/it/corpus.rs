@@ -258,7 +258,5 @@ fn load(name: &str) -> File {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join("corpus")
+    carrel_skip::package_folder().join("tests/corpus")
 }

@@ -4,6 +4,21 @@
 
 use std::env::VarError;
 use std::fmt::{self, Display};
+use std::path::PathBuf;
+
+/// The folder of the package whose test runs. It is asked for then, and not when the test is built: several checkouts may
+/// share a target folder, where a build of one is taken for that of another.
+///
+/// # Panics
+///
+/// Outside `cargo test` and `cargo nextest`, which set `CARGO_MANIFEST_DIR`.
+#[must_use]
+pub fn package_folder() -> PathBuf {
+    match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => panic!("CARGO_MANIFEST_DIR is not set: run the tests by cargo"),
+    }
+}
 
 /// The variable that names what must be there, by commas.
 pub const VARIABLE: &str = "CARREL_TEST_REQUIRE";

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use carrel_hub::config::{Config, ConfigErrors};
+use carrel_skip::package_folder;
 
 fn report(text: &str) -> String {
     Config::parse("carrel.yaml", text).unwrap_err().to_string()
@@ -20,12 +21,9 @@ fn check(text: &str, mistake: &str) {
 #[test]
 fn all_mistakes_of_a_file_are_reported_together() {
     let report = report(include_str!("fixtures/mistakes.yaml")) + "\n";
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/it/config/fixtures/mistakes.txt"
-    );
+    let path = package_folder().join("tests/it/config/fixtures/mistakes.txt");
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, &report).unwrap();
+        std::fs::write(&path, &report).unwrap();
     }
     assert_eq!(report, std::fs::read_to_string(path).unwrap());
 }

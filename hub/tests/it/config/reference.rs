@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use carrel_hub::config::{Config, OptionsForm, reference};
+use carrel_skip::package_folder;
 
 /// `UPDATE=1 cargo test -p carrel-hub --test it` writes it anew.
 #[test]
 fn the_reference_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIGURATION.md");
+    let path = package_folder().join("CONFIGURATION.md");
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(path, reference()).unwrap();
+        std::fs::write(&path, reference()).unwrap();
     }
     assert_eq!(
         std::fs::read_to_string(path).unwrap(),
@@ -53,10 +54,7 @@ fn every_key_is_obeyed() {
     let mut code = String::new();
     // Those of pods are the spawner's.
     for folder in ["src", "../spawner/src"] {
-        read(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
-            &mut code,
-        );
+        read(&package_folder().join(folder), &mut code);
     }
     for section in Config::keys() {
         for key in section.keys {

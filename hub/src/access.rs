@@ -5,3 +5,4 @@ pub mod permit;
 pub mod principal;
 pub mod roles;
 pub mod scopes;
+pub mod sharing;

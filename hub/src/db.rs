@@ -12,6 +12,8 @@ pub mod secrets;
 pub mod servers;
 pub mod services;
 pub mod sessions;
+pub mod share_codes;
+pub mod shares;
 pub mod throttle;
 pub mod tokens;
 pub mod user_lists;
@@ -134,6 +136,7 @@ fn migrator() -> Migrator {
         ("servers", include_str!("../migrations/0002_servers.sql")),
         ("accounts", include_str!("../migrations/0003_accounts.sql")),
         ("access", include_str!("../migrations/0004_access.sql")),
+        ("shares", include_str!("../migrations/0005_shares.sql")),
     ];
     let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
         let name = Cow::Borrowed(name);

@@ -100,6 +100,9 @@ actions! { Named, Named::target;
     /// Stops a server, or deletes it.
     StopServer: "delete:servers";
     ReadServer: "read:servers";
+    /// Shares a server, takes that back, makes codes for it.
+    ShareServer: "shares";
+    ReadShares: "read:shares";
 }
 
 actions! { UserName, user;
@@ -109,12 +112,20 @@ actions! { UserName, user;
     ReadTokens: "read:tokens";
     /// Makes tokens or revokes them.
     ChangeTokens: "tokens";
+    /// Reads with whom any server of a user is shared.
+    ReadSharesOf: "read:shares";
+    ReadSharedWithUser: "read:users:shares";
+    /// Gives up what is shared with a user.
+    LeaveShare: "users:shares";
 }
 
 actions! { GroupName, group;
     /// Changes who is in a group, or its properties.
     ChangeGroup: "groups";
     DeleteGroup: "delete:groups";
+    ReadSharedWithGroup: "read:groups:shares";
+    /// Gives up what is shared with a group.
+    LeaveShareOfGroup: "groups:shares";
 }
 
 actions! { Hub, hub;

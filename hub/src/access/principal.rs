@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::roles;
 use super::scopes::{Owner, Scopes};
+use super::sharing;
 use crate::db::services::Service;
 use crate::db::users::User;
 use crate::db::{Db, Result};
@@ -64,7 +65,9 @@ impl Principal {
     }
 }
 
-/// What somebody may do at this moment: by the roles that every Hub has, by those of the configuration, by groups.
+/// What somebody may do at this moment: by the roles that every Hub has, by those of the configuration, by groups, by
+/// shares. What is shared with a group counts for tokens of its members too, which JupyterHub leaves out
+/// (jupyterhub/scopes.py, `get_scopes_for`): a token of scope `inherit` would do less than its owner.
 pub async fn scopes(db: &Db, principal: &Principal) -> Result<Scopes> {
     let owner = principal.owner();
     let roles = match principal {
@@ -84,7 +87,21 @@ pub async fn scopes(db: &Db, principal: &Principal) -> Result<Scopes> {
         let (scopes_of_role, _) = Scopes::stored(role.scopes.iter().map(String::as_str), owner);
         scopes.extend(&scopes_of_role);
     }
+    if let Principal::User(user) = principal {
+        scopes.extend(&shared_with(db, user).await?);
+    }
     with_members(db, scopes).await
+}
+
+/// What others have shared with a user, or with a group that the user is in.
+async fn shared_with(db: &Db, user: &User) -> Result<Scopes> {
+    let mut scopes = Scopes::default();
+    for share in db.scopes_shared_with(user.id).await? {
+        let shared = sharing::filtered(&share.scopes, &share.owner, &share.server);
+        let shared = shared.iter().map(String::as_str);
+        scopes.extend(&Scopes::stored(shared, Owner::User(&user.name)).0);
+    }
+    Ok(scopes)
 }
 
 /// What a token may do at this moment: what it was given, as far as its owner may it; and what of it is not known here.

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::{cookies, secret, xsrf};
 use crate::access::permit::{self, Action, Denied, Permit};
 use crate::access::principal::{self, Principal};
+use crate::access::sharing::NotShareable;
 use crate::access::scopes::{Reach, Scopes, Target};
 use crate::app::App;
 use crate::db;
@@ -273,5 +274,11 @@ impl From<Denied> for AppError {
             Denied::Elsewhere => Self::not_found(denied.to_string()),
             Denied::Missing(_) => Self::forbidden(denied.to_string()),
         }
+    }
+}
+
+impl From<NotShareable> for AppError {
+    fn from(wrong: NotShareable) -> Self {
+        Self::bad_request(wrong.to_string())
     }
 }

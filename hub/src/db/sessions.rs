@@ -61,6 +61,7 @@ impl Db {
             "DELETE FROM sessions WHERE expires <= $1",
             "DELETE FROM oauth_codes WHERE expires <= $1",
             "DELETE FROM api_tokens WHERE expires IS NOT NULL AND expires <= $1",
+            "DELETE FROM share_codes WHERE expires <= $1",
         ] {
             sqlx::query(statement).bind(now).execute(&self.pool).await?;
         }

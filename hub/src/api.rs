@@ -9,6 +9,9 @@ pub mod models;
 pub mod oauth;
 pub mod servers;
 pub mod services;
+pub mod share_codes;
+pub mod shared;
+pub mod shares;
 pub mod tokens;
 pub mod users;
 

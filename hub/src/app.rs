@@ -156,6 +156,11 @@ impl Urls {
         format!("{}{page}/{}", self.hub, Self::path(user, server))
     }
 
+    /// Where somebody who is sent a code of a share accepts it.
+    pub fn accept_share(&self, code: &str) -> String {
+        format!("{}accept-share?code={}", self.hub, escape(code))
+    }
+
     /// `<hub>api/users/<escaped>/server/progress`, or that of a named server.
     pub fn progress(&self, user: &str, server: &str) -> String {
         let user = escape(user);

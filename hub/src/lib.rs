@@ -20,6 +20,7 @@ mod peer;
 mod router;
 pub mod run;
 pub mod servers;
+pub mod shares;
 pub mod templates;
 mod time;
 pub mod tokens;

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Path};
 use http::request::Parts;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::access::scopes::Target;
 use crate::app::App;
@@ -62,13 +63,18 @@ impl Deref for GroupName {
     }
 }
 
+#[derive(Debug, Deserialize)]
+struct GroupWords {
+    group: String,
+}
+
 /// The `{group}` of a request's path.
 impl FromRequestParts<App> for GroupName {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
-        let name = <Path<String> as FromRequestParts<App>>::from_request_parts(parts, app).await;
-        let name = name.ok().and_then(|Path(name)| Self::parse(name));
+        let words = path::<GroupWords>(parts, app).await;
+        let name = words.ok().and_then(|Path(words)| Self::parse(words.group));
         name.ok_or_else(|| AppError::not_found("No such group"))
     }
 }
@@ -111,9 +117,7 @@ impl OptionalFromRequestParts<App> for Named {
     type Rejection = AppError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, AppError> {
-        let words = <Path<Words> as FromRequestParts<App>>::from_request_parts(parts, app).await;
-        let Path(words) =
-            words.map_err(|_| AppError::bad_request("This address does not read."))?;
+        let Path(words) = path::<Words>(parts, app).await?;
         let Some(user) = words.user else {
             return Ok(None);
         };
@@ -122,6 +126,36 @@ impl OptionalFromRequestParts<App> for Named {
             server: words.server,
         }))
     }
+}
+
+/// The server that a path names beside a user or a group: `{owner}` and `{server}` of its route.
+#[derive(Debug, Clone)]
+pub struct OfOwner(pub Named);
+
+#[derive(Debug, Deserialize)]
+struct OwnerWords {
+    owner: String,
+    #[serde(default)]
+    server: String,
+}
+
+impl FromRequestParts<App> for OfOwner {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        let Path(words) = path::<OwnerWords>(parts, app).await?;
+        let user = UserName::normalize(&words.owner).map_err(|_| no_such_user())?;
+        let server = words.server;
+        Ok(Self(Named { user, server }))
+    }
+}
+
+async fn path<W: DeserializeOwned + Send>(
+    parts: &mut Parts,
+    app: &App,
+) -> Result<Path<W>, AppError> {
+    let words = <Path<W> as FromRequestParts<App>>::from_request_parts(parts, app).await;
+    words.map_err(|_| AppError::bad_request("This address does not read."))
 }
 
 /// Nobody can have a name that does not read, so this tells nobody who exists.

@@ -119,4 +119,36 @@ fn api() -> Router<App> {
             get(api::oauth::authorize).post(api::oauth::confirmed),
         )
         .route("/oauth2/token", post(api::oauth::token))
+        .merge(shares())
+}
+
+/// Of it, what is about shares.
+fn shares() -> Router<App> {
+    use api::{share_codes, shared, shares};
+    let with_user = || get(shared::one_with_user).delete(shared::leave);
+    let with_group = || get(shared::one_with_group).delete(shared::leave_as_group);
+    let of_server = || {
+        get(shares::of_server)
+            .post(shares::give)
+            .patch(shares::take_back)
+            .delete(shares::take_all_back)
+    };
+    let codes = || {
+        get(share_codes::of_server)
+            .post(share_codes::create)
+            .delete(share_codes::delete)
+    };
+    Router::new()
+        .route("/users/{user}/shared", get(shared::with_user))
+        .route("/users/{user}/shared/{owner}/", with_user())
+        .route("/users/{user}/shared/{owner}/{server}", with_user())
+        .route("/groups/{group}/shared", get(shared::with_group))
+        .route("/groups/{group}/shared/{owner}/", with_group())
+        .route("/groups/{group}/shared/{owner}/{server}", with_group())
+        .route("/shares/{user}", get(shares::of_owner))
+        .route("/shares/{user}/", of_server())
+        .route("/shares/{user}/{server}", of_server())
+        .route("/share-codes/{user}", get(share_codes::of_owner))
+        .route("/share-codes/{user}/", codes())
+        .route("/share-codes/{user}/{server}", codes())
 }

@@ -201,9 +201,7 @@ async fn named_users(
     body: &Body,
     verb: &str,
 ) -> Result<Vec<String>, AppError> {
-    if app.db.group(group).await?.is_none() {
-        return Err(no_such_group(group));
-    }
+    find(app, group).await?;
     let users: Users = body.object_or_default()?;
     let users = users.users;
     let users =
@@ -239,9 +237,14 @@ async fn members_changed(
 }
 
 async fn model(app: &App, name: &str, scopes: &Scopes) -> Result<Value, AppError> {
-    let group = app.db.group(name).await?;
-    let group = group.ok_or_else(|| no_such_group(name))?;
+    let group = find(app, name).await?;
     model_of(app, &group, scopes).await
+}
+
+/// The group of a path. Call it after the permit, as for users.
+pub(super) async fn find(app: &App, name: &str) -> Result<Group, AppError> {
+    let group = app.db.group(name).await?;
+    group.ok_or_else(|| no_such_group(name))
 }
 
 async fn models(app: &App, groups: &[Group], scopes: &Scopes) -> Result<Value, AppError> {

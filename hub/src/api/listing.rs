@@ -75,9 +75,15 @@ impl Wanted {
 
     /// The answer: this part of so many.
     pub fn answer(&self, items: Value, total: i64) -> Value {
-        if !self.paged {
-            return items;
+        if self.paged {
+            self.page(items, total)
+        } else {
+            items
         }
+    }
+
+    /// The answer where no client is given a bare list.
+    pub fn page(&self, items: Value, total: i64) -> Value {
         let next = self.offset.saturating_add(self.limit);
         let next = (next < total)
             .then(|| json!({ "offset": next, "limit": self.limit, "url": self.url_of(next) }));

@@ -1,15 +1,18 @@
-//! The JSON models of users, groups, services, servers and tokens (jupyterhub/apihandlers/base.py), cut to what the
-//! caller may read.
+//! The JSON models of users, groups, services, servers, tokens and shares (jupyterhub/apihandlers/base.py and
+//! shares.py), cut to what the caller may read.
 
 use serde_json::{Map, Value, json};
 
 use crate::access::roles;
 use crate::access::scopes::{Scopes, Target};
+use crate::access::sharing;
 use crate::app::App;
 use crate::auth::username::escape;
 use crate::db::groups::Group;
 use crate::db::servers::{Server, State};
 use crate::db::services::Service;
+use crate::db::share_codes::ShareCode;
+use crate::db::shares::{Partner, Share, SharedServer};
 use crate::db::tokens::ApiToken;
 use crate::db::users::User;
 use crate::db::{Db, Result};
@@ -228,6 +231,55 @@ pub fn token(token: &ApiToken, owner: &User, scopes: &Scopes) -> Model {
         Value::Object(model) => model,
         _ => Model::new(),
     }
+}
+
+pub fn share(share: &Share) -> Value {
+    let (kind, user, group) = match &share.with {
+        Partner::User(name) => ("user", Some(json!({ "name": name })), None),
+        Partner::Group(name) => ("group", None, Some(json!({ "name": name }))),
+    };
+    json!({
+        "server": shared_server(&share.server),
+        "scopes": shared_scopes(&share.server, &share.scopes),
+        "user": user,
+        "group": group,
+        "kind": kind,
+        "created_at": iso(share.created),
+    })
+}
+
+/// With the code itself just after it was made, and never again.
+pub fn share_code(app: &App, stored: &ShareCode, code: Option<&str>) -> Value {
+    let mut model = json!({
+        "server": shared_server(&stored.server),
+        "scopes": shared_scopes(&stored.server, &stored.scopes),
+        "id": format!("sc_{}", stored.id),
+        "created_at": iso(stored.created),
+        "expires_at": iso(stored.expires),
+        "exchange_count": stored.exchange_count,
+        "last_exchanged_at": stored.last_exchanged.map(iso),
+    });
+    if let (Some(code), Some(model)) = (code, model.as_object_mut()) {
+        model.insert("code".to_owned(), json!(code));
+        model.insert("accept_url".to_owned(), json!(app.urls.accept_share(code)));
+        model.insert("full_accept_url".to_owned(), Value::Null);
+    }
+    model
+}
+
+/// Who may read a share reads this much of the server.
+fn shared_server(server: &SharedServer) -> Value {
+    json!({
+        "user": { "name": server.owner },
+        "name": server.name,
+        "url": server.prefix,
+        "full_url": null,
+        "ready": server.ready,
+    })
+}
+
+fn shared_scopes(server: &SharedServer, scopes: &[String]) -> Vec<String> {
+    sharing::filtered(scopes, &server.owner, &server.name)
 }
 
 fn pending(server: &Server) -> Option<&'static str> {

@@ -54,7 +54,7 @@ pub async fn get(
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
     let permit = caller.permit(ReadServer(named))?;
-    let server = existing(&app, &permit.0).await?;
+    let server = named::existing(&app, &permit.0).await?;
     Ok(Json(models::server(&app, &server, &caller.scopes)))
 }
 
@@ -122,7 +122,7 @@ pub async fn start(
     if patience.is_zero() {
         return Ok(StatusCode::ACCEPTED);
     }
-    let server = existing(&app, &named).await?;
+    let server = named::existing(&app, &named).await?;
     match servers::started(&app, &server, patience).await? {
         Some(now) if now.state == RunState::Ready => Ok(StatusCode::CREATED),
         Some(now) if now.state == RunState::Stopped => Err(failed(&now)),
@@ -201,19 +201,6 @@ fn failed(server: &Server) -> AppError {
         StatusCode::INTERNAL_SERVER_ERROR,
         format!("{} did not start: {reason}", server.full_name()),
     )
-}
-
-/// Everybody has a default server, even where it never ran.
-async fn existing(app: &App, named: &Named) -> Result<Server, AppError> {
-    let mut server = app.db.server(&named.user, &named.server).await?;
-    if server.is_none() && named.server.is_empty() {
-        let user = find_user(app, &named.user).await?;
-        server = Some(Server::never_started(
-            &user,
-            app.urls.server(&user.name, ""),
-        ));
-    }
-    server.ok_or_else(|| no_server(named))
 }
 
 fn no_server(named: &Named) -> AppError {

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::auth::username::escape;
 use crate::db::named_servers::{Change, Changed, NewServer};
 use crate::db::servers::Server;
+use crate::names::Named;
 
 /// What [`is_server_name`] asks for, in words.
 pub const SERVER_NAME_RULE: &str = "The name of a server has up to 30 small letters, digits and single hyphens, \
@@ -46,6 +47,41 @@ pub struct Wanted {
     pub name: Option<String>,
     pub display_name: Option<String>,
     pub user_options: Option<UserOptions>,
+}
+
+/// A server. Everybody has a default one, even where it never ran.
+pub async fn existing(app: &App, named: &Named) -> Result<Server, NamedError> {
+    if let Some(server) = app.db.server(&named.user, &named.server).await? {
+        return Ok(server);
+    }
+    if !named.server.is_empty() {
+        return Err(NamedError::NoServer(named.user.to_string()));
+    }
+    let user = app.db.user(&named.user).await?.ok_or(NamedError::NoUser)?;
+    let prefix = app.urls.server(&user.name, "");
+    Ok(Server::never_started(&user, prefix))
+}
+
+/// The same with a row, which the default server that never ran is given.
+pub async fn with_row(app: &App, server: Server) -> Result<Server, NamedError> {
+    if server.id != 0 {
+        return Ok(server);
+    }
+    let new = NewServer {
+        user_id: server.user_id,
+        name: &server.name,
+        display_name: &server.display_name,
+        user_options: &server.user_options,
+        prefix: &server.prefix,
+    };
+    match app.db.create_server(new).await? {
+        // Another request was faster.
+        Changed::Taken => {
+            let row = app.db.server(&server.user, &server.name).await?;
+            row.ok_or(NamedError::NoServer(server.user))
+        }
+        changed => done(changed, &server.user, &server.name),
+    }
 }
 
 /// Creates a named server that is not started.

@@ -1,0 +1,113 @@
+//! `/hub/api/shares`: with whom servers are shared (jupyterhub/apihandlers/shares.py).
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::Body;
+use super::listing::Wanted;
+use super::{find_user, models};
+use crate::access::permit::{ReadShares, ReadSharesOf, ShareServer};
+use crate::app::App;
+use crate::auth::caller::Caller;
+use crate::db::shares::{Partner, Share};
+use crate::error::AppError;
+use crate::names::Named;
+use crate::servers::named;
+use crate::shares;
+
+/// POST and PATCH
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    user: Option<String>,
+    group: Option<String>,
+    scopes: Option<Vec<String>>,
+}
+
+impl Request {
+    fn read(body: &Body) -> Result<(Partner, Vec<String>), AppError> {
+        let request: Self = body.object_or_default()?;
+        let with = match (request.user, request.group) {
+            (Some(user), None) => Partner::User(user),
+            (None, Some(group)) => Partner::Group(group),
+            _ => {
+                return Err(AppError::bad_request(
+                    "Specify exactly one of `user` or `group`",
+                ));
+            }
+        };
+        Ok((with, request.scopes.unwrap_or_default()))
+    }
+}
+
+/// GET /shares/:owner
+pub async fn of_owner(
+    State(app): State<App>,
+    named: Named,
+    wanted: Wanted,
+    caller: Caller,
+) -> Result<Json<Value>, AppError> {
+    let permit = caller.permit(ReadSharesOf(named.user))?;
+    let owner = find_user(&app, &permit.0).await?;
+    Ok(page(&wanted, app.db.shares_of_owner(owner.id).await?))
+}
+
+/// GET /shares/:owner/:server
+pub async fn of_server(
+    State(app): State<App>,
+    named: Named,
+    wanted: Wanted,
+    caller: Caller,
+) -> Result<Json<Value>, AppError> {
+    let permit = caller.permit(ReadShares(named))?;
+    let server = named::existing(&app, &permit.0).await?;
+    Ok(page(&wanted, app.db.shares_of_server(server.id).await?))
+}
+
+/// POST /shares/:owner/:server: shares it with a user or a group, or shares more of it.
+pub async fn give(
+    State(app): State<App>,
+    named: Named,
+    caller: Caller,
+    body: Body,
+) -> Result<Json<Value>, AppError> {
+    let permit = caller.permit(ShareServer(named))?;
+    let (with, scopes) = Request::read(&body)?;
+    let share = shares::give(&app, &permit, &caller.scopes, &with, &scopes).await?;
+    Ok(Json(models::share(&share)))
+}
+
+/// PATCH /shares/:owner/:server: takes scopes back from a user or a group, or all where none are named.
+pub async fn take_back(
+    State(app): State<App>,
+    named: Named,
+    caller: Caller,
+    body: Body,
+) -> Result<Json<Value>, AppError> {
+    let permit = caller.permit(ShareServer(named))?;
+    let (with, scopes) = Request::read(&body)?;
+    let left = shares::take_back(&app, &permit, &with, &scopes).await?;
+    Ok(Json(left.as_ref().map_or(json!({}), models::share)))
+}
+
+/// DELETE /shares/:owner/:server: takes everything back from everybody.
+pub async fn take_all_back(
+    State(app): State<App>,
+    named: Named,
+    caller: Caller,
+) -> Result<StatusCode, AppError> {
+    let permit = caller.permit(ShareServer(named))?;
+    let server = named::existing(&app, &permit.0).await?;
+    app.db.remove_shares(server.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists of shares are always in pages.
+pub(super) fn page(wanted: &Wanted, shares: Vec<Share>) -> Json<Value> {
+    let (shares, total) = wanted.cut(shares);
+    let items: Vec<Value> = shares.iter().map(models::share).collect();
+    Json(wanted.page(json!(items), total))
+}

@@ -12,6 +12,7 @@ import tomllib
 
 import hubs
 import scenario
+from request import Wait
 
 HERE = pathlib.Path(__file__).parent
 #: Values that no two Hubs share, by key.
@@ -36,7 +37,7 @@ def compare(stock, ours):
     """Each request's name, with the difference or nothing."""
     names = set()
     for step in scenario.scenario():
-        if isinstance(step, scenario.Wait):
+        if isinstance(step, Wait):
             for hub in (stock, ours):
                 wait(hub, step)
             continue

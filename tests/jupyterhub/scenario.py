@@ -1,32 +1,8 @@
 """The requests of the comparison, in order: each has a name of its own, and what a token may do is in the token's name."""
 
-import dataclasses
+import sharing
+from request import PAGES, Request, Wait
 
-
-@dataclasses.dataclass
-class Request:
-    name: str
-    method: str
-    path: str
-    #: Whose token; None for no credentials.
-    who: str | None = "admin"
-    #: A JSON value, or bytes as they are; None for no body.
-    body: object = None
-    headers: dict = dataclasses.field(default_factory=dict)
-    #: Keeps this key of the answer under the name: `token` of a new token, its `id`.
-    keep: dict = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass
-class Wait:
-    """Until the default server of a user, or a named one, is in a state."""
-
-    user: str
-    server: str
-    state: str
-
-
-PAGES = {"Accept": "application/jupyterhub-pagination+json"}
 #: Every resource of the API, with a path on which nothing depends, and the methods that JupyterHub 6.1.1 has there.
 RESOURCES = {
     "/": "GET",
@@ -73,7 +49,7 @@ def scenario():
     yield from named_servers()
     yield from activity()
     yield from services()
-    yield from shares()
+    yield from sharing.scenario()
     yield from the_hub()
     yield from bad_input()
     yield from ends()
@@ -376,35 +352,6 @@ def services():
     yield Request("services with one", "GET", "/services")
     yield Request("delete a service", "DELETE", "/services/grader")
     yield Request("delete a service again", "DELETE", "/services/grader")
-
-
-def shares():
-    path = "/shares/alice/"
-    yield Request("shares of alice", "GET", "/shares/alice")
-    yield Request("shares of alice's server", "GET", path)
-    yield Request("share with bob", "POST", path, body={"user": "bob"})
-    yield Request("share with bob again", "POST", path, body={"user": "bob"})
-    yield Request("share with a group", "POST", path, body={"group": "staff", "scopes": ["access:servers"]})
-    yield Request("share with nobody", "POST", path, body={"user": "nobody"})
-    yield Request("share with both", "POST", path, body={"user": "bob", "group": "staff"})
-    yield Request("share with neither", "POST", path, body={})
-    yield Request("share what cannot be shared", "POST", path, body={"user": "bob", "scopes": ["admin:users"]})
-    yield Request("share by an ordinary user", "POST", path, who="alice", body={"user": "bob"})
-    yield Request("shares of alice's server again", "GET", path)
-    yield Request("what is shared with bob", "GET", "/users/bob/shared", who="bob")
-    yield Request("what alice shares with bob", "GET", "/users/bob/shared/alice/", who="bob")
-    yield Request("what is shared with staff", "GET", "/groups/staff/shared")
-    yield Request("what bob may do now", "GET", "/user", who="bob")
-    yield Request("take a share back in part", "PATCH", path, body={"user": "bob", "scopes": ["read:servers"]})
-    yield Request("take a share back", "PATCH", path, body={"user": "bob"})
-    yield Request("leave what is not shared", "DELETE", "/users/bob/shared/alice/", who="bob")
-    yield Request("take all shares back", "DELETE", path)
-    yield Request("make a code", "POST", "/share-codes/alice/", body={})
-    yield Request("make a code that lasts a second", "POST", "/share-codes/alice/", body={"expires_in": 1})
-    yield Request("make a code with a word", "POST", "/share-codes/alice/", body={"expires_in": "x"})
-    yield Request("codes of alice", "GET", "/share-codes/alice")
-    yield Request("codes of alice's server", "GET", "/share-codes/alice/")
-    yield Request("delete the codes", "DELETE", "/share-codes/alice/")
 
 
 def the_hub():

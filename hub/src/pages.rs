@@ -1,5 +1,6 @@
 //! What browsers see. Each handler: who asks, one call, a template or a redirect; no SQL and no spawner here.
 
+pub mod accept_share;
 pub mod errors;
 pub mod home;
 pub mod login;

@@ -8,7 +8,7 @@ use crate::api;
 use crate::app::App;
 use crate::error;
 use crate::middleware;
-use crate::pages::{errors, home, login, password, spawn, token, user};
+use crate::pages::{accept_share, errors, home, login, password, spawn, token, user};
 
 pub fn router(app: App) -> Router {
     let hub = Router::new()
@@ -31,6 +31,10 @@ pub fn router(app: App) -> Router {
         .route(
             "/change-password",
             get(password::form).post(password::change),
+        )
+        .route(
+            "/accept-share",
+            get(accept_share::form).post(accept_share::accept),
         )
         .route("/user/{*path}", get(user::user))
         .route("/user-redirect/{*path}", get(user::redirect))

@@ -255,6 +255,39 @@ pub struct ChangePasswordPage {
     pub changed: bool,
 }
 
+/// `accept-share.html`: what somebody offers of a server; field `code`, posted to `accept-share?next=`.
+#[derive(Debug, Template)]
+#[template(path = "accept-share.html")]
+pub struct AcceptSharePage {
+    pub page: Page,
+    pub owner: String,
+    /// Empty for the owner's default server.
+    pub server: String,
+    /// `/user/<escaped>/[<server>/]`.
+    pub server_url: String,
+    pub ready: bool,
+    /// What is offered, in words.
+    pub scopes: Vec<&'static str>,
+    /// When the offer ends, as a time.
+    pub expires: String,
+    pub code: String,
+    /// Checked path to go on to; empty for the server itself.
+    pub next: String,
+    /// The form is shown again because it was stale.
+    pub error: Option<String>,
+}
+
+impl AcceptSharePage {
+    /// Where the visitor goes on to.
+    fn target(&self) -> &str {
+        if self.next.is_empty() {
+            &self.server_url
+        } else {
+            &self.next
+        }
+    }
+}
+
 /// `logout.html`: the login has ended.
 #[derive(Debug, Template)]
 #[template(path = "logout.html")]

@@ -168,29 +168,31 @@ async fn find(app: &App, login: &Login, path: &str) -> Result<Found, AppError> {
     let mut words = path.splitn(3, '/').skip(1);
     let owner = decode(words.next().unwrap_or_default());
     let owner = UserName::normalize(&owner).map_err(|_| no_such_user())?;
-    if !login.scopes.holds("access:servers", Target::User(&owner)) {
-        // The same words whether or not this user exists.
+    let rest = words.next().unwrap_or_default();
+    let (name, page) = rest.split_once('/').unwrap_or((rest, ""));
+    let name = decode(name);
+    let mut server = None;
+    if !name.is_empty() {
+        server = app.db.server(&owner, &name).await?;
+    }
+    let rest = if server.is_some() { page } else { rest };
+    if server.is_none() {
+        server = app.db.server(&owner, "").await?;
+    }
+    let target = Target::Server {
+        user: &owner,
+        server: server.as_ref().map_or("", |server| &server.name),
+    };
+    if !login.scopes.holds("access:servers", target) {
+        // The same words whether or not this user or server exists.
         return Err(AppError::not_found(
             "There is no such page, or it is not yours to see.",
         ));
     }
-    let rest = words.next().unwrap_or_default();
-    let (name, page) = rest.split_once('/').unwrap_or((rest, ""));
-    let name = decode(name);
-    if !name.is_empty()
-        && let Some(server) = app.db.server(&owner, &name).await?
-    {
-        return Ok(Found {
-            owner,
-            server: Some(server),
-            rest: page.to_owned(),
-        });
-    }
-    let server = app.db.server(&owner, "").await?;
     Ok(Found {
+        rest: rest.to_owned(),
         owner,
         server,
-        rest: rest.to_owned(),
     })
 }
 

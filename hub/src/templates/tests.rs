@@ -238,6 +238,18 @@ fn account_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
     };
     let passwords =
         [password(true), password(false)].map(|page| ("change_password", page.render()));
+    let offers = ["", "gpu"].map(|server| AcceptSharePage {
+        page: page.clone(),
+        owner: text(),
+        server: server.to_owned(),
+        server_url: text(),
+        ready: server.is_empty(),
+        scopes: vec!["Use servers"],
+        expires: text(),
+        code: text(),
+        next: text(),
+        error: Some(text()),
+    });
     let oauth = OauthPage {
         page: page.clone(),
         client: text(),
@@ -252,6 +264,7 @@ fn account_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
     ]
     .into_iter()
     .chain(passwords)
+    .chain(offers.map(|page| ("accept-share", page.render())))
     .collect()
 }
 

@@ -3,6 +3,7 @@
 pub mod browser;
 mod fake_server;
 pub mod fake_spawner;
+pub mod three;
 pub mod traced;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 
 pub use browser::{Browser, Reply};
 pub use fake_spawner::{Behaviour, FakeSpawner};
-pub use traced::Traced;
+pub use traced::{Log, Traced};
 
 /// The longest that anything in these tests may take.
 pub const LIMIT: Duration = Duration::from_secs(20);

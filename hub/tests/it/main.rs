@@ -1,6 +1,7 @@
 //! Tests of the Hub, one file per topic.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accept_share;
 mod accounts;
 mod activity;
 mod addresses;
@@ -26,6 +27,7 @@ mod removal;
 mod roles;
 mod scale;
 mod servers;
+mod shares;
 mod storage;
 mod tokens;
 mod users;

@@ -1,8 +1,8 @@
 //! What Hubs trace, as the statements that they ask their databases. Of all the process: nextest gives each test one of its
 //! own.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::{fmt, io};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -61,4 +61,37 @@ impl Visit for Text {
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
+/// What Hubs log, as it would stand in a file.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What code of `target` logs from now on.
+    pub fn of(target: &str, level: Level) -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .with_filter(Targets::new().with_target(target, level));
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines))
+            .unwrap();
+        log
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -6,6 +6,7 @@ use crate::access::permit::{Permit, ShareServer};
 use crate::access::scopes::{Scopes, Target};
 use crate::access::sharing;
 use crate::app::App;
+use crate::auth::caller::Caller;
 use crate::auth::secret;
 use crate::db;
 use crate::db::servers::Server;
@@ -21,16 +22,16 @@ use crate::servers::named::{self, NamedError};
 pub async fn give(
     app: &App,
     permit: &Permit<ShareServer>,
-    giver: &Scopes,
+    giver: &Caller,
     with: &Partner,
     scopes: &[String],
 ) -> Result<Share, AppError> {
-    let (server, scopes) = offered(app, &permit.0, giver, scopes).await?;
+    let (server, scopes) = offered(app, &permit.0, &giver.scopes, scopes).await?;
     let (scope, named, target) = match with {
         Partner::User(name) => ("read:users:name", "users", Target::User(name)),
         Partner::Group(name) => ("read:groups:name", "groups", Target::Group(name)),
     };
-    if !giver.holds(scope, target) {
+    if !giver.scopes.holds(scope, target) {
         return Err(AppError::forbidden(format!(
             "Need scope '{scope}' to share with {named} by name"
         )));
@@ -40,7 +41,7 @@ pub async fn give(
     let server = named::with_row(app, server).await?;
     let share = app.db.grant_share(server.id, id, &scopes).await?;
     let share = share.ok_or_else(|| gone(&server))?;
-    tell(&share, "shared");
+    tell(&share, "shared", giver.principal.name());
     Ok(share)
 }
 
@@ -48,6 +49,7 @@ pub async fn give(
 pub async fn take_back(
     app: &App,
     permit: &Permit<ShareServer>,
+    taker: &Caller,
     with: &Partner,
     scopes: &[String],
 ) -> Result<Option<Share>, AppError> {
@@ -57,19 +59,36 @@ pub async fn take_back(
         return Ok(None);
     };
     let left = app.db.revoke_share(server.id, id, &scopes).await?;
-    info!(server = %server.full_name(), "What is shared of {} was taken back", server.full_name());
+    taken_back(&server, taker);
     Ok(left)
+}
+
+/// Takes everything back from everybody.
+pub async fn take_all_back(
+    app: &App,
+    permit: &Permit<ShareServer>,
+    taker: &Caller,
+) -> Result<(), AppError> {
+    let server = named::existing(app, &permit.0).await?;
+    app.db.remove_shares(server.id).await?;
+    taken_back(&server, taker);
+    Ok(())
+}
+
+fn taken_back(server: &Server, taker: &Caller) {
+    let (server, by) = (server.full_name(), taker.principal.name());
+    info!(server, by, "What is shared of {server} was taken back");
 }
 
 /// Makes a code with which whoever has it can have these scopes; returns it with the code itself, which is not stored.
 pub async fn offer(
     app: &App,
     permit: &Permit<ShareServer>,
-    giver: &Scopes,
+    giver: &Caller,
     scopes: &[String],
     seconds: i64,
 ) -> Result<(ShareCode, String), AppError> {
-    let (server, scopes) = offered(app, &permit.0, giver, scopes).await?;
+    let (server, scopes) = offered(app, &permit.0, &giver.scopes, scopes).await?;
     let server = named::with_row(app, server).await?;
     let code = secret::generate();
     let stored = app
@@ -77,7 +96,13 @@ pub async fn offer(
         .add_share_code(&secret::hash(&code), server.id, &scopes, db::after(seconds))
         .await?;
     let stored = stored.ok_or_else(|| gone(&server))?;
-    info!(server = %server.full_name(), share_code.id = stored.id, "Share code made for {}", server.full_name());
+    let (server, by) = (server.full_name(), giver.principal.name());
+    info!(
+        server,
+        by,
+        share_code.id = stored.id,
+        "A share code was made for {server}"
+    );
     Ok((stored, code))
 }
 
@@ -96,7 +121,7 @@ pub async fn accept(app: &App, user: &User, code: &str) -> db::Result<Option<Sha
     };
     let share = app.db.exchange_share_code(&hash, user.id).await?;
     if let Some(share) = &share {
-        tell(share, "accepted");
+        tell(share, "accepted", &user.name);
     }
     Ok(share)
 }
@@ -158,11 +183,16 @@ fn gone(server: &Server) -> NamedError {
     NamedError::NoServer(server.user.clone())
 }
 
-fn tell(share: &Share, what: &str) {
+fn tell(share: &Share, what: &str, by: &str) {
     let SharedServer { owner, name, .. } = &share.server;
-    let with = match &share.with {
-        Partner::User(user) => format!("user {user}"),
-        Partner::Group(group) => format!("group {group}"),
-    };
-    info!(server.owner = %owner, server = %name, scopes = share.scopes.join(" "), "Server {owner}/{name}: {what}, {with}");
+    let (Partner::User(with) | Partner::Group(with)) = &share.with;
+    let scopes = share.scopes.join(" ");
+    info!(
+        server.owner = owner,
+        server.name = name,
+        with,
+        by,
+        scopes,
+        "A share of {owner}/{name} was {what}"
+    );
 }

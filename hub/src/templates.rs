@@ -266,6 +266,8 @@ pub struct AcceptSharePage {
     /// `/user/<escaped>/[<server>/]`.
     pub server_url: String,
     pub ready: bool,
+    /// The visitor may start it after accepting.
+    pub may_start: bool,
     /// What is offered, in words.
     pub scopes: Vec<&'static str>,
     /// When the offer ends, as a time.

@@ -83,7 +83,7 @@ pub async fn create(
         )));
     }
     let scopes = request.scopes.unwrap_or_default();
-    let (stored, code) = shares::offer(&app, &permit, &caller.scopes, &scopes, seconds).await?;
+    let (stored, code) = shares::offer(&app, &permit, &caller, &scopes, seconds).await?;
     Ok(Json(models::share_code(&app, &stored, Some(&code))))
 }
 

@@ -76,7 +76,7 @@ pub async fn give(
 ) -> Result<Json<Value>, AppError> {
     let permit = caller.permit(ShareServer(named))?;
     let (with, scopes) = Request::read(&body)?;
-    let share = shares::give(&app, &permit, &caller.scopes, &with, &scopes).await?;
+    let share = shares::give(&app, &permit, &caller, &with, &scopes).await?;
     Ok(Json(models::share(&share)))
 }
 
@@ -89,7 +89,7 @@ pub async fn take_back(
 ) -> Result<Json<Value>, AppError> {
     let permit = caller.permit(ShareServer(named))?;
     let (with, scopes) = Request::read(&body)?;
-    let left = shares::take_back(&app, &permit, &with, &scopes).await?;
+    let left = shares::take_back(&app, &permit, &caller, &with, &scopes).await?;
     Ok(Json(left.as_ref().map_or(json!({}), models::share)))
 }
 
@@ -100,8 +100,7 @@ pub async fn take_all_back(
     caller: Caller,
 ) -> Result<StatusCode, AppError> {
     let permit = caller.permit(ShareServer(named))?;
-    let server = named::existing(&app, &permit.0).await?;
-    app.db.remove_shares(server.id).await?;
+    shares::take_all_back(&app, &permit, &caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

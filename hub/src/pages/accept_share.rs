@@ -5,7 +5,8 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::{argument, next_path, see_other};
-use crate::access::definitions;
+use crate::access::scopes::{Owner, Scopes, Target};
+use crate::access::{definitions, sharing};
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::{Posted, STALE};
@@ -72,6 +73,21 @@ impl Invitation {
         Ok(Self { code, offer, next })
     }
 
+    /// Whether the visitor can start the server, and see it start, with what is offered.
+    fn may_start(&self, login: &Login) -> bool {
+        let (owner, server) = (&self.offer.server.owner, &self.offer.server.name);
+        let offered = sharing::filtered(&self.offer.scopes, owner, server);
+        let offered = offered.iter().map(String::as_str);
+        let (mut scopes, _) = Scopes::stored(offered, Owner::User(&login.user().name));
+        scopes.extend(&login.scopes);
+        let target = Target::Server {
+            user: owner,
+            server,
+        };
+        let both = ["start:servers", "read:servers"];
+        both.iter().all(|scope| scopes.holds(scope, target))
+    }
+
     fn show(
         self,
         app: &App,
@@ -79,6 +95,7 @@ impl Invitation {
         status: StatusCode,
         error: Option<&'static str>,
     ) -> Response {
+        let may_start = self.may_start(login);
         let Self { code, offer, next } = self;
         let scopes = offer
             .scopes
@@ -92,6 +109,7 @@ impl Invitation {
             server: offer.server.name,
             server_url: offer.server.prefix,
             ready: offer.server.ready,
+            may_start,
             code,
             next: next.unwrap_or_default(),
             error: error.map(str::to_owned),

@@ -244,6 +244,7 @@ fn account_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
         server: server.to_owned(),
         server_url: text(),
         ready: server.is_empty(),
+        may_start: false,
         scopes: vec!["Use servers"],
         expires: text(),
         code: text(),

@@ -53,6 +53,7 @@ async fn the_page_says_what_is_offered_and_accepting_leads_to_the_server() {
     ] {
         assert!(shown.body.contains(part), "{part} in {}", shown.body);
     }
+    assert!(shown.body.contains("ask bob to start it"));
     assert_eq!(shown.header("cache-control"), "no-store");
     assert!(
         scopes_of(carol, "bob").await.is_empty(),
@@ -63,6 +64,12 @@ async fn the_page_says_what_is_offered_and_accepting_leads_to_the_server() {
     assert_eq!(scopes_of(carol, "bob").await, SHARED);
     let shared = get(carol, "/users/carol/shared/bob/gpu").await;
     assert_eq!(shared.expect(200).json()["kind"], "user");
+    let more = json!({ "scopes": ["servers", "access:servers"] });
+    let made = post(&three.admin, "/share-codes/bob/gpu", more).await;
+    let made = made.expect(200).json();
+    let more = carol.get(made["accept_url"].as_str().unwrap()).await;
+    let more = more.expect(200).body;
+    assert!(more.contains("you can start it"), "{more}");
 }
 
 #[tokio::test]

@@ -22,6 +22,15 @@ async fn ready(browser: &Browser) {
     .await;
 }
 
+/// The events of a stream.
+fn told(stream: &Reply) -> Vec<serde_json::Value> {
+    let events = stream.body.split("\n\n");
+    let events = events.filter_map(|event| event.strip_prefix("data: "));
+    events
+        .map(|json| serde_json::from_str(json).unwrap())
+        .collect()
+}
+
 async fn progress(browser: &Browser) -> Reply {
     let xsrf = browser.cookie("/hub/", "_xsrf").unwrap();
     browser
@@ -73,18 +82,7 @@ async fn progress_ends_with_ready() {
     let events = progress(&browser).await.expect(200);
     assert_eq!(events.header("content-type"), "text/event-stream");
     assert_eq!(events.header("cache-control"), "no-cache");
-    let events: Vec<serde_json::Value> = events
-        .body
-        .split("\n\n")
-        .filter_map(|event| event.strip_prefix("data: "))
-        .map(|json| serde_json::from_str(json).unwrap())
-        .collect();
-    assert!(
-        events
-            .iter()
-            .any(|event| event["message"] == "Fake progress" && event["progress"] == 40),
-        "{events:?}"
-    );
+    let events = told(&events);
     let last = events.last().unwrap();
     assert_eq!(
         (&last["progress"], &last["ready"], &last["url"]),
@@ -97,6 +95,28 @@ async fn progress_ends_with_ready() {
             .count(),
         1
     );
+}
+
+#[tokio::test]
+async fn what_a_start_tells_is_told_on_and_who_comes_later_hears_the_end_alone() {
+    let hub = TestHub::with(Behaviour::Hangs).await;
+    let browser = hub.admin().await;
+    browser.spawn().await.expect(303);
+    pending_with(&browser, "Fake progress").await;
+    let stop = browser.submit("/hub/home", "/hub/stop/admin", &[]);
+    let (events, stop) = tokio::join!(progress(&browser), stop);
+    stop.expect(303);
+    let events = told(&events);
+    let fake =
+        |event: &serde_json::Value| event["message"] == "Fake progress" && event["progress"] == 40;
+    assert!(events.iter().any(fake), "{events:?}");
+    assert_eq!(events.last().unwrap()["failed"], true, "{events:?}");
+
+    hub.spawner.behave(Behaviour::Answers);
+    browser.spawn_ready("admin").await;
+    let events = told(&progress(&browser).await);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["ready"], true);
 }
 
 #[tokio::test]

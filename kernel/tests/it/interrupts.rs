@@ -1,6 +1,7 @@
 //! Interrupts: what they stop, and what is left after them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use carrel_kernel::engine::{Cell, Engine, Failure, Outcome, Output};
@@ -18,9 +19,13 @@ pub async fn interrupt(engine: &Arc<RustEngine>, code: &str) -> Failure {
 
 /// The same, and interrupts it again when it was told of `again`.
 async fn interrupt_until(engine: &Arc<RustEngine>, code: &str, again: &str) -> Failure {
+    // Each try has a word of its own: what an earlier one printed may come late, and is no sign that this one runs.
+    static TRIES: AtomicU32 = AtomicU32::new(0);
+    let begun = format!("begun {}.", TRIES.fetch_add(1, Ordering::Relaxed));
+    let says_so = code.contains("begun");
     let cell = Cell {
         number: 9,
-        code: code.to_owned(),
+        code: code.replace("begun", &begun),
         allow_stdin: false,
         parent: Default::default(),
     };
@@ -29,18 +34,20 @@ async fn interrupt_until(engine: &Arc<RustEngine>, code: &str, again: &str) -> F
         let engine = engine.clone();
         async move { engine.execute(&cell, sender).await }
     });
-    let mut began = false;
+    let (mut began, mut printed) = (false, String::new());
     while let Some(output) = outputs.recv().await {
-        let mut urged = false;
+        let (mut urged, mut runs) = (false, !says_so);
         match output {
             Output::Stream { text, .. } => {
                 assert!(!text.contains("never"), "{code}: {text}");
                 urged = !again.is_empty() && text.contains(again);
+                printed.push_str(&text);
+                runs |= printed.contains(&begun);
             }
             Output::Display { .. } => {}
             other => panic!("{code}: {other:?}"),
         }
-        if !began || urged {
+        if (!began && runs) || urged {
             engine.interrupt();
             began = true;
         }

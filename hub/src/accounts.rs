@@ -9,6 +9,7 @@ use crate::auth::username::{self, Invalid};
 use crate::auth::{password, secret};
 use crate::config::{self, Config, SpawnerClass};
 use crate::db::Db;
+use crate::db::groups::Change;
 use crate::db::roles::NewRole;
 use crate::db::services::NewService;
 
@@ -128,7 +129,7 @@ pub async fn create_groups(config: &Config, db: &Db) -> Result<(), Error> {
         let members: Vec<String> = members.iter().cloned().collect();
         // Nothing where it is there; a member who was deleted a moment ago is none.
         let _ = db.add_groups(std::slice::from_ref(name), &[]).await?;
-        let _ = db.add_to_group(name, &members).await?;
+        let _ = db.change_members(name, &members, Change::Add).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The OAuth 2 provider for single-user servers: authorization code with PKCE (RFC 6749, RFC 7636). No HTTP here.
 
-use crate::access::scopes::{Owner, Scopes, Target, identify_scopes};
+use crate::access::scopes::{Owner, Scopes, Target, access_scope, identify_scopes};
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::secret;
@@ -103,10 +103,7 @@ impl Authorization {
     /// What the server gets of this visitor: knowing who it is, and letting it in.
     pub fn scopes(&self, login: &Login) -> Vec<String> {
         let mut scopes = identify_scopes(&login.user().name);
-        scopes.push(format!(
-            "access:servers!server={}/{}",
-            self.server.user, self.server.name
-        ));
+        scopes.push(access_scope(&self.server.user, &self.server.name));
         let scopes = scopes.iter().map(String::as_str);
         let (wanted, _) = Scopes::stored(scopes, Owner::User(&login.user().name));
         wanted.intersect(&login.scopes).to_list()

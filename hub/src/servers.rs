@@ -95,8 +95,8 @@ pub async fn start(
     let Named { user, server: name } = permit.into_inner().0;
     let user = app.db.user(&user).await?.ok_or(StartError::NoUser)?;
     for _ in 0..2 {
-        let known = app.db.server(&user.name, &name).await?;
-        if known.is_none() && !name.is_empty() && !is_server_name(&name) {
+        let may_be_new = name.is_empty() || is_server_name(&name);
+        if !may_be_new && app.db.server(&user.name, &name).await?.is_none() {
             return Err(StartError::Name);
         }
         if begin(app, (user.id, &user.name, &name), &wanted, "").await? {

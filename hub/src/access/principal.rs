@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::roles;
-use super::scopes::{Owner, Scopes};
+use super::scopes::{Owner, Scopes, identify_scopes};
 use super::sharing;
 use crate::db::services::Service;
 use crate::db::users::User;
@@ -41,11 +41,9 @@ impl Principal {
 
     /// The roles that it has without anybody's saying so.
     pub fn default_roles(&self) -> &'static [&'static str] {
-        match (self, self.is_admin()) {
-            (Self::User(_), true) => &[roles::USER, roles::ADMIN],
-            (Self::User(_), false) => &[roles::USER],
-            (Self::Service(_), true) => &[roles::ADMIN],
-            (Self::Service(_), false) => &[],
+        match self {
+            Self::User(user) => roles::of_user(user.admin),
+            Self::Service(service) => roles::of_service(service.admin),
         }
     }
 
@@ -111,22 +109,32 @@ pub async fn scopes_of_token<'t>(
     token: &'t [String],
 ) -> Result<(Scopes, Vec<&'t str>)> {
     let of_owner = scopes(db, principal).await?;
+    cut(db, principal, &of_owner, token).await
+}
+
+/// The same of one whose owner's scopes are at hand, as for a list of tokens.
+pub async fn cut<'t>(
+    db: &Db,
+    principal: &Principal,
+    of_owner: &Scopes,
+    token: &'t [String],
+) -> Result<(Scopes, Vec<&'t str>)> {
     if token.iter().any(|scope| scope == "inherit") {
-        return Ok((of_owner, Vec::new()));
+        return Ok((of_owner.clone(), Vec::new()));
     }
     let (mut given, unknown) = Scopes::stored(token.iter().map(String::as_str), principal.owner());
     given.extend(&identify(principal));
     let given = with_members(db, given).await?;
-    Ok((given.intersect(&of_owner), unknown))
+    Ok((given.intersect(of_owner), unknown))
 }
 
 /// What every token may do: say whose it is (jupyterhub/scopes.py, `identify_scopes`).
 pub fn identify(principal: &Principal) -> Scopes {
-    let scopes: &[&str] = match principal {
-        Principal::User(_) => &["read:users:groups!user", "read:users:name!user"],
-        Principal::Service(_) => &["read:services:name!service"],
+    let scopes = match principal {
+        Principal::User(user) => identify_scopes(&user.name),
+        Principal::Service(service) => vec![format!("read:services:name!service={}", service.name)],
     };
-    Scopes::stored(scopes.iter().copied(), principal.owner()).0
+    Scopes::stored(scopes.iter().map(String::as_str), principal.owner()).0
 }
 
 /// With the members of the groups that its filters name.

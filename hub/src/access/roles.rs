@@ -10,6 +10,16 @@ pub const SERVER: &str = "server";
 /// What a token has of which nothing is said.
 pub const TOKEN: &str = "token";
 
+/// The roles that a user has without anybody's saying so.
+pub fn of_user(admin: bool) -> &'static [&'static str] {
+    if admin { &[USER, ADMIN] } else { &[USER] }
+}
+
+/// The roles that a service has without anybody's saying so.
+pub fn of_service(admin: bool) -> &'static [&'static str] {
+    if admin { &[ADMIN] } else { &[] }
+}
+
 /// The scopes of a role that every Hub has.
 pub fn default_role(name: &str) -> Option<&'static [&'static str]> {
     match name {

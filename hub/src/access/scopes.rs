@@ -130,16 +130,6 @@ impl Scopes {
         scopes
     }
 
-    /// What a user has without roles of the configuration, groups and shares.
-    pub fn of_user(name: &str, admin: bool) -> Self {
-        let names: &[&str] = if admin {
-            &[roles::USER, roles::ADMIN]
-        } else {
-            &[roles::USER]
-        };
-        Self::of_roles(names, Owner::User(name))
-    }
-
     fn add_own(&mut self, owner: Owner<'_>) {
         let Owner::User(name) = owner else { return };
         let filter = Filter::User(name.to_owned());
@@ -181,21 +171,12 @@ impl Scopes {
             match (self.held.get_mut(name), theirs) {
                 (Some(Held::All), _) => {}
                 (Some(Held::Only(ours)), Held::Only(theirs)) => ours.extend(theirs.iter().cloned()),
-                (ours, theirs) => {
-                    let _ = ours;
+                _ => {
                     self.held.insert(name, theirs.clone());
                 }
             }
         }
-        if self.members.is_empty() {
-            self.members = Arc::clone(&other.members);
-        } else if !other.members.is_empty() {
-            let members = other
-                .members
-                .iter()
-                .map(|(name, who)| (name.clone(), who.clone()));
-            Arc::make_mut(&mut self.members).extend(members);
-        }
+        self.members = both_members(&self.members, &other.members);
     }
 
     /// The groups that filters name: their members decide whom the scopes cover.
@@ -217,15 +198,10 @@ impl Scopes {
 
     /// What both hold: a token never does more than its owner may at this moment.
     pub fn intersect(&self, other: &Self) -> Self {
-        let mut common = Self::default();
-        common.extend(&Self {
+        let mut common = Self {
             held: BTreeMap::new(),
-            members: Arc::clone(&self.members),
-        });
-        common.extend(&Self {
-            held: BTreeMap::new(),
-            members: Arc::clone(&other.members),
-        });
+            members: both_members(&self.members, &other.members),
+        };
         for (name, ours) in &self.held {
             let both = match (ours, other.held.get(name)) {
                 (_, None) => continue,
@@ -425,6 +401,20 @@ fn narrower<'a>(a: &'a Filter, b: &'a Filter, members: &Members) -> Option<&'a F
         Some(a)
     } else {
         within(b, a).then_some(b)
+    }
+}
+
+fn both_members(a: &Members, b: &Members) -> Members {
+    match (a.is_empty(), b.is_empty()) {
+        (_, true) => Arc::clone(a),
+        (true, _) => Arc::clone(b),
+        _ => {
+            let both = a.iter().chain(b.iter());
+            Arc::new(
+                both.map(|(name, who)| (name.clone(), who.clone()))
+                    .collect(),
+            )
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::access::permit::{AddGroups, ChangeGroup, DeleteGroup, Hub};
 use crate::access::scopes::{Reach, Scopes, Target};
 use crate::app::App;
 use crate::auth::caller::Caller;
-use crate::db::groups::{AddGroup, Group, Members};
+use crate::db::groups::{AddGroup, Change, Group, Members};
 use crate::error::AppError;
 use crate::names::{GroupName, UserName};
 
@@ -125,10 +125,7 @@ pub async fn add_users(
     caller: Caller,
     body: Body,
 ) -> Result<Json<Value>, AppError> {
-    let name = caller.permit(ChangeGroup(name))?.into_inner().0;
-    let users = named_users(&app, &name, &body, "add").await?;
-    let changed = app.db.add_to_group(&name, &users).await?;
-    members_changed(&app, &caller, &name, changed).await
+    change_users(&app, name, &caller, &body, Change::Add).await
 }
 
 /// DELETE /groups/:group/users
@@ -138,10 +135,7 @@ pub async fn remove_users(
     caller: Caller,
     body: Body,
 ) -> Result<Json<Value>, AppError> {
-    let name = caller.permit(ChangeGroup(name))?.into_inner().0;
-    let users = named_users(&app, &name, &body, "delete").await?;
-    let changed = app.db.take_from_group(&name, &users).await?;
-    members_changed(&app, &caller, &name, changed).await
+    change_users(&app, name, &caller, &body, Change::Take).await
 }
 
 /// PUT /groups/:group/properties
@@ -178,8 +172,7 @@ async fn add(
     match app.db.add_groups(names, &normalized(users)?).await? {
         Ok(()) => {}
         Err(AddGroup::Taken(name)) => {
-            let message = format!("Group {name} already exists");
-            return Err(AppError::new(StatusCode::CONFLICT, message));
+            return Err(AppError::conflict(format!("Group {name} already exists")));
         }
         Err(AddGroup::NoUser(name)) => return Err(no_user(&name)),
     }
@@ -195,18 +188,39 @@ async fn add(
     Ok(groups)
 }
 
-async fn named_users(
+async fn change_users(
     app: &App,
-    group: &str,
+    name: GroupName,
+    caller: &Caller,
     body: &Body,
-    verb: &str,
-) -> Result<Vec<String>, AppError> {
-    find(app, group).await?;
+    change: Change,
+) -> Result<Json<Value>, AppError> {
+    let name = caller.permit(ChangeGroup(name))?.into_inner().0;
+    find(app, &name).await?;
     let users: Users = body.object_or_default()?;
-    let users = users.users;
-    let users =
-        users.ok_or_else(|| AppError::bad_request(format!("Must specify users to {verb}")))?;
-    normalized(&users)
+    let users = users.users.ok_or_else(|| {
+        let verb = match change {
+            Change::Add => "add",
+            Change::Take => "delete",
+        };
+        AppError::bad_request(format!("Must specify users to {verb}"))
+    })?;
+    match app
+        .db
+        .change_members(&name, &normalized(&users)?, change)
+        .await?
+    {
+        Members::Changed => {}
+        Members::NoGroup => return Err(no_such_group(&name)),
+        Members::NoUser(user) => return Err(no_user(&user)),
+    }
+    let name = &*name;
+    info!(
+        group = name,
+        by = caller.principal.name(),
+        "The members of {name} were changed"
+    );
+    Ok(Json(model(app, name, &caller.scopes).await?))
 }
 
 fn normalized(users: &[String]) -> Result<Vec<String>, AppError> {
@@ -215,25 +229,6 @@ fn normalized(users: &[String]) -> Result<Vec<String>, AppError> {
         Err(_) => Err(no_user(name)),
     });
     names.collect()
-}
-
-async fn members_changed(
-    app: &App,
-    caller: &Caller,
-    name: &str,
-    changed: Members,
-) -> Result<Json<Value>, AppError> {
-    match changed {
-        Members::Changed => {}
-        Members::NoGroup => return Err(no_such_group(name)),
-        Members::NoUser(user) => return Err(no_user(&user)),
-    }
-    info!(
-        group = name,
-        by = caller.principal.name(),
-        "The members of {name} were changed"
-    );
-    Ok(Json(model(app, name, &caller.scopes).await?))
 }
 
 async fn model(app: &App, name: &str, scopes: &Scopes) -> Result<Value, AppError> {
@@ -257,8 +252,7 @@ async fn models(app: &App, groups: &[Group], scopes: &Scopes) -> Result<Value, A
 
 async fn model_of(app: &App, group: &Group, scopes: &Scopes) -> Result<Value, AppError> {
     let members = app.db.members(group.id).await?;
-    let roles = app.db.roles_of_group(group.id).await?.into_iter();
-    let roles: Vec<String> = roles.map(|role| role.name).collect();
+    let roles = models::role_names(app.db.roles_of_group(group.id).await?);
     Ok(json!(models::group(group, &members, &roles, scopes)))
 }
 

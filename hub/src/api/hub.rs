@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use carrel_proxy::RouteInfo;
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -63,35 +64,40 @@ pub async fn routes(
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
     caller.permit(UseProxy(Hub))?;
-    let mut all = vec![json!({
+    // The first is the Hub's own.
+    let all = std::iter::once(None).chain(app.routes.list().into_iter().map(Some));
+    let (routes, total) = wanted.cut(all.collect());
+    let mut by_prefix = Map::new();
+    for route in routes {
+        let (prefix, model) = match route {
+            None => (app.urls.base.clone(), own_route(&app)),
+            Some(route) => (route.prefix.clone(), route_model(&app, &route).await?),
+        };
+        by_prefix.insert(prefix, model);
+    }
+    Ok(Json(wanted.answer(Value::Object(by_prefix), total)))
+}
+
+fn own_route(app: &App) -> Value {
+    json!({
         "routespec": app.urls.base,
         "target": app.urls.api.trim_end_matches("/hub/api"),
         "data": { "hub": true },
-    })];
-    for route in app.routes.list() {
-        let server = app.db.server_at(&route.prefix).await?;
-        let last = i64::try_from(route.last_activity).unwrap_or(i64::MAX);
-        all.push(json!({
-            "routespec": route.prefix,
-            "target": route.target,
-            "data": {
-                "user": server.as_ref().map(|server| &server.user),
-                "server_name": server.as_ref().map(|server| &server.name),
-                "last_activity": iso(last.saturating_mul(1000)),
-            },
-        }));
-    }
-    let (routes, total) = wanted.cut(all);
-    let by_prefix: Map<String, Value> = routes
-        .into_iter()
-        .map(|route| {
-            (
-                route["routespec"].as_str().unwrap_or_default().to_owned(),
-                route,
-            )
-        })
-        .collect();
-    Ok(Json(wanted.answer(Value::Object(by_prefix), total)))
+    })
+}
+
+async fn route_model(app: &App, route: &RouteInfo) -> Result<Value, AppError> {
+    let server = app.db.server_at(&route.prefix).await?;
+    let last = i64::try_from(route.last_activity).unwrap_or(i64::MAX);
+    Ok(json!({
+        "routespec": route.prefix,
+        "target": route.target,
+        "data": {
+            "user": server.as_ref().map(|server| &server.user),
+            "server_name": server.as_ref().map(|server| &server.name),
+            "last_activity": iso(last.saturating_mul(1000)),
+        },
+    }))
 }
 
 /// POST /proxy: the routes are the Hub's own, so that there is nothing to bring up to date.

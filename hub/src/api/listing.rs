@@ -82,8 +82,13 @@ impl Wanted {
         }
     }
 
-    /// The answer where no client is given a bare list.
-    pub fn page(&self, items: Value, total: i64) -> Value {
+    /// The answer of a list that is whole in memory, where no client is given a bare one.
+    pub fn page_of<T>(&self, all: Vec<T>, model: impl Fn(&T) -> Value) -> Value {
+        let (part, total) = self.cut(all);
+        self.page(part.iter().map(model).collect(), total)
+    }
+
+    fn page(&self, items: Value, total: i64) -> Value {
         let next = self.offset.saturating_add(self.limit);
         let next = (next < total)
             .then(|| json!({ "offset": next, "limit": self.limit, "url": self.url_of(next) }));

@@ -9,6 +9,7 @@ use crate::access::sharing;
 use crate::app::App;
 use crate::auth::username::escape;
 use crate::db::groups::Group;
+use crate::db::roles::Role;
 use crate::db::servers::{Server, State};
 use crate::db::services::Service;
 use crate::db::share_codes::ShareCode;
@@ -72,10 +73,9 @@ pub struct Relations {
 
 impl Relations {
     pub async fn of(db: &Db, user: &User) -> Result<Self> {
-        let roles = db.roles_of_user(user.id).await?.into_iter();
         Ok(Self {
             groups: db.groups_of(user.id).await?,
-            roles: roles.map(|role| role.name).collect(),
+            roles: role_names(db.roles_of_user(user.id).await?),
             servers: db.servers_of(user.id).await?,
         })
     }
@@ -95,7 +95,7 @@ pub fn user(
         "kind": "user",
         "name": user.name,
         "admin": user.admin,
-        "roles": roles_of(user, &relations.roles),
+        "roles": all_roles(roles::of_user(user.admin), &relations.roles),
         "groups": relations.groups,
         "server": running.map(|server| &server.prefix),
         "pending": default.and_then(pending),
@@ -124,17 +124,16 @@ pub fn user(
     model
 }
 
-fn roles_of(user: &User, configured: &[String]) -> Vec<String> {
-    let mut names = vec![roles::USER.to_owned()];
-    if user.admin {
-        names.push(roles::ADMIN.to_owned());
-    }
-    // Those of the configuration may be these too, with other scopes.
-    let further = configured
-        .iter()
-        .filter(|name| ![roles::USER, roles::ADMIN].contains(&name.as_str()));
-    names.extend(further.cloned());
-    names
+/// Those of the configuration may be among the default ones, with other scopes.
+fn all_roles<'a>(defaults: &[&'a str], configured: &'a [String]) -> Vec<&'a str> {
+    let configured = configured.iter().map(String::as_str);
+    let further = configured.filter(|name| !defaults.contains(name));
+    defaults.iter().copied().chain(further).collect()
+}
+
+/// What roles are called.
+pub fn role_names(roles: Vec<Role>) -> Vec<String> {
+    roles.into_iter().map(|role| role.name).collect()
 }
 
 /// The keys that the caller's scopes show.
@@ -159,13 +158,11 @@ pub fn group(group: &Group, members: &[String], roles: &[String], scopes: &Scope
     cut(model, GROUP_KEYS, Target::Group(&group.name), scopes)
 }
 
-pub fn service(service: &Service, roles: &[String], scopes: &Scopes) -> Model {
-    let admin = service.admin.then_some(roles::ADMIN);
-    let roles = roles.iter().filter(|name| *name != roles::ADMIN);
+pub fn service(service: &Service, configured: &[String], scopes: &Scopes) -> Model {
     let model = json!({
         "kind": "service",
         "name": service.name,
-        "roles": admin.into_iter().chain(roles.map(String::as_str)).collect::<Vec<_>>(),
+        "roles": all_roles(roles::of_service(service.admin), configured),
         "admin": service.admin,
         "url": service.url,
         "prefix": "",

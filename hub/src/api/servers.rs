@@ -297,7 +297,7 @@ impl From<NamedError> for AppError {
             NamedError::NoUser => crate::names::no_such_user(),
             NamedError::NoServer(_) => Self::not_found(error.to_string()),
             NamedError::Default(_) | NamedError::Taken(..) | NamedError::InUse(_) => {
-                Self::new(StatusCode::CONFLICT, error.to_string())
+                Self::conflict(error.to_string())
             }
             NamedError::Name | NamedError::DisplayName | NamedError::Active(_) => {
                 Self::bad_request(error.to_string())

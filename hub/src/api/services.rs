@@ -4,16 +4,17 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tracing::info;
 
 use super::body::Body;
-use super::models;
+use super::{models, only_admins_grant};
 use crate::access::permit::{ChangeServices, Hub};
 use crate::access::scopes::{Reach, Scopes, Target};
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::auth::secret;
+use crate::auth::username::is_service_name;
 use crate::db::services::{NewService, Service};
 use crate::error::AppError;
 
@@ -49,7 +50,7 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>,
     for service in &services {
         models.insert(
             service.name.clone(),
-            model(&app, service, &caller.scopes).await?,
+            Value::Object(model(&app, service, &caller.scopes).await?),
         );
     }
     Ok(Json(Value::Object(models)))
@@ -64,7 +65,8 @@ pub async fn get(
     let readable = ["read:services", "read:services:name", "read:roles:services"];
     caller.require(&readable, Target::Service(&name))?;
     let service = find(&app, &name).await?;
-    Ok(Json(model(&app, &service, &caller.scopes).await?))
+    let model = model(&app, &service, &caller.scopes).await?;
+    Ok(Json(Value::Object(model)))
 }
 
 /// POST /services/:service: one that runs elsewhere.
@@ -100,12 +102,11 @@ pub async fn create(
     );
     let service = find(&app, &name).await?;
     let model = model(&app, &service, &caller.scopes).await?;
-    Ok((StatusCode::CREATED, Json(model)))
+    Ok((StatusCode::CREATED, Json(Value::Object(model))))
 }
 
 fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.~".contains(letter);
-    if name.len() > 255 || !name.chars().all(plain) {
+    if !is_service_name(name) {
         return Err(AppError::bad_request(
             "The name of a service has up to 255 letters, digits, and characters of -_.~",
         ));
@@ -115,11 +116,7 @@ fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
             "Can not create managed service {name} at runtime"
         )));
     }
-    if spec.admin && !caller.principal.is_admin() {
-        return Err(AppError::forbidden(
-            "Only admins can grant admin permissions",
-        ));
-    }
+    only_admins_grant(caller, spec.admin)?;
     let lengths = secret::SHORTEST..=secret::MAX_TOKEN_LENGTH;
     if spec
         .api_token
@@ -165,15 +162,16 @@ async fn find(app: &App, name: &str) -> Result<Service, AppError> {
     service.ok_or_else(|| AppError::not_found(format!("No such service: {name}")))
 }
 
-async fn model(app: &App, service: &Service, scopes: &Scopes) -> Result<Value, AppError> {
-    let roles = app.db.roles_of_service(service.id).await?.into_iter();
-    let roles: Vec<String> = roles.map(|role| role.name).collect();
-    Ok(json!(models::service(service, &roles, scopes)))
+/// Also for who asks who they are.
+pub(super) async fn model(
+    app: &App,
+    service: &Service,
+    scopes: &Scopes,
+) -> Result<Map<String, Value>, AppError> {
+    let roles = models::role_names(app.db.roles_of_service(service.id).await?);
+    Ok(models::service(service, &roles, scopes))
 }
 
 fn taken(name: &str) -> AppError {
-    AppError::new(
-        StatusCode::CONFLICT,
-        format!("Service {name} already exists"),
-    )
+    AppError::conflict(format!("Service {name} already exists"))
 }

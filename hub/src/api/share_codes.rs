@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::body::Body;
 use super::listing::Wanted;
@@ -125,10 +125,5 @@ fn parse_id(id: &str) -> Option<i64> {
 }
 
 fn page(app: &App, wanted: &Wanted, codes: Vec<ShareCode>) -> Json<Value> {
-    let (codes, total) = wanted.cut(codes);
-    let items: Vec<Value> = codes
-        .iter()
-        .map(|code| models::share_code(app, code, None))
-        .collect();
-    Json(wanted.page(json!(items), total))
+    Json(wanted.page_of(codes, |code| models::share_code(app, code, None)))
 }

@@ -106,7 +106,5 @@ pub async fn take_all_back(
 
 /// Lists of shares are always in pages.
 pub(super) fn page(wanted: &Wanted, shares: Vec<Share>) -> Json<Value> {
-    let (shares, total) = wanted.cut(shares);
-    let items: Vec<Value> = shares.iter().map(models::share).collect();
-    Json(wanted.page(json!(items), total))
+    Json(wanted.page_of(shares, models::share))
 }

@@ -45,9 +45,12 @@ pub async fn list(
     let user = find_user(&app, &permit.0).await?;
     let mut tokens = app.db.tokens_of(user.id).await?;
     tokens.sort_by_key(|token| token.last_activity.unwrap_or(token.created));
+    let principal = Principal::User(user.clone());
+    let of_owner = principal::scopes(&app.db, &principal).await?;
     let mut models = Vec::new();
     for token in &tokens {
-        models.push(model(&app, token, &user).await?);
+        let (scopes, _) = principal::cut(&app.db, &principal, &of_owner, &token.scopes).await?;
+        models.push(models::token(token, &user, &scopes));
     }
     Ok(Json(json!({ "api_tokens": models })))
 }

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::body::Body;
 use super::listing::Wanted;
-use super::{find_user, models};
+use super::{find_user, models, only_admins_grant, services};
 use crate::access::permit::{AddUsers, ChangeUser, DeleteUser, Hub};
 use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Reach, Scopes, Target};
@@ -87,11 +87,7 @@ async fn identity(
 ) -> Result<Map<String, Value>, AppError> {
     match principal {
         Principal::User(user) => model(app, user, false, readable).await,
-        Principal::Service(service) => {
-            let roles = app.db.roles_of_service(service.id).await?.into_iter();
-            let roles: Vec<String> = roles.map(|role| role.name).collect();
-            Ok(models::service(service, &roles, readable))
-        }
+        Principal::Service(service) => services::model(app, service, readable).await,
     }
 }
 
@@ -177,7 +173,7 @@ pub async fn create_many(
     }
     if items.is_empty() {
         let message = format!("All {} users already exist", new.usernames.len());
-        return Err(AppError::new(StatusCode::CONFLICT, message));
+        return Err(AppError::conflict(message));
     }
     Ok((StatusCode::CREATED, Json(json!(items))))
 }
@@ -216,7 +212,7 @@ pub async fn create(
     only_admins_grant(&caller, admin)?;
     let name = checked(&app, &name)?;
     let user = add(&app, &caller, &name, admin).await?;
-    let taken = || AppError::new(StatusCode::CONFLICT, format!("User {name} already exists"));
+    let taken = || AppError::conflict(format!("User {name} already exists"));
     let user = user.ok_or_else(taken)?;
     let model = model(&app, &user, false, &caller.scopes).await?;
     Ok((StatusCode::CREATED, Json(Value::Object(model))))
@@ -317,16 +313,6 @@ pub async fn owner_of_token(
 pub async fn admin_access(named: Named, caller: Caller) -> Result<(), AppError> {
     caller.require(&["servers"], Target::User(&named.user))?;
     Err(AppError::forbidden("admin access to user servers disabled"))
-}
-
-/// CVE-2024-41942: who may change users is not for that an administrator.
-fn only_admins_grant(caller: &Caller, admin: bool) -> Result<(), AppError> {
-    if admin && !caller.principal.is_admin() {
-        return Err(AppError::forbidden(
-            "Only admins can grant admin permissions",
-        ));
-    }
-    Ok(())
 }
 
 fn checked(app: &App, name: &str) -> Result<UserName, AppError> {

@@ -1,4 +1,4 @@
-//! Names of users: normalized, checked, and escaped for URLs as JupyterHub does it.
+//! Names of users and services: normalized, checked, and escaped for URLs as JupyterHub does it.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -31,6 +31,12 @@ pub fn normalize(name: &str) -> Result<String, Invalid> {
         return Err(Invalid::Character);
     }
     Ok(name)
+}
+
+/// Whether a service may have this name, which stands in addresses.
+pub fn is_service_name(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.~".contains(letter);
+    (1..=MAX_LENGTH).contains(&name.len()) && name.chars().all(plain)
 }
 
 /// Control characters, line ends, and those that turn or hide what stands beside them: with these a name looks like

@@ -12,6 +12,7 @@ use super::yaml::{Kind, Node};
 use crate::access::roles::{SERVER, TOKEN};
 use crate::access::scopes::{Owner, Scopes};
 use crate::auth::secret;
+use crate::auth::username::is_service_name;
 
 section! {
     /// One role: scopes under a name, and who has it. Those that every Hub has, `user` and `admin`, get the scopes that are
@@ -198,9 +199,7 @@ impl Item for Service {
     }
 
     fn check(&self, node: &Node, path: &str, report: &mut Report) {
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.~".contains(letter);
-        let fits = (1..=255).contains(&self.name.len()) && self.name.chars().all(plain);
-        if !fits {
+        if !is_service_name(&self.name) {
             let at = report.given(&join(path, "name")).unwrap_or(node.at);
             let message = "a service needs a name of letters, digits and characters of `-_.~`";
             report.wrong(at, &join(path, "name"), message);

@@ -26,6 +26,13 @@ impl FromRow<'_, AnyRow> for Group {
     }
 }
 
+/// What is to become of users in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Add,
+    Take,
+}
+
 /// What became of a change of who is in a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Members {
@@ -68,7 +75,7 @@ impl Db {
             let Some((id,)) = id else {
                 return Ok(Err(AddGroup::Taken(name.clone())));
             };
-            if let Some(unknown) = add_members(&mut tx, id, members).await? {
+            if let Some(unknown) = apply(&mut tx, id, members, Change::Add).await? {
                 return Ok(Err(AddGroup::NoUser(unknown)));
             }
         }
@@ -99,16 +106,13 @@ impl Db {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Who is a member already stays one.
-    pub async fn add_to_group(&self, name: &str, users: &[String]) -> Result<Members> {
-        self.change_members(name, users, true).await
-    }
-
-    pub async fn take_from_group(&self, name: &str, users: &[String]) -> Result<Members> {
-        self.change_members(name, users, false).await
-    }
-
-    async fn change_members(&self, name: &str, users: &[String], add: bool) -> Result<Members> {
+    /// Who is a member already stays one; who is none is passed over.
+    pub async fn change_members(
+        &self,
+        name: &str,
+        users: &[String],
+        change: Change,
+    ) -> Result<Members> {
         let mut tx = self.begin().await?;
         let id: Option<(i64,)> = sqlx::query_as("SELECT id FROM user_groups WHERE name = $1")
             .bind(name.to_owned())
@@ -117,12 +121,7 @@ impl Db {
         let Some((id,)) = id else {
             return Ok(Members::NoGroup);
         };
-        let unknown = if add {
-            add_members(&mut tx, id, users).await?
-        } else {
-            take_members(&mut tx, id, users).await?
-        };
-        if let Some(unknown) = unknown {
+        if let Some(unknown) = apply(&mut tx, id, users, change).await? {
             return Ok(Members::NoUser(unknown));
         }
         tx.commit().await?;
@@ -175,36 +174,25 @@ pub enum AddGroup {
     NoUser(String),
 }
 
-async fn add_members(
+/// The first user who does not exist.
+async fn apply(
     tx: &mut Transaction<'static, Any>,
     group: i64,
     users: &[String],
+    change: Change,
 ) -> Result<Option<String>> {
+    let statement = match change {
+        Change::Add => {
+            "INSERT INTO group_members (group_id, user_id) VALUES ($1, $2) \
+             ON CONFLICT (group_id, user_id) DO NOTHING"
+        }
+        Change::Take => "DELETE FROM group_members WHERE group_id = $1 AND user_id = $2",
+    };
     for user in users {
         let Some(id) = user_id(tx, user).await? else {
             return Ok(Some(user.clone()));
         };
-        let insert = "INSERT INTO group_members (group_id, user_id) VALUES ($1, $2) \
-                      ON CONFLICT (group_id, user_id) DO NOTHING";
-        sqlx::query(insert)
-            .bind(group)
-            .bind(id)
-            .execute(&mut **tx)
-            .await?;
-    }
-    Ok(None)
-}
-
-async fn take_members(
-    tx: &mut Transaction<'static, Any>,
-    group: i64,
-    users: &[String],
-) -> Result<Option<String>> {
-    for user in users {
-        let Some(id) = user_id(tx, user).await? else {
-            return Ok(Some(user.clone()));
-        };
-        sqlx::query("DELETE FROM group_members WHERE group_id = $1 AND user_id = $2")
+        sqlx::query(statement)
             .bind(group)
             .bind(id)
             .execute(&mut **tx)

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::leftovers::has_left;
-use super::servers::Server;
+use super::servers::{Server, is_known};
 use super::{Db, Result, new_id};
 
 /// A server that is to be created.
@@ -55,13 +55,11 @@ impl Db {
             .fetch_optional(&mut *tx)
             .await?;
         let Some((id,)) = id else {
-            let same: Option<(i64,)> =
-                sqlx::query_as("SELECT id FROM servers WHERE user_id = $1 AND name = $2")
-                    .bind(new.user_id)
-                    .bind(new.name.to_owned())
-                    .fetch_optional(&mut *tx)
-                    .await?;
-            return Ok(same.map_or(Changed::InUse, |_| Changed::Taken));
+            return Ok(if is_known(&mut tx, new.user_id, new.name).await? {
+                Changed::Taken
+            } else {
+                Changed::InUse
+            });
         };
         tx.commit().await?;
         self.as_changed(id).await

@@ -289,13 +289,11 @@ impl Db {
             .await?;
         let Some((id,)) = updated else {
             // No row was added either where a server that was renamed still keeps its files under this name.
-            let row: Option<(i64,)> =
-                sqlx::query_as("SELECT id FROM servers WHERE user_id = $1 AND name = $2")
-                    .bind(start.user_id)
-                    .bind(start.name.to_owned())
-                    .fetch_optional(&mut *tx)
-                    .await?;
-            return Ok(row.map_or(Attempt::NotGone, |_| Attempt::NotStopped));
+            return Ok(if is_known(&mut tx, start.user_id, start.name).await? {
+                Attempt::NotStopped
+            } else {
+                Attempt::NotGone
+            });
         };
         if start.active_server_limit > 0 {
             // On PostgreSQL, two starts of the same moment may not see each other here.
@@ -437,6 +435,21 @@ impl Db {
         .await?;
         Ok(())
     }
+}
+
+/// Whether the user has a server of this name.
+pub(super) async fn is_known(
+    tx: &mut Transaction<'static, Any>,
+    user_id: i64,
+    name: &str,
+) -> Result<bool> {
+    let row: Option<(i64,)> =
+        sqlx::query_as("SELECT id FROM servers WHERE user_id = $1 AND name = $2")
+            .bind(user_id)
+            .bind(name.to_owned())
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(row.is_some())
 }
 
 async fn upsert_client(

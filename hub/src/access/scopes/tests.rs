@@ -5,13 +5,17 @@ use super::*;
 const ALICE: Owner<'_> = Owner::User("alice");
 const ROOT: Owner<'_> = Owner::User("root");
 
+fn of_user(name: &str, admin: bool) -> Scopes {
+    Scopes::of_roles(roles::of_user(admin), Owner::User(name))
+}
+
 fn parse(scopes: &[&str]) -> Scopes {
     Scopes::parse(scopes.iter().copied(), ALICE).unwrap()
 }
 
 #[test]
 fn a_token_is_cut_to_what_its_owner_may() {
-    let owner = Scopes::of_user("alice", false);
+    let owner = of_user("alice", false);
     let cut =
         parse(&["access:servers!server=alice/", "access:servers!server=bob/"]).intersect(&owner);
     assert_eq!(cut.to_list(), ["access:servers!server=alice/"]);
@@ -135,7 +139,7 @@ fn what_a_service_has_not_is_nobodys() {
 #[test]
 fn self_is_what_any_user_has_for_oneself() {
     let own = Scopes::parse(["self"], ROOT).unwrap();
-    assert_eq!(own, Scopes::of_user("root", false));
+    assert_eq!(own, of_user("root", false));
     assert!(own.holds("start:servers", Target::User("root")));
     for (scope, target) in [
         ("admin:users", Target::Hub),
@@ -170,8 +174,8 @@ fn stored_scopes_of_a_later_version_give_nothing() {
 
 #[test]
 fn subset_follows_filters() {
-    let owner = Scopes::of_user("alice", false);
+    let owner = of_user("alice", false);
     assert!(parse(&["access:servers!server=alice/gpu"]).is_subset(&owner));
     assert!(!parse(&["access:servers"]).is_subset(&owner));
-    assert!(owner.is_subset(&Scopes::of_user("alice", true)));
+    assert!(owner.is_subset(&of_user("alice", true)));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Parts {
     /// Starts and stops that this process carries out; the sweep leaves them alone.
     pub busy: Busy,
     pub queue: Queue,
+    /// Whether this Hub does what is to be done by one of several.
+    pub leads: AtomicBool,
     ending: watch::Sender<Option<Ending>>,
 }
 
@@ -55,7 +58,7 @@ impl App {
         xsrf: xsrf::Key,
     ) -> Self {
         let urls = Urls::new(&config, port);
-        let queue = Queue::new(config.jupyter_hub.concurrent_spawn_limit);
+        let queue = Queue::new(db.clone(), config.jupyter_hub.concurrent_spawn_limit);
         Self(Arc::new(Parts {
             config,
             db,
@@ -66,6 +69,7 @@ impl App {
             xsrf,
             busy: Default::default(),
             queue,
+            leads: AtomicBool::default(),
             ending: watch::Sender::default(),
         }))
     }
@@ -94,10 +98,11 @@ impl App {
         let _ = ending.wait_for(Option::is_some).await;
     }
 
-    /// Whether servers are to be stopped when the Hub ends.
-    pub fn stops_servers(&self) -> bool {
+    /// Whether servers are to be stopped when the Hub ends; by itself it leaves them to other Hubs.
+    pub fn stops_servers(&self, alone: bool) -> bool {
         let told = *self.ending.borrow();
-        told.map_or(self.config.jupyter_hub.cleanup_servers, |how| how.servers)
+        let cleanup = self.config.jupyter_hub.cleanup_servers && alone;
+        told.map_or(cleanup, |how| how.servers)
     }
 
     /// Seconds that a login lasts, and the tokens that servers get by it.

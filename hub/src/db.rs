@@ -2,11 +2,13 @@
 
 pub mod groups;
 pub mod health;
+pub mod hubs;
 pub mod leftovers;
 mod lists;
 pub mod named_servers;
 pub mod oauth;
 pub mod progress;
+pub mod queue;
 pub mod roles;
 pub mod secrets;
 pub mod servers;
@@ -14,6 +16,7 @@ pub mod services;
 pub mod sessions;
 pub mod share_codes;
 pub mod shares;
+pub mod starts;
 pub mod throttle;
 pub mod tokens;
 pub mod user_lists;
@@ -21,6 +24,7 @@ pub mod users;
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -37,6 +41,8 @@ pub type Result<T, E = DbError> = std::result::Result<T, E>;
 pub struct Db {
     pool: AnyPool,
     sqlite: bool,
+    /// Random name of this run of the Hub, by which its work is known to others.
+    hub: Arc<str>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +85,25 @@ impl Db {
             .await
             .map_err(OpenError::Connect)?;
         migrator().run(&pool).await?;
-        Ok(Self { pool, sqlite })
+        Ok(Self {
+            pool,
+            sqlite,
+            hub: uuid::Uuid::new_v4().simple().to_string().into(),
+        })
+    }
+
+    /// The name by which the work of this run of the Hub is known to other Hubs on the same database.
+    pub fn hub(&self) -> &str {
+        &self.hub
+    }
+
+    /// The database's own clock, in milliseconds since 1970: that of several Hubs need not agree.
+    fn clock(&self) -> &'static str {
+        if self.sqlite {
+            "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+        } else {
+            "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+        }
     }
 
     /// Begins a transaction that will write. SQLite takes its write lock here, where it waits for other writers,
@@ -132,13 +156,18 @@ const SQLITE_PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = 
 
 fn migrator() -> Migrator {
     let migrations = [
-        ("hub", include_str!("../migrations/0001_hub.sql")),
-        ("servers", include_str!("../migrations/0002_servers.sql")),
-        ("accounts", include_str!("../migrations/0003_accounts.sql")),
-        ("access", include_str!("../migrations/0004_access.sql")),
-        ("shares", include_str!("../migrations/0005_shares.sql")),
+        (1, "hub", include_str!("../migrations/0001_hub.sql")),
+        (2, "servers", include_str!("../migrations/0002_servers.sql")),
+        (
+            3,
+            "accounts",
+            include_str!("../migrations/0003_accounts.sql"),
+        ),
+        (4, "access", include_str!("../migrations/0004_access.sql")),
+        (5, "shares", include_str!("../migrations/0005_shares.sql")),
+        (6, "hubs", include_str!("../migrations/0006_hubs.sql")),
     ];
-    let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
+    let migrations = migrations.into_iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(name);
         Migration::new(
             version,
@@ -150,6 +179,8 @@ fn migrator() -> Migrator {
     });
     Migrator {
         migrations: Cow::Owned(migrations.collect()),
+        // While a newer Hub is rolled out, one of this version may start anew: migrations only ever add.
+        ignore_missing: true,
         ..Migrator::DEFAULT
     }
 }
@@ -176,11 +207,11 @@ fn create_private(url: &str) -> Result<(), OpenError> {
     })
 }
 
-/// A key for a new row: ordered by time of creation. The API writes it within a text, as JupyterHub does: a JSON number
-/// would hold it until 2039 only (2^53).
+/// A key for a new row: ordered by time of creation, with 21 random bits that keep apart those of several Hubs. The API
+/// writes it within a text, as JupyterHub does: a JSON number does not hold it (2^53).
 pub fn new_id() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(0);
-    let candidate = now() * 4096 + i64::from(rand::random::<u16>() % 2048);
+    let candidate = (now() << 21) + i64::from(rand::random::<u32>() >> 11);
     let previous = LAST.fetch_max(candidate, Ordering::Relaxed);
     if candidate > previous {
         candidate

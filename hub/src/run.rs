@@ -39,6 +39,8 @@ pub enum StartError {
     #[error("could not use the spawner (JupyterHub.spawner_class)")]
     Spawner(#[from] carrel_spawner::Error),
     #[error(transparent)]
+    Replica(#[from] servers::hubs::EnterError),
+    #[error(transparent)]
     Account(#[from] accounts::Error),
     #[error(
         "port {0} is in use: stop what listens there, or choose another with --port or JupyterHub.port"
@@ -93,6 +95,7 @@ impl Hub {
         accounts::create_roles_and_services(&app.config, &app.db).await?;
         accounts::warn_of_empty_passwords(&app.config, &app.db, address).await?;
         accounts::warn_of_shared_account(&app.config, &app.db).await?;
+        servers::hubs::enter(&app, address).await?;
         Ok(Self {
             app,
             address,
@@ -102,13 +105,25 @@ impl Hub {
 
     /// Serves until `shutdown`; then stops the servers, unless they are to go on.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let app = self.app;
+        let (app, address) = (self.app, self.address);
+        let mut background = JoinSet::new();
+        servers::keep(&mut background, &app, "live", move |app| {
+            servers::hubs::live(app, address)
+        });
         let adopted = servers::reconcile::reconcile(&app).await?;
         if adopted > 0 {
             info!(servers = adopted, "Servers of the last run are adopted");
         }
-        info!(address = %self.address, "The Hub is ready at http://{}{}", self.address, app.urls.base);
-        let mut background = JoinSet::new();
+        info!(address = %address, "The Hub is ready at http://{}{}", address, app.urls.base);
+        servers::keep(
+            &mut background,
+            &app,
+            "take over",
+            servers::reconcile::take_over,
+        );
+        servers::keep(&mut background, &app, "queue", |app| {
+            servers::queue::admit(app.queue.clone())
+        });
         servers::keep(&mut background, &app, "watch", servers::watch);
         servers::keep(&mut background, &app, "heed", servers::heed);
         servers::keep(&mut background, &app, "cull", servers::cull);
@@ -130,12 +145,15 @@ impl Hub {
         };
         carrel_proxy::serve(self.listener, proxy, end, options).await;
         background.abort_all();
-        if app.stops_servers()
+        if app.stops_servers(servers::hubs::is_alone(&app).await)
             && tokio::time::timeout(CLEANUP, servers::stop_all(&app))
                 .await
                 .is_err()
         {
             error!("Some servers did not stop in time and are left to the next Hub");
+        }
+        if let Err(error) = app.db.leave_hub().await {
+            error!(%error, "Could not write down that this Hub ends");
         }
         app.db.close().await;
         info!("The Hub has ended");

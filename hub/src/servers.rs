@@ -9,6 +9,7 @@ mod background;
 pub mod busy;
 mod cull;
 pub mod env;
+pub mod hubs;
 mod leftovers;
 pub mod named;
 pub mod options;
@@ -41,7 +42,8 @@ use crate::app::App;
 use crate::auth::secret;
 use crate::auth::username::quote;
 use crate::db;
-use crate::db::servers::{Attempt, NewStart, Server, State};
+use crate::db::servers::{Server, State};
+use crate::db::starts::{Attempt, NewStart};
 use crate::names::Named;
 
 /// Choices of the spawn form or of the API's body.
@@ -126,7 +128,7 @@ struct BegunStart {
     _busy: BusyGuard,
 }
 
-/// Begins a start that waited in the queue of another Hub, which is gone; false where it is no longer wanted.
+/// Begins a start anew of which the Hub that is gone had asked nothing of the spawner; false where it is no longer wanted.
 async fn begin_anew(app: &App, server: &Server) -> Result<bool, StartError> {
     let of = (server.user_id, &*server.user, &*server.name);
     let wanted = Wanted {
@@ -155,6 +157,7 @@ async fn begin(
         busy: app.busy.enter(&start_id),
         // First of all: the order is that of the requests, not that in which they get at the database.
         place: app.queue.enter(&start_id),
+        turn: db::new_id(),
         start_id,
     };
     let app = app.clone();
@@ -191,6 +194,8 @@ struct Start {
     replaces: String,
     start_id: String,
     place: queue::Place,
+    /// Its order among the starts of all Hubs.
+    turn: i64,
     busy: BusyGuard,
 }
 
@@ -214,6 +219,8 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
         token_scopes: &scopes::of_server(user, name),
         token_note: &format!("Server at {prefix}"),
         replaces: &start.replaces,
+        place: start.turn,
+        concurrent_spawn_limit: app.config.jupyter_hub.concurrent_spawn_limit,
         active_server_limit: limit,
     };
     let server = match app.db.begin_start(new).await? {
@@ -222,6 +229,7 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
         Attempt::TooMany => return Err(StartError::TooMany(limit)),
         Attempt::NotGone => return Err(StartError::NotGone),
     };
+    start.place.written(server.waits);
     Ok(Some(BegunStart {
         environment: environment(app, &server, &token),
         server,

@@ -43,16 +43,6 @@ impl Db {
             .collect())
     }
 
-    pub async fn is_left(&self, leftover: &Leftover) -> Result<bool> {
-        let found: Option<(i64,)> =
-            sqlx::query_as("SELECT 1 FROM leftovers WHERE user_name = $1 AND server_name = $2")
-                .bind(leftover.user.clone())
-                .bind(leftover.server.clone())
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(found.is_some())
-    }
-
     /// Nothing is left of it any more.
     pub async fn leftover_is_gone(&self, leftover: &Leftover) -> Result<()> {
         sqlx::query("DELETE FROM leftovers WHERE user_name = $1 AND server_name = $2")

@@ -6,10 +6,9 @@ use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
-use super::leftovers::{has_left, remove_stopped};
-use super::tokens::{NewToken, insert_token};
+use super::leftovers::remove_stopped;
 use super::users::User;
-use super::{Db, Result, new_id, now};
+use super::{Db, Result};
 
 /// How many values a statement may be given: SQLite and PostgreSQL both take more.
 const MOST_AT_ONCE: usize = 1000;
@@ -62,6 +61,10 @@ pub struct Server {
     pub started: Option<i64>,
     pub last_activity: Option<i64>,
     pub failure: Option<String>,
+    /// The Hub that carries out the latest start or stop.
+    pub worker: String,
+    /// The start waits in the queue: nothing of it was asked of the spawner.
+    pub waits: bool,
 }
 
 impl Server {
@@ -83,6 +86,8 @@ impl Server {
             started: None,
             last_activity: None,
             failure: None,
+            worker: String::new(),
+            waits: false,
         }
     }
 
@@ -122,45 +127,10 @@ impl FromRow<'_, AnyRow> for Server {
             started: row.try_get("started")?,
             last_activity: row.try_get("last_activity")?,
             failure: row.try_get("failure")?,
+            worker: row.try_get("worker")?,
+            waits: row.try_get::<i64, _>("under_way")? == 0,
         })
     }
-}
-
-/// All that a start writes down before the spawner is called.
-#[derive(Debug)]
-pub struct NewStart<'a> {
-    pub user_id: i64,
-    pub name: &'a str,
-    /// What it is to be called from now on.
-    pub display_name: Option<&'a str>,
-    pub start_id: &'a str,
-    pub prefix: &'a str,
-    /// None for those of the last time.
-    pub user_options: Option<&'a Map<String, Value>>,
-    pub client_id: &'a str,
-    pub redirect_uri: &'a str,
-    pub allowed_scopes: &'a [String],
-    /// The server's own token, which is its client secret as well.
-    pub token_hash: &'a str,
-    pub token_scopes: &'a [String],
-    pub token_note: &'a str,
-    /// The start that this one takes the place of; empty where there is none.
-    pub replaces: &'a str,
-    /// How many servers may be active with this one; 0 for any number.
-    pub active_server_limit: u32,
-}
-
-/// What became of a [`NewStart`].
-#[derive(Debug, Clone)]
-pub enum Attempt {
-    /// The server as it is written down now.
-    Begun(Box<Server>),
-    /// The server is not stopped.
-    NotStopped,
-    /// As many servers as may be are active.
-    TooMany,
-    /// What a deleted server of this name has left is not gone yet.
-    NotGone,
 }
 
 /// What came of [`Db::set_stopped`].
@@ -176,6 +146,11 @@ macro_rules! select {
     ($rest:literal) => {
         concat!("SELECT servers.*, users.name AS user_name FROM servers JOIN users ON users.id = servers.user_id ", $rest)
     };
+}
+
+/// What every [`Server`] is read by.
+pub(super) fn select_servers() -> &'static str {
+    select!("")
 }
 
 impl Db {
@@ -242,91 +217,6 @@ impl Db {
             .await
     }
 
-    /// Servers of whose starts nothing is told yet: they wait in the queue. In the order in which they were asked for.
-    pub async fn waiting_servers(&self) -> Result<Vec<Server>> {
-        sqlx::query_as(select!(
-            "WHERE state = 'pending' AND NOT EXISTS \
-             (SELECT 1 FROM progress_events WHERE progress_events.start_id = servers.start_id) \
-             ORDER BY started, servers.id"
-        ))
-        .fetch_all(&self.pool)
-        .await
-    }
-
-    /// Stopped -> Pending, with the OAuth client and the token of this start.
-    pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Attempt> {
-        let mut tx = self.begin().await?;
-        if has_left(&mut tx, start.user_id, start.name).await? {
-            return Ok(Attempt::NotGone);
-        }
-        let options = start
-            .user_options
-            .map(|options| Value::Object(options.clone()).to_string());
-        let insert = "INSERT INTO servers (id, user_id, name, spawner_name, state, start_id, user_options, prefix) \
-                      VALUES ($1, $2, $3, $3, 'stopped', '', '{}', $4) ON CONFLICT DO NOTHING";
-        sqlx::query(insert)
-            .bind(new_id())
-            .bind(start.user_id)
-            .bind(start.name.to_owned())
-            .bind(start.prefix.to_owned())
-            .execute(&mut *tx)
-            .await?;
-        let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = COALESCE($2, user_options), prefix = $3, \
-                      spawner_state = NULL, url = NULL, failure = NULL, started = $4, \
-                      display_name = COALESCE($8, display_name) \
-                      WHERE user_id = $5 AND name = $6 AND remove_requested = 0 \
-                      AND (state = 'stopped' OR (state = 'pending' AND start_id = $7)) RETURNING id";
-        let updated: Option<(i64,)> = sqlx::query_as(update)
-            .bind(start.start_id.to_owned())
-            .bind(options)
-            .bind(start.prefix.to_owned())
-            .bind(now())
-            .bind(start.user_id)
-            .bind(start.name.to_owned())
-            .bind(start.replaces.to_owned())
-            .bind(start.display_name.map(str::to_owned))
-            .fetch_optional(&mut *tx)
-            .await?;
-        let Some((id,)) = updated else {
-            // No row was added either where a server that was renamed still keeps its files under this name.
-            return Ok(if is_known(&mut tx, start.user_id, start.name).await? {
-                Attempt::NotStopped
-            } else {
-                Attempt::NotGone
-            });
-        };
-        if start.active_server_limit > 0 {
-            // On PostgreSQL, two starts of the same moment may not see each other here.
-            let active: (i64,) =
-                sqlx::query_as("SELECT COUNT(*) FROM servers WHERE state <> 'stopped'")
-                    .fetch_one(&mut *tx)
-                    .await?;
-            if active.0 > i64::from(start.active_server_limit) {
-                return Ok(Attempt::TooMany);
-            }
-        }
-        sqlx::query("DELETE FROM progress_events WHERE server_id = $1")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        upsert_client(&mut tx, id, &start).await?;
-        let token = NewToken {
-            token_hash: start.token_hash,
-            user_id: Some(start.user_id),
-            server_id: Some(id),
-            scopes: start.token_scopes,
-            note: start.token_note,
-            ..NewToken::default()
-        };
-        insert_token(&mut *tx, token).await?;
-        let server = sqlx::query_as(select!("WHERE servers.id = $1"))
-            .bind(id)
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(Attempt::Begun(Box::new(server)))
-    }
-
     /// Keeps what the spawner needs to find the server again, while the start or the server is this one.
     pub async fn save_spawner_state(&self, id: i64, start_id: &str, state: &Value) -> Result<()> {
         sqlx::query("UPDATE servers SET spawner_state = $1 WHERE id = $2 AND start_id = $3")
@@ -336,22 +226,6 @@ impl Db {
             .execute(&self.pool)
             .await?;
         Ok(())
-    }
-
-    /// Pending -> Ready; false where the start was cancelled meanwhile. The server may have reported activity already.
-    pub async fn set_ready(&self, id: i64, start_id: &str, url: &str) -> Result<bool> {
-        let done = sqlx::query(
-            "UPDATE servers SET state = 'ready', url = $1, last_activity = \
-             CASE WHEN last_activity > $2 THEN last_activity ELSE $2 END \
-             WHERE id = $3 AND start_id = $4 AND state = 'pending'",
-        )
-        .bind(url.to_owned())
-        .bind(now())
-        .bind(id)
-        .bind(start_id.to_owned())
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
     }
 
     /// Keeps the new address of a ready server; false where it is not this start's any more.
@@ -374,7 +248,8 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// `from` -> Stopping; false where the server is in another state. `failure` is what a failed start shows.
+    /// `from` -> Stopping; false where the server is in another state. `failure` is what a failed start shows. A server
+    /// that was ready is this Hub's to stop; a start is stopped by the Hub that carries it out.
     pub async fn set_stopping(
         &self,
         id: i64,
@@ -383,12 +258,15 @@ impl Db {
         failure: Option<&str>,
     ) -> Result<bool> {
         let done = sqlx::query(
-            "UPDATE servers SET state = 'stopping', failure = $1 WHERE id = $2 AND start_id = $3 AND state = $4",
+            "UPDATE servers SET state = 'stopping', failure = $1, \
+             worker = CASE WHEN state = 'ready' THEN $5 ELSE worker END \
+             WHERE id = $2 AND start_id = $3 AND state = $4",
         )
         .bind(failure.map(str::to_owned))
         .bind(id)
         .bind(start_id.to_owned())
         .bind(from.name().to_owned())
+        .bind(self.hub().to_owned())
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)
@@ -450,23 +328,4 @@ pub(super) async fn is_known(
             .fetch_optional(&mut **tx)
             .await?;
     Ok(row.is_some())
-}
-
-async fn upsert_client(
-    tx: &mut Transaction<'static, Any>,
-    id: i64,
-    start: &NewStart<'_>,
-) -> Result<()> {
-    let upsert = "INSERT INTO oauth_clients (client_id, server_id, secret_hash, redirect_uri, allowed_scopes) \
-                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO UPDATE \
-                  SET server_id = $2, secret_hash = $3, redirect_uri = $4, allowed_scopes = $5";
-    sqlx::query(upsert)
-        .bind(start.client_id.to_owned())
-        .bind(id)
-        .bind(start.token_hash.to_owned())
-        .bind(start.redirect_uri.to_owned())
-        .bind(super::lists::write(start.allowed_scopes))
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }

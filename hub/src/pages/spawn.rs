@@ -117,16 +117,15 @@ pub async fn pending(
     let Some(server) = &visit.server else {
         return Ok(see_other(&visit.spawn_url()));
     };
+    let waiting = visit.app.queue.place_of(server).await;
     let start = match (server.state, &server.failure) {
         (RunState::Ready, _) => return Ok(visit.to_server()),
         (RunState::Stopping, None) => return Ok(visit.stop_pending()),
         (RunState::Stopped, None) => return Ok(see_other(&visit.spawn_url())),
-        (RunState::Pending, _) if let Some(before) = visit.app.queue.before(&server.start_id) => {
-            Start::Pending {
-                progress: 0,
-                message: waits(before),
-            }
-        }
+        (RunState::Pending, _) if let Some(before) = waiting => Start::Pending {
+            progress: 0,
+            message: waits(before),
+        },
         // A start that failed is told as such only when nothing of it runs any more.
         (RunState::Pending | RunState::Stopping, _) => {
             let last = visit

@@ -2,6 +2,7 @@
 //! the meaning that jupyterhub-idle-culler gives to its options. A kernel that computes counts as something happening.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub async fn cull(app: App) {
     let unanswered = Unanswered::default();
     loop {
         ticks.tick().await;
+        if !app.leads.load(Ordering::Relaxed) {
+            continue;
+        }
         if let Err(error) = look(&app, &unanswered).await {
             error!(%error, "Could not look for idle servers");
         }

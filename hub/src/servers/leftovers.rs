@@ -23,7 +23,7 @@ async fn clear_one(app: &App, leftover: &Leftover) {
     let Some(_busy) = app.busy.enter_alone(&format!("leftover {user}/{server}")) else {
         return;
     };
-    match app.db.is_left(leftover).await {
+    match app.db.take_leftover(leftover).await {
         Ok(true) => {}
         Ok(false) => return,
         Err(error) => return error!(%error, "Could not look for what deleted servers have left"),

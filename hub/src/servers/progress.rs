@@ -62,7 +62,7 @@ impl Follower {
             }
             self.changes.mark_unchanged();
             self.places.mark_unchanged();
-            if self.waits() {
+            if self.waits().await {
                 Wake::wait(&mut self.places).await;
                 continue;
             }
@@ -79,15 +79,20 @@ impl Follower {
     }
 
     /// Whether there is nothing new but the place in the queue, which needs no look at the database.
-    fn waits(&mut self) -> bool {
-        let before = self.app.queue.before(&self.start_id);
+    async fn waits(&mut self) -> bool {
+        let before = self.app.queue.before(&self.start_id).await;
         before.is_some() && before == self.before
     }
 
     /// The state is read first: events written before it changed are then certainly among the rows.
     async fn read(&mut self) -> Result<(), sqlx::Error> {
         let server = self.app.db.server_by_id(self.id).await?;
-        let before = self.app.queue.before(&self.start_id);
+        let before = match &server {
+            Some(server) if server.start_id == self.start_id => {
+                self.app.queue.place_of(server).await
+            }
+            _ => None,
+        };
         let ready = server
             .as_ref()
             .is_some_and(|server| server.state == State::Ready && server.start_id == self.start_id);

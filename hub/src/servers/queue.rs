@@ -1,97 +1,158 @@
 //! The queue of starts: carried out in the order in which they were asked for, and only so many at a time.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, timeout};
+use tracing::error;
 
-/// Starts of this process, the truth about which is in the database; other replicas have queues of their own.
+use crate::db::Db;
+use crate::db::servers::Server;
+
+/// How often one looks for what other Hubs have changed in the queue.
+const LOOK: Duration = Duration::from_secs(1);
+/// How old an answer about the places may be.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The starts of this process. Which starts wait over all Hubs, and in what order, is in the database: at most
+/// `JupyterHub.concurrent_spawn_limit` are under way there, each until its server is ready or has failed.
 ///
-/// One start at a time has its turn: from its first step until the spawner has handed the server over to where it is
-/// to run, so that no later start overtakes it there. It gets the turn only while less than
-/// `JupyterHub.concurrent_spawn_limit` are under way, and is under way until its server is ready or has failed.
+/// Of those that may go on, one at a time has its turn: from its first step until the spawner has handed the server over
+/// to where it is to run, so that no later start of this Hub overtakes it there.
 #[derive(Debug, Clone)]
-pub struct Queue {
-    state: Arc<Mutex<State>>,
-    changes: Arc<watch::Sender<()>>,
-}
+pub struct Queue(Arc<Shared>);
 
 #[derive(Debug)]
+struct Shared {
+    db: Db,
+    limit: u32,
+    state: Mutex<State>,
+    /// Counts the changes of this process.
+    changed: AtomicU64,
+    changes: watch::Sender<()>,
+    places: tokio::sync::Mutex<Places>,
+    /// A start may have left a place for another.
+    look: Notify,
+}
+
+#[derive(Debug, Default)]
 struct State {
-    limit: usize,
-    waiting: VecDeque<Waiting>,
-    /// How many wait before each, counted when somebody asks after a change: all who wait ask for theirs.
-    before: Option<HashMap<String, usize>>,
-    under_way: HashSet<String>,
+    entries: VecDeque<Entry>,
     turn: Option<String>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Entry {
     start_id: String,
+    stage: Stage,
     turn: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The database does not know of it yet: those that came after it wait for that.
+    New,
+    /// As many as may be are under way.
+    Waits,
+    Admitted,
+}
+
+/// How many starts wait before each, of all Hubs.
+#[derive(Debug, Default)]
+struct Places {
+    read: Option<(Instant, u64)>,
+    before: HashMap<String, usize>,
 }
 
 impl Queue {
     /// `limit` 0 is none.
-    pub fn new(limit: u32) -> Self {
-        let limit = match usize::try_from(limit) {
-            Ok(0) | Err(_) => usize::MAX,
-            Ok(limit) => limit,
-        };
-        let state = State {
+    pub fn new(db: Db, limit: u32) -> Self {
+        Self(Arc::new(Shared {
+            db,
             limit,
-            waiting: VecDeque::new(),
-            before: None,
-            under_way: HashSet::new(),
-            turn: None,
-        };
-        Self {
-            state: Arc::new(Mutex::new(state)),
-            changes: Arc::new(watch::Sender::new(())),
-        }
+            state: Mutex::default(),
+            changed: AtomicU64::new(0),
+            changes: watch::Sender::new(()),
+            places: tokio::sync::Mutex::default(),
+            look: Notify::new(),
+        }))
     }
 
-    /// The last place.
+    /// The last place of this Hub.
     pub(super) fn enter(&self, start_id: &str) -> Place {
         let (sender, turn) = oneshot::channel();
-        self.change(|state| {
-            state.waiting.push_back(Waiting {
-                start_id: start_id.to_owned(),
-                turn: sender,
-            });
-            state.advance();
+        self.lock().entries.push_back(Entry {
+            start_id: start_id.to_owned(),
+            stage: Stage::New,
+            turn: sender,
         });
         self.place(start_id, Some(turn))
     }
 
-    /// A place for a start that another Hub began: it waits no more, but counts.
+    /// A place for a start that another Hub began: it waits no more.
     pub(super) fn adopt(&self, start_id: &str) -> Place {
-        self.change(|state| state.under_way.insert(start_id.to_owned()));
         self.place(start_id, None)
     }
 
-    /// How many starts wait before this one; nothing where it does not wait.
-    pub fn before(&self, start_id: &str) -> Option<usize> {
-        let mut state = self.lock();
-        let State {
-            waiting, before, ..
-        } = &mut *state;
-        let before = before.get_or_insert_with(|| {
-            let starts = waiting.iter().map(|waiting| waiting.start_id.clone());
-            starts.zip(0..).collect()
-        });
-        before.get(start_id).copied()
+    /// How many starts wait before that of the server; nothing where it does not wait.
+    pub async fn place_of(&self, server: &Server) -> Option<usize> {
+        if !server.waits {
+            return None;
+        }
+        match self.before(&server.start_id).await {
+            Some(before) => Some(before),
+            // Another Hub has written it down since one looked.
+            None => {
+                self.0.changed.fetch_add(1, Ordering::Release);
+                self.before(&server.start_id).await
+            }
+        }
     }
 
-    /// Tells of every change of any start's place.
+    /// [`Self::place_of`] a start, as of half a second ago.
+    pub(super) async fn before(&self, start_id: &str) -> Option<usize> {
+        let mut places = self.0.places.lock().await;
+        let changed = self.0.changed.load(Ordering::Acquire);
+        let fresh = |(at, seen): (Instant, u64)| seen == changed && at.elapsed() < FRESH;
+        if !places.read.is_some_and(fresh) {
+            match self.0.db.waiting_starts().await {
+                Ok(waiting) => {
+                    places.before = waiting.into_iter().zip(0..).collect();
+                    places.read = Some((Instant::now(), changed));
+                }
+                Err(error) => error!(%error, "Could not read the queue of starts"),
+            }
+        }
+        places.before.get(start_id).copied()
+    }
+
+    /// Tells of changes of places.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
+        self.0.changes.subscribe()
     }
 
     /// Ends the wait of a start that is no longer wanted.
     pub(super) fn give_up(&self, start_id: &str) {
         self.change(|state| state.leave(start_id));
+    }
+
+    /// Lets those starts of this Hub go on whose turn has come among those of all.
+    async fn admit(&self) {
+        if !self.lock().waits() {
+            return;
+        }
+        match self.0.db.admit_starts(self.0.limit).await {
+            Ok(admitted) if admitted.is_empty() => {}
+            Ok(admitted) => self.change(|state| {
+                for start_id in &admitted {
+                    state.set(start_id, Stage::Admitted);
+                }
+            }),
+            Err(error) => error!(%error, "Could not look whose start is next"),
+        }
     }
 
     fn place(&self, start_id: &str, turn: Option<oneshot::Receiver<()>>) -> Place {
@@ -102,46 +163,79 @@ impl Queue {
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         change(&mut state);
-        state.before = None;
+        state.advance();
         drop(state);
-        self.changes.send_replace(());
+        self.0.changed.fetch_add(1, Ordering::Release);
+        self.0.changes.send_replace(());
+        self.0.look.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Admits the starts that wait, for ever.
+pub async fn admit(queue: Queue) {
+    loop {
+        if queue.lock().waits() {
+            // Other Hubs make room too.
+            let _ = timeout(LOOK, queue.0.look.notified()).await;
+        } else {
+            queue.0.look.notified().await;
+        }
+        queue.admit().await;
     }
 }
 
 impl State {
-    /// Gives the turn to the first in the queue, if it can have it.
+    fn waits(&self) -> bool {
+        self.entries.iter().any(|entry| entry.stage == Stage::Waits)
+    }
+
+    fn set(&mut self, start_id: &str, stage: Stage) {
+        for entry in &mut self.entries {
+            if entry.start_id == start_id {
+                entry.stage = stage;
+            }
+        }
+    }
+
+    /// Gives the turn to the first that may have it.
     fn advance(&mut self) {
-        if self.turn.is_some() || self.under_way.len() >= self.limit {
+        if self.turn.is_some() {
             return;
         }
-        if let Some(first) = self.waiting.pop_front() {
-            self.under_way.insert(first.start_id.clone());
-            self.turn = Some(first.start_id);
+        let first = self
+            .entries
+            .iter()
+            .position(|entry| entry.stage != Stage::Waits);
+        let admitted = |entry: &Entry| entry.stage == Stage::Admitted;
+        let Some(at) = first.filter(|at| self.entries.get(*at).is_some_and(admitted)) else {
+            return;
+        };
+        if let Some(entry) = self.entries.remove(at) {
+            self.turn = Some(entry.start_id);
             // Where nobody waits for it any more, the place is being given up and passes the turn on.
-            let _ = first.turn.send(());
+            let _ = entry.turn.send(());
         }
     }
 
     fn leave(&mut self, start_id: &str) {
-        self.waiting.retain(|waiting| waiting.start_id != start_id);
+        self.entries.retain(|entry| entry.start_id != start_id);
     }
 
     fn pass_on(&mut self, start_id: &str) {
         if self.turn.as_deref() == Some(start_id) {
             self.turn = None;
-            self.advance();
         }
     }
 }
 
-/// A start's place in the queue, and among those under way; given up when it is dropped.
+/// A start's place in the queue; given up when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     queue: Queue,
@@ -150,6 +244,12 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The start is written down: as one that `waits`, or that may go on.
+    pub(super) fn written(&self, waits: bool) {
+        let stage = if waits { Stage::Waits } else { Stage::Admitted };
+        self.queue.change(|state| state.set(&self.start_id, stage));
+    }
+
     /// Waits for the turn; false where the start is given up meanwhile.
     pub(super) async fn turn(&mut self) -> bool {
         let Some(turn) = &mut self.turn else {
@@ -170,10 +270,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.queue.change(|state| {
             state.leave(&self.start_id);
-            state.under_way.remove(&self.start_id);
             state.pass_on(&self.start_id);
-            // A place under way has become free, whoever has the turn.
-            state.advance();
         });
     }
 }
@@ -189,9 +286,13 @@ pub fn waits(before: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    async fn queue() -> (tempfile::TempDir, Queue) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("hub.sqlite").display());
+        (folder, Queue::new(Db::open(&url).await.unwrap(), 1))
+    }
 
     async fn has_turn(place: &mut Place) -> bool {
         let turn = tokio::time::timeout(Duration::ZERO, place.turn());
@@ -199,34 +300,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_so_many_are_under_way_and_adopted_ones_count() {
-        let queue = Queue::new(2);
-        let adopted = queue.adopt("adopted");
-        let (first, mut second, third) = (queue.enter("a"), queue.enter("b"), queue.enter("c"));
-        first.pass_on();
-        assert_eq!((queue.before("b"), queue.before("c")), (Some(0), Some(1)));
-        assert!(!has_turn(&mut second).await);
-        // Who gives up leaves no gap.
-        drop(third);
-        drop(adopted);
+    async fn turns_come_one_after_the_other_in_the_order_of_entry() {
+        let (_folder, queue) = queue().await;
+        let mut places = ["a", "b", "c"].map(|start| queue.enter(start));
+        // Written down in another order than they were asked for.
+        places[1].written(false);
+        assert!(!has_turn(&mut places[1]).await);
+        places[0].written(false);
+        places[2].written(false);
+        for place in &mut places {
+            assert!(has_turn(place).await);
+            place.pass_on();
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_does_not_hold_up_one_that_may_go_on() {
+        let (_folder, queue) = queue().await;
+        let (mut first, mut second) = (queue.enter("a"), queue.enter("b"));
+        first.written(true);
+        second.written(false);
+        assert!(!has_turn(&mut first).await);
         assert!(has_turn(&mut second).await);
     }
 
     #[tokio::test]
     async fn a_place_given_up_unheard_passes_its_turn_on() {
-        let queue = Queue::new(1);
+        let (_folder, queue) = queue().await;
         let (first, mut second) = (queue.enter("a"), queue.enter("b"));
+        first.written(false);
+        second.written(false);
         drop(first);
         assert!(has_turn(&mut second).await);
     }
 
     #[tokio::test]
     async fn a_start_given_up_waits_no_longer() {
-        let queue = Queue::new(1);
-        let (_first, mut second) = (queue.enter("a"), queue.enter("b"));
-        queue.give_up("b");
-        assert!(!second.turn().await);
-        assert_eq!(queue.before("b"), None);
+        let (_folder, queue) = queue().await;
+        let mut place = queue.enter("a");
+        place.written(true);
+        queue.give_up("a");
+        assert!(!place.turn().await);
     }
 
     #[test]
@@ -234,16 +348,5 @@ mod tests {
         assert_eq!(waits(0), "Waiting for other starts; yours is the next");
         assert_eq!(waits(1), "1 start before yours");
         assert_eq!(waits(3), "3 starts before yours");
-    }
-
-    #[tokio::test]
-    async fn turns_come_one_after_the_other_in_the_order_of_entry() {
-        let queue = Queue::new(0);
-        let mut places = ["a", "b", "c"].map(|start| queue.enter(start));
-        for (index, start) in ["a", "b", "c"].into_iter().enumerate() {
-            assert_eq!(queue.before(start), None);
-            assert!(has_turn(&mut places[index]).await);
-            places[index].pass_on();
-        }
     }
 }

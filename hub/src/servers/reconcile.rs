@@ -1,35 +1,81 @@
-//! At the Hub's start: finds the servers that the last Hub left, and finishes what it had begun.
+//! Servers of a Hub that is gone: at its start a Hub adopts those that run, and at any time it goes on with what one that
+//! died was doing.
 
 use std::time::Duration;
 
 use carrel_spawner::{SpawnerState, Started};
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tracing::{error, info, warn};
 use url::Url;
 
 use super::queue::Place;
 use super::{BusyGuard, log_db_error, spawner_state, starting, stopping, watch};
 use crate::app::App;
+use crate::db;
 use crate::db::servers::{Server, State};
 
 /// How long the Hub waits for its spawner before it listens; what takes longer goes on afterwards.
 const BEFORE_LISTENING: Duration = Duration::from_secs(10);
 /// Until a spawner that did not answer is asked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often one looks for what a dead Hub has left.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs before the Hub listens, so that an open notebook that reconnects finds its route. Returns the number of
 /// servers adopted.
 pub async fn reconcile(app: &App) -> Result<usize, sqlx::Error> {
-    let waiting = app.db.waiting_servers().await?;
     let mut servers = app.db.active_servers().await?;
-    servers.retain(|server| waiting.iter().all(|waiting| waiting.id != server.id));
+    servers.retain(|server| server.state == State::Ready);
+    let (waiting, abandoned): (Vec<_>, Vec<_>) = take(app)
+        .await?
+        .into_iter()
+        .partition(|server| server.waits);
+    servers.extend(abandoned);
     let adopted = adopt_all(app, servers).await;
     // After those that are under way already.
     for server in waiting {
         begin_anew(app, &server).await;
     }
     Ok(adopted)
+}
+
+/// Takes over what a Hub that died was doing, for ever.
+pub async fn take_over(app: App) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let servers = match take(&app).await {
+            Ok(servers) => servers,
+            Err(error) => {
+                error!(%error, "Could not look for what a dead Hub has left");
+                continue;
+            }
+        };
+        for server in servers {
+            if server.waits {
+                begin_anew(&app, &server).await;
+            } else {
+                let app = app.clone();
+                tokio::spawn(async move { adopt(&app, server).await });
+            }
+        }
+    }
+}
+
+/// The starts and stops that are this Hub's from now on.
+async fn take(app: &App) -> db::Result<Vec<Server>> {
+    let mut taken = Vec::new();
+    for mut server in app.db.abandoned_servers().await? {
+        // A Hub that could not renew its lease for long finds its own here.
+        if server.worker == app.db.hub() || !app.db.take_over(&server).await? {
+            continue;
+        }
+        server.worker = app.db.hub().to_owned();
+        taken.push(server);
+    }
+    Ok(taken)
 }
 
 async fn adopt_all(app: &App, servers: Vec<Server>) -> usize {
@@ -52,11 +98,11 @@ async fn adopt_all(app: &App, servers: Vec<Server>) -> usize {
         .count()
 }
 
-/// A start that waited in the queue: nothing of it was asked of the spawner.
+/// A start of which nothing was asked of the spawner, or nothing came of it: it waits for its turn again.
 async fn begin_anew(app: &App, server: &Server) {
     match super::begin_anew(app, server).await {
         Ok(true) => {
-            info!(server = %server.full_name(), "The start of {} waits again", server.full_name());
+            info!(server = %server.full_name(), "The start of {} begins anew", server.full_name());
         }
         Ok(false) => {}
         Err(error) => {
@@ -122,8 +168,7 @@ async fn follow(
     busy: BusyGuard,
 ) -> bool {
     let Some(state) = found else {
-        let reason = "The Hub ended while the server was starting";
-        end(app, &server, reason, busy).await;
+        begin_anew(app, &server).await;
         return false;
     };
     info!(server = %server.full_name(), "The start of {} goes on", server.full_name());

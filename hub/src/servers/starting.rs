@@ -260,7 +260,7 @@ async fn cancelled(app: &App, server: &Server) {
             Ok(_) => return,
         }
         // Who waits hears it from the queue: hundreds of them cannot look at every change of each other.
-        if app.queue.before(&server.start_id).is_some() {
+        if app.queue.before(&server.start_id).await.is_some() {
             sleep(Duration::from_secs(1)).await;
         } else {
             Wake::wait(&mut changes).await;
@@ -279,7 +279,7 @@ async fn fail(app: &App, server: &Server, failed: Failed, busy: BusyGuard) {
     }
     if let Err(error) = app
         .db
-        .set_stopping(server.id, &server.start_id, State::Pending, Some(&reason))
+        .fail_start(server.id, &server.start_id, &reason)
         .await
     {
         log_db_error(server, "write down that a start failed", &error);

@@ -80,13 +80,11 @@ async fn look_after(app: &App, server: &Server) {
             record_activity(app, server).await;
             alive(app, server).await;
         }
-        State::Stopping if !app.busy.contains(&server.start_id) => {
-            stopping::finish_now(app, server).await;
-        }
-        State::Pending if !app.busy.contains(&server.start_id) => {
-            end_lost_start(app, server).await;
-        }
-        State::Stopping | State::Pending | State::Stopped => {}
+        // What another Hub has under way is its own, until it is dead.
+        _ if server.worker != app.db.hub() || app.busy.contains(&server.start_id) => {}
+        State::Stopping => stopping::finish_now(app, server).await,
+        State::Pending => end_lost_start(app, server).await,
+        State::Stopped => {}
     }
 }
 

@@ -135,7 +135,7 @@ async fn a_start_waits_for_a_spawner_that_does_not_answer() {
 }
 
 #[tokio::test]
-async fn a_start_without_a_process_is_told_as_failed() {
+async fn a_start_without_a_process_begins_anew() {
     let hub = TestHub::with(Behaviour::Hangs).await;
     let browser = hub.admin().await;
     browser.spawn().await.expect(303);
@@ -143,18 +143,18 @@ async fn a_start_without_a_process_is_told_as_failed() {
         (!hub.spawner.requests().is_empty()).then_some(())
     })
     .await;
+    hub.spawner.behave(Behaviour::Answers);
 
     let hub = hub.crash_and_restart().await;
 
-    let page = browser.get("/hub/spawn-pending/admin").await.expect(200);
-    assert!(
-        page.body
-            .contains("The Hub ended while the server was starting"),
-        "{}",
-        page.body
-    );
-    hub.spawner.behave(Behaviour::Answers);
-    browser.spawn_ready("admin").await;
+    wait_for("the server", || async {
+        let page = browser.get("/user/admin/lab").await;
+        (page.status == 200).then_some(())
+    })
+    .await;
+    let starts = hub.spawner.requests();
+    assert_eq!(starts.len(), 2);
+    assert_ne!(starts[0].start_id, starts[1].start_id);
 }
 
 /// A spawner that first reads all that runs can answer for each without a request of its own.

@@ -70,11 +70,23 @@ impl TestHub {
 
     /// Ends the Hub as `kill -9` does, and starts another on the same state and port.
     pub async fn crash_and_restart(mut self) -> Self {
-        self.runtime.take().unwrap().shutdown_background();
+        self.kill();
         let port = self.origin.rsplit(':').next().unwrap().parse().unwrap();
         let mut config = self.config.clone();
         config.jupyter_hub.port = port;
         Self::launch(config, self.state.clone(), self.spawner.clone()).await
+    }
+
+    /// Another Hub on the same database.
+    pub async fn beside(&self) -> Self {
+        let mut config = self.config.clone();
+        config.jupyter_hub.port = 0;
+        Self::launch(config, self.state.clone(), self.spawner.clone()).await
+    }
+
+    /// Ends the Hub as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.runtime.take().unwrap().shutdown_background();
     }
 
     pub fn db_url(&self) -> String {

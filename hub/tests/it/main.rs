@@ -24,6 +24,7 @@ mod others;
 mod pages;
 mod queue;
 mod removal;
+mod replicas;
 mod roles;
 mod scale;
 mod servers;

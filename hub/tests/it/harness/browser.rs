@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{LIMIT, wait_for};
 
+#[derive(Clone)]
 pub struct Browser {
     client: Client,
     jar: Arc<Jar>,
@@ -38,6 +39,14 @@ impl Browser {
             client,
             jar,
             origin: origin.to_owned(),
+        }
+    }
+
+    /// The same browser at another Hub of the same site.
+    pub fn at(&self, origin: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            ..self.clone()
         }
     }
 

@@ -1,0 +1,199 @@
+//! Starts of servers: what is written down before the spawner is called, and what comes of it.
+
+use serde_json::{Map, Value};
+use sqlx::{Any, AssertSqlSafe, Transaction};
+
+use super::leftovers::has_left;
+use super::queue::{admit, lock_starts};
+use super::servers::{Server, is_known, select_servers};
+use super::tokens::{NewToken, insert_token};
+use super::{Db, Result, new_id, now};
+
+/// All that a start writes down before the spawner is called.
+#[derive(Debug)]
+pub struct NewStart<'a> {
+    pub user_id: i64,
+    pub name: &'a str,
+    /// What it is to be called from now on.
+    pub display_name: Option<&'a str>,
+    pub start_id: &'a str,
+    pub prefix: &'a str,
+    /// None for those of the last time.
+    pub user_options: Option<&'a Map<String, Value>>,
+    pub client_id: &'a str,
+    pub redirect_uri: &'a str,
+    pub allowed_scopes: &'a [String],
+    /// The server's own token, which is its client secret as well.
+    pub token_hash: &'a str,
+    pub token_scopes: &'a [String],
+    pub token_note: &'a str,
+    /// The start that this one takes the place of; empty where there is none.
+    pub replaces: &'a str,
+    /// Its place in the queue, among those of others.
+    pub place: i64,
+    /// How many starts may be under way at a time; 0 for any number.
+    pub concurrent_spawn_limit: u32,
+    /// How many servers may be active with this one; 0 for any number.
+    pub active_server_limit: u32,
+}
+
+/// What became of a [`NewStart`].
+#[derive(Debug, Clone)]
+pub enum Attempt {
+    /// The server as it is written down now.
+    Begun(Box<Server>),
+    /// The server is not stopped.
+    NotStopped,
+    /// As many servers as may be are active.
+    TooMany,
+    /// What a deleted server of this name has left is not gone yet.
+    NotGone,
+}
+
+impl Db {
+    /// Stopped -> Pending, with the OAuth client and the token of this start.
+    pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Attempt> {
+        let mut tx = self.begin().await?;
+        if has_left(&mut tx, start.user_id, start.name).await? {
+            return Ok(Attempt::NotGone);
+        }
+        let options = start
+            .user_options
+            .map(|options| Value::Object(options.clone()).to_string());
+        let insert = "INSERT INTO servers (id, user_id, name, spawner_name, state, start_id, user_options, prefix) \
+                      VALUES ($1, $2, $3, $3, 'stopped', '', '{}', $4) ON CONFLICT DO NOTHING";
+        sqlx::query(insert)
+            .bind(new_id())
+            .bind(start.user_id)
+            .bind(start.name.to_owned())
+            .bind(start.prefix.to_owned())
+            .execute(&mut *tx)
+            .await?;
+        let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = COALESCE($2, user_options), prefix = $3, \
+                      spawner_state = NULL, url = NULL, failure = NULL, started = $4, \
+                      display_name = COALESCE($8, display_name), worker = $9, under_way = $10, \
+                      place = CASE WHEN state = 'pending' THEN place ELSE $11 END \
+                      WHERE user_id = $5 AND name = $6 AND remove_requested = 0 \
+                      AND (state = 'stopped' OR (state = 'pending' AND start_id = $7)) RETURNING id";
+        let updated: Option<(i64,)> = sqlx::query_as(update)
+            .bind(start.start_id.to_owned())
+            .bind(options)
+            .bind(start.prefix.to_owned())
+            .bind(now())
+            .bind(start.user_id)
+            .bind(start.name.to_owned())
+            .bind(start.replaces.to_owned())
+            .bind(start.display_name.map(str::to_owned))
+            .bind(self.hub().to_owned())
+            .bind(i64::from(start.concurrent_spawn_limit == 0))
+            .bind(start.place)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some((id,)) = updated else {
+            // No row was added either where a server that was renamed still keeps its files under this name.
+            return Ok(if is_known(&mut tx, start.user_id, start.name).await? {
+                Attempt::NotStopped
+            } else {
+                Attempt::NotGone
+            });
+        };
+        sqlx::query("DELETE FROM progress_events WHERE server_id = $1")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        upsert_client(&mut tx, id, &start).await?;
+        let token = NewToken {
+            token_hash: start.token_hash,
+            user_id: Some(start.user_id),
+            server_id: Some(id),
+            scopes: start.token_scopes,
+            note: start.token_note,
+            ..NewToken::default()
+        };
+        insert_token(&mut *tx, token).await?;
+        if !fits(&mut tx, id, &start).await? {
+            return Ok(Attempt::TooMany);
+        }
+        let server = sqlx::query_as(AssertSqlSafe(format!(
+            "{} WHERE servers.id = $1",
+            select_servers()
+        )))
+        .bind(id)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Attempt::Begun(Box::new(server)))
+    }
+
+    /// Pending -> Ready; false where the start was cancelled meanwhile. The server may have reported activity already.
+    pub async fn set_ready(&self, id: i64, start_id: &str, url: &str) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE servers SET state = 'ready', url = $1, last_activity = \
+             CASE WHEN last_activity > $2 THEN last_activity ELSE $2 END \
+             WHERE id = $3 AND start_id = $4 AND state = 'pending'",
+        )
+        .bind(url.to_owned())
+        .bind(now())
+        .bind(id)
+        .bind(start_id.to_owned())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Pending -> Stopping by the start itself, which has failed; false where it is over or another Hub's by now.
+    pub async fn fail_start(&self, id: i64, start_id: &str, failure: &str) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE servers SET state = 'stopping', failure = $1 \
+             WHERE id = $2 AND start_id = $3 AND state = 'pending' AND worker = $4",
+        )
+        .bind(failure.to_owned())
+        .bind(id)
+        .bind(start_id.to_owned())
+        .bind(self.hub().to_owned())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+/// Whether another server may be active, with the start's place among those under way where it has one. Last of all: who
+/// counts has others wait.
+async fn fits(tx: &mut Transaction<'static, Any>, id: i64, start: &NewStart<'_>) -> Result<bool> {
+    if start.active_server_limit == 0 && start.concurrent_spawn_limit == 0 {
+        return Ok(true);
+    }
+    lock_starts(tx).await?;
+    if start.active_server_limit > 0 {
+        let (active,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM servers WHERE state <> 'stopped'")
+                .fetch_one(&mut **tx)
+                .await?;
+        if active > i64::from(start.active_server_limit) {
+            return Ok(false);
+        }
+    }
+    if start.concurrent_spawn_limit > 0 {
+        admit(tx, id, start.concurrent_spawn_limit).await?;
+    }
+    Ok(true)
+}
+
+async fn upsert_client(
+    tx: &mut Transaction<'static, Any>,
+    id: i64,
+    start: &NewStart<'_>,
+) -> Result<()> {
+    let upsert = "INSERT INTO oauth_clients (client_id, server_id, secret_hash, redirect_uri, allowed_scopes) \
+                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO UPDATE \
+                  SET server_id = $2, secret_hash = $3, redirect_uri = $4, allowed_scopes = $5";
+    sqlx::query(upsert)
+        .bind(start.client_id.to_owned())
+        .bind(id)
+        .bind(start.token_hash.to_owned())
+        .bind(start.redirect_uri.to_owned())
+        .bind(super::lists::write(start.allowed_scopes))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

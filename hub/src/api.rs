@@ -1,6 +1,7 @@
 //! The REST API under `/hub/api`: JSON in JupyterHub's shapes. Thin: the same callees as the pages.
 
 pub mod activity;
+pub mod audit;
 pub mod body;
 pub mod groups;
 pub mod hub;

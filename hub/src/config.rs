@@ -10,6 +10,7 @@ mod kube_spawner;
 mod load;
 mod options_form;
 mod process;
+mod quota;
 mod reference;
 mod report;
 mod section;
@@ -32,6 +33,7 @@ pub use kube_spawner::KubeSpawner;
 pub use load::{Named, Role, Service};
 pub use options_form::{OptionsField, OptionsForm};
 pub use process::{Command, Environment};
+pub use quota::Quota;
 pub use reference::reference;
 pub use report::ConfigErrors;
 pub use section::{Key, SectionKeys};
@@ -136,6 +138,8 @@ section! {
         /// How many servers may be active, starting and stopping ones included; more starts are refused with 429. 0 for
         /// any number.
         active_server_limit: u32 = 0;
+        /// How much the servers of one user may take together.
+        quotas: Named<Quota> = Named::default();
         /// Days that a login lasts.
         cookie_max_age_days: Days = Days::new(14);
         /// Stop all servers when the Hub ends; otherwise they go on and the next Hub adopts them.

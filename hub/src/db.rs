@@ -1,5 +1,6 @@
 //! The database: pool, migrations and keys; all SQL lives in its submodules and nothing above names a table.
 
+pub mod audit;
 pub mod groups;
 pub mod health;
 pub mod hubs;
@@ -9,7 +10,9 @@ pub mod named_servers;
 pub mod oauth;
 pub mod progress;
 pub mod queue;
+pub mod quota;
 pub mod roles;
+pub mod runs;
 pub mod secrets;
 pub mod servers;
 pub mod services;
@@ -166,6 +169,7 @@ fn migrator() -> Migrator {
         (4, "access", include_str!("../migrations/0004_access.sql")),
         (5, "shares", include_str!("../migrations/0005_shares.sql")),
         (6, "hubs", include_str!("../migrations/0006_hubs.sql")),
+        (7, "audit", include_str!("../migrations/0007_audit.sql")),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(name);

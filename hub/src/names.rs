@@ -23,6 +23,11 @@ impl UserName {
         username::normalize(name).map(Self)
     }
 
+    /// That of a query's argument.
+    pub fn read(name: &str) -> Result<Self, AppError> {
+        Self::normalize(name).map_err(|_| no_such_user())
+    }
+
     /// That of a row.
     pub fn of(user: &User) -> Self {
         Self(user.name.clone())

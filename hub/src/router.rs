@@ -6,6 +6,7 @@ use axum::routing::{get, post, put};
 
 use crate::api;
 use crate::app::App;
+use crate::audit;
 use crate::error;
 use crate::middleware;
 use crate::pages::{accept_share, errors, home, login, password, spawn, token, user};
@@ -54,7 +55,8 @@ pub fn router(app: App) -> Router {
         .nest(&prefix, hub)
         .route(&app.urls.hub, get(home::root))
         .fallback(user::outside)
-        // From the inside out: other names are turned away, errors get their body, then every answer its headers, then it is logged.
+        // From the inside out: what was done is written down, other names are turned away, errors get their body, then every answer its headers, then it is logged.
+        .layer(from_fn_with_state(app.clone(), audit::record))
         .layer(from_fn_with_state(app.clone(), middleware::options))
         .layer(from_fn_with_state(app.clone(), middleware::own_host))
         .layer(from_fn_with_state(app.clone(), error::render))
@@ -87,6 +89,8 @@ fn api() -> Router<App> {
         .patch(hub::change_proxy);
     Router::new()
         .route("/", get(hub::version))
+        .route("/audit", get(api::audit::audit))
+        .route("/usage", get(api::audit::usage))
         .route("/info", get(hub::info))
         .route("/proxy", proxy)
         .route("/shutdown", post(hub::shut_down))

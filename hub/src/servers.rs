@@ -15,6 +15,7 @@ pub mod named;
 pub mod options;
 pub mod progress;
 pub mod queue;
+mod quota;
 pub mod reconcile;
 mod starting;
 mod stopping;
@@ -31,7 +32,6 @@ use named::{SERVER_NAME_RULE, is_server_name};
 pub use background::keep;
 pub use cull::cull;
 pub use leftovers::clear as clear_leftovers;
-pub use queue::waits;
 pub(crate) use stopping::stop_one;
 pub use stopping::{Stop, remove, started, stop, stop_all};
 pub use watch::{heed, look_at, watch};
@@ -73,6 +73,8 @@ pub enum StartError {
     NotGone,
     #[error("No such user")]
     NoUser,
+    #[error("{0}")]
+    Quota(String),
     #[error("{SERVER_NAME_RULE}")]
     Name,
     #[error("could not use the database")]
@@ -147,7 +149,9 @@ async fn begin(
     replaces: &str,
 ) -> Result<bool, StartError> {
     let start_id = uuid::Uuid::new_v4().simple().to_string();
+    let bounds = quota::bounds(app, of, wanted.options.as_ref()).await?;
     let start = Start {
+        bounds,
         user_id: of.0,
         user: of.1.to_owned(),
         name: of.2.to_owned(),
@@ -193,6 +197,7 @@ struct Start {
     /// The start that this one takes the place of; empty where there is none.
     replaces: String,
     start_id: String,
+    bounds: quota::Bounds,
     place: queue::Place,
     /// Its order among the starts of all Hubs.
     turn: i64,
@@ -205,6 +210,8 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
     let prefix = app.urls.server(user, name);
     let client_id = client_id(user, name);
     let limit = app.config.jupyter_hub.active_server_limit;
+    let amount =
+        |amount: Option<u64>| i64::try_from(amount.unwrap_or_default()).unwrap_or(i64::MAX);
     let new = NewStart {
         user_id: start.user_id,
         name,
@@ -222,11 +229,17 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
         place: start.turn,
         concurrent_spawn_limit: app.config.jupyter_hub.concurrent_spawn_limit,
         active_server_limit: limit,
+        limits: &start.bounds.limits,
+        memory: amount(start.bounds.needs.memory),
+        cpu: amount(start.bounds.needs.cpu),
     };
     let server = match app.db.begin_start(new).await? {
         Attempt::Begun(server) => *server,
         Attempt::NotStopped => return Ok(None),
         Attempt::TooMany => return Err(StartError::TooMany(limit)),
+        Attempt::OverQuota(limit, over) => {
+            return Err(StartError::Quota(quota::refusal(&limit, over)));
+        }
         Attempt::NotGone => return Err(StartError::NotGone),
     };
     start.place.written(server.waits);

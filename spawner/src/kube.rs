@@ -35,14 +35,14 @@ pub use options::KubeOptions;
 pub use overrides::resolve;
 pub use profiles::{Profile, form};
 pub use table::OptionKey;
-pub use values::{EnvValue, Words};
+pub use values::{Cpu, EnvValue, Memory, Words};
 
 use self::api::{Cluster, Failed};
 use self::condition::{Condition, judge};
 use self::state::State;
 use self::watch::Watch;
 use crate::form::Form;
-use crate::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
+use crate::{Error, Needs, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
 
 /// Servers as pods `jupyter-<user>`. The name of a start, which the Hub writes down before, is a label of the pod: so
 /// a pod is found again after a crash at any point, and a pod of another start is never taken for it.
@@ -115,6 +115,16 @@ impl Inner {
 impl Spawner for KubeSpawner {
     fn form(&self, groups: &[String]) -> Form {
         profiles::form(&self.0.options.profile_list, groups)
+    }
+
+    fn needs(&self, request: &StartRequest) -> Result<Needs, Error> {
+        let options = overrides::resolve(&self.0.options, request)?;
+        let memory = options.mem_limit.or(options.mem_guarantee);
+        let cpu = options.cpu_limit.or(options.cpu_guarantee);
+        Ok(Needs {
+            memory: memory.map(|memory| memory.0),
+            cpu: cpu.map(|cpu| cpu.0),
+        })
     }
 
     async fn start(

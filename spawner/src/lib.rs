@@ -62,6 +62,15 @@ pub enum StartEvent {
     HandedOver,
 }
 
+/// What a server takes of what there is, as far as it is bounded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Thousandths of a core.
+    pub cpu: Option<u64>,
+}
+
 /// Whether a server lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Poll {
@@ -143,6 +152,12 @@ pub trait Spawner: Send + Sync {
     fn form(&self, groups: &[String]) -> Form {
         let _ = groups;
         Form::default()
+    }
+
+    /// What the server of this start will take of what there is.
+    fn needs(&self, request: &StartRequest) -> Result<Needs, Error> {
+        let _ = request;
+        Ok(Needs::default())
     }
 
     /// Names of the starts of all servers that live, where the spawner can tell: the Hub ends those that it has

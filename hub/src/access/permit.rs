@@ -109,6 +109,8 @@ actions! { UserName, user;
     ChangeUser: "admin:users";
     DeleteUser: "delete:users";
     ReportActivity: "users:activity";
+    /// Reads what ran for a user, and for how long.
+    ReadUsage: "read:users:activity";
     ReadTokens: "read:tokens";
     /// Makes tokens or revokes them.
     ChangeTokens: "tokens";
@@ -134,5 +136,7 @@ actions! { Hub, hub;
     ChangeServices: "admin:services";
     ReadHub: "read:hub";
     UseProxy: "proxy";
+    /// Reads who did what, of all.
+    ReadAudit: "admin:users";
     ShutDown: "shutdown";
 }

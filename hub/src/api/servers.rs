@@ -281,6 +281,7 @@ impl From<StartError> for AppError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::TooMany(_) => Self::too_many(error.to_string(), 60),
+            StartError::Quota(_) => Self::forbidden(error.to_string()),
             StartError::NoUser => crate::names::no_such_user(),
             StartError::Db(error) => error.into(),
             StartError::AlreadyRunning(_)

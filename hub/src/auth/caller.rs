@@ -11,6 +11,7 @@ use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Reach, Scopes, Target};
 use crate::access::sharing::NotShareable;
 use crate::app::App;
+use crate::audit;
 use crate::db;
 use crate::db::sessions::Session;
 use crate::db::tokens::ApiToken;
@@ -70,6 +71,8 @@ impl OptionalFromRequestParts<App> for Login {
         let Some(login) = Self::find(app, &parts.headers).await? else {
             return Ok(None);
         };
+        let principal = Principal::User(login.session.user.clone());
+        audit::by(&parts.extensions, &principal, None);
         // Forms carry their token in the body, which `Posted` checks.
         if parts.method != Method::POST && xsrf::needed(&parts.method, &parts.headers) {
             let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
@@ -146,12 +149,17 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
         if let Some(token) = bearer(parts) {
-            return by_token(app, &token).await;
+            let caller = by_token(app, &token).await?;
+            let token = caller.token.as_ref().map(|token| token.id);
+            audit::by(&parts.extensions, &caller.principal, token);
+            return Ok(caller);
         }
         let unknown = || AppError::forbidden("Missing or invalid credentials.");
         let login = Login::find(app, &parts.headers)
             .await?
             .ok_or_else(unknown)?;
+        let principal = Principal::User(login.session.user);
+        audit::by(&parts.extensions, &principal, None);
         if xsrf::needed(&parts.method, &parts.headers) {
             let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
             if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
@@ -162,7 +170,7 @@ impl FromRequestParts<App> for Caller {
             refuse_form_types(parts)?;
         }
         Ok(Self {
-            principal: Principal::User(login.session.user),
+            principal,
             scopes: login.scopes,
             token: None,
         })

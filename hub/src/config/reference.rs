@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::load::{Role, Service};
+use super::quota::Quota;
 use super::section::SectionKeys;
 use super::{Config, OptionsForm};
 
@@ -96,6 +97,7 @@ pub fn reference() -> String {
         &OptionsForm::keys(),
     );
     describe(&mut text, "Items of `JupyterHub.load_roles`", &Role::keys());
+    describe(&mut text, "Items of `JupyterHub.quotas`", &Quota::keys());
     describe(
         &mut text,
         "Items of `JupyterHub.services`",

@@ -8,7 +8,7 @@ use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
 use super::leftovers::remove_stopped;
 use super::users::User;
-use super::{Db, Result};
+use super::{Db, Result, runs};
 
 /// How many values a statement may be given: SQLite and PostgreSQL both take more.
 const MOST_AT_ONCE: usize = 1000;
@@ -285,6 +285,7 @@ impl Db {
             .await?;
         let mut removed = false;
         if let Some((remove_requested,)) = done {
+            runs::end(&mut tx, id).await?;
             sqlx::query("DELETE FROM api_tokens WHERE server_id = $1")
                 .bind(id)
                 .execute(&mut *tx)

@@ -65,6 +65,7 @@ impl Db {
         ] {
             sqlx::query(statement).bind(now).execute(&self.pool).await?;
         }
+        self.forget_old_deeds().await?;
         self.forget_old_login_tries().await
     }
 }

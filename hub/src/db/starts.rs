@@ -5,9 +5,10 @@ use sqlx::{Any, AssertSqlSafe, Transaction};
 
 use super::leftovers::has_left;
 use super::queue::{admit, lock_starts};
+use super::quota::{Limit, Over, exceeded};
 use super::servers::{Server, is_known, select_servers};
 use super::tokens::{NewToken, insert_token};
-use super::{Db, Result, new_id, now};
+use super::{Db, Result, new_id, now, runs};
 
 /// All that a start writes down before the spawner is called.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ pub struct NewStart<'a> {
     pub concurrent_spawn_limit: u32,
     /// How many servers may be active with this one; 0 for any number.
     pub active_server_limit: u32,
+    /// What the active servers of the user may take together.
+    pub limits: &'a [Limit],
+    /// What this one takes: bytes, and thousandths of a core.
+    pub memory: i64,
+    pub cpu: i64,
 }
 
 /// What became of a [`NewStart`].
@@ -46,6 +52,8 @@ pub enum Attempt {
     NotStopped,
     /// As many servers as may be are active.
     TooMany,
+    /// The user's servers would take too much.
+    OverQuota(Limit, Over),
     /// What a deleted server of this name has left is not gone yet.
     NotGone,
 }
@@ -71,7 +79,7 @@ impl Db {
             .await?;
         let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = COALESCE($2, user_options), prefix = $3, \
                       spawner_state = NULL, url = NULL, failure = NULL, started = $4, \
-                      display_name = COALESCE($8, display_name), worker = $9, under_way = $10, \
+                      display_name = COALESCE($8, display_name), worker = $9, under_way = $10, memory = $12, cpu = $13, \
                       place = CASE WHEN state = 'pending' THEN place ELSE $11 END \
                       WHERE user_id = $5 AND name = $6 AND remove_requested = 0 \
                       AND (state = 'stopped' OR (state = 'pending' AND start_id = $7)) RETURNING id";
@@ -87,6 +95,8 @@ impl Db {
             .bind(self.hub().to_owned())
             .bind(i64::from(start.concurrent_spawn_limit == 0))
             .bind(start.place)
+            .bind(start.memory)
+            .bind(start.cpu)
             .fetch_optional(&mut *tx)
             .await?;
         let Some((id,)) = updated else {
@@ -101,6 +111,7 @@ impl Db {
             .bind(id)
             .execute(&mut *tx)
             .await?;
+        runs::begin(&mut tx, id, start.start_id, start.replaces).await?;
         upsert_client(&mut tx, id, &start).await?;
         let token = NewToken {
             token_hash: start.token_hash,
@@ -111,8 +122,8 @@ impl Db {
             ..NewToken::default()
         };
         insert_token(&mut *tx, token).await?;
-        if !fits(&mut tx, id, &start).await? {
-            return Ok(Attempt::TooMany);
+        if let Some(refused) = refused(&mut tx, id, &start).await? {
+            return Ok(refused);
         }
         let server = sqlx::query_as(AssertSqlSafe(format!(
             "{} WHERE servers.id = $1",
@@ -127,17 +138,26 @@ impl Db {
 
     /// Pending -> Ready; false where the start was cancelled meanwhile. The server may have reported activity already.
     pub async fn set_ready(&self, id: i64, start_id: &str, url: &str) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let now = now();
         let done = sqlx::query(
             "UPDATE servers SET state = 'ready', url = $1, last_activity = \
              CASE WHEN last_activity > $2 THEN last_activity ELSE $2 END \
              WHERE id = $3 AND start_id = $4 AND state = 'pending'",
         )
         .bind(url.to_owned())
-        .bind(now())
+        .bind(now)
         .bind(id)
         .bind(start_id.to_owned())
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        sqlx::query("UPDATE runs SET ready = $1 WHERE start_id = $2 AND ready IS NULL AND $3 = 1")
+            .bind(now)
+            .bind(start_id.to_owned())
+            .bind(i64::from(done.rows_affected() == 1))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -157,26 +177,34 @@ impl Db {
     }
 }
 
-/// Whether another server may be active, with the start's place among those under way where it has one. Last of all: who
-/// counts has others wait.
-async fn fits(tx: &mut Transaction<'static, Any>, id: i64, start: &NewStart<'_>) -> Result<bool> {
-    if start.active_server_limit == 0 && start.concurrent_spawn_limit == 0 {
-        return Ok(true);
+/// Why there is no room for another server, if there is none; it gets its place among those under way where one is free.
+/// Last of all: who counts has others wait.
+async fn refused(
+    tx: &mut Transaction<'static, Any>,
+    id: i64,
+    start: &NewStart<'_>,
+) -> Result<Option<Attempt>> {
+    let unlimited = start.active_server_limit == 0 && start.concurrent_spawn_limit == 0;
+    if unlimited && start.limits.is_empty() {
+        return Ok(None);
     }
     lock_starts(tx).await?;
+    if let Some((limit, over)) = exceeded(tx, start.user_id, start.limits).await? {
+        return Ok(Some(Attempt::OverQuota(limit, over)));
+    }
     if start.active_server_limit > 0 {
         let (active,): (i64,) =
             sqlx::query_as("SELECT COUNT(*) FROM servers WHERE state <> 'stopped'")
                 .fetch_one(&mut **tx)
                 .await?;
         if active > i64::from(start.active_server_limit) {
-            return Ok(false);
+            return Ok(Some(Attempt::TooMany));
         }
     }
     if start.concurrent_spawn_limit > 0 {
         admit(tx, id, start.concurrent_spawn_limit).await?;
     }
-    Ok(true)
+    Ok(None)
 }
 
 async fn upsert_client(

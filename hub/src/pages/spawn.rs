@@ -17,7 +17,7 @@ use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{Named, UserName, no_such_user};
 use crate::servers::named::{SERVER_NAME_RULE, is_server_name};
-use crate::servers::{self, StartError, UserOptions, Wanted, split_failure, waits};
+use crate::servers::{self, StartError, UserOptions, Wanted, split_failure};
 use crate::templates::{
     self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage,
 };
@@ -94,6 +94,12 @@ pub async fn start(
                 .form(status, &options, &[], Some(error.to_string()))
                 .await
         }
+        Err(error @ StartError::Quota(_)) => {
+            let status = StatusCode::FORBIDDEN;
+            visit
+                .form(status, &options, &[], Some(error.to_string()))
+                .await
+        }
         Err(error @ StartError::NotGone) => {
             let status = StatusCode::CONFLICT;
             visit
@@ -122,9 +128,9 @@ pub async fn pending(
         (RunState::Ready, _) => return Ok(visit.to_server()),
         (RunState::Stopping, None) => return Ok(visit.stop_pending()),
         (RunState::Stopped, None) => return Ok(see_other(&visit.spawn_url())),
-        (RunState::Pending, _) if let Some(before) = waiting => Start::Pending {
+        (RunState::Pending, _) if let Some(waits) = waiting => Start::Pending {
             progress: 0,
-            message: waits(before),
+            message: waits.to_string(),
         },
         // A start that failed is told as such only when nothing of it runs any more.
         (RunState::Pending | RunState::Stopping, _) => {

@@ -4,7 +4,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::watch;
 
-use super::{split_failure, waits};
+use super::split_failure;
 use crate::app::{App, Wake};
 use crate::db::servers::{Server, State};
 
@@ -80,14 +80,14 @@ impl Follower {
 
     /// Whether there is nothing new but the place in the queue, which needs no look at the database.
     async fn waits(&mut self) -> bool {
-        let before = self.app.queue.before(&self.start_id).await;
-        before.is_some() && before == self.before
+        let waits = self.app.queue.before(&self.start_id).await;
+        waits.is_some() && waits.map(|waits| waits.before) == self.before
     }
 
     /// The state is read first: events written before it changed are then certainly among the rows.
     async fn read(&mut self) -> Result<(), sqlx::Error> {
         let server = self.app.db.server_by_id(self.id).await?;
-        let before = match &server {
+        let waits = match &server {
             Some(server) if server.start_id == self.start_id => {
                 self.app.queue.place_of(server).await
             }
@@ -115,11 +115,12 @@ impl Follower {
             progress: row.progress,
             message: row.message,
         });
-        let told = std::mem::replace(&mut self.before, before);
-        if let Some(before) = before.filter(|_| before != told && !self.over) {
+        let told = self.before;
+        self.before = waits.map(|waits| waits.before);
+        if let Some(waits) = waits.filter(|_| self.before != told && !self.over) {
             self.queue.push(Event::Progress {
                 progress: 0,
-                message: waits(before),
+                message: waits.to_string(),
             });
         }
         self.queue.extend(events);

@@ -1,6 +1,7 @@
 //! The queue of starts: carried out in the order in which they were asked for, and only so many at a time.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,11 +10,13 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::error;
 
-use crate::db::Db;
 use crate::db::servers::Server;
+use crate::db::{self, Db};
 
 /// How often one looks for what other Hubs have changed in the queue.
 const LOOK: Duration = Duration::from_secs(1);
+/// Of how many starts one learns how long a start takes.
+const RECENT: i64 = 20;
 /// How old an answer about the places may be.
 const FRESH: Duration = Duration::from_millis(500);
 
@@ -65,6 +68,17 @@ enum Stage {
 struct Places {
     read: Option<(Instant, u64)>,
     before: HashMap<String, usize>,
+    /// How long a start takes, where some were done.
+    typical: Option<Duration>,
+}
+
+/// Where a start waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// How many are before it.
+    pub before: usize,
+    /// How long it will take until it is done, if it goes on as it did.
+    about: Option<Duration>,
 }
 
 impl Queue {
@@ -98,12 +112,12 @@ impl Queue {
     }
 
     /// How many starts wait before that of the server; nothing where it does not wait.
-    pub async fn place_of(&self, server: &Server) -> Option<usize> {
+    pub async fn place_of(&self, server: &Server) -> Option<Waits> {
         if !server.waits {
             return None;
         }
         match self.before(&server.start_id).await {
-            Some(before) => Some(before),
+            Some(waits) => Some(waits),
             // Another Hub has written it down since one looked.
             None => {
                 self.0.changed.fetch_add(1, Ordering::Release);
@@ -113,20 +127,42 @@ impl Queue {
     }
 
     /// [`Self::place_of`] a start, as of half a second ago.
-    pub(super) async fn before(&self, start_id: &str) -> Option<usize> {
+    pub(super) async fn before(&self, start_id: &str) -> Option<Waits> {
         let mut places = self.0.places.lock().await;
         let changed = self.0.changed.load(Ordering::Acquire);
         let fresh = |(at, seen): (Instant, u64)| seen == changed && at.elapsed() < FRESH;
         if !places.read.is_some_and(fresh) {
-            match self.0.db.waiting_starts().await {
-                Ok(waiting) => {
-                    places.before = waiting.into_iter().zip(0..).collect();
-                    places.read = Some((Instant::now(), changed));
+            match self.read().await {
+                Ok((before, typical)) => {
+                    *places = Places {
+                        read: Some((Instant::now(), changed)),
+                        before,
+                        typical,
+                    }
                 }
                 Err(error) => error!(%error, "Could not read the queue of starts"),
             }
         }
-        places.before.get(start_id).copied()
+        let before = places.before.get(start_id).copied()?;
+        // So many at a time, and this one with the last of them.
+        let rounds = before / usize::try_from(self.0.limit).unwrap_or(1).max(1) + 2;
+        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
+        let about = places.typical.map(|typical| typical.saturating_mul(rounds));
+        Some(Waits { before, about })
+    }
+
+    async fn read(&self) -> db::Result<(HashMap<String, usize>, Option<Duration>)> {
+        let waiting = self.0.db.waiting_starts().await?;
+        let mut times = if waiting.is_empty() {
+            Vec::new()
+        } else {
+            self.0.db.last_start_times(RECENT).await?
+        };
+        times.sort_unstable();
+        let median = times.get(times.len() / 2);
+        let typical = median.and_then(|median| u64::try_from(*median).ok());
+        let before = waiting.into_iter().zip(0..).collect();
+        Ok((before, typical.map(Duration::from_millis)))
     }
 
     /// Tells of changes of places.
@@ -275,12 +311,18 @@ impl Drop for Place {
     }
 }
 
-/// The place in the queue in words.
-pub fn waits(before: usize) -> String {
-    match before {
-        0 => "Waiting for other starts; yours is the next".to_owned(),
-        1 => "1 start before yours".to_owned(),
-        more => format!("{more} starts before yours"),
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.before {
+            0 => f.write_str("Waiting for other starts; yours is the next")?,
+            1 => f.write_str("1 start before yours")?,
+            more => write!(f, "{more} starts before yours")?,
+        }
+        match self.about.map(|about| about.as_secs()) {
+            None => Ok(()),
+            Some(..60) => f.write_str("; less than a minute"),
+            Some(seconds) => write!(f, "; about {} min", seconds.div_ceil(60)),
+        }
     }
 }
 
@@ -345,8 +387,14 @@ mod tests {
 
     #[test]
     fn places_are_told_in_words() {
-        assert_eq!(waits(0), "Waiting for other starts; yours is the next");
-        assert_eq!(waits(1), "1 start before yours");
-        assert_eq!(waits(3), "3 starts before yours");
+        let words = |before, about: Option<u64>| {
+            let about = about.map(Duration::from_secs);
+            Waits { before, about }.to_string()
+        };
+        let next = "Waiting for other starts; yours is the next";
+        assert_eq!(words(0, None), next);
+        assert_eq!(words(0, Some(59)), format!("{next}; less than a minute"));
+        assert_eq!(words(1, None), "1 start before yours");
+        assert_eq!(words(3, Some(61)), "3 starts before yours; about 2 min");
     }
 }

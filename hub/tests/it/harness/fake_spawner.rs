@@ -11,7 +11,9 @@ use axum::extract::Request;
 use axum::routing::any;
 use carrel_spawner::form::Form;
 use carrel_spawner::kube::{Profile, form};
-use carrel_spawner::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started};
+use carrel_spawner::{
+    Error, Needs, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Started,
+};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
@@ -59,6 +61,8 @@ pub struct FakeSpawner {
     looks: Mutex<Vec<&'static str>>,
     /// Servers leave the culler without an answer.
     pub starving: Arc<AtomicBool>,
+    /// What each start says that it takes.
+    pub needs: Mutex<Needs>,
     /// A stop waits for this.
     pub slow_stop: AtomicBool,
 }
@@ -86,6 +90,7 @@ impl FakeSpawner {
             asked: Arc::default(),
             looks: Mutex::default(),
             starving: Arc::default(),
+            needs: Mutex::default(),
             slow_stop: AtomicBool::default(),
         })
     }
@@ -233,6 +238,10 @@ fn id(state: &SpawnerState) -> &str {
 impl Spawner for FakeSpawner {
     fn form(&self, groups: &[String]) -> Form {
         form(&self.profiles.lock().unwrap(), groups)
+    }
+
+    fn needs(&self, _: &StartRequest) -> Result<Needs, Error> {
+        Ok(*self.needs.lock().unwrap())
     }
 
     async fn start(

@@ -27,7 +27,14 @@ pub async fn user(hub: &TestHub, name: &str) -> Browser {
 
 impl Three {
     pub async fn meet() -> Self {
-        let allow = |config: &mut Config| config.authenticator.allow_all = true;
+        Self::configured(|_| {}).await
+    }
+
+    pub async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
+        let allow = |config: &mut Config| {
+            config.authenticator.allow_all = true;
+            configure(config);
+        };
         let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), allow).await;
         let admin = hub.admin().await;
         let (bob, carol) = (user(&hub, "bob").await, user(&hub, "carol").await);

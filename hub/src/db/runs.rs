@@ -1,0 +1,99 @@
+//! Rows of the runs of servers: what ran for whom, from when to when. They stay when the server is deleted.
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, FromRow, Row, Transaction};
+
+use super::{Db, Result, now};
+
+/// One start of a server, and what came of it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub user: String,
+    /// Empty for the default server.
+    pub server: String,
+    pub asked: i64,
+    /// None where it never was, or is not yet.
+    pub ready: Option<i64>,
+    pub ended: Option<i64>,
+    /// Why the start failed or the server ended by itself.
+    pub failure: Option<String>,
+}
+
+impl FromRow<'_, AnyRow> for Run {
+    fn from_row(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            user: row.try_get("user_name")?,
+            server: row.try_get("server_name")?,
+            asked: row.try_get("asked")?,
+            ready: row.try_get("ready")?,
+            ended: row.try_get("ended")?,
+            failure: row.try_get("failure")?,
+        })
+    }
+}
+
+impl Run {
+    /// Milliseconds that the server was ready after `since`.
+    pub fn length_since(&self, since: i64) -> i64 {
+        let ready = self.ready.map_or(i64::MAX, |ready| ready.max(since));
+        let end = self.ended.unwrap_or_else(now);
+        end.saturating_sub(ready).max(0)
+    }
+}
+
+impl Db {
+    /// Runs that had not ended at `since` or began after it, in their order; of one user where one is given.
+    pub async fn runs_since(&self, user: Option<&str>, since: i64) -> Result<Vec<Run>> {
+        sqlx::query_as(
+            "SELECT * FROM runs WHERE ($1 IS NULL OR user_name = $1) AND (ended IS NULL OR ended >= $2) ORDER BY asked, start_id",
+        )
+        .bind(user.map(str::to_owned))
+        .bind(since)
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// How long the last `count` starts took that were done, in milliseconds.
+    pub async fn last_start_times(&self, count: i64) -> Result<Vec<i64>> {
+        let rows: Vec<(i64,)> = sqlx::query_as(
+            "SELECT ready - asked FROM runs WHERE ready IS NOT NULL ORDER BY ready DESC LIMIT $1",
+        )
+        .bind(count)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|(time,)| time).collect())
+    }
+}
+
+/// A start, or one that takes the place of another.
+pub(super) async fn begin(
+    tx: &mut Transaction<'static, Any>,
+    server_id: i64,
+    start_id: &str,
+    replaces: &str,
+) -> Result<()> {
+    sqlx::query("DELETE FROM runs WHERE start_id = $1 AND ready IS NULL")
+        .bind(replaces.to_owned())
+        .execute(&mut **tx)
+        .await?;
+    let insert = "INSERT INTO runs (start_id, user_name, server_name, asked) \
+                  SELECT $1, users.name, servers.name, servers.started FROM servers \
+                  JOIN users ON users.id = servers.user_id WHERE servers.id = $2";
+    sqlx::query(insert)
+        .bind(start_id.to_owned())
+        .bind(server_id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn end(tx: &mut Transaction<'static, Any>, server_id: i64) -> Result<()> {
+    let update = "UPDATE runs SET ended = $1, failure = (SELECT failure FROM servers WHERE id = $2) \
+                  WHERE start_id = (SELECT start_id FROM servers WHERE id = $2) AND ended IS NULL";
+    sqlx::query(update)
+        .bind(now())
+        .bind(server_id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Quotas: which are for a user, and whether a start keeps to them.
+
+use carrel_spawner::kube::{Cpu, Memory};
+use carrel_spawner::{Needs, StartRequest};
+
+use super::{StartError, UserOptions};
+use crate::app::App;
+use crate::config::Quota;
+use crate::db::now;
+use crate::db::quota::{Limit, Over};
+
+const HOUR: i64 = 3_600_000;
+const WEEK: i64 = 7 * 24 * HOUR;
+
+/// What a start may and will take.
+#[derive(Debug, Default)]
+pub(super) struct Bounds {
+    pub limits: Vec<Limit>,
+    pub needs: Needs,
+}
+
+/// The quotas that are for the user, of which the start keeps to those that are about itself or about time.
+pub(super) async fn bounds(
+    app: &App,
+    (user_id, user, server): (i64, &str, &str),
+    options: Option<&UserOptions>,
+) -> Result<Bounds, StartError> {
+    let quotas = &app.config.jupyter_hub.quotas;
+    if quotas.is_empty() {
+        return Ok(Bounds::default());
+    }
+    let groups = app.db.groups_of(user_id).await?;
+    let quotas: Vec<&Quota> = quotas
+        .iter()
+        .filter(|quota| quota.is_for(user, &groups))
+        .collect();
+    check_hours(app, user, &quotas).await?;
+    let options = match options {
+        Some(options) => options.clone(),
+        // Those of the last time.
+        None => match app.db.server(user, server).await? {
+            Some(server) => server.user_options,
+            None => UserOptions::default(),
+        },
+    };
+    let request = StartRequest {
+        user: user.to_owned(),
+        server: server.to_owned(),
+        groups,
+        prefix: String::new(),
+        environment: Default::default(),
+        user_options: options,
+        start_id: String::new(),
+    };
+    // A start that cannot be is told by the start itself.
+    let needs = app.spawner.needs(&request).unwrap_or_default();
+    for quota in &quotas {
+        for (what, key, unbounded) in [
+            (
+                "memory",
+                "mem_limit",
+                quota.memory.is_some() && needs.memory.is_none(),
+            ),
+            (
+                "cpu",
+                "cpu_limit",
+                quota.cpu.is_some() && needs.cpu.is_none(),
+            ),
+        ] {
+            if unbounded {
+                return Err(StartError::Quota(format!(
+                    "The quota `{}` bounds {what}, and this server has no bound ({key}): ask your administrator for one",
+                    quota.name
+                )));
+            }
+        }
+    }
+    let limits = quotas.into_iter().map(limit).collect();
+    Ok(Bounds { limits, needs })
+}
+
+async fn check_hours(app: &App, user: &str, quotas: &[&Quota]) -> Result<(), StartError> {
+    let least = quotas.iter().filter(|quota| quota.hours_per_week > 0);
+    let Some(quota) = least.min_by_key(|quota| quota.hours_per_week) else {
+        return Ok(());
+    };
+    let since = now() - WEEK;
+    let runs = app.db.runs_since(Some(user), since).await?;
+    let used: i64 = runs.iter().map(|run| run.length_since(since)).sum();
+    if used < i64::from(quota.hours_per_week) * HOUR {
+        return Ok(());
+    }
+    Err(StartError::Quota(format!(
+        "Your servers ran for {} hours within seven days, and the quota `{}` allows {}: try again tomorrow",
+        used / HOUR,
+        quota.name,
+        quota.hours_per_week
+    )))
+}
+
+fn limit(quota: &Quota) -> Limit {
+    let amount = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+    Limit {
+        name: quota.name.clone(),
+        servers: quota.servers.into(),
+        memory: quota.memory.map_or(0, |memory| amount(memory.0)),
+        cpu: quota.cpu.map_or(0, |cpu| amount(cpu.0)),
+    }
+}
+
+/// Why a start is refused that would exceed a limit.
+pub(super) fn refusal(limit: &Limit, over: Over) -> String {
+    let most = |amount: i64| u64::try_from(amount).unwrap_or_default();
+    let allowed = match over {
+        Over::Servers if limit.servers == 1 => "1 active server".to_owned(),
+        Over::Servers => format!("{} active servers", limit.servers),
+        Over::Memory => format!(
+            "{} of memory for all your servers",
+            Memory(most(limit.memory))
+        ),
+        Over::Cpu => format!("{} cores for all your servers", Cpu(most(limit.cpu))),
+    };
+    format!(
+        "The quota `{}` allows {allowed}: stop another of your servers first",
+        limit.name
+    )
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
@@ -26,9 +27,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_IDLE: usize = 128;
 
-/// The idle connections to one target.
+/// The idle connections to one target, which may have several addresses.
 pub(crate) struct Pool {
-    address: String,
+    /// Never empty.
+    addresses: Vec<String>,
+    /// Index of the address that was connected last.
+    good: AtomicUsize,
     idle: Arc<Mutex<Idle>>,
 }
 
@@ -47,24 +51,19 @@ pub(crate) struct Connection {
 }
 
 impl Pool {
-    /// `None` if `target` is not `http://host[:port]`.
-    pub(crate) fn for_target(target: &Url) -> Option<Self> {
-        let port = target
-            .port_or_known_default()
-            .filter(|_| target.scheme() == "http")?;
-        let address = match target.host()? {
-            Host::Ipv6(ip) => format!("[{ip}]:{port}"),
-            host => format!("{host}:{port}"),
-        };
-        Some(Self {
-            address,
+    /// `targets` is not empty. The first of them that is not `http://host[:port]`, where there is one.
+    pub(crate) fn for_targets(targets: &[Url]) -> Result<Self, Url> {
+        let of = |target: &Url| address(target).ok_or_else(|| target.clone());
+        Ok(Self {
+            addresses: targets.iter().map(of).collect::<Result<_, _>>()?,
+            good: AtomicUsize::new(0),
             idle: Arc::default(),
         })
     }
 
-    /// `host:port` of the target.
+    /// `host:port` of the target, where it was connected last.
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        &self.addresses[self.good.load(Ordering::Relaxed)]
     }
 
     /// The idle connection used last, if one still stands.
@@ -79,10 +78,7 @@ impl Pool {
     }
 
     pub(crate) async fn connect(&self) -> io::Result<Box<Connection>> {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address));
-        let stream = connecting
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let stream = self.stream().await?;
         tune(&stream)?;
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_FIELDS)
@@ -91,6 +87,27 @@ impl Pool {
             .await
             .map_err(io::Error::other)?;
         Ok(Box::new(Connection { sender, driver }))
+    }
+
+    /// One address after the other, from that which was good last.
+    async fn stream(&self) -> io::Result<TcpStream> {
+        let first = self.good.load(Ordering::Relaxed);
+        let mut failure = None;
+        for turn in 0..self.addresses.len() {
+            let index = (first + turn) % self.addresses.len();
+            let connecting = TcpStream::connect(&self.addresses[index]);
+            match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+                Ok(Ok(stream)) => {
+                    if turn > 0 {
+                        self.good.store(index, Ordering::Relaxed);
+                    }
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => failure = Some(error),
+                Err(_) => failure = None,
+            }
+        }
+        Err(failure.unwrap_or_else(|| io::ErrorKind::TimedOut.into()))
     }
 
     /// Keeps a connection for the next request, unless it is closed or still busy.
@@ -111,6 +128,16 @@ impl Pool {
             }
         }
     }
+}
+
+fn address(target: &Url) -> Option<String> {
+    let port = target
+        .port_or_known_default()
+        .filter(|_| target.scheme() == "http")?;
+    Some(match target.host()? {
+        Host::Ipv6(ip) => format!("[{ip}]:{port}"),
+        host => format!("{host}:{port}"),
+    })
 }
 
 impl Connection {

@@ -23,6 +23,7 @@ use crate::routes::{Route, Routes};
 use crate::{forward, guard, tunnel};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Finder = Arc<dyn Fn(&str) -> Option<BoxFuture<'static, bool>> + Send + Sync>;
 type Responder<B> = Arc<dyn Fn(Unavailable) -> BoxFuture<'static, Response<B>> + Send + Sync>;
 
 /// A tower service that forwards each request with a route and gives the others to `F`, such as an axum router.
@@ -30,6 +31,7 @@ type Responder<B> = Arc<dyn Fn(Unavailable) -> BoxFuture<'static, Response<B>> +
 pub struct Proxy<F, B> {
     routes: Routes,
     fallback: F,
+    miss: Option<Finder>,
     unavailable: Option<Responder<B>>,
     reserved_cookies: &'static [&'static str],
     home: Handle,
@@ -64,6 +66,7 @@ where
         Self {
             routes,
             fallback,
+            miss: None,
             unavailable: None,
             reserved_cookies: &[],
             home: Handle::current(),
@@ -73,6 +76,19 @@ where
     /// Names of the fallback's own cookies: no target sets one.
     pub fn reserve_cookies(mut self, names: &'static [&'static str]) -> Self {
         self.reserved_cookies = names;
+        self
+    }
+
+    /// Asks about each path without a route whether one was added just now: then the request takes it, and goes to the
+    /// fallback otherwise. `None` for a path that never has one.
+    pub fn on_miss<Fut>(
+        mut self,
+        find: impl Fn(&str) -> Option<Fut> + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = bool> + Send + 'static,
+    {
+        self.miss = Some(Arc::new(move |path| Some(Box::pin(find(path)?))));
         self
     }
 
@@ -95,6 +111,7 @@ impl<F: Clone, B> Clone for Proxy<F, B> {
         Self {
             routes: self.routes.clone(),
             fallback: self.fallback.clone(),
+            miss: self.miss.clone(),
             unavailable: self.unavailable.clone(),
             reserved_cookies: self.reserved_cookies,
             home: self.home.clone(),
@@ -120,23 +137,57 @@ where
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        match self.routes.find(request.uri().path()) {
-            Some(route) => {
+        let path = request.uri().path();
+        let route = self.routes.find(path);
+        let found = match &self.miss {
+            Some(find) if route.is_none() => find(path),
+            _ => None,
+        };
+        match (route, found) {
+            (Some(route), _) => {
                 let respond = self.unavailable.clone();
                 let (home, reserved) = (self.home.clone(), self.reserved_cookies);
                 Box::pin(forward(route, respond, reserved, home, request))
             }
-            None => {
-                let answer = self.fallback.clone().oneshot(request);
-                let answer = run_at(self.home.clone(), answer);
-                Box::pin(async move {
-                    let answer = answer.await.transpose()?;
-                    Ok(answer
-                        .map_or_else(|| bare_503(true), |answer| answer.map(ProxyBody::Fallback)))
-                })
-            }
+            (None, Some(found)) => Box::pin(look_again(self.clone(), found, request)),
+            (None, None) => Box::pin(fall_back(self.home.clone(), self.fallback.clone(), request)),
         }
     }
+}
+
+async fn look_again<F, B>(
+    proxy: Proxy<F, B>,
+    found: BoxFuture<'static, bool>,
+    request: Request<Incoming>,
+) -> Result<Response<ProxyBody<B>>, Infallible>
+where
+    F: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    F::Future: Send,
+    B: Send + 'static,
+{
+    let found = run_at(proxy.home.clone(), found).await == Some(true);
+    let route = proxy.routes.find(request.uri().path());
+    match route.filter(|_| found) {
+        Some(route) => {
+            let reserved = proxy.reserved_cookies;
+            forward(route, proxy.unavailable, reserved, proxy.home, request).await
+        }
+        None => fall_back(proxy.home, proxy.fallback, request).await,
+    }
+}
+
+async fn fall_back<F, B>(
+    home: Handle,
+    fallback: F,
+    request: Request<Incoming>,
+) -> Result<Response<ProxyBody<B>>, Infallible>
+where
+    F: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    F::Future: Send,
+    B: Send + 'static,
+{
+    let answer = run_at(home, fallback.oneshot(request)).await.transpose()?;
+    Ok(answer.map_or_else(|| bare_503(true), |answer| answer.map(ProxyBody::Fallback)))
 }
 
 async fn forward<B>(
@@ -168,7 +219,10 @@ where
             "it changed the protocol unasked".to_owned()
         }
         Ok(mut answer) => {
-            guard::confine(answer.headers_mut(), route.prefix(), &uri, reserved);
+            // Who answers for all that has no other route has the origin for its own.
+            if route.prefix() != "/" {
+                guard::confine(answer.headers_mut(), route.prefix(), &uri, reserved);
+            }
             return Ok(accept_answer(answer));
         }
         Err(cause) => cause,

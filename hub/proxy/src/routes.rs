@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use percent_encoding::percent_encode_byte;
+use serde_json::{Map, Value};
 use url::Url;
 
 use crate::pool::Pool;
@@ -26,15 +27,25 @@ struct Shared {
 /// Immutable once published; a change publishes a changed copy.
 #[derive(Clone, Default)]
 struct Table {
-    by_prefix: HashMap<String, Arc<Route>>,
+    by_prefix: HashMap<String, Entry>,
     /// Segments of the longest prefix: longer paths need no look at their tail.
     depth: usize,
 }
 
+#[derive(Clone)]
+struct Entry {
+    route: Arc<Route>,
+    data: Data,
+}
+
+/// What its owner keeps with a route.
+pub type Data = Arc<Map<String, Value>>;
+
 /// One prefix and the server behind it.
 pub(crate) struct Route {
     prefix: String,
-    target: Url,
+    /// Never empty; all but the first are for when those before cannot be connected.
+    targets: Vec<Url>,
     /// Unix seconds of the addition.
     added: u64,
     /// Unix seconds.
@@ -48,8 +59,31 @@ pub struct RouteInfo {
     /// As it was added: `/user/alice/`.
     pub prefix: String,
     pub target: Url,
+    /// As it was given by who added it.
+    pub data: Data,
     /// Unix seconds of the last answer or websocket byte; the time of the addition before the first.
     pub last_activity: u64,
+}
+
+/// A route that is to be.
+#[derive(Debug, Clone)]
+pub struct NewRoute {
+    /// Their paths are not used: prefixes are not stripped. Each further one is for when those before cannot be
+    /// connected.
+    pub targets: Vec<Url>,
+    pub data: Data,
+    /// Unix seconds; now, where there is none.
+    pub last_activity: Option<u64>,
+}
+
+impl From<Url> for NewRoute {
+    fn from(target: Url) -> Self {
+        Self {
+            targets: vec![target],
+            data: Data::default(),
+            last_activity: None,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -58,6 +92,8 @@ pub enum RouteError {
     Prefix(String),
     #[error("the target {0} is not of the form http://host:port")]
     Target(Url),
+    #[error("a route needs a target")]
+    NoTarget,
 }
 
 impl Routes {
@@ -65,32 +101,39 @@ impl Routes {
         Self::default()
     }
 
-    /// Leads `prefix` and all below it to `target`, whose path is not used: prefixes are not stripped.
-    /// A second call with the same target changes nothing, with another it moves the prefix there.
+    /// Leads `prefix` and all below it to a target, whose path is not used: prefixes are not stripped.
+    /// A second call with the same target changes its data alone, with another it moves the prefix there.
     pub fn add(&self, prefix: &str, target: Url) -> Result<(), RouteError> {
+        self.put(prefix, target.into())
+    }
+
+    /// [`Routes::add`] with all that a route has.
+    pub fn put(&self, prefix: &str, new: NewRoute) -> Result<(), RouteError> {
         if !prefix.starts_with('/') {
             return Err(RouteError::Prefix(prefix.to_owned()));
         }
-        let pool = Pool::for_target(&target).ok_or_else(|| RouteError::Target(target.clone()))?;
+        if new.targets.is_empty() {
+            return Err(RouteError::NoTarget);
+        }
+        let pool = Pool::for_targets(&new.targets).map_err(RouteError::Target)?;
         let key = key(prefix).into_owned();
         self.change(|table| {
-            if table
-                .by_prefix
-                .get(&key)
-                .is_some_and(|route| route.target == target)
-            {
+            let known = table.by_prefix.get_mut(&key);
+            if let Some(entry) = known.filter(|entry| entry.route.targets == new.targets) {
+                entry.data = new.data;
                 return;
             }
             let added = now();
-            let route = Route {
+            let route = Arc::new(Route {
                 prefix: prefix.to_owned(),
-                target,
+                targets: new.targets,
                 added,
-                last_activity: AtomicU64::new(added),
+                last_activity: AtomicU64::new(new.last_activity.unwrap_or(added)),
                 pool,
-            };
+            });
+            let data = new.data;
             table.depth = table.depth.max(segments(&key));
-            table.by_prefix.insert(key, Arc::new(route));
+            table.by_prefix.insert(key, Entry { route, data });
         });
         Ok(())
     }
@@ -117,7 +160,7 @@ impl Routes {
             .load()
             .by_prefix
             .get(key(prefix).as_ref())
-            .map(|route| route.info())
+            .map(Entry::info)
     }
 
     /// All routes, sorted by prefix.
@@ -128,7 +171,7 @@ impl Routes {
             .load()
             .by_prefix
             .values()
-            .map(|route| route.info())
+            .map(Entry::info)
             .collect();
         routes.sort_by(|a, b| a.prefix.cmp(&b.prefix));
         routes
@@ -143,7 +186,7 @@ impl Routes {
     /// in which it was added, which is nobody's activity.
     pub fn last_used(&self, prefix: &str) -> Option<u64> {
         let table = self.0.table.load();
-        let route = table.by_prefix.get(key(prefix).as_ref())?;
+        let Entry { route, .. } = table.by_prefix.get(key(prefix).as_ref())?;
         let last = route.last_activity.load(Ordering::Relaxed);
         (last > route.added).then_some(last)
     }
@@ -157,8 +200,8 @@ impl Routes {
         let key = key(path);
         let mut prefix = first_segments(&key, table.depth);
         loop {
-            if let Some(route) = table.by_prefix.get(prefix) {
-                return Some(route.clone());
+            if let Some(entry) = table.by_prefix.get(prefix) {
+                return Some(entry.route.clone());
             }
             prefix = &prefix[..prefix.rfind('/')?];
         }
@@ -186,12 +229,16 @@ impl Route {
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
+}
 
+impl Entry {
     fn info(&self) -> RouteInfo {
+        let Self { route, data } = self;
         RouteInfo {
-            prefix: self.prefix.clone(),
-            target: self.target.clone(),
-            last_activity: self.last_activity.load(Ordering::Relaxed),
+            prefix: route.prefix.clone(),
+            target: route.targets[0].clone(),
+            data: data.clone(),
+            last_activity: route.last_activity.load(Ordering::Relaxed),
         }
     }
 }

@@ -29,7 +29,22 @@ impl TestProxy {
     }
 
     pub async fn with(options: ServeOptions) -> Self {
-        let routes = Routes::new();
+        Self::serving(Routes::new(), |proxy| proxy, options).await
+    }
+
+    /// A proxy that asks `find` about paths without a route.
+    pub async fn missing<Fut: Future<Output = bool> + Send + 'static>(
+        routes: Routes,
+        find: impl Fn(&str) -> Option<Fut> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serving(routes, |proxy| proxy.on_miss(find), ServeOptions::default()).await
+    }
+
+    async fn serving(
+        routes: Routes,
+        change: impl FnOnce(Proxy<Router, axum::body::Body>) -> Proxy<Router, axum::body::Body>,
+        options: ServeOptions,
+    ) -> Self {
         let fallback = Router::new().fallback(|request: Request<axum::body::Body>| async move {
             (
                 StatusCode::NOT_FOUND,
@@ -39,6 +54,7 @@ impl TestProxy {
         let proxy = Proxy::new(routes.clone(), fallback)
             .on_unavailable(error_page)
             .reserve_cookies(&["fallback-login"]);
+        let proxy = change(proxy);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -1,6 +1,7 @@
 //! Which request goes where.
 
-use carrel_proxy::{RouteError, Routes};
+use carrel_proxy::{NewRoute, RouteError, Routes};
+use tokio::net::TcpListener;
 
 use crate::harness::{TestProxy, named};
 
@@ -156,4 +157,51 @@ async fn answers_are_activity_of_their_route_alone() {
     assert!(proxy.routes.last_activity("/user/a/").unwrap() > at_start);
     assert_eq!(proxy.routes.last_activity("/user/b/"), Some(at_start));
     assert_eq!(proxy.routes.last_activity("/user/c/"), None);
+}
+
+#[tokio::test]
+async fn a_path_without_a_route_may_find_one() {
+    let routes = Routes::new();
+    let (backend, table) = (named("late").await, routes.clone());
+    let proxy = TestProxy::missing(routes.clone(), move |path| {
+        let (path, table) = (path.to_owned(), table.clone());
+        path.starts_with("/user/").then_some(async move {
+            let found = path.starts_with("/user/late/");
+            if found {
+                let target = format!("http://{backend}").parse().unwrap();
+                table.add("/user/late/", target).unwrap();
+            }
+            found
+        })
+    })
+    .await;
+    for (path, answer) in [
+        ("/hub/", "fallback for /hub/"),
+        ("/user/other/", "fallback for /user/other/"),
+        ("/user/late/x", "late /user/late/x"),
+    ] {
+        assert_eq!(proxy.get(path).await.text(), answer);
+    }
+    assert_eq!(routes.list().len(), 1);
+}
+
+#[tokio::test]
+async fn a_further_target_is_for_when_those_before_cannot_be_connected() {
+    let proxy = TestProxy::start().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = |address| format!("http://{address}").parse().unwrap();
+    let targets = vec![
+        target(closed.local_addr().unwrap()),
+        target(named("second").await),
+    ];
+    drop(closed);
+    let new = NewRoute {
+        targets,
+        data: Default::default(),
+        last_activity: None,
+    };
+    proxy.routes.put("/", new).unwrap();
+    for _ in 0..2 {
+        assert_eq!(proxy.get("/x").await.text(), "second /x");
+    }
 }

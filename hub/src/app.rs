@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use carrel_proxy::Routes;
 use carrel_spawner::Spawner;
 use tokio::sync::watch;
 use url::Url;
@@ -15,6 +14,7 @@ use crate::auth::username::escape;
 use crate::auth::xsrf;
 use crate::config::Config;
 use crate::db::Db;
+use crate::proxy::Routing;
 use crate::servers::busy::Busy;
 use crate::servers::queue::Queue;
 
@@ -29,7 +29,7 @@ pub struct Parts {
     pub config: Config,
     pub db: Db,
     pub spawner: Arc<dyn Spawner>,
-    pub routes: Routes,
+    pub routing: Routing,
     pub urls: Urls,
     pub wake: Wake,
     pub xsrf: xsrf::Key,
@@ -53,7 +53,7 @@ impl App {
         config: Config,
         db: Db,
         spawner: Arc<dyn Spawner>,
-        routes: Routes,
+        routing: Routing,
         port: u16,
         xsrf: xsrf::Key,
     ) -> Self {
@@ -63,7 +63,7 @@ impl App {
             config,
             db,
             spawner,
-            routes,
+            routing,
             urls,
             wake: Wake::default(),
             xsrf,
@@ -131,7 +131,7 @@ pub struct Urls {
 }
 
 impl Urls {
-    fn new(config: &Config, port: u16) -> Self {
+    pub(crate) fn new(config: &Config, port: u16) -> Self {
         let base = config.jupyter_hub.base_url.to_string();
         let hub = format!("{base}hub/");
         let origin = match &config.jupyter_hub.hub_connect_url {

@@ -27,10 +27,10 @@ use carrel_spawner::local::LocalConfig;
 use ipnet::IpNet;
 use url::Url;
 
-pub use address::{BaseUrl, DbUrl, HostName, UrlPath};
-pub use class::{AuthenticatorClass, SpawnerClass};
+pub use address::{BaseUrl, DbUrl, HostName, UrlPath, Urls};
+pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass};
 pub use kube_spawner::KubeSpawner;
-pub use load::{Named, Role, Service};
+pub use load::{Named, Role, Secret, Service};
 pub use options_form::{OptionsField, OptionsForm};
 pub use process::{Command, Environment};
 pub use quota::Quota;
@@ -56,6 +56,7 @@ config! {
         spawner: Spawner,
         local_process_spawner: LocalProcessSpawner,
         kube_spawner: KubeSpawner,
+        configurable_http_proxy: ConfigurableHTTPProxy,
         idle_culler: IdleCuller,
     }
 }
@@ -161,6 +162,11 @@ section! {
         /// Services: programs that run elsewhere and use the API under a name of their own. Those that the file does not
         /// name any more go.
         services: Named<Service> = Named::default();
+        /// What leads requests to the servers: the Hub itself, or proxies apart (`ConfigurableHTTPProxy`), which are open to
+        /// the users in the Hub's place.
+        proxy_class: ProxyClass = ProxyClass::InProcess;
+        /// Seconds between two looks at whether every server that runs has its route, and nothing else has one.
+        proxy_check_interval: Duration = Duration::from_secs(5);
         /// What runs the users' servers.
         spawner_class: SpawnerClass = SpawnerClass::LocalProcess;
         /// What checks the users' passwords.
@@ -255,5 +261,19 @@ section! {
         term_timeout: Duration = LocalConfig::default().term_timeout;
         /// Seconds to wait for the end after SIGKILL.
         kill_timeout: Duration = LocalConfig::default().kill_timeout;
+    }
+}
+
+section! {
+    /// Proxies apart, with `JupyterHub.proxy_class: configurable-http-proxy`: `carrel-hub proxy`, or configurable-http-proxy
+    /// itself.
+    ConfigurableHTTPProxy {
+        /// Where the proxy's REST API is, or a list, where there are several proxies. A host name with several addresses
+        /// stands for a proxy at each.
+        api_url: Urls = Urls::default();
+        /// What the proxy's REST API asks for; without it, `CONFIGPROXY_AUTH_TOKEN` of the environment.
+        auth_token: Option<Secret> = None;
+        /// Whether the Hub starts the proxy. This one does not: a proxy that ends with its Hub is none apart.
+        should_start: bool = false;
     }
 }

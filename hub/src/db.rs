@@ -12,6 +12,7 @@ pub mod progress;
 pub mod queue;
 pub mod quota;
 pub mod roles;
+pub mod routes;
 pub mod runs;
 pub mod secrets;
 pub mod servers;

@@ -1,13 +1,14 @@
 //! The program `carrel-hub`: arguments, logging, signals.
 
 mod ask;
+mod proxy_command;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use carrel_hub::config::Config;
+use carrel_hub::config::{Config, Secret};
 use carrel_hub::error::chain;
 use carrel_hub::run::Hub;
 use clap::{Parser, Subcommand};
@@ -16,6 +17,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Exit status for a configuration that cannot be used (EX_USAGE of sysexits.h).
 const EX_USAGE: u8 = 64;
+/// That of configurable-http-proxy.
+const DEFAULT_PORT: u16 = 8000;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -46,6 +49,9 @@ struct Arguments {
 enum Command {
     /// Run the Hub (the default).
     Serve,
+    /// Run the proxy alone, beside a Hub that tells it the routes by the REST API of configurable-http-proxy. --state is
+    /// where it keeps the routes.
+    Proxy(proxy_command::Arguments),
     /// Bring the database to this version's tables and end.
     Migrate,
     /// Set a user's password, read from standard input, and end the user's logins. The Hub may run meanwhile.
@@ -57,8 +63,16 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_logging();
+    let level = match &arguments.command {
+        Some(Command::Proxy(proxy)) => proxy.log_level.name(),
+        _ => "info,sqlx=warn",
+    };
+    start_logging(level);
     carrel_hub::memory::return_large_blocks();
+    if let Some(Command::Proxy(proxy)) = arguments.command {
+        let port = arguments.port.unwrap_or(DEFAULT_PORT);
+        return ended(run_proxy(proxy, port, &arguments.state));
+    }
     let mut config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(errors) => {
@@ -72,11 +86,19 @@ fn main() -> ExitCode {
     if let Some(port) = arguments.port {
         config.jupyter_hub.port = port;
     }
-    match run(
+    let token = &mut config.configurable_http_proxy.auth_token;
+    if token.is_none() {
+        *token = proxy_command::token().map(Secret);
+    }
+    ended(run(
         arguments.command.unwrap_or(Command::Serve),
         config,
         arguments.state,
-    ) {
+    ))
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("carrel-hub: {}", chain(error.as_ref()));
@@ -85,16 +107,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, config: Config, state: PathBuf) -> anyhow::Result<()> {
-    // Each thread costs memory, and the Hub mostly waits.
+/// Each thread costs memory, and the Hub mostly waits.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .max_blocking_threads(16)
         .enable_all()
         .build()
-        .context("could not start the async runtime")?;
-    runtime.block_on(async {
+        .context("could not start the async runtime")
+}
+
+fn run_proxy(arguments: proxy_command::Arguments, port: u16, state: &Path) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let shutdown = told_to_end("The proxy ends")?;
+        proxy_command::run(arguments, port, state, shutdown).await
+    })
+}
+
+fn run(command: Command, config: Config, state: PathBuf) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
         let state = std::path::absolute(&state).context("could not resolve the state folder")?;
         match command {
             Command::Migrate => Ok(carrel_hub::run::migrate(&config, &state).await?),
@@ -106,8 +138,10 @@ fn run(command: Command, config: Config, state: PathBuf) -> anyhow::Result<()> {
                 println!("User {user} was {done} this password.");
                 Ok(())
             }
+            // Done before the configuration was read.
+            Command::Proxy(_) => Ok(()),
             Command::Serve => {
-                let shutdown = told_to_end()?;
+                let shutdown = told_to_end("The Hub ends")?;
                 Ok(Hub::open(config, &state).await?.serve(shutdown).await?)
             }
         }
@@ -115,7 +149,7 @@ fn run(command: Command, config: Config, state: PathBuf) -> anyhow::Result<()> {
 }
 
 /// SIGINT (Ctrl-C) or SIGTERM.
-fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+fn told_to_end(news: &'static str) -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
     Ok(async move {
@@ -123,14 +157,13 @@ fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("The Hub ends");
+        tracing::info!("{news}");
     })
 }
 
-/// One line per event on stderr; `RUST_LOG` chooses more or less.
-fn start_logging() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+/// One line per event on stderr, from `level` on; `RUST_LOG` chooses more or less.
+fn start_logging(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)

@@ -20,6 +20,7 @@ use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::{cookies, xsrf};
 use crate::config::{Config, DbUrl, SpawnerClass};
 use crate::db::{Db, OpenError};
+use crate::proxy;
 use crate::router::router;
 use crate::servers;
 
@@ -41,6 +42,8 @@ pub enum StartError {
     #[error(transparent)]
     Replica(#[from] servers::hubs::EnterError),
     #[error(transparent)]
+    Proxy(#[from] proxy::OpenError),
+    #[error(transparent)]
     Account(#[from] accounts::Error),
     #[error(
         "port {0} is in use: stop what listens there, or choose another with --port or JupyterHub.port"
@@ -54,6 +57,8 @@ pub enum StartError {
 pub struct Hub {
     pub app: App,
     pub address: SocketAddr,
+    /// Those by which this process proxies.
+    routes: Routes,
     listener: TcpListener,
 }
 
@@ -89,7 +94,9 @@ impl Hub {
             );
         }
         let xsrf = xsrf::Key::new(db.secret("xsrf").await?);
-        let app = App::new(config, db, spawner, Routes::new(), address.port(), xsrf);
+        let routes = Routes::new();
+        let routing = proxy::open(&config, address.port(), &routes)?;
+        let app = App::new(config, db, spawner, routing, address.port(), xsrf);
         accounts::create_administrators(&app.config, &app.db).await?;
         accounts::create_groups(&app.config, &app.db).await?;
         accounts::create_roles_and_services(&app.config, &app.db).await?;
@@ -99,6 +106,7 @@ impl Hub {
         Ok(Self {
             app,
             address,
+            routes,
             listener,
         })
     }
@@ -127,8 +135,13 @@ impl Hub {
         servers::keep(&mut background, &app, "watch", servers::watch);
         servers::keep(&mut background, &app, "heed", servers::heed);
         servers::keep(&mut background, &app, "cull", servers::cull);
-        let proxy = Proxy::new(app.routes.clone(), router(app.clone()))
+        servers::keep(&mut background, &app, "routes", servers::keep_routes);
+        let service = Proxy::new(self.routes, router(app.clone()))
             .reserve_cookies(&[cookies::LOGIN, cookies::SESSION_ID, cookies::FORM_ID])
+            .on_miss({
+                let app = app.clone();
+                move |path| servers::find_late(&app, path)
+            })
             .on_unavailable({
                 let app = app.clone();
                 move |unavailable| answer_unavailable(app.clone(), unavailable)
@@ -143,7 +156,7 @@ impl Hub {
                 () = app.told_to_end() => {}
             }
         };
-        carrel_proxy::serve(self.listener, proxy, end, options).await;
+        carrel_proxy::serve(self.listener, service, end, options).await;
         background.abort_all();
         if app.stops_servers(servers::hubs::is_alone(&app).await)
             && tokio::time::timeout(CLEANUP, servers::stop_all(&app))

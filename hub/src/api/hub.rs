@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use carrel_proxy::RouteInfo;
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,6 +15,8 @@ use crate::app::{App, Ending, JUPYTERHUB_VERSION};
 use crate::auth::caller::Caller;
 use crate::config::{AuthenticatorClass, SpawnerClass};
 use crate::error::AppError;
+use crate::proxy::FoundRoute;
+use crate::servers;
 use crate::time::iso;
 
 /// POST /shutdown
@@ -65,13 +66,17 @@ pub async fn routes(
 ) -> Result<Json<Value>, AppError> {
     caller.permit(UseProxy(Hub))?;
     // The first is the Hub's own.
-    let all = std::iter::once(None).chain(app.routes.list().into_iter().map(Some));
+    let found = app.routing.proxy.get_all_routes().await;
+    let mut found = found.map_err(|error| AppError::internal("read the routes", &error))?;
+    found.retain(|found| !found.route.data.contains_key("hub"));
+    found.sort_by(|a, b| a.route.prefix.cmp(&b.route.prefix));
+    let all = std::iter::once(None).chain(found.into_iter().map(Some));
     let (routes, total) = wanted.cut(all.collect());
     let mut by_prefix = Map::new();
     for route in routes {
         let (prefix, model) = match route {
             None => (app.urls.base.clone(), own_route(&app)),
-            Some(route) => (route.prefix.clone(), route_model(&app, &route).await?),
+            Some(found) => (found.route.prefix.clone(), route_model(found)),
         };
         by_prefix.insert(prefix, model);
     }
@@ -86,24 +91,20 @@ fn own_route(app: &App) -> Value {
     })
 }
 
-async fn route_model(app: &App, route: &RouteInfo) -> Result<Value, AppError> {
-    let server = app.db.server_at(&route.prefix).await?;
-    let last = i64::try_from(route.last_activity).unwrap_or(i64::MAX);
-    Ok(json!({
-        "routespec": route.prefix,
-        "target": route.target,
-        "data": {
-            "user": server.as_ref().map(|server| &server.user),
-            "server_name": server.as_ref().map(|server| &server.name),
-            "last_activity": iso(last.saturating_mul(1000)),
-        },
-    }))
+fn route_model(found: FoundRoute) -> Value {
+    let mut data = found.route.data;
+    data.insert(
+        String::from("last_activity"),
+        json!(found.last_activity.map(iso)),
+    );
+    json!({ "routespec": found.route.prefix, "target": found.route.target, "data": data })
 }
 
-/// POST /proxy: the routes are the Hub's own, so that there is nothing to bring up to date.
-pub async fn check_routes(caller: Caller) -> Result<(), AppError> {
+/// POST /proxy: brings the routes up to date.
+pub async fn check_routes(State(app): State<App>, caller: Caller) -> Result<(), AppError> {
     caller.permit(UseProxy(Hub))?;
-    Ok(())
+    let checked = servers::check_routes(&app).await;
+    checked.map_err(|error| AppError::internal("check the routes", &error))
 }
 
 /// PATCH /proxy: tells of another proxy, which this Hub has no use for.

@@ -62,6 +62,41 @@ fn http_url(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && plain && bare).then_some(url)
 }
 
+/// One URL or more; the file may give one alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Urls(pub Vec<Url>);
+
+impl Default for Urls {
+    /// Where configurable-http-proxy listens (jupyterhub/proxy.py).
+    fn default() -> Self {
+        Self(Url::parse("http://127.0.0.1:8001").into_iter().collect())
+    }
+}
+
+impl Value for Urls {
+    fn expected() -> String {
+        format!("{}, or a list of them", Url::expected())
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        match &node.kind {
+            Kind::List(items) if !items.is_empty() => Vec::read(node, path, report).map(Self),
+            Kind::Text(_) => Url::read(node, path, report).map(|url| Self(vec![url])),
+            _ => {
+                report.expected(&Self::expected(), node, path);
+                None
+            }
+        }
+    }
+
+    fn show(&self) -> String {
+        match &self.0[..] {
+            [url] => url.show(),
+            urls => urls.to_vec().show(),
+        }
+    }
+}
+
 /// A host as browsers write it in `Host`: lower-case, international names in their ASCII form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostName(String);

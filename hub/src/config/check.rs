@@ -15,6 +15,25 @@ pub(super) fn check(config: &mut Config, report: &mut Report) {
     users(config, report);
     timeouts(config, report);
     kube_spawner(config, report);
+    proxy(config, report);
+}
+
+fn proxy(config: &Config, report: &mut Report) {
+    let proxy = &config.configurable_http_proxy;
+    let plain = |url: &Url| url.scheme() == "http" && url.path() == "/";
+    if !proxy.api_url.0.iter().all(plain) {
+        report.contradiction(
+            "ConfigurableHTTPProxy.api_url",
+            "expected the form http://host:port, without a path",
+        );
+    }
+    if proxy.should_start {
+        report.contradiction(
+            "ConfigurableHTTPProxy.should_start",
+            "the Hub starts no proxy, for it would end with the Hub; run `carrel-hub proxy` or configurable-http-proxy apart, \
+             or leave `JupyterHub.proxy_class` out: then the Hub itself is the proxy",
+        );
+    }
 }
 
 /// What `Spawner:` says of every server holds for pods too; and pods must reach the Hub.
@@ -135,6 +154,10 @@ fn timeouts(config: &Config, report: &mut Report) {
         (
             "JupyterHub.cookie_max_age_days",
             config.jupyter_hub.cookie_max_age_days.0,
+        ),
+        (
+            "JupyterHub.proxy_check_interval",
+            config.jupyter_hub.proxy_check_interval,
         ),
         ("Spawner.start_timeout", spawner.start_timeout),
         ("Spawner.http_timeout", spawner.http_timeout),

@@ -18,6 +18,14 @@ pub enum AuthenticatorClass {
     Native,
 }
 
+/// What leads requests to the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyClass {
+    InProcess,
+    /// By the REST API of configurable-http-proxy.
+    Chp,
+}
+
 /// A class by the first of its names in JupyterHub: entry point, then class.
 macro_rules! class_value {
     ($type:ty, { $( $variant:ident: $($name:literal),+; )+ }) => {
@@ -49,5 +57,9 @@ macro_rules! class_value {
 class_value!(SpawnerClass, {
     LocalProcess: "localprocess", "jupyterhub.spawner.LocalProcessSpawner";
     Kube: "kube", "kubespawner.KubeSpawner";
+});
+class_value!(ProxyClass, {
+    InProcess: "in-process";
+    Chp: "configurable-http-proxy", "jupyterhub.proxy.ConfigurableHTTPProxy";
 });
 class_value!(AuthenticatorClass, { Native: "native", "nativeauthenticator.NativeAuthenticator"; });

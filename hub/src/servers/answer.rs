@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use carrel_spawner::{Poll, Spawner, SpawnerState};
 use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use http_body_util::Full;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
+
+use crate::fetch;
 
 /// Why a server is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -125,22 +124,9 @@ async fn send(url: &Url, request: http::request::Builder) -> Option<Response<Byt
         url.host_str()?.trim_matches(['[', ']']),
         url.port_or_known_default()?,
     );
-    let stream = TcpStream::connect(address).await.ok()?;
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_headers(carrel_proxy::MAX_FIELDS)
-        .handshake(TokioIo::new(stream))
-        .await
-        .ok()?;
-    // Ends with this function.
-    let mut connections = JoinSet::new();
-    connections.spawn(connection);
     let request = request.header(header::HOST, origin(url).trim_start_matches("http://"));
-    let answer = sender
-        .send_request(request.body(Empty::<Bytes>::new()).ok()?)
-        .await;
-    let (parts, body) = answer.ok()?.into_parts();
-    let body = Limited::new(body, LONGEST_ANSWER).collect().await.ok()?;
-    Some(Response::from_parts(parts, body.to_bytes()))
+    let request = request.body(Full::default()).ok()?;
+    fetch::send(address, request, LONGEST_ANSWER).await.ok()
 }
 
 fn origin(url: &Url) -> String {

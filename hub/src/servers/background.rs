@@ -45,6 +45,7 @@ mod tests {
 
     use super::*;
     use crate::auth::xsrf::Key;
+    use crate::proxy::{InProcess, Routing};
 
     #[tokio::test]
     async fn a_task_that_dies_is_begun_anew_and_one_that_is_over_is_not() {
@@ -53,7 +54,8 @@ mod tests {
         let db = crate::db::Db::open(&url).await.unwrap();
         let spawner = Arc::new(LocalProcessSpawner::new(LocalConfig::default()));
         let key = Key::new("secret".to_owned());
-        let app = App::new(Default::default(), db, spawner, Default::default(), 0, key);
+        let routing = Routing::new(Box::new(InProcess(Default::default())));
+        let app = App::new(Default::default(), db, spawner, routing, 0, key);
         let (times, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
         let counted = times.clone();
         keep(&mut tasks, &app, "test", move |_| {

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use url::Url;
 
 use super::queue::Place;
-use super::{BusyGuard, log_db_error, spawner_state, starting, stopping, watch};
+use super::{BusyGuard, log_db_error, routing, spawner_state, starting, stopping, watch};
 use crate::app::App;
 use crate::db;
 use crate::db::servers::{Server, State};
@@ -138,7 +138,7 @@ async fn adopt(app: &App, server: Server) -> bool {
     };
     info!(server = %server.full_name(), url = %started.url, "Server {} is adopted", server.full_name());
     let app = app.clone();
-    if let Err(error) = app.routes.add(&server.prefix, started.url.clone()) {
+    if let Err(error) = routing::open(&app, &server, &started.url).await {
         warn!(%error, "Could not route to an adopted server");
     }
     tokio::spawn(async move { check(&app, &server, &started).await });

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::answer::{self, NotReady};
 use super::queue::Place;
-use super::{BegunStart, BusyGuard, log_db_error, stopping};
+use super::{BegunStart, BusyGuard, log_db_error, routing, stopping};
 use crate::app::{App, Wake};
 use crate::db::progress::ProgressRow;
 use crate::db::servers::{Server, State};
@@ -34,7 +34,7 @@ enum Failed {
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),
     #[error("could not route to the server")]
-    Route(#[from] carrel_proxy::RouteError),
+    Route(#[from] crate::proxy::ProxyError),
 }
 
 /// Carries out a start that is written down.
@@ -146,7 +146,7 @@ async fn make_ready(app: &App, server: &Server, started: &Started) -> Result<(),
         limit,
     )
     .await?;
-    app.routes.add(&server.prefix, started.url.clone())?;
+    routing::open(app, server, &started.url).await?;
     if app
         .db
         .set_ready(server.id, &server.start_id, started.url.as_str())
@@ -154,7 +154,7 @@ async fn make_ready(app: &App, server: &Server, started: &Started) -> Result<(),
     {
         return Ok(());
     }
-    app.routes.remove(&server.prefix);
+    routing::close(app, &server.prefix).await;
     Err(Failed::Cancelled)
 }
 

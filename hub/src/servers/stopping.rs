@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-use super::{BusyGuard, leftovers, log_db_error, spawner_state};
+use super::{BusyGuard, leftovers, log_db_error, routing, spawner_state};
 use crate::access::permit::{Permit, StopServer};
 use crate::app::{App, Wake};
 use crate::db::servers::{Server, State};
@@ -206,7 +206,7 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
     if server.state != State::Stopping || server.start_id != start_id {
         return;
     }
-    app.routes.remove(&server.prefix);
+    routing::close(app, &server.prefix).await;
     match timeout(LONGEST_STOP, end(app, &server)).await {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => {

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use url::Url;
 
-use super::{leftovers, log_db_error, spawner_state, split_failure, stopping};
+use super::{leftovers, log_db_error, routing, spawner_state, split_failure, stopping};
 use crate::app::App;
 use crate::db;
 use crate::db::servers::{Server, State};
@@ -184,7 +184,7 @@ async fn follow_to(app: &App, server: &Server, url: Url, state: &SpawnerState) {
         .set_moved(server.id, &server.start_id, url.as_str(), &state.0);
     match moved.await {
         Ok(true) => {
-            if let Err(error) = app.routes.add(&server.prefix, url) {
+            if let Err(error) = routing::open(app, server, &url).await {
                 warn!(%error, "Could not route to a server that has moved");
             }
         }
@@ -195,9 +195,7 @@ async fn follow_to(app: &App, server: &Server, url: Url, state: &SpawnerState) {
 
 /// When the proxy last led a request to a server, in milliseconds.
 pub(super) fn proxied(app: &App, server: &Server) -> Option<i64> {
-    let seconds = app.routes.last_used(&server.prefix)?;
-    let seconds = i64::try_from(seconds).unwrap_or_default();
-    Some(seconds.saturating_mul(1000))
+    app.routing.proxy.last_used(&server.prefix)
 }
 
 /// The proxy knows in memory when a route was last used; the database keeps it.

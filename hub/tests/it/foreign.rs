@@ -1,6 +1,7 @@
 //! What programs beside the Hub, before it and behind it put into headers.
 
 use carrel_hub::config::HostName;
+use carrel_hub::proxy::Route;
 use reqwest::Method;
 use reqwest::header::{COOKIE, HeaderValue};
 
@@ -205,10 +206,15 @@ async fn a_server_of_a_user_sets_no_cookie_of_the_hub() {
     };
     let server = axum::Router::new().fallback(answer);
     tokio::spawn(async move { axum::serve(listener, server).await });
-    hub.app
-        .routes
-        .add("/user/x/", target.parse().unwrap())
-        .unwrap();
+    let routing = &hub.app.routing;
+    // No check takes out what is of no server.
+    let _unchecked = routing.checking.lock().await;
+    let route = Route {
+        prefix: String::from("/user/x/"),
+        target: target.parse().unwrap(),
+        data: Default::default(),
+    };
+    routing.proxy.add_route(route).await.unwrap();
     let set = async |name: &str| {
         let reply = hub
             .browser()

@@ -1,5 +1,6 @@
 //! A Hub in this process, on a port of its own, and a browser without scripts that talks to it in verbs.
 
+pub mod apart;
 pub mod browser;
 mod fake_server;
 pub mod fake_spawner;
@@ -66,6 +67,16 @@ impl TestHub {
         configure(&mut config);
         let state = Arc::new(tempfile::tempdir().unwrap());
         Self::launch(config, state, spawner).await
+    }
+
+    /// A second Hub on the same state, beside this one.
+    pub async fn another(&self) -> Self {
+        Self::launch(
+            self.config.clone(),
+            self.state.clone(),
+            self.spawner.clone(),
+        )
+        .await
     }
 
     /// Ends the Hub as `kill -9` does, and starts another on the same state and port.

@@ -245,7 +245,8 @@ async fn a_server_that_dies_is_noticed_and_its_route_goes() {
         "{}",
         page.body
     );
-    assert!(hub.app.routes.list().is_empty());
+    let routes = hub.app.routing.proxy.get_all_routes().await.unwrap();
+    assert_eq!(routes, []);
     browser.spawn().await.expect(303);
     ready(&browser).await;
 }

@@ -149,7 +149,7 @@ fn a_name_that_is_near_no_other_gets_the_list() {
     check(
         "Proxy: {}",
         "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, Spawner, \
-         LocalProcessSpawner, KubeSpawner, IdleCuller",
+         LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller",
     );
     check(
         "JupyterHub:\n  spawn_throttle_retry_range: [30, 60]",

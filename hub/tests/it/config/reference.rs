@@ -58,8 +58,8 @@ fn every_key_is_obeyed() {
     }
     for section in Config::keys() {
         for key in section.keys {
-            // The first ends in `ip`, `port` and `base_url`; the second has one value.
-            let elsewhere = ["bind_url", "authenticator_class"].contains(&key.name);
+            // The first ends in `ip`, `port` and `base_url`; the others have one value.
+            let elsewhere = ["bind_url", "authenticator_class", "should_start"].contains(&key.name);
             assert!(
                 elsewhere || code.contains(&format!(".{}", key.name)),
                 "{}.{}",

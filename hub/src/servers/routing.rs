@@ -1,0 +1,168 @@
+//! Routes to servers: added and taken out with each server, and held against the database, which knows of the servers of
+//! all Hubs.
+
+use std::collections::{HashMap, HashSet};
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, json};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+use url::Url;
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::routes::Routed;
+use crate::db::servers::{Server, State};
+use crate::proxy::{FoundRoute, ProxyError, Route, plain};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error("could not use the database")]
+    Db(#[from] DbError),
+    #[error("could not bring the proxy up to date")]
+    Proxy(#[from] ProxyError),
+}
+
+/// Leads requests for a server to `url`.
+pub(super) async fn open(app: &App, server: &Server, url: &Url) -> Result<(), ProxyError> {
+    let route = route(&server.user, &server.name, &server.prefix, url.clone());
+    app.routing.proxy.add_route(route).await
+}
+
+/// Leads requests for a server nowhere any more.
+pub(super) async fn close(app: &App, prefix: &str) {
+    if let Err(error) = app.routing.proxy.delete_route(prefix).await {
+        let cause = crate::error::chain(&error);
+        error!(
+            prefix,
+            cause, "Could not take out the route of a server; the next check does"
+        );
+    }
+}
+
+/// Checks every `JupyterHub.proxy_check_interval`, for ever.
+pub async fn keep_routes(app: App) {
+    let mut ticks = interval(app.config.jupyter_hub.proxy_check_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        ticks.tick().await;
+        let checked = check_routes(&app).await;
+        if let Err(error) = &checked
+            && !failing
+        {
+            let cause = crate::error::chain(error);
+            error!(cause, "Could not check the routes; trying again");
+        }
+        failing = checked.is_err();
+    }
+}
+
+/// Makes the proxy's routes those of the servers that are ready, whichever Hub has started or stopped them.
+pub async fn check_routes(app: &App) -> Result<(), CheckError> {
+    let _alone = app.routing.checking.lock().await;
+    // Before the database: a route of a server that starts is added while that says so, and found there below.
+    let found = app.routing.proxy.get_all_routes().await?;
+    let servers = app.db.routed_servers().await?;
+    let found: HashMap<String, _> = found
+        .into_iter()
+        .map(|found| (plain(&found.route.prefix), found))
+        .collect();
+    let mut good = HashSet::new();
+    if let Some(hub) = app.routing.proxy.hub_route() {
+        let prefix = plain(&hub.prefix);
+        if !leads(found.get(&prefix), &hub.prefix, &hub.target) {
+            app.routing.proxy.add_route(hub).await?;
+        }
+        good.insert(prefix);
+    }
+    for server in &servers {
+        let prefix = plain(&server.prefix);
+        if let Some(url) = address(server)
+            && !leads(found.get(&prefix), &server.prefix, &url)
+        {
+            add(app, server, url).await?;
+        }
+        good.insert(prefix);
+    }
+    for (plain, surplus) in found {
+        if !good.contains(&plain) {
+            let prefix = &surplus.route.prefix;
+            info!(prefix, "A route of no server is taken out: {prefix}");
+            app.routing.proxy.delete_route(prefix).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether every proxy leads the prefix to this target; says so where it does not.
+fn leads(known: Option<&FoundRoute>, prefix: &str, target: &Url) -> bool {
+    let leads = known
+        .is_some_and(|known| known.everywhere && known.route.target.origin() == target.origin());
+    if !leads {
+        let (target, missing) = (target.as_str(), known.is_none());
+        info!(
+            prefix,
+            target, missing, "A route is brought up to date: {prefix} to {target}"
+        );
+    }
+    leads
+}
+
+/// For a path without a route: adds that of its server, where another Hub has made it ready since the last check. `None`
+/// for a path of no server.
+pub fn find_late(app: &App, path: &str) -> Option<impl Future<Output = bool> + use<>> {
+    let rest = path.strip_prefix(&app.urls.base)?.strip_prefix("user/")?;
+    let mut names = rest
+        .split('/')
+        .map(|name| percent_decode_str(name).decode_utf8().ok());
+    let user = names.next()??;
+    let server = names.next().flatten().unwrap_or_default();
+    let (own, named) = (app.urls.server(&user, ""), app.urls.server(&user, &server));
+    let app = app.clone();
+    Some(async move {
+        let found = async {
+            let servers = app.db.ready_servers_at(&own, &named).await?;
+            for server in &servers {
+                if let Some(url) = address(server) {
+                    add(&app, server, url).await?;
+                }
+            }
+            Ok::<_, CheckError>(!servers.is_empty())
+        };
+        found.await.unwrap_or_else(|error| {
+            let cause = crate::error::chain(&error);
+            warn!(cause, "Could not look for a route");
+            false
+        })
+    })
+}
+
+/// Adds a route as the database has it, unless that changes meanwhile: who stops a server takes its route out before.
+async fn add(app: &App, server: &Routed, url: Url) -> Result<(), CheckError> {
+    let route = route(&server.user, &server.name, &server.prefix, url);
+    app.routing.proxy.add_route(route).await?;
+    let now = app.db.server_by_id(server.id).await?;
+    let holds = now.is_some_and(|now| {
+        now.state == State::Ready && now.start_id == server.start_id && now.url == server.url
+    });
+    if !holds {
+        app.routing.proxy.delete_route(&server.prefix).await?;
+    }
+    Ok(())
+}
+
+fn address(server: &Routed) -> Option<Url> {
+    let url = server.url.as_deref().filter(|_| server.ready)?;
+    Url::parse(url).ok()
+}
+
+fn route(user: &str, server: &str, prefix: &str, target: Url) -> Route {
+    let data = [("user", user), ("server_name", server)];
+    let data = data.map(|(key, value)| (key.to_owned(), json!(value)));
+    Route {
+        prefix: prefix.to_owned(),
+        target,
+        data: Map::from_iter(data),
+    }
+}

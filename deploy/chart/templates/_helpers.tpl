@@ -1,5 +1,5 @@
 {{- define "carrel.name" -}}
-{{ .Values.fullnameOverride | default .Release.Name }}
+{{ .Values.fullnameOverride | default .Values.nameOverride | default .Release.Name }}
 {{- end }}
 
 {{- define "carrel.selectorLabels" -}}
@@ -30,11 +30,27 @@ hub.jupyter.org/network-access-hub: "true"
 {{- define "carrel.image" -}}
 {{- $image := index . 0 -}}
 {{- $root := index . 1 -}}
-{{ $image.name }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- if kindIs "map" $image -}}
+{{ required "an image needs a name" $image.name }}:{{ $image.tag | default $root.Chart.AppVersion }}
+{{- end -}}
 {{- end }}
 
+{{/* Names of the secrets of imagePullSecrets, of imagePullSecret and of the image's own, as a JSON list. Takes [root, image]. */}}
+{{- define "carrel.pullSecretNames" -}}
+{{- $root := index . 0 -}}
+{{- $names := list -}}
+{{- range concat (include "carrel.list" $root.Values.imagePullSecrets | fromJsonArray) (include "carrel.list" (index . 1).pullSecrets | fromJsonArray) -}}
+  {{- if kindIs "map" . -}}{{- $names = append $names .name -}}{{- else -}}{{- $names = append $names . -}}{{- end -}}
+{{- end -}}
+{{- if $root.Values.imagePullSecret.create -}}
+  {{- $names = append $names (printf "%s-image-pull-secret" (include "carrel.name" $root)) -}}
+{{- end -}}
+{{- uniq $names | toJson -}}
+{{- end }}
+
+{{/* Takes [root, image]. */}}
 {{- define "carrel.imagePullSecrets" -}}
-{{- with .Values.imagePullSecrets }}
+{{- with include "carrel.pullSecretNames" . | fromJsonArray }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
@@ -45,13 +61,20 @@ imagePullSecrets:
 {{/* Every image that a user may get without naming it, one a line. */}}
 {{- define "carrel.serverImages" -}}
 {{- $images := list (include "carrel.image" (list .Values.singleuser.image .)) -}}
-{{- range .Values.singleuser.profileList -}}
-  {{- $images = append $images (dig "kubespawner_override" "image" "" .) -}}
-  {{- range (dig "profile_options" dict . | default dict) -}}
-    {{- range (dig "choices" dict . | default dict) -}}
-      {{- $images = append $images (dig "kubespawner_override" "image" "" .) -}}
+{{- if ne (toString .Values.prePuller.pullProfileListImages) "false" -}}
+  {{- range include "carrel.list" .Values.singleuser.profileList | fromJsonArray -}}
+    {{- $images = append $images (dig "kubespawner_override" "image" "" .) -}}
+    {{- range (dig "profile_options" dict . | default dict) -}}
+      {{- range (dig "choices" dict . | default dict) -}}
+        {{- $images = append $images (dig "kubespawner_override" "image" "" .) -}}
+      {{- end -}}
     {{- end -}}
   {{- end -}}
 {{- end -}}
-{{- concat $images .Values.prePuller.extraImages | compact | uniq | join "\n" -}}
+{{- range include "carrel.list" .Values.prePuller.extraImages | fromJsonArray -}}
+  {{- $image := . -}}
+  {{- if kindIs "map" . -}}{{- $image = include "carrel.image" (list . $) -}}{{- end -}}
+  {{- $images = append $images $image -}}
+{{- end -}}
+{{- $images | compact | uniq | join "\n" -}}
 {{- end }}

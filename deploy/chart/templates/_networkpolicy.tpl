@@ -27,7 +27,7 @@
         cidr: {{ $metadata }}
 {{- end }}
 {{- end }}
-{{- with .egress }}
+{{- with include "carrel.list" .egress | fromJsonArray }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

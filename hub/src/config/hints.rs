@@ -19,6 +19,47 @@ const OF_SERVICES: [&str; 9] = [
 /// Made once: a file with many mistakes asks for them often.
 static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
+/// Keys of JupyterHub that are passed over, with why: nothing is lost by it.
+const WITHOUT_EFFECT: [(&str, &str, &str); 6] = [
+    (
+        "JupyterHub",
+        "admin_access",
+        "administrators may use the servers of others by their role `admin`; give it fewer scopes in `load_roles`",
+    ),
+    (
+        "JupyterHub",
+        "authenticate_prometheus",
+        "metrics ask for a token with the scope read:metrics",
+    ),
+    (
+        "JupyterHub",
+        "template_paths",
+        "the pages are part of the Hub",
+    ),
+    (
+        "JupyterHub",
+        "template_vars",
+        "the pages are part of the Hub",
+    ),
+    (
+        "JupyterHub",
+        "shutdown_on_logout",
+        "servers that nobody uses are stopped by `IdleCuller`",
+    ),
+    (
+        "Spawner",
+        "consecutive_failure_limit",
+        "the Hub does not end because starts fail",
+    ),
+];
+
+/// Why a key that its section does not have is passed over.
+pub(super) fn without_effect(section: &str, key: &str) -> Option<&'static str> {
+    let known = WITHOUT_EFFECT.iter();
+    let mut known = known.filter(|(of, name, _)| *of == section && *name == key);
+    known.next().map(|(_, _, why)| *why)
+}
+
 /// A key that its section does not have.
 pub(super) fn unknown_key(section: &str, key: &str) -> String {
     if key.ends_with("_hook") {

@@ -1,5 +1,6 @@
 //! From one table per section: its struct, its defaults, its reader and its reference.
 
+use super::hints;
 use super::report::{Report, join};
 use super::value::Value;
 use super::yaml::{Kind, Node};
@@ -42,8 +43,12 @@ pub(super) fn read(
         Kind::Map(_) => {
             for (key, at, value) in report.entries(node, name) {
                 let path = join(name, key);
-                if !section.read_key(key, value, &path, report) {
-                    report.wrong(at, &path, unknown(key));
+                if section.read_key(key, value, &path, report) {
+                    continue;
+                }
+                match hints::without_effect(name, key) {
+                    Some(why) => report.warn(Some(at), &path, format!("without effect: {why}")),
+                    None => report.wrong(at, &path, unknown(key)),
                 }
             }
         }

@@ -118,12 +118,51 @@ fn schema() -> Value {
         .into_generator()
         .into_root_schema_for::<values::Values>()
         .to_value();
+    loosen(&mut schema);
     schema["properties"]["hub"]["properties"]["config"] = config();
     schema
 }
 
-/// `hub.config`: sections and keys of the Hub's configuration. What a key may hold is the Hub's to check, which
-/// names every mistake at once.
+/// Helm takes `null` as "without the default", so each value may be null, and none has to be there.
+fn loosen(schema: &mut Value) {
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("required");
+        for (key, part) in object.iter_mut() {
+            match (key.as_str(), part) {
+                ("properties", Value::Object(properties)) => {
+                    properties.values_mut().for_each(|value| {
+                        loosen(value);
+                        allow_null(value);
+                    });
+                }
+                ("anyOf" | "oneOf", Value::Array(kinds)) => kinds.iter_mut().for_each(loosen),
+                ("items" | "additionalProperties", part) => loosen(part),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn allow_null(schema: &mut Value) {
+    let nothing = json!("null");
+    if let Some(kinds) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        kinds.push(json!({ "type": nothing }));
+    }
+    if let Some(constants) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        constants.push(json!({ "type": nothing }));
+    }
+    if let Some(constants) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        constants.push(Value::Null);
+    }
+    match schema.get_mut("type") {
+        Some(Value::Array(kinds)) if !kinds.contains(&nothing) => kinds.push(nothing),
+        Some(kind @ Value::String(_)) => *kind = json!([kind.take(), nothing]),
+        _ => {}
+    }
+}
+
+/// `hub.config`: sections and keys of the Hub's configuration. What keys there are, and what one may hold, is the Hub's to
+/// check, which names every mistake at once.
 fn config() -> Value {
     let sections = Config::keys().into_iter().map(|section| {
         let keys = section.keys.iter();
@@ -136,15 +175,14 @@ fn config() -> Value {
         let schema = json!({
             "description": section.doc,
             "type": ["object", "null"],
-            "additionalProperties": false,
             "properties": keys,
         });
         (section.name.to_owned(), schema)
     });
     json!({
         "description": "Sections of the Hub's configuration; they win over what other values give.",
-        "type": "object",
-        "additionalProperties": false,
+        "type": ["object", "null"],
+        "additionalProperties": {"type": ["object", "null"]},
         "properties": sections.collect::<Map<_, _>>(),
     })
 }

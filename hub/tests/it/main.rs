@@ -19,6 +19,7 @@ mod guessing;
 mod harness;
 mod local;
 mod login;
+mod moving;
 mod oauth;
 mod options;
 mod orphans;

@@ -38,6 +38,13 @@ pub(super) fn of_hub(plan: &Plan<'_>) -> Vec<Value> {
             SERVICE_URL,
             Some(format!("http://{address}{}", request.prefix)),
         ),
+        (
+            "JUPYTERHUB_DEFAULT_URL",
+            options
+                .default_url
+                .as_ref()
+                .map(|url| plan.fields.expand(url)),
+        ),
         ("JUPYTER_IMAGE", Some(image.clone())),
         ("JUPYTER_IMAGE_SPEC", Some(image)),
         ("CPU_LIMIT", cpu(options.cpu_limit)),

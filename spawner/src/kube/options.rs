@@ -41,6 +41,8 @@ options! {
         working_dir: Option<String> = None;
         /// Folder that the server shows; `Spawner.notebook_dir`, if the file gives it.
         notebook_dir: Option<String> = None;
+        /// Page of the server that a user sees first; `Spawner.default_url`, if the file gives it.
+        default_url: Option<String> = None;
         /// Address at which the server listens in its pod; `::` where pods have IPv6 addresses only.
         ip: IpAddr = IpAddr::from([0, 0, 0, 0]);
         /// Port at which the server listens in its pod.

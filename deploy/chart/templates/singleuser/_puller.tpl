@@ -2,13 +2,19 @@
 {{- define "carrel.pullerSpec" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- include "carrel.imagePullSecrets" . }}
+{{- include "carrel.imagePullSecrets" (list . .Values.singleuser.image) }}
+
 securityContext: {runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, seccompProfile: {type: RuntimeDefault}}
-{{- with .Values.singleuser.nodeSelector }}
+{{- $selector := .Values.singleuser.nodeSelector | default dict }}
+{{- if eq (toString .Values.scheduling.userPods.nodeAffinity.matchNodePurpose) "require" }}
+{{- $selector = merge (dict "hub.jupyter.org/node-purpose" "user") $selector }}
+{{- end }}
+{{- with $selector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.singleuser.extraTolerations }}
+{{- $own := concat (include "carrel.list" .Values.singleuser.extraTolerations | fromJsonArray) (include "carrel.list" .Values.prePuller.extraTolerations | fromJsonArray) }}
+{{- with concat (include "carrel.list" .Values.scheduling.userPods.tolerations | fromJsonArray) $own }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -17,12 +23,12 @@ initContainers:
   - name: pull-{{ $index }}
     image: {{ $image | quote }}
     command: [/bin/sh, -c, "exit 0"]
-    {{- include "carrel.pullerContainer" . | nindent 4 }}
+    {{- include "carrel.pullerContainer" $ | nindent 4 }}
   {{- end }}
 {{- end }}
 
 {{- define "carrel.pullerContainer" -}}
 resources:
-  requests: {cpu: 1m, memory: 8Mi}
+  {{- .Values.prePuller.resources | default (dict "requests" (dict "cpu" "1m" "memory" "8Mi")) | toYaml | nindent 2 }}
 securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
 {{- end }}

@@ -1,14 +1,14 @@
 //! The values of the Helm chart, under the names of Zero to JupyterHub where the thing is the same.
 #![allow(dead_code, reason = "only the schema is of use")]
 
-use std::collections::BTreeMap;
+mod common;
+mod scheduling;
+mod singleuser;
 
 use schemars::JsonSchema;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// A part of a Kubernetes object, which the API server checks, or of the Hub's configuration.
-type Part = Map<String, Value>;
-type Labels = BTreeMap<String, String>;
+use common::{Environment, Files, Image, Items, Labels, NetworkPolicy, Part, Probe};
 
 /// Values of the chart.
 #[derive(JsonSchema)]
@@ -16,16 +16,27 @@ type Labels = BTreeMap<String, String>;
 pub struct Values {
     /// Begins the names of all objects; the release's name, if it is empty.
     fullname_override: String,
-    /// Names of the secrets with which the Hub's image and those of servers are pulled.
-    image_pull_secrets: Vec<String>,
+    /// The same, where fullnameOverride is empty.
+    name_override: String,
+    /// Whether a chart that holds this one installs it; Helm itself reads it.
+    enabled: bool,
+    /// Values for templates and programs of one's own; nothing here reads them.
+    custom: Part,
+    /// Names of the secrets with which the Hub's image and those of servers are pulled, or mappings with `name`.
+    image_pull_secrets: Vec<Value>,
+    image_pull_secret: ImagePullSecret,
     hub: Hub,
     proxy: Proxy,
-    singleuser: Singleuser,
+    singleuser: singleuser::Singleuser,
+    scheduling: scheduling::Scheduling,
     cull: Cull,
     rbac: Rbac,
     ingress: Ingress,
     http_route: HttpRoute,
-    pre_puller: PrePuller,
+    pre_puller: scheduling::PrePuller,
+    debug: Debug,
+    /// Refused: it is hub.config.
+    auth: Part,
     /// Of Helm itself, for charts of charts.
     global: Option<Part>,
 }
@@ -37,7 +48,7 @@ pub struct Hub {
     /// Sections of the Hub's configuration; they win over what other values give.
     config: Part,
     /// Path under which the Hub and all servers lie, from / to /.
-    base_url: BaseUrl,
+    base_url: String,
     /// How many servers may be starting at a time; more starts wait in a queue. Any number without it.
     concurrent_spawn_limit: Option<u32>,
     /// How many servers may be active; more starts are refused. Any number without it.
@@ -57,27 +68,122 @@ pub struct Hub {
     /// Further annotations of the pod.
     annotations: Labels,
     /// Environment variables of the Hub.
-    extra_env: Labels,
+    extra_env: Environment,
+    /// Files in the pod.
+    extra_files: Files,
+    /// Volumes of the pod.
+    extra_volumes: Items,
+    /// Where the Hub's container mounts them.
+    extra_volume_mounts: Items,
+    /// Containers that run before the Hub.
+    init_containers: Items,
+    /// Containers beside the Hub.
+    extra_containers: Items,
+    /// What the node does after the container's start and before its end.
+    lifecycle: Part,
+    /// Roles by name, as JupyterHub.load_roles.
+    load_roles: ByName,
+    /// Services by name, as JupyterHub.services; `apiToken` is `api_token`.
+    services: ByName,
+    /// Whether users may have further servers, with names.
+    allow_named_servers: bool,
+    /// How many of them each user may have.
+    named_server_limit_per_user: u32,
+    /// Whether a user lands in the own server after login.
+    redirect_to_server: bool,
+    service: HubService,
+    /// Refused: Python.
+    extra_config: Value,
+    /// Refused: it is `custom`.
+    extra_config_map: Part,
+    /// Refused: the chart makes the Secret.
+    existing_secret: String,
     /// Labels that the node must have.
     node_selector: Labels,
     /// Taints of nodes that the pod tolerates.
-    tolerations: Vec<Part>,
-    /// Priority class of the pod.
+    tolerations: Items,
+    /// Priority class of the pod; that of scheduling.podPriority without it.
     priority_class_name: String,
     pdb: Pdb,
     network_policy: NetworkPolicy,
+    #[schemars(flatten)]
+    without_effect: HubWithoutEffect,
 }
 
-/// An image and when it is pulled.
+/// What Zero to JupyterHub has besides; see moving.yaml for why.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct HubWithoutEffect {
+    command: Value,
+    args: Value,
+    consecutive_failure_limit: u32,
+    cookie_secret: String,
+    deployment_strategy: Part,
+    revision_history_limit: u32,
+    liveness_probe: Probe,
+    readiness_probe: Probe,
+    service_account: Part,
+    extra_pod_spec: Part,
+    authenticate_prometheus: bool,
+    shutdown_on_logout: bool,
+    template_paths: Vec<String>,
+    template_vars: Part,
+    fs_gid: i64,
+    uid: i64,
+    #[schemars(rename = "publicURL")]
+    public_url: String,
+    image_pull_secret: Part,
+}
+
+/// The Service within the cluster.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Image {
-    /// Name without the tag.
-    name: String,
-    /// Tag; the chart's application version, if it is empty.
-    tag: String,
-    /// When a node pulls the image anew.
-    pull_policy: PullPolicy,
+pub struct HubService {
+    /// Annotations.
+    annotations: Labels,
+    /// Without effect.
+    r#type: String,
+    /// Without effect.
+    ports: Part,
+    /// Without effect.
+    extra_ports: Items,
+    /// Without effect.
+    #[schemars(rename = "loadBalancerIP")]
+    load_balancer_ip: String,
+}
+
+/// Items by name; or a list of items that hold it.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum ByName {
+    Map(std::collections::BTreeMap<String, Option<Part>>),
+    List(Vec<Part>),
+}
+
+/// An account of a registry, of which a secret is made.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ImagePullSecret {
+    /// Whether it is made.
+    create: bool,
+    /// Without effect: it is always used.
+    automatic_reference_injection: bool,
+    /// Address of the registry; Docker Hub without it.
+    registry: String,
+    /// Name of the account.
+    username: String,
+    /// Its password.
+    password: String,
+    /// Its mail address.
+    email: String,
+}
+
+/// For a look inside.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Debug {
+    /// Whether the Hub's log tells more.
+    enabled: bool,
 }
 
 /// Where users, sessions and servers are written down.
@@ -88,7 +194,11 @@ pub struct Db {
     r#type: DbType,
     /// Address of the PostgreSQL server, with user and password.
     url: String,
+    /// Password of the PostgreSQL server, in place of one in the address.
+    password: String,
     pvc: Claim,
+    /// Without effect.
+    upgrade: bool,
 }
 
 /// The claim of the SQLite file; it stays when the release is removed.
@@ -103,6 +213,8 @@ pub struct Claim {
     storage_class_name: Option<String>,
     /// Which volumes the claim may bind.
     selector: Part,
+    /// Folder in the volume.
+    sub_path: String,
     /// Annotations.
     annotations: Labels,
 }
@@ -119,40 +231,57 @@ pub struct Pdb {
     min_available: Option<u32>,
 }
 
-/// What may reach the pods, and what they may reach.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct NetworkPolicy {
-    /// Whether there is one.
-    enabled: bool,
-    /// Further rules for who reaches them.
-    ingress: Vec<Part>,
-    /// Further rules for what they reach.
-    egress: Vec<Part>,
-    egress_allow_rules: EgressAllowRules,
-}
-
-/// Rules by name.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct EgressAllowRules {
-    /// Name servers, wherever they are.
-    dns: bool,
-    /// The internet.
-    #[schemars(rename = "nonPrivateIPs")]
-    non_private_ips: bool,
-    /// Addresses of private networks: other pods, Services, and mostly the API server.
-    #[schemars(rename = "privateIPs")]
-    private_ips: bool,
-    /// The server at which clouds give credentials to nodes.
-    cloud_metadata_server: bool,
-}
-
 /// The way in.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Proxy {
     service: Service,
+    https: Https,
+    #[schemars(flatten)]
+    without_effect: ProxyWithoutEffect,
+}
+
+/// What Zero to JupyterHub has besides; see moving.yaml for why.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct ProxyWithoutEffect {
+    chp: Part,
+    traefik: Part,
+    secret_sync: Part,
+    secret_token: String,
+    deployment_strategy: Part,
+    annotations: Labels,
+    labels: Labels,
+    node_selector: Labels,
+    pdb: Part,
+    network_policy: Part,
+}
+
+/// Encryption of what comes from outside.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Https {
+    /// Whether there is any.
+    enabled: bool,
+    /// offload; the others are refused, see ingress and httpRoute.
+    r#type: HttpsType,
+    /// Without effect.
+    letsencrypt: Part,
+    /// Without effect.
+    manual: Part,
+    /// Without effect.
+    secret: Part,
+    /// Without effect.
+    hosts: Vec<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum HttpsType {
+    Letsencrypt,
+    Manual,
+    Secret,
+    Offload,
 }
 
 /// The Service for people outside the cluster.
@@ -162,8 +291,15 @@ pub struct Service {
     /// NodePort, LoadBalancer, or ClusterIP for none.
     r#type: ServiceType,
     node_ports: NodePorts,
+    /// Address of a load balancer.
+    #[schemars(rename = "loadBalancerIP")]
+    load_balancer_ip: String,
     /// Networks that a load balancer lets in.
     load_balancer_source_ranges: Vec<String>,
+    /// No port 80.
+    disable_http_port: bool,
+    /// Further ports.
+    extra_ports: Vec<Part>,
     /// Labels.
     labels: Labels,
     /// Annotations.
@@ -176,124 +312,8 @@ pub struct Service {
 pub struct NodePorts {
     /// For HTTP; the cluster chooses one without it.
     http: Option<u16>,
-}
-
-/// Users' servers.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Singleuser {
-    image: Image,
-    /// Arguments of the image's entry point; the image's own command without it.
-    cmd: Option<Command>,
-    /// Page of the server that a user sees first.
-    default_url: String,
-    /// Seconds until a start that goes nowhere is given up.
-    start_timeout: u32,
-    /// User ID of the server; the image's own without it.
-    uid: Option<i64>,
-    /// Group to which volumes belong.
-    fs_gid: Option<i64>,
-    cpu: Cpu,
-    memory: Memory,
-    extra_resource: ExtraResource,
-    /// Environment variables: texts, or mappings with valueFrom.
-    extra_env: Part,
-    /// Further labels of the pods.
-    extra_labels: Labels,
-    /// Further annotations of the pods.
-    extra_annotations: Labels,
-    /// Labels that the node must have.
-    node_selector: Labels,
-    /// Taints of nodes that the pods tolerate.
-    extra_tolerations: Vec<Part>,
-    /// Priority class of the pods.
-    priority_class_name: String,
-    /// Service account of the pods; with one, its token is mounted.
-    service_account_name: Option<String>,
-    /// Containers that run before the server.
-    init_containers: Vec<Part>,
-    /// Containers beside the server.
-    extra_containers: Vec<Part>,
-    /// postStart and preStop of Kubernetes.
-    lifecycle_hooks: Option<Part>,
-    /// Further fields of the pods' spec.
-    extra_pod_config: Part,
-    /// Show Kubernetes' events to those who wait for a start.
-    events: bool,
-    storage: Storage,
-    /// Kinds of servers that users choose from, as KubeSpawner.profile_list.
-    profile_list: Vec<Part>,
-    network_policy: NetworkPolicy,
-}
-
-/// Cores of a server.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Cpu {
-    /// Most cores that it may use, such as 0.5 or 500m.
-    limit: Option<Amount>,
-    /// Cores that it has for sure.
-    guarantee: Option<Amount>,
-}
-
-/// Memory of a server.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Memory {
-    /// Most memory that it may use, such as 2G.
-    limit: Option<Amount>,
-    /// Memory that it has for sure.
-    guarantee: Option<Amount>,
-}
-
-/// Other resources of a server, such as nvidia.com/gpu.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct ExtraResource {
-    /// Limits.
-    limits: Part,
-    /// Requests.
-    guarantees: Part,
-}
-
-/// Where users' files lie.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Storage {
-    /// A claim for each server, one claim for all, or none: then files go with the pod.
-    r#type: StorageType,
-    /// Size of a claim.
-    capacity: String,
-    /// Where it is mounted.
-    home_mount_path: String,
-    /// Further volumes of the pods.
-    extra_volumes: Vec<Part>,
-    /// Where the server's container mounts them.
-    extra_volume_mounts: Vec<Part>,
-    r#static: StaticStorage,
-    dynamic: DynamicStorage,
-}
-
-/// The one claim of all servers.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct StaticStorage {
-    /// Its name.
-    pvc_name: String,
-    /// Folder in it of one server.
-    sub_path: String,
-}
-
-/// The claim of each server.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct DynamicStorage {
-    /// Storage class; the cluster's default one without it.
-    storage_class: Option<String>,
-    /// Name of the claim.
-    pvc_name_template: String,
-    /// Access modes.
-    storage_access_modes: Vec<String>,
+    /// For what was decrypted before (proxy.https.type: offload).
+    https: Option<u16>,
 }
 
 /// Stopping servers that nobody uses, as the Hub's `IdleCuller`.
@@ -324,6 +344,8 @@ pub struct Cull {
 pub struct Rbac {
     /// Make the Role that the Hub needs, and bind it.
     create: bool,
+    /// Without effect.
+    enabled: bool,
 }
 
 /// An Ingress for the Hub.
@@ -338,6 +360,10 @@ pub struct Ingress {
     ingress_class_name: Option<String>,
     /// Host names; any without them.
     hosts: Vec<String>,
+    /// What follows hub.baseUrl in the path.
+    path_suffix: String,
+    /// Further paths.
+    extra_paths: Vec<Part>,
     /// How the path is compared.
     path_type: PathType,
     /// Host names and the secret with their certificate.
@@ -356,61 +382,8 @@ pub struct HttpRoute {
     hostnames: Vec<String>,
     /// Gateways that it hangs on.
     parent_refs: Vec<Part>,
-}
-
-/// Pulling the images of servers before somebody waits for them.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct PrePuller {
-    hook: Hook,
-    continuous: Continuous,
-    /// Images beside those of singleuser.image and singleuser.profileList.
-    extra_images: Vec<String>,
-}
-
-/// Before an installation or upgrade.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Hook {
-    /// Whether it waits for that.
-    enabled: bool,
-    /// How many nodes pull; each needs a place for one pod.
-    nodes: u32,
-}
-
-/// On every node, new ones too.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Continuous {
-    /// Whether there is a DaemonSet for that.
-    enabled: bool,
-}
-
-/// A program, or a list: the program and its arguments.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-pub enum Command {
-    Program(String),
-    Words(Vec<String>),
-}
-
-/// A number, or a text with one and its unit: `0.5`, `500m`, `2G`.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-pub enum Amount {
-    Number(f64),
-    WithUnit(String),
-}
-
-/// A path that begins and ends with a slash.
-#[derive(JsonSchema)]
-pub struct BaseUrl(#[schemars(regex(pattern = "^/(.*/)?$"))] String);
-
-#[derive(JsonSchema)]
-pub enum PullPolicy {
-    Always,
-    IfNotPresent,
-    Never,
+    /// The one gateway, in place of parentRefs.
+    gateway: Part,
 }
 
 #[derive(JsonSchema)]
@@ -419,6 +392,10 @@ pub enum DbType {
     SqlitePvc,
     SqliteMemory,
     Postgres,
+    /// Refused.
+    Mysql,
+    /// Refused.
+    Other,
 }
 
 #[derive(JsonSchema)]
@@ -426,14 +403,6 @@ pub enum ServiceType {
     ClusterIP,
     NodePort,
     LoadBalancer,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-pub enum StorageType {
-    Dynamic,
-    Static,
-    None,
 }
 
 #[derive(JsonSchema)]

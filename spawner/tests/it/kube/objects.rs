@@ -46,6 +46,24 @@ fn a_pod_of_the_defaults_holds_no_rights_and_no_token() {
 }
 
 #[test]
+fn the_first_page_is_that_of_the_profile() {
+    let options = options(json!({
+        "default_url": "/lab",
+        "profile_list": [{
+            "display_name": "RStudio",
+            "slug": "rstudio",
+            "kubespawner_override": { "default_url": "/rstudio" },
+        }],
+    }));
+    let chosen = request("alice", "", json!({ "profile": "rstudio" }));
+    let pod = documents(&options, &chosen)[0].to_string();
+    assert!(
+        pod.contains(r#"{"name":"JUPYTERHUB_DEFAULT_URL","value":"/rstudio"}"#),
+        "{pod}"
+    );
+}
+
+#[test]
 fn a_named_server_with_a_claim_gets_its_files() {
     let options = options(json!({
         "image": "carrel/singleuser:1",

@@ -4,6 +4,8 @@ pub mod audit;
 pub mod groups;
 pub mod health;
 pub mod hubs;
+pub mod imported;
+pub mod jupyterhub;
 pub mod leftovers;
 mod lists;
 pub mod named_servers;
@@ -171,6 +173,11 @@ fn migrator() -> Migrator {
         (5, "shares", include_str!("../migrations/0005_shares.sql")),
         (6, "hubs", include_str!("../migrations/0006_hubs.sql")),
         (7, "audit", include_str!("../migrations/0007_audit.sql")),
+        (
+            8,
+            "imported",
+            include_str!("../migrations/0008_imported.sql"),
+        ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(name);

@@ -12,6 +12,7 @@ pub mod db;
 pub mod error;
 mod fetch;
 mod headers;
+pub mod import;
 mod log_limit;
 pub mod memory;
 mod middleware;

@@ -54,6 +54,20 @@ enum Command {
     Proxy(proxy_command::Arguments),
     /// Bring the database to this version's tables and end.
     Migrate,
+    /// Take over the users, groups, tokens, servers and shares of a stopped JupyterHub 5 or 6, into a database that is new,
+    /// and print a configuration for it with what could not be taken.
+    ImportJupyterhub {
+        /// Its database, `jupyterhub.sqlite`.
+        database: PathBuf,
+        /// Its configuration, `jupyterhub_config.py`, which is read and not run.
+        python: Option<PathBuf>,
+    },
+    /// Say what the Hub and its chart take of a file: the Hub's own configuration, or values of the chart or of Zero to
+    /// JupyterHub. Starts nothing.
+    Check {
+        /// The file (YAML).
+        file: PathBuf,
+    },
     /// Set a user's password, read from standard input, and end the user's logins. The Hub may run meanwhile.
     SetPassword {
         /// Created, if the configuration lets this user log in.
@@ -68,6 +82,9 @@ fn main() -> ExitCode {
         _ => "info,sqlx=warn",
     };
     start_logging(level);
+    if let Some(Command::Check { file }) = &arguments.command {
+        return check(file);
+    }
     carrel_hub::memory::return_large_blocks();
     if let Some(Command::Proxy(proxy)) = arguments.command {
         let port = arguments.port.unwrap_or(DEFAULT_PORT);
@@ -107,6 +124,19 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
+fn check(file: &Path) -> ExitCode {
+    match carrel_hub::config::check(file) {
+        Ok(told) => {
+            println!("{}", told.text);
+            ExitCode::from(if told.refused { EX_USAGE } else { 0 })
+        }
+        Err(errors) => {
+            eprintln!("{errors}");
+            ExitCode::from(EX_USAGE)
+        }
+    }
+}
+
 /// Each thread costs memory, and the Hub mostly waits.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
@@ -138,8 +168,15 @@ fn run(command: Command, config: Config, state: PathBuf) -> anyhow::Result<()> {
                 println!("User {user} was {done} this password.");
                 Ok(())
             }
+            Command::ImportJupyterhub { database, python } => {
+                let python = python.as_deref();
+                let yaml =
+                    carrel_hub::run::import_jupyterhub(&config, &state, &database, python).await?;
+                print!("{yaml}");
+                Ok(())
+            }
             // Done before the configuration was read.
-            Command::Proxy(_) => Ok(()),
+            Command::Check { .. } | Command::Proxy(_) => Ok(()),
             Command::Serve => {
                 let shutdown = told_to_end("The Hub ends")?;
                 Ok(Hub::open(config, &state).await?.serve(shutdown).await?)

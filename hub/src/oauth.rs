@@ -190,9 +190,8 @@ pub async fn exchange(app: &App, form: &Exchange<'_>) -> Result<Granted, Refused
         .await?
         .ok_or(Refused::Client)?;
     let short = form.client_secret.len() <= secret::MAX_TOKEN_LENGTH;
-    let given = secret::hash(form.client_secret);
     let mut known = client.secret_hashes.split(' ');
-    if !short || !known.any(|known| secret::equal(&given, known)) {
+    if !short || !known.any(|known| secret::is(form.client_secret, known)) {
         return Err(Refused::Client);
     }
     if form.grant_type != "authorization_code" {

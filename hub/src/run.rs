@@ -20,6 +20,7 @@ use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::{cookies, xsrf};
 use crate::config::{Config, DbUrl, SpawnerClass};
 use crate::db::{Db, OpenError};
+use crate::import;
 use crate::proxy;
 use crate::router::router;
 use crate::servers;
@@ -45,6 +46,8 @@ pub enum StartError {
     Proxy(#[from] proxy::OpenError),
     #[error(transparent)]
     Account(#[from] accounts::Error),
+    #[error(transparent)]
+    Import(#[from] import::ImportError),
     #[error(
         "port {0} is in use: stop what listens there, or choose another with --port or JupyterHub.port"
     )]
@@ -193,6 +196,18 @@ pub async fn set_password(
     let created = accounts::set_password(config, &db, user, password).await;
     db.close().await;
     Ok(created?)
+}
+
+/// Takes over a stopped JupyterHub; returns the configuration for it in YAML.
+pub async fn import_jupyterhub(
+    config: &Config,
+    state: &Path,
+    database: &Path,
+    python: Option<&Path>,
+) -> Result<String, StartError> {
+    create_state(state)?;
+    let url = db_url(config, state).0;
+    Ok(import::import(config, &url, database, python).await?)
 }
 
 fn create_state(state: &Path) -> Result<(), StartError> {

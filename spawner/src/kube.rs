@@ -34,6 +34,7 @@ pub use mistake::Mistake;
 pub use options::KubeOptions;
 pub use overrides::resolve;
 pub use profiles::{Profile, form};
+pub use state::imported;
 pub use table::OptionKey;
 pub use values::{Cpu, EnvValue, Memory, Words};
 

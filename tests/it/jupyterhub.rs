@@ -7,9 +7,18 @@ use carrel_tests::installation::{Installation, repository};
 
 #[test]
 fn requests_are_answered_as_by_jupyterhub() -> anyhow::Result<()> {
+    run("compare.py")
+}
+
+#[test]
+fn what_a_jupyterhub_wrote_is_imported() -> anyhow::Result<()> {
+    run("moving.py")
+}
+
+fn run(script: &str) -> anyhow::Result<()> {
     let installation = Installation::find()?;
     let run = Command::new(installation.python("python"))
-        .arg("compare.py")
+        .arg(script)
         .arg(installation.program("carrel-hub"))
         .current_dir(repository().join("tests/jupyterhub"))
         .output()?;

@@ -190,11 +190,11 @@ pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
     if token.is_empty() || token.len() > secret::MAX_TOKEN_LENGTH {
         return Err(unknown());
     }
-    let token = app
-        .db
-        .token(&secret::hash(token))
-        .await?
-        .ok_or_else(unknown)?;
+    let hash = secret::hash(token);
+    let token = match app.db.token(&hash).await? {
+        Some(known) => known,
+        None => imported(app, token, &hash).await?.ok_or_else(unknown)?,
+    };
     let principal = owner(app, &token).await?.ok_or_else(unknown)?;
     let (scopes, passed_over) =
         principal::scopes_of_token(&app.db, &principal, &token.scopes).await?;
@@ -211,6 +211,20 @@ pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         scopes,
         token: Some(token),
     })
+}
+
+/// A token of the JupyterHub that was imported, at its first use.
+async fn imported(app: &App, token: &str, hash: &str) -> Result<Option<ApiToken>, AppError> {
+    let Some(prefix) = secret::prefix(token) else {
+        return Ok(None);
+    };
+    for (id, stored) in app.db.imported_tokens(prefix).await? {
+        if secret::is(token, &stored) {
+            app.db.settle_token(id, hash).await?;
+            return Ok(app.db.token(hash).await?);
+        }
+    }
+    Ok(None)
 }
 
 /// Whose token it is; nobody's where its user is shut out.

@@ -19,6 +19,44 @@ pub fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret))
 }
 
+/// How many characters of a token JupyterHub keeps as they are, to find it by.
+const PREFIX: usize = 4;
+/// More than JupyterHub ever asks for.
+const MOST_ROUNDS: u32 = 100_000;
+
+/// The characters by which an imported token is found.
+pub fn prefix(token: &str) -> Option<&str> {
+    token.get(..PREFIX)
+}
+
+/// Whether a secret is the one that `stored` was made of, by this Hub or by a JupyterHub whose database was imported.
+pub fn is(secret: &str, stored: &str) -> bool {
+    if stored.contains(':') {
+        is_of_jupyterhub(secret, stored)
+    } else {
+        equal(&hash(secret), stored)
+    }
+}
+
+/// `sha512:rounds:salt:digest` (jupyterhub/utils.py, `compare_token`).
+fn is_of_jupyterhub(secret: &str, stored: &str) -> bool {
+    let parts: Vec<_> = stored.split(':').collect();
+    let ["sha512", rounds, salt, digest] = parts[..] else {
+        return false;
+    };
+    let Some(rounds) = rounds.parse().ok().filter(|rounds| *rounds <= MOST_ROUNDS) else {
+        return false;
+    };
+    if secret.len() > MAX_TOKEN_LENGTH {
+        return false;
+    }
+    let mut hash = sha2::Sha512::new_with_prefix(salt);
+    for _ in 0..rounds {
+        hash.update(secret);
+    }
+    equal(&hex::encode(hash.finalize()), digest)
+}
+
 /// `BASE64URL(SHA256(verifier))`, the S256 challenge of RFC 7636, 4.2.
 pub fn s256(verifier: &str) -> String {
     use base64::Engine as _;
@@ -49,6 +87,35 @@ mod tests {
             s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
             "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
         );
+    }
+
+    /// What `hash_token` of JupyterHub 6.1 makes of it with one round and with three.
+    #[test]
+    fn secrets_of_jupyterhub_are_known() {
+        let stored = [
+            concat!(
+                "sha512:1:a1b2c3d4:07c4d344dca6fcfa007f83e617fbb477b0718250fc0ec8a69be0",
+                "100516bde57f3138efd98c688dd0205c02bfd1f3f74af32dfec703eef57a3ceec32054f1f280"
+            ),
+            concat!(
+                "sha512:3:a1b2c3d4:1f5d0bf43995a8413a854d48784110aff0a54041aa3b052de38e",
+                "5d70e99dc5ff553a3b8293b809c4bb833cdc78f53ebc8d97f1d1cf01d766cc588608f1c19231"
+            ),
+        ];
+        for stored in stored {
+            assert!(is("0123456789abcdef", stored), "{stored}");
+            assert!(!is("0123456789abcdeF", stored), "{stored}");
+        }
+        for stored in [
+            "sha512:1:salt:",
+            "sha512:x:salt:ab",
+            "md5:1:salt:ab",
+            ":",
+            "sha512:999999999:s:ab",
+        ] {
+            assert!(!is("", stored) && !is("secret", stored), "{stored}");
+        }
+        assert!(is("secret", &hash("secret")));
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Section for KubeSpawner {
 }
 
 /// Puts a mistake where it stands in the file: at its value, or at the nearest key around it.
-fn tell(mistake: &Mistake, path: &str, value: Option<&Node>, report: &mut Report) {
+pub(super) fn tell(mistake: &Mistake, path: &str, value: Option<&Node>, report: &mut Report) {
     let mut path = path.to_owned();
     let mut node = value;
     let mut at = value.map(|value| value.at).or(report.given(&path));
@@ -94,7 +94,7 @@ fn tell(mistake: &Mistake, path: &str, value: Option<&Node>, report: &mut Report
 }
 
 /// The value as JSON, whose mappings keep the file's order.
-fn json(node: &Node, path: &str, report: &mut Report) -> String {
+pub(super) fn json(node: &Node, path: &str, report: &mut Report) -> String {
     match &node.kind {
         Kind::Null => String::from("null"),
         Kind::Bool(value) => value.to_string(),

@@ -50,6 +50,9 @@ impl Mistake {
     }
 }
 
+/// One line about a key: where it stands, the key, and what there is to say.
+pub(super) type Remark = (Option<At>, String, String);
+
 /// Mistakes found so far, and where each key of the file stands.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -79,6 +82,16 @@ impl Report {
         }
         self.errors.mistakes.sort_by_key(|mistake| mistake.at);
         Err(self.errors)
+    }
+
+    /// All mistakes, and all that is to be warned of.
+    pub fn remarks(self) -> (Vec<Remark>, Vec<Remark>) {
+        let remark = |mistake: Mistake| (mistake.at, mistake.path, mistake.message);
+        let (mistakes, warnings) = (self.errors.mistakes, self.errors.warnings);
+        (
+            mistakes.into_iter().map(remark).collect(),
+            warnings.into_iter().map(remark).collect(),
+        )
     }
 
     /// A mistake of the whole file, which then has no other.

@@ -123,6 +123,15 @@ impl Node {
         }
     }
 
+    /// A scalar as it is written; empty for what is none.
+    pub fn text(&self) -> String {
+        match &self.kind {
+            Kind::Bool(value) => value.to_string(),
+            Kind::Number(text) | Kind::Text(text) => text.clone(),
+            Kind::Null | Kind::List(_) | Kind::Map(_) => String::new(),
+        }
+    }
+
     /// How many nodes it has with all below it, and how many levels.
     fn size(&self) -> (usize, usize) {
         let children: Vec<&Node> = match &self.kind {

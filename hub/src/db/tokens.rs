@@ -70,6 +70,24 @@ impl Db {
         .await
     }
 
+    /// Tokens of an imported JupyterHub that begin so, and were not used yet: key, and JupyterHub's hash.
+    pub async fn imported_tokens(&self, prefix: &str) -> Result<Vec<(i64, String)>> {
+        sqlx::query_as("SELECT id, token_hash FROM api_tokens WHERE imported_prefix = $1")
+            .bind(prefix.to_owned())
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    /// Makes an imported token one like others.
+    pub async fn settle_token(&self, id: i64, token_hash: &str) -> Result<()> {
+        sqlx::query("UPDATE api_tokens SET token_hash = $1, imported_prefix = NULL WHERE id = $2")
+            .bind(token_hash.to_owned())
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     pub async fn tokens_of(&self, user_id: i64) -> Result<Vec<ApiToken>> {
         sqlx::query_as("SELECT * FROM api_tokens WHERE user_id = $1 AND (expires IS NULL OR expires > $2) ORDER BY id")
             .bind(user_id)

@@ -116,3 +116,89 @@ fn render(parents: &[PathBuf; 3], file: &Path, text: &str) -> Result<String, Str
         .take_while(|line| line.is_empty() || line.starts_with("    "));
     Ok(config.collect::<Vec<_>>().join("\n"))
 }
+
+/// What `carrel-hub check` says of a text, and whether it refuses something.
+fn check(text: &str) -> (String, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file.yaml");
+    std::fs::write(&path, text).unwrap();
+    let told = carrel_hub::config::check(&path).unwrap_or_else(|errors| panic!("{errors}"));
+    let prefix = format!("{}/", folder.path().display());
+    (told.text.replace(&prefix, ""), told.refused)
+}
+
+#[test]
+fn every_value_is_told_of_with_its_place() {
+    let text = "global: {}\nbasehub:\n  nfs: {enabled: true}\n  jupyterhub:\n    custom: {a: 1}\n    hub:\n      config:\n        \
+                JupyterHub: {admin_access: true, base_url: /x}\n        KubeSpawner: {modify_pod_hook: f}\n      extraConfig:\n        \
+                one: |\n          # why\n          c.Spawner.http_timeout = 60\n          def f(spawner, pod):\n              \
+                return pod\n          c.KubeSpawner.modify_pod_hook = f\n      concurrentSpawnLimt: 5\n    singleuser:\n      \
+                memory: {limit: [1]}\n      profileList: [{display_name: A, kubespawner_override: {imag: x}}]\n    \
+                proxy: {https: {enabled: true}, chp: {resources: {}}}\n";
+    let (told, refused) = check(text);
+    assert!(refused);
+    let lines: Vec<_> = told.lines().collect();
+    let expected = [
+        "file.yaml: values of a chart that holds this one: only what is under `basehub.jupyterhub:` is looked at",
+        "file.yaml:5:5: basehub.jupyterhub.custom: without effect: only Python",
+        "file.yaml:8:22: basehub.jupyterhub.hub.config.JupyterHub.admin_access: without effect: administrators",
+        "file.yaml:8:42: basehub.jupyterhub.hub.config.JupyterHub.base_url: taken",
+        "file.yaml:9:23: basehub.jupyterhub.hub.config.KubeSpawner.modify_pod_hook: refused: unknown key; hooks in Python",
+        "file.yaml:13:11: basehub.jupyterhub.hub.extraConfig.one: refused: Python is not run. Instead: \
+         hub.config.Spawner.http_timeout",
+        "file.yaml:14:11: basehub.jupyterhub.hub.extraConfig.one: refused: Python is not run (`def f`). Instead: ",
+        "file.yaml:16:11: basehub.jupyterhub.hub.extraConfig.one: refused: Python is not run \
+         (`c.KubeSpawner.modify_pod_hook`). Instead: KubeSpawner.pod_patches",
+        "file.yaml:17:7: basehub.jupyterhub.hub.concurrentSpawnLimt: refused: the chart has no such value; did you mean \
+         `concurrentSpawnLimit`?",
+        "file.yaml:19:23: basehub.jupyterhub.singleuser.memory.limit: refused: expected a number or text",
+        "basehub.jupyterhub.singleuser.profileList[0].kubespawner_override.imag: refused: unknown key; \
+         did you mean `image`?",
+        "basehub.jupyterhub.proxy.https.type: refused: the Hub asks for no certificates. Instead: ingress.enabled",
+        "file.yaml:21:37: basehub.jupyterhub.proxy.chp: without effect: there is no such pod",
+    ];
+    for expected in expected {
+        let found = lines.iter().any(|line| line.contains(expected));
+        assert!(found, "{expected}\n---\n{told}");
+    }
+}
+
+#[test]
+fn the_hubs_own_file_is_told_from_values() {
+    let (told, refused) =
+        check("JupyterHub:\n  port: 8001\n  load_groups: {a: [b]}\nSpawner:\n  http_timeout: 5\n");
+    assert_eq!(
+        (told.as_str(), refused),
+        (
+            "file.yaml: the Hub's own configuration\nfile.yaml:2:3: JupyterHub.port: taken\n\
+             file.yaml:3:3: JupyterHub.load_groups: taken\nfile.yaml:5:3: Spawner.http_timeout: taken\n\
+             3 taken, 0 without effect, 0 refused",
+            false
+        )
+    );
+    let (told, refused) = check("JupyterHub:\n  prot: 8001\n");
+    assert!(
+        refused
+            && told.contains("2:3: JupyterHub.prot: refused: unknown key; did you mean `port`?"),
+        "{told}"
+    );
+}
+
+/// What `check` refuses of the stand-ins is what the chart and the Hub refuse.
+#[test]
+fn check_says_what_chart_and_hub_say() {
+    for file in values() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (told, refused) = check(&text);
+        let name = file.file_stem().unwrap().to_string_lossy();
+        assert!(!name.starts_with("refused-") || refused, "{name}: {told}");
+        let refusals = told.lines().filter(|line| line.contains(": refused: "));
+        for refusal in refusals.filter(|_| !name.starts_with("refused-")) {
+            let plain = refusal.replace(": refused: ", ": ");
+            assert!(
+                PENDING.iter().any(|pending| plain.contains(pending)),
+                "{name}: {refusal}"
+            );
+        }
+    }
+}

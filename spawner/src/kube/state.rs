@@ -63,7 +63,11 @@ impl State {
 
     /// Whether the pod is this server's, and not that of an earlier or later start with the same name.
     pub(super) fn is_of(&self, pod: &Pod) -> bool {
-        start_id(pod) == Some(&self.start_id)
+        match start_id(pod) {
+            Some(start_id) => start_id == self.start_id,
+            // No pod of this spawner lacks the label, so that this is the one that was there before.
+            None => self.start_id.starts_with(IMPORTED),
+        }
     }
 
     pub(super) fn saved(&self) -> Result<SpawnerState, Error> {
@@ -87,7 +91,65 @@ impl State {
     }
 }
 
+/// How names of starts begin whose pods a JupyterHub made.
+const IMPORTED: &str = "jupyterhub-";
+
+/// The state of a server that the KubeSpawner of a JupyterHub started, and the name of its start; `None` where `state` is
+/// that of another spawner.
+pub fn imported(
+    state: &serde_json::Value,
+    port: u16,
+    ip: Option<&str>,
+) -> Option<(String, SpawnerState)> {
+    let text = |key: &str| state[key].as_str().map(str::to_owned);
+    let pod_name = text("pod_name")?;
+    let start_id = format!("{IMPORTED}{pod_name}");
+    let state = State {
+        namespace: text("namespace")?,
+        pvc_name: text("pvc_name").unwrap_or_default(),
+        host: None,
+        ip: ip.map(str::to_owned),
+        start_id: start_id.clone(),
+        port,
+        pod_name,
+    };
+    Some((start_id, state.saved().ok()?))
+}
+
 /// The start that a pod was made by; `None` where it is not a Hub's.
 pub(super) fn start_id(pod: &Pod) -> Option<&str> {
     Some(pod.metadata.labels.as_ref()?.get(START_ID)?.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_pod_of_a_jupyterhub_is_known_and_no_later_one() {
+        let old = json!({
+            "pod_name": "jupyter-alice",
+            "namespace": "hub",
+            "dns_name": "jupyter-alice.hub",
+            "pvc_name": "claim-alice",
+            "kubespawner_version": "7.0.0",
+        });
+        let (start_id, state) = imported(&old, 8888, Some("10.0.0.7")).unwrap();
+        let state = State::read(&state).unwrap();
+        assert_eq!(state.start_id, start_id);
+        assert_eq!(
+            (state.pod_name.as_str(), state.namespace.as_str()),
+            ("jupyter-alice", "hub")
+        );
+        assert_eq!((state.pvc_name.as_str(), state.port), ("claim-alice", 8888));
+        let mut pod = Pod::default();
+        assert!(state.is_of(&pod));
+        let label = (START_ID.to_owned(), String::from("another"));
+        pod.metadata.labels = Some([label].into());
+        assert!(!state.is_of(&pod));
+        assert!(imported(&json!({ "pid": 7 }), 8888, None).is_none());
+    }
 }

@@ -2,18 +2,26 @@
 //! all Hubs.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
+use http::{Request, header};
+use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use url::Url;
 
 use crate::app::App;
+use crate::fetch;
 use crate::db::DbError;
 use crate::db::routes::Routed;
 use crate::db::servers::{Server, State};
 use crate::proxy::{FoundRoute, ProxyError, Route, plain};
+
+/// How long another Hub may take to say that it lives, and how much it may say.
+const ANSWER: Duration = Duration::from_secs(2);
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
@@ -71,7 +79,9 @@ pub async fn check_routes(app: &App) -> Result<(), CheckError> {
     let mut good = HashSet::new();
     if let Some(hub) = app.routing.proxy.hub_route() {
         let prefix = plain(&hub.prefix);
-        if !leads(found.get(&prefix), &hub.prefix, &hub.target) {
+        if !leads_to_another_hub(app, found.get(&prefix), &hub.target).await
+            && !leads(found.get(&prefix), &hub.prefix, &hub.target)
+        {
             app.routing.proxy.add_route(hub).await?;
         }
         good.insert(prefix);
@@ -93,6 +103,30 @@ pub async fn check_routes(app: &App) -> Result<(), CheckError> {
         }
     }
     Ok(())
+}
+
+/// Whether every proxy leads requests without another route to a Hub that is not this one and answers: of several on one
+/// database, any will do.
+async fn leads_to_another_hub(app: &App, known: Option<&FoundRoute>, own: &Url) -> bool {
+    let Some(known) = known.filter(|known| known.everywhere) else {
+        return false;
+    };
+    let target = &known.route.target;
+    let (Some(host), Some(port)) = (target.host_str(), target.port_or_known_default()) else {
+        return false;
+    };
+    if target.origin() == own.origin() {
+        return false;
+    }
+    let health = Request::get(format!("{}health", app.urls.hub))
+        .header(header::HOST, host)
+        .body(Full::default());
+    let Ok(health) = health else {
+        return false;
+    };
+    let host = host.trim_matches(['[', ']']);
+    let answer = timeout(ANSWER, fetch::send((host, port), health, LONGEST_ANSWER)).await;
+    answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success()))
 }
 
 /// Whether every proxy leads the prefix to this target; says so where it does not.

@@ -4,6 +4,7 @@ pub mod apart;
 pub mod browser;
 mod fake_server;
 pub mod fake_spawner;
+pub mod postgres;
 pub mod three;
 pub mod traced;
 

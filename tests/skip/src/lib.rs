@@ -32,18 +32,27 @@ pub enum Need {
     Mnist,
     /// File systems may be mounted in a namespace of one's own.
     Mount,
+    /// PostgreSQL's own programs.
+    Postgres,
     /// The Python environment of `make test` in the folder of `CARREL_TEST_PREPARED`.
     Prepared,
 }
 
 impl Need {
-    const ALL: [Self; 4] = [Self::Gpu, Self::Mnist, Self::Mount, Self::Prepared];
+    const ALL: [Self; 5] = [
+        Self::Gpu,
+        Self::Mnist,
+        Self::Mount,
+        Self::Postgres,
+        Self::Prepared,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Gpu => "gpu",
             Self::Mnist => "mnist",
             Self::Mount => "mount",
+            Self::Postgres => "postgres",
             Self::Prepared => "prepared",
         }
     }

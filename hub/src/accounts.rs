@@ -119,6 +119,14 @@ pub async fn create_administrators(config: &Config, db: &Db) -> Result<(), Error
     Ok(())
 }
 
+/// An administrator of the first start who can still log in with the empty password.
+pub async fn first_account(config: &Config, db: &Db) -> Result<Option<String>, sqlx::Error> {
+    let empty = db.users_with_empty_password().await?;
+    let mut administrators = empty.into_iter().filter(|user| user.admin);
+    let first = administrators.find(|user| may_log_in(config, &user.name, user.added));
+    Ok(first.map(|user| user.name))
+}
+
 /// The groups of `JupyterHub.load_groups`, with their members, who get an account where they have none (jupyterhub/app.py,
 /// `init_groups`). What the API has added since stays.
 pub async fn create_groups(config: &Config, db: &Db) -> Result<(), Error> {

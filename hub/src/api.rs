@@ -17,7 +17,6 @@ pub mod tokens;
 pub mod users;
 
 use crate::app::App;
-use crate::auth::caller::Caller;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{UserName, no_such_user};
@@ -25,14 +24,4 @@ use crate::names::{UserName, no_such_user};
 /// The user of a path. Call it after the permit: who may not ask does not learn which users exist.
 async fn find_user(app: &App, name: &UserName) -> Result<User, AppError> {
     app.db.user(name).await?.ok_or_else(no_such_user)
-}
-
-/// CVE-2024-41942: who may change users is not for that an administrator.
-fn only_admins_grant(caller: &Caller, admin: bool) -> Result<(), AppError> {
-    if admin && !caller.principal.is_admin() {
-        return Err(AppError::forbidden(
-            "Only admins can grant admin permissions",
-        ));
-    }
-    Ok(())
 }

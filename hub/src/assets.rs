@@ -14,7 +14,7 @@ struct Asset {
     hash: String,
 }
 
-static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     [
         asset(
             "carrel.css",
@@ -25,6 +25,11 @@ static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
             "progress.js",
             "text/javascript; charset=utf-8",
             include_bytes!("../static/progress.js"),
+        ),
+        asset(
+            "reload.js",
+            "text/javascript; charset=utf-8",
+            include_bytes!("../static/reload.js"),
         ),
         asset("logo.svg", "image/svg+xml", LOGO),
         asset(

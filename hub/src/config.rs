@@ -143,6 +143,10 @@ section! {
         active_server_limit: u32 = 0;
         /// How much the servers of one user may take together.
         quotas: Named<Quota> = Named::default();
+        /// Whether users may have further servers, with names, beside their default one.
+        allow_named_servers: bool = false;
+        /// How many named servers each user may have; 0 for any number.
+        named_server_limit_per_user: u32 = 0;
         /// Days that a login lasts.
         cookie_max_age_days: Days = Days::new(14);
         /// Stop all servers when the Hub ends; otherwise they go on and the next Hub adopts them.

@@ -79,6 +79,11 @@ impl AppError {
         }
     }
 
+    /// For a page that shows it in its own words: what to answer and to say.
+    pub fn into_parts(self) -> (StatusCode, String) {
+        (self.status, self.message)
+    }
+
     /// Something that the visitor cannot help: its cause is logged here and not told.
     pub fn internal(attempted: &str, cause: &(dyn StdError + 'static)) -> Self {
         tracing::error!(error = %chain(cause), "Could not {attempted}");

@@ -1,18 +1,25 @@
 //! What browsers see. Each handler: who asks, one call, a template or a redirect; no SQL and no spawner here.
 
 pub mod accept_share;
+pub mod admin;
 pub mod errors;
 pub mod home;
 pub mod login;
 pub mod password;
+mod rows;
 pub mod spawn;
 pub mod token;
 pub mod user;
+
+use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{HeaderMap, header};
 
 use crate::auth::next;
+
+/// How long the page of a stop waits for its end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// 303: the browser goes on with GET.
 fn see_other(location: &str) -> Response {

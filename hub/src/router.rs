@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::audit;
 use crate::error;
 use crate::middleware;
-use crate::pages::{accept_share, errors, home, login, password, spawn, token, user};
+use crate::pages::{accept_share, admin, errors, home, login, password, spawn, token, user};
 
 pub fn router(app: App) -> Router {
     let hub = Router::new()
@@ -17,6 +17,9 @@ pub fn router(app: App) -> Router {
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", get(login::log_out))
         .route("/home", get(home::home))
+        .route("/home/servers", post(home::add))
+        .route("/home/servers/{server}", post(home::change))
+        .route("/home/servers/{server}/delete", post(home::delete))
         .route("/spawn", get(spawn::form).post(spawn::start))
         .route("/spawn/{user}", get(spawn::form).post(spawn::start))
         .route(
@@ -27,6 +30,7 @@ pub fn router(app: App) -> Router {
         .route("/spawn-pending/{user}/{server}", get(spawn::pending))
         .route("/stop/{user}", post(spawn::stop))
         .route("/stop/{user}/{server}", post(spawn::stop))
+        .nest("/admin", admin())
         .route("/token", get(token::list).post(token::create))
         .route("/token/revoke", post(token::revoke))
         .route(
@@ -63,6 +67,28 @@ pub fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), middleware::headers))
         .layer(from_fn_with_state(app.clone(), middleware::log))
         .with_state(app)
+}
+
+/// The admin page.
+fn admin() -> Router<App> {
+    use admin::{groups, servers, users};
+    let start = || post(servers::start);
+    Router::new()
+        .route("/", get(users::list))
+        .route("/users", post(users::add))
+        .route("/users/{user}", get(users::one).post(users::change))
+        .route("/users/{user}/delete", post(users::delete))
+        .route("/start/{user}", start())
+        .route("/start/{user}/{server}", start())
+        .route("/delete-server/{user}/{server}", post(servers::delete))
+        .route("/start-all", post(servers::start_all))
+        .route("/stop-all", post(servers::stop_all))
+        .route("/servers", get(servers::list))
+        .route("/groups", get(groups::list).post(groups::add))
+        .route("/groups/{group}", get(groups::one).post(groups::change))
+        .route("/groups/{group}/delete", post(groups::delete))
+        .route("/hub", get(admin::hub))
+        .route("/shutdown", post(admin::shut_down))
 }
 
 /// Paths of JupyterHub's REST API.

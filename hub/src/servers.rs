@@ -28,7 +28,7 @@ use serde_json::{Map, Value};
 use tracing::info;
 
 use busy::BusyGuard;
-use named::{SERVER_NAME_RULE, is_server_name};
+use named::NamedError;
 
 pub use background::keep;
 pub use cull::cull;
@@ -77,8 +77,8 @@ pub enum StartError {
     NoUser,
     #[error("{0}")]
     Quota(String),
-    #[error("{SERVER_NAME_RULE}")]
-    Name,
+    #[error(transparent)]
+    Named(#[from] NamedError),
     #[error("could not use the database")]
     Db(#[from] sqlx::Error),
 }
@@ -100,11 +100,8 @@ pub async fn start(
 ) -> Result<Begun, StartError> {
     let Named { user, server: name } = permit.into_inner().0;
     let user = app.db.user(&user).await?.ok_or(StartError::NoUser)?;
+    named::admit(app, &user, &name).await?;
     for _ in 0..2 {
-        let may_be_new = name.is_empty() || is_server_name(&name);
-        if !may_be_new && app.db.server(&user.name, &name).await?.is_none() {
-            return Err(StartError::Name);
-        }
         if begin(app, (user.id, &user.name, &name), &wanted, "").await? {
             return Ok(Begun::Started);
         }

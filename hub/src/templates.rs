@@ -2,6 +2,11 @@
 //!
 //! Askama escapes every value (GHSA-c4gm-pwx9-9w8j was one that was not), so no field here may hold HTML.
 
+pub mod admin;
+pub mod home;
+
+use std::fmt;
+
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -40,6 +45,8 @@ pub struct Page {
     pub user: Option<String>,
     /// Token of this session for the forms' `_xsrf` field.
     pub xsrf: String,
+    /// The user may see the admin page.
+    pub admin: bool,
 }
 
 impl Page {
@@ -59,46 +66,34 @@ pub struct LoginPage {
     /// Name to show in the form again after a failed login.
     pub username: String,
     pub error: Option<String>,
+    /// The administrator of the first start, as long as the password is empty.
+    pub first_account: Option<String>,
 }
 
-/// State of a user's server, as the home page shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerState {
-    Stopped,
-    Starting,
-    Running,
-    Stopping,
+/// The server that a page is about, as its visitor would call it.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub owner: String,
+    /// Empty for the default server.
+    pub name: String,
+    /// The visitor is its owner.
+    pub is_own: bool,
 }
 
-/// `home.html`: the user's server and its one next step.
-#[derive(Debug, Template)]
-#[template(path = "home.html")]
-pub struct HomePage {
-    pub page: Page,
-    pub state: ServerState,
-    /// `/user/<escaped>/`.
-    pub server_url: String,
-    /// Where the start form posts to, `<hub>spawn/<escaped>`.
-    pub spawn_url: String,
-    /// Where Stop posts to.
-    pub stop_url: String,
-    /// `<hub>spawn-pending/<escaped>`.
-    pub pending_url: String,
-    /// The start asks for options first, so its button leads to the form.
-    pub has_options: bool,
-    /// When the server was last used, in words or as a time.
-    pub last_activity: Option<String>,
-    /// The user is an administrator whose password is still empty.
-    pub empty_password: bool,
-}
-
-impl HomePage {
-    fn starting(&self) -> bool {
-        self.state == ServerState::Starting
+impl Subject {
+    fn is_default(&self) -> bool {
+        self.is_own && self.name.is_empty()
     }
+}
 
-    fn running(&self) -> bool {
-        self.state == ServerState::Running
+/// `your server gpu`, `the server gpu of ada`
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let space = if self.name.is_empty() { "" } else { " " };
+        match self.is_own {
+            true => write!(f, "your server{space}{}", self.name),
+            false => write!(f, "the server{space}{} of {}", self.name, self.owner),
+        }
     }
 }
 
@@ -144,6 +139,7 @@ pub struct FormProfile {
 #[template(path = "spawn.html")]
 pub struct SpawnPage {
     pub page: Page,
+    pub subject: Subject,
     /// Where the form posts to, `next` included in its query.
     pub spawn_url: String,
     pub profiles: Vec<FormProfile>,
@@ -177,6 +173,7 @@ pub enum Start {
 #[template(path = "spawn_pending.html")]
 pub struct SpawnPendingPage {
     pub page: Page,
+    pub subject: Subject,
     pub start: Start,
     /// Server-sent events, `<hub>api/users/<escaped>/server/progress`.
     pub progress_url: String,
@@ -218,6 +215,7 @@ impl NotRunningPage {
 #[template(path = "stop_pending.html")]
 pub struct StopPendingPage {
     pub page: Page,
+    pub subject: Subject,
 }
 
 /// One row of the token page.
@@ -231,12 +229,16 @@ pub struct TokenRow {
     pub expires: Option<String>,
 }
 
-/// `token.html`: fields `note`, `expires_in` (seconds; empty for never) posted to `token`; `id` to `token/revoke`.
+/// `token.html`: fields `note`, `expires_in` (seconds; empty for never) and `scopes` (empty for all), posted to `token`;
+/// `id` to `token/revoke`.
 #[derive(Debug, Template)]
 #[template(path = "token.html")]
 pub struct TokenPage {
     pub page: Page,
     pub tokens: Vec<TokenRow>,
+    /// What was written into the form that is shown again.
+    pub note: String,
+    pub scopes: String,
     /// The token just made; shown this once.
     pub new_token: Option<String>,
     pub error: Option<String>,

@@ -284,10 +284,10 @@ impl From<StartError> for AppError {
             StartError::Quota(_) => Self::forbidden(error.to_string()),
             StartError::NoUser => crate::names::no_such_user(),
             StartError::Db(error) => error.into(),
-            StartError::AlreadyRunning(_)
-            | StartError::Stopping(_)
-            | StartError::NotGone
-            | StartError::Name => Self::bad_request(error.to_string()),
+            StartError::AlreadyRunning(_) | StartError::Stopping(_) | StartError::NotGone => {
+                Self::bad_request(error.to_string())
+            }
+            StartError::Named(error) => error.into(),
         }
     }
 }
@@ -300,9 +300,11 @@ impl From<NamedError> for AppError {
             NamedError::Default(_) | NamedError::Taken(..) | NamedError::InUse(_) => {
                 Self::conflict(error.to_string())
             }
-            NamedError::Name | NamedError::DisplayName | NamedError::Active(_) => {
-                Self::bad_request(error.to_string())
-            }
+            NamedError::Name
+            | NamedError::NotEnabled
+            | NamedError::TooMany(..)
+            | NamedError::DisplayName
+            | NamedError::Active(_) => Self::bad_request(error.to_string()),
             NamedError::Db(error) => error.into(),
         }
     }

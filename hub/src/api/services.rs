@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tracing::info;
 
 use super::body::Body;
-use super::{models, only_admins_grant};
+use super::models;
 use crate::access::permit::{ChangeServices, Hub};
 use crate::access::scopes::{Reach, Scopes, Target};
 use crate::app::App;
@@ -17,6 +17,7 @@ use crate::auth::secret;
 use crate::auth::username::is_service_name;
 use crate::db::services::{NewService, Service};
 use crate::error::AppError;
+use crate::users::only_admins_grant;
 
 /// POST /services/:service
 #[derive(Debug, Default, Deserialize)]
@@ -116,7 +117,7 @@ fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
             "Can not create managed service {name} at runtime"
         )));
     }
-    only_admins_grant(caller, spec.admin)?;
+    only_admins_grant(&caller.principal, spec.admin)?;
     let lengths = secret::SHORTEST..=secret::MAX_TOKEN_LENGTH;
     if spec
         .api_token

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::listing::Wanted;
 use super::shares::page;
-use super::{find_user, groups, models};
+use super::{find_user, models};
 use crate::access::permit::{
     LeaveShare, LeaveShareOfGroup, ReadSharedWithGroup, ReadSharedWithUser,
 };
@@ -17,6 +17,7 @@ use crate::auth::caller::Caller;
 use crate::db::servers::Server;
 use crate::db::shares::{PartnerId, Share};
 use crate::error::AppError;
+use crate::groups;
 use crate::names::{GroupName, Named, OfOwner, UserName};
 use crate::servers::named::{NamedError, existing};
 

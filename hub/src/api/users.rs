@@ -1,31 +1,24 @@
 //! `/hub/api/user` and `/hub/api/users`.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tracing::info;
 
 use super::body::Body;
 use super::listing::Wanted;
-use super::{find_user, models, only_admins_grant, services};
+use super::{find_user, models, services};
 use crate::access::permit::{AddUsers, ChangeUser, DeleteUser, Hub};
 use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Reach, Scopes, Target};
-use crate::accounts;
 use crate::app::App;
 use crate::auth::caller::{self, Caller};
-use crate::db::user_lists::{Activity, Sort, UserQuery};
-use crate::db::users::{Renamed, User};
+use crate::db::user_lists::UserQuery;
+use crate::db::users::User;
 use crate::error::AppError;
-use crate::names::{Named, UserName};
-use crate::servers::{self, Stop};
-
-/// How long a deletion waits for a server to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::names::Named;
+use crate::users;
 
 /// Query of a list of users, or of one.
 #[derive(Debug, Default, Deserialize)]
@@ -103,47 +96,21 @@ pub async fn list(
         Reach::Only { users, groups, .. } => (Some(users), Some(groups)),
     };
     let query = UserQuery {
-        activity: activity(shown.state.as_deref())?,
+        activity: users::activity(shown.state.as_deref())?,
         name_filter: shown.name_filter.as_deref(),
-        sort: sort(shown.sort.as_deref())?,
+        sort: users::sort(shown.sort.as_deref())?,
         users,
         groups,
         offset: wanted.offset,
         limit: wanted.limit,
     };
-    let (users, total) = app.db.list_users(&query).await?;
+    let (found, total) = app.db.list_users(&query).await?;
     let mut items = Vec::new();
-    for user in &users {
+    for user in &found {
         let model = model(&app, user, shown.stopped_servers(), &caller.scopes).await?;
         items.extend((!model.is_empty()).then_some(model));
     }
     Ok(Json(wanted.answer(json!(items), total)))
-}
-
-fn activity(state: Option<&str>) -> Result<Option<Activity>, AppError> {
-    match state {
-        None | Some("") => Ok(None),
-        Some("active") => Ok(Some(Activity::Active)),
-        Some("ready") => Ok(Some(Activity::Ready)),
-        Some("inactive") => Ok(Some(Activity::Inactive)),
-        Some(other) => Err(AppError::bad_request(format!(
-            "Unrecognized state filter: '{}'",
-            crate::auth::username::for_log(other)
-        ))),
-    }
-}
-
-fn sort(by: Option<&str>) -> Result<Sort, AppError> {
-    let by = by.unwrap_or("id");
-    let (column, descending) = by
-        .strip_prefix('-')
-        .map_or((by, false), |column| (column, true));
-    Sort::by(column, descending).ok_or_else(|| {
-        let by = crate::auth::username::for_log(by);
-        AppError::bad_request(format!(
-            "sort must be 'id', 'name', or 'last_activity', not '{by}'"
-        ))
-    })
 }
 
 /// POST /users: several at once; those who exist already are passed over, unless all do.
@@ -152,28 +119,12 @@ pub async fn create_many(
     caller: Caller,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), AppError> {
-    caller.permit(AddUsers(Hub))?;
+    let permit = caller.permit(AddUsers(Hub))?;
     let new: NewUsers = body.object_or_default()?;
-    if new.usernames.is_empty() {
-        return Err(AppError::bad_request(
-            "Must specify at least one user to create",
-        ));
-    }
-    only_admins_grant(&caller, new.admin)?;
-    let names: Result<Vec<_>, _> = new
-        .usernames
-        .iter()
-        .map(|name| checked(&app, name))
-        .collect();
+    let added = users::add_all(&app, &permit, &caller.principal, &new.usernames, new.admin).await?;
     let mut items = Vec::new();
-    for name in &names? {
-        if let Some(user) = add(&app, &caller, name, new.admin).await? {
-            items.push(model(&app, &user, false, &caller.scopes).await?);
-        }
-    }
-    if items.is_empty() {
-        let message = format!("All {} users already exist", new.usernames.len());
-        return Err(AppError::conflict(message));
+    for user in &added {
+        items.push(model(&app, user, false, &caller.scopes).await?);
     }
     Ok((StatusCode::CREATED, Json(json!(items))))
 }
@@ -206,14 +157,10 @@ pub async fn create(
     caller: Caller,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), AppError> {
-    caller.permit(AddUsers(Hub))?;
+    let permit = caller.permit(AddUsers(Hub))?;
     let new: Change = body.object_or_default()?;
     let admin = new.admin.unwrap_or(false);
-    only_admins_grant(&caller, admin)?;
-    let name = checked(&app, &name)?;
-    let user = add(&app, &caller, &name, admin).await?;
-    let taken = || AppError::conflict(format!("User {name} already exists"));
-    let user = user.ok_or_else(taken)?;
+    let user = users::add(&app, &permit, &caller.principal, &name, admin).await?;
     let model = model(&app, &user, false, &caller.scopes).await?;
     Ok((StatusCode::CREATED, Json(Value::Object(model))))
 }
@@ -226,42 +173,13 @@ pub async fn change(
     body: Body,
 ) -> Result<Json<Value>, AppError> {
     let permit = caller.permit(ChangeUser(named.user))?;
-    let user = find_user(&app, &permit.0).await?;
+    find_user(&app, &permit.0).await?;
     let change: Option<Change> = body.object()?;
     let change = change.ok_or_else(|| AppError::bad_request("Must specify what to change"))?;
-    if user.admin && !caller.principal.is_admin() {
-        return Err(AppError::forbidden("Only admins can modify other admins"));
-    }
-    only_admins_grant(&caller, change.admin.unwrap_or(false))?;
-    let by = caller.principal.name();
-    if let Some(admin) = change.admin {
-        app.db.make_admin(user.id, admin).await?;
-        info!(user.name = %user.name, by, admin, "admin={admin} was set for {}", user.name);
-    }
-    let mut name = permit.into_inner().0;
-    if let Some(new) = change.name.filter(|new| **new != user.name) {
-        let new = checked(&app, &new)?;
-        rename(&app, &user, &new).await?;
-        info!(user.name = %user.name, by, "User {} is called {new} now", user.name);
-        name = new;
-    }
-    let user = find_user(&app, &name).await?;
+    let user = users::change(&app, &permit, &caller.principal, change.name, change.admin).await?;
     let mut model = model(&app, &user, false, &caller.scopes).await?;
     model.insert("auth_state".to_owned(), Value::Null);
     Ok(Json(Value::Object(model)))
-}
-
-async fn rename(app: &App, user: &User, new: &UserName) -> Result<(), AppError> {
-    match app.db.rename_user(user.id, new).await? {
-        Renamed::Done => Ok(()),
-        Renamed::Taken => Err(AppError::bad_request(format!(
-            "User {new} already exists, username must be unique"
-        ))),
-        Renamed::HasServers => Err(AppError::bad_request(format!(
-            "{} has servers, whose files are kept under this name; delete them before the user is renamed",
-            user.name
-        ))),
-    }
 }
 
 /// DELETE /users/:user, with their servers.
@@ -271,26 +189,7 @@ pub async fn delete(
     caller: Caller,
 ) -> Result<StatusCode, AppError> {
     let permit = caller.permit(DeleteUser(named.user))?;
-    let user = find_user(&app, &permit.0).await?;
-    if caller.principal.user().is_some_and(|own| own.id == user.id) {
-        return Err(AppError::bad_request("Cannot delete yourself!"));
-    }
-    for server in app.db.servers_of(user.id).await? {
-        if servers::stop_one(&app, &server, PATIENCE).await? == Stop::Stopping {
-            return Err(AppError::bad_request(format!(
-                "{}'s server is in the process of stopping, please wait.",
-                user.name
-            )));
-        }
-    }
-    if !app.db.remove_user_without_servers(user.id, true).await? {
-        return Err(AppError::bad_request(format!(
-            "{} has started a server again; try again",
-            user.name
-        )));
-    }
-    servers::clear_leftovers(&app).await;
-    info!(user.name = %user.name, by = caller.principal.name(), "User {} was deleted", user.name);
+    users::delete(&app, &permit, &caller.principal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -313,32 +212,6 @@ pub async fn owner_of_token(
 pub async fn admin_access(named: Named, caller: Caller) -> Result<(), AppError> {
     caller.require(&["servers"], Target::User(&named.user))?;
     Err(AppError::forbidden("admin access to user servers disabled"))
-}
-
-fn checked(app: &App, name: &str) -> Result<UserName, AppError> {
-    let name =
-        UserName::normalize(name).map_err(|invalid| AppError::bad_request(invalid.to_string()))?;
-    if !accounts::fits_pattern(&app.config, &name) {
-        return Err(AppError::bad_request(format!(
-            "The user name {:?} does not fit Authenticator.username_pattern",
-            &*name
-        )));
-    }
-    Ok(name)
-}
-
-/// None where there is one of this name.
-async fn add(
-    app: &App,
-    caller: &Caller,
-    name: &UserName,
-    admin: bool,
-) -> Result<Option<User>, AppError> {
-    if !app.db.add_user_by_admin(name, admin).await? {
-        return Ok(None);
-    }
-    info!(user.name = %name, by = caller.principal.name(), admin, "User {name} was added");
-    Ok(app.db.user(name).await?)
 }
 
 async fn model(

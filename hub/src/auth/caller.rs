@@ -39,7 +39,12 @@ impl Login {
             hub: app.urls.hub.clone(),
             user: Some(self.user().name.clone()),
             xsrf: self.xsrf.clone(),
+            admin: self.scopes.holds("admin-ui", Target::Hub),
         }
+    }
+
+    pub fn principal(&self) -> Principal {
+        Principal::User(self.user().clone())
     }
 
     pub fn permit<A: Action>(&self, action: A) -> Result<Permit<A>, AppError> {
@@ -73,8 +78,8 @@ impl OptionalFromRequestParts<App> for Login {
         };
         let principal = Principal::User(login.session.user.clone());
         audit::by(&parts.extensions, &principal, None);
-        // Forms carry their token in the body, which `Posted` checks.
-        if parts.method != Method::POST && xsrf::needed(&parts.method, &parts.headers) {
+        // Forms carry their token in the body: a handler of theirs takes `Posted`.
+        if xsrf::needed(&parts.method, &parts.headers) {
             let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
             if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
                 return Err(AppError::forbidden(
@@ -96,7 +101,7 @@ impl FromRequestParts<App> for Login {
 }
 
 /// To the login page, and back to what was asked for if that was a page; a form is not sent again.
-fn to_login(app: &App, parts: &Parts) -> AppError {
+pub(super) fn to_login(app: &App, parts: &Parts) -> AppError {
     let login = format!("{}login", app.urls.hub);
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         return AppError::see_other(login);

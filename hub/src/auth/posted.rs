@@ -8,8 +8,10 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 
 use super::{cookies, secret, xsrf};
+use crate::access::principal::Principal;
 use crate::app::App;
-use crate::auth::caller::Login;
+use crate::audit;
+use crate::auth::caller::{Login, to_login};
 use crate::error::AppError;
 
 /// The most that a form may hold.
@@ -52,14 +54,26 @@ pub struct Posted {
     pub fields: Result<Fields, Fields>,
 }
 
+impl Posted {
+    /// The form, where there is nothing to show again but the page that it came from.
+    pub fn fresh(self) -> Result<(Login, Fields), AppError> {
+        match self.fields {
+            Ok(fields) => Ok((self.login, fields)),
+            Err(_) => Err(AppError::forbidden(STALE)
+                .advise("Go back, load the page anew, and send the form from there.")),
+        }
+    }
+}
+
 impl FromRequest<App> for Posted {
     type Rejection = AppError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, AppError> {
-        let (mut parts, body) = request.into_parts();
-        let login =
-            <Login as axum::extract::FromRequestParts<App>>::from_request_parts(&mut parts, app)
-                .await?;
+        let (parts, body) = request.into_parts();
+        let login = Login::find(app, &parts.headers).await?;
+        let login = login.ok_or_else(|| to_login(app, &parts))?;
+        let principal = Principal::User(login.user().clone());
+        audit::by(&parts.extensions, &principal, None);
         let fields = parse(body).await?;
         let given =
             xsrf::given(&parts.headers, "").unwrap_or_else(|| fields.get("_xsrf").to_owned());

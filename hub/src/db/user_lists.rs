@@ -1,7 +1,10 @@
 //! Lists of users: filtered, sorted, in pages.
 
+use std::collections::HashMap;
+
 use sqlx::AssertSqlSafe;
 
+use super::servers::Server;
 use super::users::User;
 use super::{Db, Result};
 
@@ -70,6 +73,44 @@ impl Db {
         }
         let (total,): (i64,) = count.fetch_one(&self.pool).await?;
         Ok((select.fetch_all(&self.pool).await?, total))
+    }
+}
+
+impl Db {
+    /// The servers of these users, who are the rows of one page.
+    pub async fn servers_of_users(&self, ids: &[i64]) -> Result<Vec<Server>> {
+        let select = format!(
+            "SELECT servers.*, users.name AS user_name FROM servers JOIN users ON users.id = servers.user_id \
+             WHERE user_id IN ({}) ORDER BY servers.name",
+            places(ids.len())
+        );
+        let mut query = sqlx::query_as(AssertSqlSafe(select));
+        for id in ids {
+            query = query.bind(*id);
+        }
+        query.fetch_all(&self.pool).await
+    }
+
+    /// How many members each of these groups has, where it has any.
+    pub async fn member_counts(&self, groups: &[i64]) -> Result<HashMap<i64, i64>> {
+        let select = format!(
+            "SELECT group_id, COUNT(*) FROM group_members WHERE group_id IN ({}) GROUP BY group_id",
+            places(groups.len())
+        );
+        let mut query = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(select));
+        for id in groups {
+            query = query.bind(*id);
+        }
+        Ok(query.fetch_all(&self.pool).await?.into_iter().collect())
+    }
+}
+
+/// `$1, $2, ...`; of no values a list that holds none.
+fn places(count: usize) -> String {
+    let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
+    match count {
+        0 => "NULL".to_owned(),
+        _ => places.join(", "),
     }
 }
 

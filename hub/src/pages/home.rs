@@ -1,19 +1,25 @@
-//! The home page, and where a user lands without asking for a page.
+//! The home page with a user's servers, and where a user lands without asking for a page.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 
-use super::see_other;
+use super::{PATIENCE, rows, see_other};
+use crate::access::permit::{StartServer, StopServer};
+use crate::access::scopes::Target;
 use crate::app::App;
 use crate::auth::caller::Login;
+use crate::auth::posted::{Posted, STALE};
 use crate::auth::username::escape;
-use crate::db::servers::State as RunState;
+use crate::db::servers::{Server, State as RunState};
+use crate::db::shares::Share;
 use crate::db::users::User;
 use crate::error::AppError;
-use crate::servers;
-use crate::templates::{self, HomePage, ServerState};
-use crate::time;
+use crate::names::{Named, UserName};
+use crate::servers::named::{self, Wanted};
+use crate::servers::{self, Stop};
+use crate::templates;
+use crate::templates::home::{HomePage, NamedServers, ServerRow, ServerState, SharedRow};
 
 /// GET /hub/
 pub async fn root(State(app): State<App>, login: Login) -> Result<Response, AppError> {
@@ -22,31 +28,168 @@ pub async fn root(State(app): State<App>, login: Login) -> Result<Response, AppE
 
 /// GET /hub/home
 pub async fn home(State(app): State<App>, login: Login) -> Result<Response, AppError> {
+    show(&app, &login, StatusCode::OK, None).await
+}
+
+/// POST /hub/home/servers: a further server, which is not started yet.
+pub async fn add(State(app): State<App>, posted: Posted) -> Result<Response, AppError> {
+    let login = posted.login;
+    let Ok(fields) = posted.fields else {
+        return show_stale(&app, &login).await;
+    };
+    let permit = login.permit(StartServer(own(&login, fields.get("name").trim())))?;
+    let wanted = Wanted {
+        display_name: Some(fields.get("display_name").trim().to_owned()),
+        ..Wanted::default()
+    };
+    // The default server has no name, and is there.
+    let added = match permit.0.server.is_empty() {
+        true => Err(named::NamedError::Name),
+        false => named::create(&app, permit, wanted).await,
+    };
+    to_home(&app, &login, added.map(drop)).await
+}
+
+/// POST /hub/home/servers/:server: another name, or what people call it.
+pub async fn change(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    posted: Posted,
+) -> Result<Response, AppError> {
+    let login = posted.login;
+    let Ok(fields) = posted.fields else {
+        return show_stale(&app, &login).await;
+    };
+    let permit = login.permit(StartServer(own(&login, &name)))?;
+    let new = fields.get("name").trim();
+    let wanted = Wanted {
+        name: (new != name).then(|| new.to_owned()),
+        display_name: Some(fields.get("display_name").trim().to_owned()),
+        user_options: None,
+    };
+    let changed = named::change(&app, permit, wanted).await;
+    to_home(&app, &login, changed.map(drop)).await
+}
+
+/// POST /hub/home/servers/:server/delete
+pub async fn delete(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    posted: Posted,
+) -> Result<Response, AppError> {
+    let login = posted.login;
+    if posted.fields.is_err() {
+        return show_stale(&app, &login).await;
+    }
+    let permit = login.permit(StopServer(own(&login, &name)))?;
+    let stop = servers::remove(&app, &permit, PATIENCE).await?;
+    let deleted = removed(stop, &name);
+    to_home(&app, &login, deleted).await
+}
+
+/// What [`servers::remove`] has come to, of a server of this name.
+pub(in crate::pages) fn removed(stop: Stop, name: &str) -> Result<(), AppError> {
+    match stop {
+        Stop::Stopped | Stop::Stopping => Ok(()),
+        Stop::StartedAgain => Err(AppError::conflict(format!(
+            "{name} has been started again: stop it first."
+        ))),
+        Stop::None => Err(AppError::not_found(format!(
+            "There is no server named {name:?}."
+        ))),
+    }
+}
+
+fn own(login: &Login, server: &str) -> Named {
+    Named {
+        user: UserName::of(login.user()),
+        server: server.to_owned(),
+    }
+}
+
+async fn to_home<E: Into<AppError>>(
+    app: &App,
+    login: &Login,
+    done: Result<(), E>,
+) -> Result<Response, AppError> {
+    match done {
+        Ok(()) => Ok(see_other(&app.urls.home())),
+        Err(error) => {
+            let (status, message) = error.into().into_parts();
+            show(app, login, status, Some(message)).await
+        }
+    }
+}
+
+async fn show_stale(app: &App, login: &Login) -> Result<Response, AppError> {
+    show(app, login, StatusCode::FORBIDDEN, Some(STALE.to_owned())).await
+}
+
+async fn show(
+    app: &App,
+    login: &Login,
+    status: StatusCode,
+    error: Option<String>,
+) -> Result<Response, AppError> {
     let user = login.user();
-    let server = app.db.server(&user.name, "").await?;
-    let state = match server
-        .as_ref()
-        .map_or(RunState::Stopped, |server| server.state)
-    {
-        RunState::Stopped => ServerState::Stopped,
-        RunState::Pending => ServerState::Starting,
-        RunState::Ready => ServerState::Running,
-        RunState::Stopping => ServerState::Stopping,
-    };
+    let mut servers = app.db.servers_of(user.id).await?;
+    let default = servers.iter().position(|server| server.name.is_empty());
+    let default = default.map(|place| servers.remove(place));
+    let never = || Server::never_started(user, app.urls.server(&user.name, ""));
+    let enabled = app.config.jupyter_hub.allow_named_servers;
+    // Those from before they were disabled may still run.
+    let named = (enabled || !servers.is_empty()).then(|| NamedServers {
+        rows: servers
+            .into_iter()
+            .map(|server| rows::server(app, server))
+            .collect(),
+        enabled,
+        limit: app.config.jupyter_hub.named_server_limit_per_user,
+    });
+    let shares = app.db.shares_with_user(user.id).await?;
     let page = HomePage {
-        page: login.page(&app),
-        state,
-        server_url: app.urls.server(&user.name, ""),
-        spawn_url: app.urls.page("spawn", &user.name, ""),
-        stop_url: app.urls.page("stop", &user.name, ""),
-        pending_url: app.urls.page("spawn-pending", &user.name, ""),
-        has_options: !servers::options::form(&app, user).await?.is_empty(),
-        last_activity: server
-            .and_then(|server| server.last_activity)
-            .map(time::human),
+        page: login.page(app),
+        server: rows::server(app, default.unwrap_or_else(never)),
+        has_options: !servers::options::form(app, user).await?.is_empty(),
+        named,
+        shared: shared(app, login, shares),
         empty_password: user.admin && user.password_is_empty,
+        error,
     };
-    Ok(templates::respond(StatusCode::OK, &page))
+    Ok(templates::respond(status, &page))
+}
+
+/// Each server once, also where it is shared with the user and with groups of theirs.
+fn shared(app: &App, login: &Login, mut shares: Vec<Share>) -> Vec<SharedRow> {
+    shares.sort_by_key(|share| share.server.id);
+    shares.dedup_by_key(|share| share.server.id);
+    let row = |Share { server, .. }| {
+        let page = |page| app.urls.page(page, &server.owner, &server.name);
+        let target = Target::Server {
+            user: &server.owner,
+            server: &server.name,
+        };
+        SharedRow {
+            may_open: login.scopes.holds("access:servers", target),
+            may_start: login.scopes.holds("start:servers", target),
+            server: ServerRow {
+                spawn_url: page("spawn"),
+                stop_url: page("stop"),
+                pending_url: page("spawn-pending"),
+                state: match server.ready {
+                    true => ServerState::Running,
+                    false => ServerState::Stopped,
+                },
+                owner: server.owner,
+                name: server.name,
+                server_url: server.prefix,
+                display_name: String::new(),
+                last_activity: None,
+                failure: None,
+            },
+        }
+    };
+    shares.into_iter().map(row).collect()
 }
 
 /// `JupyterHub.default_url`; a running server, if `redirect_to_server` says so; the home page. A server is never

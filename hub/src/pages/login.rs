@@ -35,7 +35,7 @@ pub async fn form(
         next: next.unwrap_or_default(),
         ..Form::default()
     };
-    Ok(form.show(&app, StatusCode::OK, &client, &headers))
+    form.show(&app, StatusCode::OK, &client, &headers).await
 }
 
 /// POST /hub/login
@@ -47,7 +47,7 @@ pub async fn log_in(
     PostedAnonymously(posted): PostedAnonymously,
 ) -> Result<Response, AppError> {
     let next = next_path(query.as_deref(), &headers);
-    let again = |status, error: String, name: &str| {
+    let again = async |status, error: String, name: &str| {
         let username = if name.len() <= username::MAX_LENGTH {
             name.to_owned()
         } else {
@@ -58,7 +58,7 @@ pub async fn log_in(
             username,
             error: Some(error),
         };
-        Ok(form.show(&app, status, &client, &headers))
+        form.show(&app, status, &client, &headers).await
     };
     let fields = match posted {
         Ok(fields) => fields,
@@ -71,12 +71,13 @@ pub async fn log_in(
                 StatusCode::FORBIDDEN,
                 STALE.to_owned(),
                 stale.get("username"),
-            );
+            )
+            .await;
         }
     };
     match check(&app, &client, &fields).await? {
         Checked::Right(user) => enter(&app, &client, &headers, user, next.as_deref()).await,
-        Checked::Refused(status, message) => again(status, message, fields.get("username")),
+        Checked::Refused(status, message) => again(status, message, fields.get("username")).await,
     }
 }
 
@@ -197,7 +198,13 @@ struct Form {
 
 impl Form {
     /// The form with a token that belongs to this browser's form cookie, which is set where there is none.
-    fn show(self, app: &App, status: StatusCode, client: &Client, headers: &HeaderMap) -> Response {
+    async fn show(
+        self,
+        app: &App,
+        status: StatusCode,
+        client: &Client,
+        headers: &HeaderMap,
+    ) -> Result<Response, AppError> {
         let cookie = cookies::all(headers, cookies::FORM_ID)
             .next()
             .map(str::to_owned);
@@ -206,14 +213,15 @@ impl Form {
         let xsrf = app.xsrf.token(&cookie);
         let page = Page {
             hub: app.urls.hub.clone(),
-            user: None,
             xsrf: xsrf.clone(),
+            ..Page::default()
         };
         let page = LoginPage {
             page,
             next: self.next,
             username: self.username,
             error: self.error,
+            first_account: accounts::first_account(&app.config, &app.db).await?,
         };
         let mut response = templates::respond(status, &page);
         let hub = app.urls.hub.as_str();
@@ -222,7 +230,7 @@ impl Form {
             (cookies::XSRF, &xsrf, hub, Life::Browser),
         ];
         set_cookies(&mut response, client, if new { &set } else { &set[1..] });
-        response
+        Ok(response)
     }
 }
 

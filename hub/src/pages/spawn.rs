@@ -1,13 +1,11 @@
 //! Starting and stopping a server from the browser, and waiting for it.
 
-use std::time::Duration;
-
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use carrel_spawner::form::{Field, Form, PROFILE, Wrong};
 use http::{HeaderMap, StatusCode};
 
-use super::{next_path, see_other, with_next};
+use super::{PATIENCE, next_path, see_other, with_next};
 use crate::access::permit::{self, StartServer, StopServer};
 use crate::app::App;
 use crate::auth::caller::Login;
@@ -16,14 +14,10 @@ use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{Named, UserName, no_such_user};
-use crate::servers::named::{SERVER_NAME_RULE, is_server_name};
-use crate::servers::{self, StartError, UserOptions, Wanted, split_failure};
+use crate::servers::{self, StartError, UserOptions, Wanted, named, split_failure};
 use crate::templates::{
-    self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage,
+    self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage, Subject,
 };
-
-/// How long the page of a stop waits for its end.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// GET /hub/spawn[/:user[/:server]]
 pub async fn form(
@@ -166,15 +160,20 @@ pub async fn pending(
 pub async fn stop(
     State(app): State<App>,
     named: Option<Named>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, AppError> {
-    let visit = Visit::of(app, posted.login, named, "delete:servers", None).await?;
-    // A stale form goes back to the home page, whose button is fresh.
+    let next = next_path(query.as_deref(), &headers);
+    let visit = Visit::of(app, posted.login, named, "delete:servers", next).await?;
+    // A stale form goes back to the page it came from, whose button is fresh.
     if posted.fields.is_ok() {
         let permit = visit.login.permit(StopServer(visit.named()))?;
         servers::stop(&visit.app, &permit, PATIENCE).await?;
     }
-    Ok(see_other(&visit.app.urls.home()))
+    Ok(see_other(
+        &visit.next.unwrap_or_else(|| visit.app.urls.home()),
+    ))
 }
 
 /// `EventSource` sends no header, so the token rides in the query (as in JupyterHub's own pages).
@@ -212,8 +211,8 @@ impl Visit {
             }
         };
         let server = app.db.server(&owner.name, &name).await?;
-        if server.is_none() && !name.is_empty() && !is_server_name(&name) {
-            return Err(AppError::bad_request(SERVER_NAME_RULE));
+        if scope == "start:servers" {
+            named::admit(&app, &owner, &name).await?;
         }
         Ok(Self {
             app,
@@ -265,8 +264,17 @@ impl Visit {
     fn stop_pending(&self) -> Response {
         let page = StopPendingPage {
             page: self.login.page(&self.app),
+            subject: self.subject(),
         };
         templates::respond(StatusCode::OK, &page)
+    }
+
+    fn subject(&self) -> Subject {
+        Subject {
+            owner: self.owner.name.clone(),
+            name: self.name.clone(),
+            is_own: self.owner.id == self.login.user().id,
+        }
     }
 
     async fn form(
@@ -286,6 +294,7 @@ impl Visit {
         };
         let page = SpawnPage {
             page: self.login.page(&self.app),
+            subject: self.subject(),
             spawn_url,
             profiles,
             fields,
@@ -298,6 +307,7 @@ impl Visit {
         let urls = &self.app.urls;
         let page = SpawnPendingPage {
             page: self.login.page(&self.app),
+            subject: self.subject(),
             start,
             progress_url: with_xsrf(
                 &urls.progress(&self.owner.name, &self.name),

@@ -9,50 +9,91 @@ use super::see_other;
 use crate::access::permit::ChangeTokens;
 use crate::app::App;
 use crate::auth::caller::Login;
-use crate::auth::posted::{Posted, STALE};
+use crate::auth::posted::{Fields, Posted, STALE};
 use crate::error::AppError;
 use crate::names::UserName;
 use crate::templates::{self, TokenPage, TokenRow};
 use crate::time;
 use crate::tokens::{self, TokenRequest};
 
-/// GET /hub/token
-pub async fn list(State(app): State<App>, login: Login) -> Result<Response, AppError> {
-    show(&app, &login, StatusCode::OK, None, None).await
+/// What the form shows again, and what became of it.
+#[derive(Debug, Default)]
+struct Form {
+    note: String,
+    scopes: String,
+    new_token: Option<String>,
+    error: Option<String>,
 }
 
-/// POST /hub/token
+impl Form {
+    fn failed(error: impl Into<String>) -> Self {
+        Self {
+            error: Some(error.into()),
+            ..Self::default()
+        }
+    }
+}
+
+/// GET /hub/token
+pub async fn list(State(app): State<App>, login: Login) -> Result<Response, AppError> {
+    show(&app, &login, StatusCode::OK, Form::default()).await
+}
+
+/// POST /hub/token: fields `note`, `expires_in` in seconds, and `scopes`, with blanks between them.
 pub async fn create(State(app): State<App>, posted: Posted) -> Result<Response, AppError> {
     let login = posted.login;
     let Ok(fields) = posted.fields else {
         return show_stale(&app, &login).await;
     };
+    let permit = login.permit(ChangeTokens(UserName::of(login.user())))?;
+    let made = match request(&fields) {
+        Ok(request) => tokens::create(&app, &permit, &login.scopes, request).await,
+        Err(error) => Err(error),
+    };
+    match made {
+        Ok((_, token)) => {
+            let form = Form {
+                new_token: Some(token),
+                ..Form::default()
+            };
+            show(&app, &login, StatusCode::OK, form).await
+        }
+        Err(error) => {
+            let (status, message) = error.into_parts();
+            let form = Form {
+                note: fields.get("note").to_owned(),
+                scopes: fields.get("scopes").to_owned(),
+                ..Form::failed(message)
+            };
+            show(&app, &login, status, form).await
+        }
+    }
+}
+
+fn request(fields: &Fields) -> Result<TokenRequest, AppError> {
     let expires_in = match fields.get("expires_in") {
         "" => None,
         text => match text.parse::<i64>() {
             Ok(seconds) if seconds > 0 && tokens::expiry(seconds).is_ok() => Some(seconds),
             _ => {
-                let error = Some(String::from(
+                return Err(AppError::bad_request(
                     "The time until the token ends is a number of seconds, and not beyond the year 9999.",
                 ));
-                return show(&app, &login, StatusCode::BAD_REQUEST, None, error).await;
             }
         },
     };
-    let note = fields.get("note");
-    let note = if note.is_empty() {
-        "Requested via token page"
-    } else {
-        note
+    let note = match fields.get("note") {
+        "" => "Requested via token page",
+        note => note,
     };
-    let request = TokenRequest {
+    let scopes = fields.get("scopes").split_whitespace();
+    let scopes: Vec<String> = scopes.map(str::to_owned).collect();
+    Ok(TokenRequest {
         note: note.to_owned(),
         expires_in,
-        ..TokenRequest::default()
-    };
-    let permit = login.permit(ChangeTokens(UserName::of(login.user())))?;
-    let (_, token) = tokens::create(&app, &permit, &login.scopes, request).await?;
-    show(&app, &login, StatusCode::OK, Some(token), None).await
+        scopes: (!scopes.is_empty()).then_some(scopes),
+        roles: None,
+    })
 }
 
 /// POST /hub/token/revoke
@@ -70,16 +111,14 @@ pub async fn revoke(State(app): State<App>, posted: Posted) -> Result<Response, 
 }
 
 async fn show_stale(app: &App, login: &Login) -> Result<Response, AppError> {
-    let error = Some(STALE.to_owned());
-    show(app, login, StatusCode::FORBIDDEN, None, error).await
+    show(app, login, StatusCode::FORBIDDEN, Form::failed(STALE)).await
 }
 
 async fn show(
     app: &App,
     login: &Login,
     status: StatusCode,
-    new_token: Option<String>,
-    error: Option<String>,
+    form: Form,
 ) -> Result<Response, AppError> {
     let tokens = app.db.tokens_of(login.user().id).await?.into_iter();
     // A server's own token is not its user's to revoke: it would cut the server off.
@@ -96,8 +135,10 @@ async fn show(
     let page = TokenPage {
         page: login.page(app),
         tokens: rows.collect(),
-        new_token,
-        error,
+        note: form.note,
+        scopes: form.scopes,
+        new_token: form.new_token,
+        error: form.error,
     };
     Ok(templates::respond(status, &page))
 }

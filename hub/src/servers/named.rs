@@ -6,10 +6,11 @@ use crate::app::App;
 use crate::auth::username::escape;
 use crate::db::named_servers::{Change, Changed, NewServer};
 use crate::db::servers::Server;
+use crate::db::users::User;
 use crate::names::Named;
 
 /// What [`is_server_name`] asks for, in words.
-pub const SERVER_NAME_RULE: &str = "The name of a server has up to 30 small letters, digits and single hyphens, \
+const SERVER_NAME_RULE: &str = "The name of a server has up to 30 small letters, digits and single hyphens, \
      and begins with a letter.";
 /// The longest display name, in characters (jupyterhub/apihandlers/users.py, 6.0).
 const LONGEST_DISPLAY_NAME: usize = 255;
@@ -23,6 +24,12 @@ pub enum NamedError {
     NoServer(String),
     #[error("{SERVER_NAME_RULE}")]
     Name,
+    #[error("Named servers are not enabled.")]
+    NotEnabled,
+    #[error(
+        "User {0} already has the maximum of {1} named servers.  One must be deleted before a new server can be created"
+    )]
+    TooMany(String, u32),
     #[error(
         "A display name has up to {LONGEST_DISPLAY_NAME} characters, all of which can be seen."
     )]
@@ -84,6 +91,36 @@ pub async fn with_row(app: &App, server: Server) -> Result<Server, NamedError> {
     }
 }
 
+/// Whether a server of this name may be started or created: `JupyterHub.allow_named_servers` and
+/// `named_server_limit_per_user` (jupyterhub/handlers/base.py, `_check_named_server_request`).
+pub async fn admit(app: &App, user: &User, name: &str) -> Result<(), NamedError> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    enabled(app, name)?;
+    let servers = app.db.servers_of(user.id).await?;
+    if servers.iter().any(|server| server.name == name) {
+        return Ok(());
+    }
+    if !is_server_name(name) {
+        return Err(NamedError::Name);
+    }
+    let limit = app.config.jupyter_hub.named_server_limit_per_user;
+    let named = servers.iter().filter(|server| !server.name.is_empty());
+    if limit > 0 && named.count() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+        return Err(NamedError::TooMany(user.name.clone(), limit));
+    }
+    Ok(())
+}
+
+fn enabled(app: &App, name: &str) -> Result<(), NamedError> {
+    if name.is_empty() || app.config.jupyter_hub.allow_named_servers {
+        Ok(())
+    } else {
+        Err(NamedError::NotEnabled)
+    }
+}
+
 /// Creates a named server that is not started.
 pub async fn create(
     app: &App,
@@ -98,7 +135,8 @@ pub async fn create(
     if app.db.server(&user.name, &named.server).await?.is_some() {
         return Err(NamedError::Taken(user.name, named.server.clone()));
     }
-    check(Some(&named.server), wanted.display_name.as_deref())?;
+    admit(app, &user, &named.server).await?;
+    check(None, wanted.display_name.as_deref())?;
     let new = NewServer {
         user_id: user.id,
         name: &named.server,
@@ -116,6 +154,7 @@ pub async fn change(
     wanted: Wanted,
 ) -> Result<Server, NamedError> {
     let named = &permit.0;
+    enabled(app, &named.server)?;
     check(wanted.name.as_deref(), wanted.display_name.as_deref())?;
     let server = app.db.server(&named.user, &named.server).await?;
     let server = server.ok_or_else(|| NamedError::NoServer(named.user.to_string()))?;

@@ -13,10 +13,10 @@ use tracing::{error, info, warn};
 use url::Url;
 
 use crate::app::App;
-use crate::fetch;
 use crate::db::DbError;
 use crate::db::routes::Routed;
 use crate::db::servers::{Server, State};
+use crate::fetch;
 use crate::proxy::{FoundRoute, ProxyError, Route, plain};
 
 /// How long another Hub may take to say that it lives, and how much it may say.

@@ -56,11 +56,7 @@ async fn a_start_that_was_under_way_goes_on() {
     let hub = hub.crash_and_restart().await;
 
     let page = browser.get("/hub/spawn-pending/admin").await.expect(200);
-    assert!(
-        page.body.contains("Your server is starting"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains("Starting your server"), "{}", page.body);
     assert_eq!(hub.spawner.running(), 1);
     browser
         .submit("/hub/home", "/hub/stop/admin", &[])
@@ -120,11 +116,7 @@ async fn a_start_waits_for_a_spawner_that_does_not_answer() {
     hub.spawner.unreachable.store(true, Ordering::Relaxed);
     let hub = hub.crash_and_restart().await;
     let page = browser.get("/hub/spawn-pending/admin").await.expect(200);
-    assert!(
-        page.body.contains("Your server is starting"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains("Starting your server"), "{}", page.body);
     assert!(hub.spawner.resumed().is_empty());
     hub.spawner.unreachable.store(false, Ordering::Relaxed);
     wait_for("the start to go on", || async {

@@ -57,6 +57,7 @@ impl TestHub {
     ) -> Self {
         let mut config = Config::default();
         config.jupyter_hub.port = 0;
+        config.jupyter_hub.allow_named_servers = true;
         // Starts are answered at once with 202.
         config.jupyter_hub.slow_spawn_timeout = Duration::ZERO;
         config.spawner.http_timeout = Duration::from_secs(2);
@@ -139,6 +140,16 @@ impl TestHub {
         let browser = self.browser();
         browser.login("admin", "").await.expect(303);
         browser
+    }
+
+    pub async fn set_password(&self, user: &str, password: &str) {
+        let set = carrel_hub::accounts::set_password(
+            &self.config,
+            &self.app.db,
+            user,
+            password.to_owned(),
+        );
+        set.await.unwrap();
     }
 
     async fn launch(config: Config, state: Arc<TempDir>, spawner: Arc<FakeSpawner>) -> Self {

@@ -25,7 +25,7 @@ async fn failed_start(cmd: &[&str]) -> String {
     browser.spawn().await.expect(303);
     let page = wait_for("the failure", || async {
         let page = browser.get("/hub/spawn-pending/admin").await;
-        page.body.contains("did not start").then_some(page.body)
+        page.body.contains("The start failed").then_some(page.body)
     })
     .await;
     stop.send(()).unwrap();

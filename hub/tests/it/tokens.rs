@@ -167,3 +167,28 @@ async fn a_new_password_ends_the_tokens_of_the_old_one() {
         .expect(403);
     browser.get("/hub/home").await.expect(302);
 }
+
+#[tokio::test]
+async fn the_token_page_takes_scopes_and_shows_what_is_wrong_with_them() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    let ask = async |scopes: &str| {
+        let fields = [("note", "narrow"), ("expires_in", "60"), ("scopes", scopes)];
+        browser.submit("/hub/token", "/hub/token", &fields).await
+    };
+    let page = ask(" read:users:name!user  ").await.expect(200).body;
+    let token = page.split("id=\"new-token\"").nth(1).unwrap();
+    let token = token.split("value=\"").nth(1).unwrap();
+    let token = token.split('"').next().unwrap();
+    let own = browser.api(Method::GET, "/users/admin", token, None).await;
+    assert_eq!(own.expect(200).json()["name"], "admin");
+    browser
+        .api(Method::GET, "/users", token, None)
+        .await
+        .expect(403);
+    let refused = ask("no:such").await.expect(400).body;
+    assert!(
+        refused.contains("does not exist") && refused.contains("value=\"narrow\""),
+        "{refused}"
+    );
+}

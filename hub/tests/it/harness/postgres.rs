@@ -20,7 +20,10 @@ impl Postgres {
     /// Nothing where its programs are missing.
     pub async fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            skip(Need::Postgres, "initdb is not installed (Debian: postgresql)");
+            skip(
+                Need::Postgres,
+                "initdb is not installed (Debian: postgresql)",
+            );
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -41,7 +44,10 @@ impl Postgres {
             command
         };
         let mut initdb = command("initdb");
-        run(initdb.arg("-D").arg(&data).args(["-A", "trust", "-U", "carrel"]));
+        run(initdb
+            .arg("-D")
+            .arg(&data)
+            .args(["-A", "trust", "-U", "carrel"]));
         let port = free_port();
         let server = command("postgres")
             .arg("-D")
@@ -75,7 +81,9 @@ impl Drop for Postgres {
 
 /// Where Debian has them, or the first on the path.
 fn programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
     let debian = versions.flatten().map(|version| version.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = debian.chain(std::env::split_paths(&path));

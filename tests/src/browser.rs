@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
@@ -138,6 +139,48 @@ impl Browser {
     pub async fn screenshot(&self, name: &str) -> anyhow::Result<()> {
         let file = self.screenshots.join(format!("{name}.png"));
         Ok(self.driver.screenshot(&file).await?)
+    }
+
+    /// Has pages believe in a screen this wide, in light or dark.
+    pub async fn emulate(&self, width: u32, scheme: &str) -> anyhow::Result<()> {
+        self.set_size(width, 860).await?;
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await
+    }
+
+    async fn set_size(&self, width: u32, height: u64) -> anyhow::Result<()> {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await
+    }
+
+    async fn devtools(&self, command: &str, parameters: Value) -> anyhow::Result<()> {
+        self.driver.cdp().send_raw(command, parameters).await?;
+        Ok(())
+    }
+
+    /// [`Self::screenshot`] of the whole page, however long it is.
+    pub async fn screenshot_whole(&self, name: &str, width: u32) -> anyhow::Result<()> {
+        let height = "return Math.max(document.documentElement.scrollHeight, 600)";
+        let height: u64 = self.driver.execute(height, vec![]).await?.convert()?;
+        self.set_size(width, height).await?;
+        self.screenshot(name).await?;
+        self.set_size(width, 860).await
+    }
+
+    /// What axe-core, whose source this is, finds wrong with the page by WCAG 2.1, A and AA: rule and place, one a line.
+    pub async fn axe(&self, source: &str) -> anyhow::Result<Vec<String>> {
+        self.driver.execute(source, vec![]).await?;
+        let run = "const done = arguments[0];
+            axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }).then(
+              found => done(found.violations.flatMap(({ id, nodes }) => nodes.map(node => `${id}: ${node.html} ${node.failureSummary}`))),
+              error => done([String(error)]));";
+        Ok(self.driver.execute_async(run, vec![]).await?.convert()?)
     }
 
     pub async fn quit(mut self) -> anyhow::Result<()> {

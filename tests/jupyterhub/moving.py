@@ -1,7 +1,10 @@
 """Imports what a stock JupyterHub wrote, and looks for it in Carrel's Hub; the argument is the program `carrel-hub`."""
 
+import contextlib
 import json
 import pathlib
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -72,6 +75,25 @@ def look(hub, tokens):
     assert {(share["user"] or share["group"])["name"] for share in shares} == {"bob", "staff"}, shares
 
 
+def import_running(program, folder, state):
+    """Imports a copy in which ada's server gpu runs, as `state` says."""
+    copy = folder / "running.sqlite"
+    shutil.copy(folder / "jupyterhub.sqlite", copy)
+    with contextlib.closing(sqlite3.connect(copy)) as database, database:
+        server = database.execute(
+            "INSERT INTO servers (proto, ip, port, base_url, cookie_name) VALUES ('http', '10.0.0.7', 8888, ?, 'c')",
+            ["/user/ada/gpu/"],
+        ).lastrowid
+        client = ["jupyterhub-user-ada-gpu", "sha512:1:salt:digest"]
+        database.execute("DELETE FROM oauth_clients WHERE identifier = ?", client[:1])
+        database.execute("INSERT INTO oauth_clients (identifier, secret) VALUES (?, ?)", client)
+        change = "UPDATE spawners SET server_id = ?, state = ?, oauth_client_id = ? WHERE name = 'gpu'"
+        database.execute(change, [server, json.dumps(state), client[0]])
+    folder = tempfile.mkdtemp(dir=folder)
+    run = [program, "import-jupyterhub", copy, "--state", folder]
+    return subprocess.run(run, capture_output=True, text=True, check=False)
+
+
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory() as name:
@@ -90,6 +112,10 @@ def main():
         assert "# jupyterhub_config.py:6: c.Spawner.pre_spawn_hook: " in first.stdout, first.stdout
         again = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False)
         assert again.returncode == 1 and "has users already" in again.stderr, again.stderr
+        process = import_running(program, folder, {"pid": 1})
+        assert process.returncode == 1 and "stop JupyterHub: ada/gpu" in process.stderr, process.stderr
+        pod = import_running(program, folder, {"pod_name": "jupyter-ada--gpu", "namespace": "hub"})
+        assert "(1 run and are adopted)" in pod.stdout, pod.stdout + pod.stderr
         port = hubs.free_port()
         (folder / "config.yaml").write_text(first.stdout)
         command = [program, "serve", "--config", "config.yaml", "--state", "state", "--port", str(port)]

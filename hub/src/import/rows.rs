@@ -127,6 +127,13 @@ impl Made {
             ));
             return None;
         }
+        let client = server.client_id.clone().zip(server.client_secret.clone());
+        let Some((client_id, secret_hash)) = client else {
+            self.notes.push(format!(
+                "server {full_name} is not adopted: it has no OAuth client; delete its pod"
+            ));
+            return None;
+        };
         let host = match address.is_some() && ip.contains(':') {
             true => format!("[{ip}]"),
             false => ip.to_owned(),
@@ -138,8 +145,8 @@ impl Made {
                 "{}://{host}:{port}",
                 server.proto.as_deref().unwrap_or("http")
             ),
-            client_id: server.client_id.clone()?,
-            secret_hash: server.client_secret.clone()?,
+            client_id,
+            secret_hash,
             redirect_uri: format!("{prefix}oauth_callback"),
             allowed_scopes: access_scopes(owner, &server.name),
         })

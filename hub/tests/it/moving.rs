@@ -164,6 +164,13 @@ fn every_value_is_told_of_with_its_place() {
 }
 
 #[test]
+fn an_image_of_the_hub_is_noted() {
+    let (told, refused) = check("hub: {image: {name: example/hub}}\n");
+    let note = "1:21: hub.image.name: taken; it must be the image of this Hub";
+    assert!(told.contains(note) && !refused, "{told}");
+}
+
+#[test]
 fn the_hubs_own_file_is_told_from_values() {
     let (told, refused) =
         check("JupyterHub:\n  port: 8001\n  load_groups: {a: [b]}\nSpawner:\n  http_timeout: 5\n");

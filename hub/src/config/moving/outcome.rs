@@ -46,6 +46,13 @@ impl Outcome {
         self.lines.push(taken);
     }
 
+    /// Taken, with what is to be known of it.
+    pub fn noted(&mut self, at: At, path: &str, note: &str) {
+        let message = format!("taken; {note}");
+        self.lines
+            .push((Some(at), path.to_owned(), Verdict::Taken, message));
+    }
+
     pub fn without_effect(&mut self, at: Option<At>, path: &str, why: &str) {
         let why = why.trim_start_matches("without effect: ");
         let message = format!("without effect: {why}");

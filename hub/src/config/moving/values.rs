@@ -78,8 +78,12 @@ impl Reader<'_> {
 
     fn leaf(&self, node: &Node, path: &str, schema: &Value, outcome: &mut Outcome) {
         let mistakes = schema::mistakes(node, path, schema);
-        if mistakes.is_empty() {
-            outcome.taken(node.at, &format!("{}{path}", self.prefix));
+        let shown = format!("{}{path}", self.prefix);
+        let note = entry("noted", path).and_then(|entry| said(entry, "note"));
+        match note.filter(|_| mistakes.is_empty()) {
+            Some(note) => outcome.noted(node.at, &shown, &note),
+            None if mistakes.is_empty() => outcome.taken(node.at, &shown),
+            None => {}
         }
         for (at, path, message) in mistakes {
             outcome.refused(Some(at), &format!("{}{path}", self.prefix), &message);
@@ -212,7 +216,11 @@ mod tests {
     #[test]
     fn the_list_of_what_differs_is_read() {
         assert!(list("refused").len() > 5 && list("without_effect").len() > 50);
-        for (name, key) in [("refused", "instead"), ("without_effect", "why")] {
+        for (name, key) in [
+            ("refused", "instead"),
+            ("without_effect", "why"),
+            ("noted", "note"),
+        ] {
             for entry in list(name) {
                 assert!(
                     said(entry, key).is_some_and(|text| text.len() > 10),

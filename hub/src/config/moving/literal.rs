@@ -116,8 +116,8 @@ impl Reader<'_> {
         let mut letters = self.rest[quote.len()..].char_indices();
         while let Some((at, letter)) = letters.next() {
             let here = &self.rest[quote.len() + at..];
-            if here.starts_with(quote) {
-                self.rest = &here[quote.len()..];
+            if let Some(rest) = here.strip_prefix(quote) {
+                self.rest = rest;
                 return Some(text);
             }
             match letter {

@@ -30,7 +30,7 @@ pub fn mistakes(node: &Node, path: &str, schema: &Value) -> Vec<(At, String, Str
     let choices: Vec<_> = choices.collect();
     if !choices.is_empty() {
         let fits = |choice: &&Value| mistakes(node, path, choice).is_empty();
-        return match choices.iter().any(|choice| fits(choice)) {
+        return match choices.iter().any(fits) {
             true => Vec::new(),
             false => vec![wrong(node, path, &choices)],
         };

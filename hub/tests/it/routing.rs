@@ -92,6 +92,7 @@ async fn a_server_is_served_by_the_hub_that_did_not_start_it() {
     let other = hub.another().await;
     servers::check_routes(&other.app).await.unwrap();
     let browser = hub.admin().await;
+    let unchecked = other.app.routing.checking.lock().await;
     browser.spawn_ready("admin").await;
     assert_eq!(routes(&other).await, []);
 
@@ -101,6 +102,7 @@ async fn a_server_is_served_by_the_hub_that_did_not_start_it() {
     assert_eq!(routes(&other).await, routes(&hub).await);
     let reply = other.browser().get("/user/nobody/lab").await;
     assert_ne!(reply.status, 200);
+    drop(unchecked);
 
     browser
         .submit("/hub/home", "/hub/stop/admin", &[])
@@ -130,6 +132,9 @@ async fn a_named_server_is_found_beside_its_users_own() {
         (reply.status == 200).then_some(())
     };
     wait_for("the named server", found).await;
-    servers::check_routes(&other.app).await.unwrap();
-    assert_eq!(routes(&other).await, routes(&hub).await);
+    wait_for("the same routes", || async {
+        servers::check_routes(&other.app).await.unwrap();
+        (routes(&other).await == routes(&hub).await).then_some(())
+    })
+    .await;
 }

@@ -85,11 +85,16 @@ impl Browser {
         self.submit("/hub/spawn", "/hub/spawn", &[]).await
     }
 
-    /// Starts the user's server and waits until it answers.
+    /// Starts the user's server and waits until it answers, and until the Hub has written that down.
     pub async fn spawn_ready(&self, user: &str) {
         self.spawn().await.expect(303);
         wait_for("the server", || async {
             (self.get(&format!("/user/{user}/lab")).await.status == 200).then_some(())
+        })
+        .await;
+        wait_for("the Hub to know", || async {
+            let page = self.get(&format!("/hub/spawn-pending/{user}")).await;
+            (page.status != 200).then_some(())
         })
         .await;
     }

@@ -8,7 +8,7 @@ use carrel_hub::config::Config;
 use carrel_skip::package_folder;
 
 /// Mistakes that end once the Hub has these authenticators and keys.
-const PENDING: [&str; 12] = [
+const PENDING: [&str; 10] = [
     "CILogonOAuthenticator: unknown section",
     "GitHubOAuthenticator: unknown section",
     "GoogleOAuthenticator: unknown section",
@@ -19,8 +19,6 @@ const PENDING: [&str; 12] = [
     "Authenticator.manage_groups: unknown key",
     "Authenticator.auth_refresh_age: unknown key",
     "Authenticator.auto_login: unknown key",
-    "JupyterHub.allow_named_servers: unknown key",
-    "JupyterHub.named_server_limit_per_user: unknown key",
 ];
 
 #[test]

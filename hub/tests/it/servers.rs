@@ -245,8 +245,11 @@ async fn a_server_that_dies_is_noticed_and_its_route_goes() {
         "{}",
         page.body
     );
-    let routes = hub.app.routing.proxy.get_all_routes().await.unwrap();
-    assert_eq!(routes, []);
+    wait_for("the end of the route", || async {
+        let routes = hub.app.routing.proxy.get_all_routes().await.unwrap();
+        routes.is_empty().then_some(())
+    })
+    .await;
     browser.spawn().await.expect(303);
     ready(&browser).await;
 }

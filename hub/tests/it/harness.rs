@@ -197,7 +197,7 @@ impl Drop for TestHub {
 }
 
 /// A database of its own on the PostgreSQL server at `server`, by default the Hub has a SQLite file.
-async fn new_database(server: &str) -> String {
+pub async fn new_database(server: &str) -> String {
     sqlx::any::install_default_drivers();
     let name = format!("carrel_{}", uuid::Uuid::new_v4().simple());
     let mut connection = AnyConnection::connect(&format!("{server}/postgres"))

@@ -36,6 +36,7 @@ mod routing;
 mod scale;
 mod servers;
 mod shares;
+mod site;
 mod storage;
 mod tokens;
 mod users;

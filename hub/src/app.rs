@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::auth::username::escape;
 use crate::auth::xsrf;
+use crate::authenticators::Authenticator;
 use crate::config::Config;
 use crate::db::Db;
 use crate::proxy::Routing;
@@ -28,6 +29,7 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub config: Config,
     pub db: Db,
+    pub authenticator: Authenticator,
     pub spawner: Arc<dyn Spawner>,
     pub routing: Routing,
     pub urls: Urls,
@@ -60,6 +62,7 @@ impl App {
         let urls = Urls::new(&config, port);
         let queue = Queue::new(db.clone(), config.jupyter_hub.concurrent_spawn_limit);
         Self(Arc::new(Parts {
+            authenticator: Authenticator::new(&config, &db),
             config,
             db,
             spawner,

@@ -1,6 +1,6 @@
 //! The Hub's cookies: their names, how they are read and how they are set.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 
 /// The login, HttpOnly and sent to the Hub alone.
 pub const LOGIN: &str = "jupyterhub-hub-login";
@@ -44,6 +44,15 @@ pub fn set(name: &str, value: &str, path: &str, life: Life, https: bool) -> Opti
         "{name}={value}; Path={path}{life}; HttpOnly; SameSite=Lax{secure}"
     ))
     .ok()
+}
+
+/// Sets cookies by name, value, path and life.
+pub fn append<B>(response: &mut Response<B>, https: bool, cookies: &[(&str, &str, &str, Life)]) {
+    for (name, value, path, life) in cookies {
+        if let Some(cookie) = set(name, value, path, *life, https) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
 }
 
 #[cfg(test)]

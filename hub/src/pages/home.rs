@@ -10,20 +10,19 @@ use crate::access::scopes::Target;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::{Posted, STALE};
-use crate::auth::username::escape;
-use crate::db::servers::{Server, State as RunState};
+use crate::db::servers::Server;
 use crate::db::shares::Share;
-use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{Named, UserName};
 use crate::servers::named::{self, Wanted};
 use crate::servers::{self, Stop};
+use crate::sessions;
 use crate::templates;
 use crate::templates::home::{HomePage, NamedServers, ServerRow, ServerState, SharedRow};
 
 /// GET /hub/
 pub async fn root(State(app): State<App>, login: Login) -> Result<Response, AppError> {
-    Ok(see_other(&after_login(&app, login.user()).await?))
+    Ok(see_other(&sessions::landing(&app, login.user()).await?))
 }
 
 /// GET /hub/home
@@ -190,22 +189,4 @@ fn shared(app: &App, login: &Login, mut shares: Vec<Share>) -> Vec<SharedRow> {
         }
     };
     shares.into_iter().map(row).collect()
-}
-
-/// `JupyterHub.default_url`; a running server, if `redirect_to_server` says so; the home page. A server is never
-/// started by a link alone: starting needs a form of the Hub.
-pub async fn after_login(app: &App, user: &User) -> Result<String, AppError> {
-    let hub = &app.config.jupyter_hub;
-    if let Some(url) = &hub.default_url {
-        return Ok(url.replace("{username}", &escape(&user.name)));
-    }
-    let running = app
-        .db
-        .server(&user.name, "")
-        .await?
-        .is_some_and(|server| server.state == RunState::Ready);
-    if hub.redirect_to_server && running {
-        return Ok(app.urls.server(&user.name, ""));
-    }
-    Ok(app.urls.home())
 }

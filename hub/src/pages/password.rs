@@ -10,9 +10,9 @@ use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::password;
 use crate::auth::posted::{Fields, Posted, STALE};
-use crate::auth::throttle::{self, Admission};
 use crate::error::AppError;
 use crate::peer::Client;
+use crate::sessions::{self, Looked, Refused};
 use crate::templates::{self, ChangePasswordPage};
 
 /// GET /hub/change-password
@@ -36,8 +36,9 @@ pub async fn change(
             false,
         ));
     };
-    if let Err((status, message)) = check(&app, &login, &client, &fields).await? {
-        return Ok(show(&app, &login, status, Some(message), false));
+    if let Err(refused) = check(&app, &login, &client, &fields).await? {
+        let error = Some(refused.message);
+        return Ok(show(&app, &login, refused.status, error, false));
     }
     let hash = password::hash(fields.get("new_password").to_owned()).await?;
     app.db
@@ -47,8 +48,6 @@ pub async fn change(
     login.session.user.password_is_empty = false;
     Ok(show(&app, &login, StatusCode::OK, None, true))
 }
-
-type Refused = (StatusCode, String);
 
 async fn check(
     app: &App,
@@ -62,34 +61,36 @@ async fn check(
         false => Some("The two new passwords differ.".to_owned()),
     };
     if let Some(message) = wrong {
-        return Ok(Err((StatusCode::BAD_REQUEST, message)));
+        return Ok(Err(Refused::new(StatusCode::BAD_REQUEST, message)));
     }
     let user = login.user();
     if user.password_is_empty {
         return Ok(Ok(()));
     }
-    let _turn = match throttle::admit(&app.db, client.address, &user.name).await? {
-        Admission::Admitted(turn) => turn,
-        Admission::Refused(seconds) => {
-            let message = format!("Too many tries. Try again in {seconds} seconds.");
-            return Ok(Err((StatusCode::TOO_MANY_REQUESTS, message)));
-        }
-    };
     let old: String = fields
         .get("old_password")
         .chars()
         .take(password::MAX_LENGTH)
         .collect();
-    if !password::verify(old, app.db.password_hash(&user.name).await?).await? {
-        throttle::failed(&app.db, client.address).await?;
-        warn!(user.name = %user.name, client.address = %client.address, "Failed change of password");
-        return Ok(Err((
-            StatusCode::FORBIDDEN,
-            "The present password is wrong.".to_owned(),
-        )));
-    }
-    throttle::succeeded(&app.db, client.address, &user.name).await?;
-    Ok(Ok(()))
+    let look = async {
+        let stored = app.db.password_hash(&user.name).await?;
+        let right = password::verify(old, stored).await?;
+        Ok(Looked::from(right.then(|| user.clone())))
+    };
+    Ok(
+        match sessions::limited(app, client, &user.name, look).await? {
+            Looked::TooMany(seconds) => {
+                let message = format!("Too many tries. Try again in {seconds} seconds.");
+                Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, message))
+            }
+            Looked::Right(_) => Ok(()),
+            Looked::Wrong | Looked::InVain(_) => {
+                warn!(user.name = %user.name, client.address = %client.address, "Failed change of password");
+                let message = "The present password is wrong.";
+                Err(Refused::new(StatusCode::FORBIDDEN, message))
+            }
+        },
+    )
 }
 
 fn show(

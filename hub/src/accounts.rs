@@ -12,6 +12,7 @@ use crate::db::Db;
 use crate::db::groups::Change;
 use crate::db::roles::NewRole;
 use crate::db::services::NewService;
+use crate::db::users::User;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -22,6 +23,8 @@ pub enum Error {
          username_pattern"
     )]
     NotAllowed(String),
+    #[error("the Hub keeps no passwords with this JupyterHub.authenticator_class")]
+    NotKept,
     #[error("{0}")]
     Password(String),
     #[error("could not hash the password")]
@@ -30,11 +33,13 @@ pub enum Error {
     Db(#[from] sqlx::Error),
 }
 
-/// `Authenticator.blocked_users`, `username_pattern`, `allow_all`, `allowed_users` and `admin_users`; who was `added` by
-/// an administrator is allowed as well (jupyterhub/auth.py, `add_user`).
-pub fn may_log_in(config: &Config, name: &str, added: bool) -> bool {
+/// `Authenticator.blocked_users`, `username_pattern`, `allow_all`, `allowed_users`, `admin_users` and
+/// `allow_existing_users`; whom an administrator has added is allowed as well (jupyterhub/auth.py, `add_user`), and whom
+/// the authenticator's own rules let in.
+pub fn may_log_in(config: &Config, name: &str, known: Option<&User>, vouched: bool) -> bool {
     let authenticator = &config.authenticator;
-    let allowed = added
+    let allowed = vouched
+        || known.is_some_and(|user| user.added || authenticator.allow_existing_users)
         || authenticator.allow_all
         || authenticator.allowed_users.contains(name)
         || authenticator.admin_users.contains(name);
@@ -72,7 +77,10 @@ pub async fn set_password(
 ) -> Result<bool, Error> {
     let name = username::normalize(name)?;
     let known = db.user(&name).await?;
-    if !may_log_in(config, &name, known.is_some_and(|user| user.added)) {
+    if !config.jupyter_hub.authenticator_class.is_native() {
+        return Err(Error::NotKept);
+    }
+    if !may_log_in(config, &name, known.as_ref(), false) {
         return Err(Error::NotAllowed(name));
     }
     if let Some(wrong) = password_error(config, &password) {
@@ -89,15 +97,24 @@ pub async fn set_password(
     Ok(false)
 }
 
+/// Whether whoever comes may make an account.
+pub fn has_signup(config: &Config) -> bool {
+    config.jupyter_hub.authenticator_class.is_native() && config.native_authenticator.open_signup
+}
+
 /// At the very first start the administrators get the empty password, which lets them in once to set their own. One
 /// that the configuration names later gets none: by then the Hub may be open to many.
 pub async fn create_administrators(config: &Config, db: &Db) -> Result<(), Error> {
-    let first = db.no_users().await?;
+    let native = config.jupyter_hub.authenticator_class.is_native();
+    let first = native && db.no_users().await?;
     for name in config.authenticator.admin_users.iter() {
         if first {
             let hash = password::hash(String::new()).await?;
             db.add_user(name, true, Some(&hash), true).await?;
             info!(user.name = %name, "Administrator {name} was created with the empty password");
+        } else if !native {
+            db.add_user(name, true, None, false).await?;
+            db.set_admin(name, true).await?;
         } else if db.add_user(name, true, None, false).await? {
             warn!(
                 user.name = %name,
@@ -121,9 +138,12 @@ pub async fn create_administrators(config: &Config, db: &Db) -> Result<(), Error
 
 /// An administrator of the first start who can still log in with the empty password.
 pub async fn first_account(config: &Config, db: &Db) -> Result<Option<String>, sqlx::Error> {
+    if !config.jupyter_hub.authenticator_class.is_native() {
+        return Ok(None);
+    }
     let empty = db.users_with_empty_password().await?;
     let mut administrators = empty.into_iter().filter(|user| user.admin);
-    let first = administrators.find(|user| may_log_in(config, &user.name, user.added));
+    let first = administrators.find(|user| may_log_in(config, &user.name, Some(user), false));
     Ok(first.map(|user| user.name))
 }
 
@@ -206,9 +226,12 @@ pub async fn warn_of_empty_passwords(
     db: &Db,
     address: SocketAddr,
 ) -> Result<(), Error> {
+    if !config.jupyter_hub.authenticator_class.is_native() {
+        return Ok(());
+    }
     for user in db.users_with_empty_password().await? {
         let name = &user.name;
-        if !may_log_in(config, name, user.added) {
+        if !may_log_in(config, name, Some(&user), false) {
             continue;
         }
         if address.ip().is_loopback() {

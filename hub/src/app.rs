@@ -54,6 +54,7 @@ impl App {
     pub fn new(
         config: Config,
         db: Db,
+        authenticator: Authenticator,
         spawner: Arc<dyn Spawner>,
         routing: Routing,
         port: u16,
@@ -62,7 +63,7 @@ impl App {
         let urls = Urls::new(&config, port);
         let queue = Queue::new(db.clone(), config.jupyter_hub.concurrent_spawn_limit);
         Self(Arc::new(Parts {
-            authenticator: Authenticator::new(&config, &db),
+            authenticator,
             config,
             db,
             spawner,

@@ -1,19 +1,33 @@
 //! Who somebody is: what `JupyterHub.authenticator_class` chooses. Whether they may come in is not said here.
 
+mod dummy;
+mod ldap;
 mod native;
+pub mod oauth;
+pub mod remote_user;
 
 use std::error::Error;
 
 use async_trait::async_trait;
+use tracing::warn;
 
 use crate::config::{AuthenticatorClass, Config};
 use crate::db::Db;
+use oauth::OAuth;
+use remote_user::RemoteUser;
 
 /// Somebody who has shown who they are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Identity {
     pub name: String,
+    /// None where the authenticator has no say in it.
+    pub admin: Option<bool>,
+    pub groups: Option<Vec<String>>,
+    /// The authenticator's own rules let them in, such as `allowed_groups`.
+    pub allowed: bool,
 }
+
+pub type Cause = Box<dyn Error + Send + Sync>;
 
 /// Why nobody is known to be who they say.
 #[derive(Debug, thiserror::Error)]
@@ -21,14 +35,17 @@ pub enum Refusal {
     /// Name and password do not fit each other.
     #[error("the name or the password is wrong")]
     Wrong,
-    /// Nothing is known of the name or the password: whoever knows could not be asked.
+    /// It is known who they are, and they are kept out; they may read why.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Nothing is known: whoever knows could not be asked.
     #[error("could not {0}")]
-    Failed(&'static str, #[source] Box<dyn Error + Send + Sync>),
+    Failed(&'static str, #[source] Cause),
 }
 
 impl Refusal {
-    pub fn failed(attempted: &'static str, cause: impl Error + Send + Sync + 'static) -> Self {
-        Self::Failed(attempted, Box::new(cause))
+    pub fn failed(attempted: &'static str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Failed(attempted, cause.into())
     }
 }
 
@@ -36,13 +53,40 @@ impl Refusal {
 pub enum Authenticator {
     /// By name and password, in a form of the Hub.
     Form(Box<dyn CheckPassword>),
+    /// Elsewhere: the browser is sent there and comes back.
+    Elsewhere(Box<OAuth>),
+    /// Before the Hub: a proxy says in a header who asks.
+    Header(RemoteUser),
 }
 
 impl Authenticator {
-    pub fn new(config: &Config, db: &Db) -> Self {
-        match config.jupyter_hub.authenticator_class {
+    pub fn new(config: &Config, db: &Db) -> Result<Self, oauth::NoCertificates> {
+        Ok(match config.jupyter_hub.authenticator_class {
             AuthenticatorClass::Native => Self::Form(Box::new(native::Native::new(db.clone()))),
-        }
+            AuthenticatorClass::Dummy => {
+                warn!(
+                    "DummyAuthenticator: whoever reaches this Hub can log in under any name that is allowed; that is for \
+                     tests alone"
+                );
+                let password = config.dummy_authenticator.password.clone();
+                Self::Form(Box::new(dummy::Dummy::new(password)))
+            }
+            AuthenticatorClass::Ldap => {
+                let manage_groups = config.authenticator.manage_groups;
+                let keys = config.ldap_authenticator.clone();
+                Self::Form(Box::new(ldap::Ldap::new(keys, manage_groups)))
+            }
+            AuthenticatorClass::RemoteUser => {
+                Self::Header(RemoteUser::new(config.remote_user_authenticator.clone()))
+            }
+            AuthenticatorClass::GenericOAuth
+            | AuthenticatorClass::Auth0
+            | AuthenticatorClass::AzureAd
+            | AuthenticatorClass::CILogon
+            | AuthenticatorClass::GitHub
+            | AuthenticatorClass::GitLab
+            | AuthenticatorClass::Google => Self::Elsewhere(Box::new(OAuth::new(config)?)),
+        })
     }
 }
 

@@ -3,12 +3,17 @@
 //! The sections below are the only list of keys: struct, default, reader, hints and reference come from it.
 
 mod address;
+mod authenticators;
 mod check;
 mod class;
+mod hidden;
 mod hints;
+mod idps;
 mod kube_spawner;
+mod ldap;
 mod load;
 mod moving;
+mod oauth;
 mod options_form;
 mod process;
 mod quota;
@@ -19,7 +24,7 @@ mod users;
 mod value;
 mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -28,11 +33,18 @@ use carrel_spawner::local::LocalConfig;
 use ipnet::IpNet;
 use url::Url;
 
-pub use address::{BaseUrl, DbUrl, HostName, UrlPath, Urls};
-pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass};
+pub use address::{BaseUrl, DbUrl, HostName, Issuer, UrlPath, Urls};
+pub use authenticators::{
+    Authenticator, DummyAuthenticator, NativeAuthenticator, RemoteUserAuthenticator,
+};
+pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass, above};
+pub use hidden::Hidden;
+pub use idps::{Action, IdentityProvider};
 pub use kube_spawner::KubeSpawner;
+pub use ldap::{LDAPAuthenticator, TlsStrategy};
 pub use load::{Named, Role, Secret, Service};
 pub use moving::{FromPython, Told, check, read_python};
+pub use oauth::{Provider, is_private};
 pub use options_form::{OptionsField, OptionsForm};
 pub use process::{Command, Environment};
 pub use quota::Quota;
@@ -42,8 +54,12 @@ pub use section::{Key, SectionKeys};
 pub use users::{Groups, UsernamePattern, Users};
 pub use value::{Days, Span};
 
+use oauth::{
+    Auth0OAuthenticator, AzureAdOAuthenticator, CILogonOAuthenticator, GenericOAuthenticator,
+    GitHubOAuthenticator, GitLabOAuthenticator, GoogleOAuthenticator, OAuthenticator,
+};
 use report::Report;
-use section::{config, section};
+use section::{Section as _, config, section};
 use yaml::{Kind, Node};
 
 /// A larger file is no configuration.
@@ -55,6 +71,17 @@ config! {
         jupyter_hub: JupyterHub,
         authenticator: Authenticator,
         native_authenticator: NativeAuthenticator,
+        dummy_authenticator: DummyAuthenticator,
+        ldap_authenticator: LDAPAuthenticator,
+        remote_user_authenticator: RemoteUserAuthenticator,
+        oauthenticator: OAuthenticator,
+        generic_oauthenticator: GenericOAuthenticator,
+        auth0_oauthenticator: Auth0OAuthenticator,
+        azuread_oauthenticator: AzureAdOAuthenticator,
+        cilogon_oauthenticator: CILogonOAuthenticator,
+        github_oauthenticator: GitHubOAuthenticator,
+        gitlab_oauthenticator: GitLabOAuthenticator,
+        google_oauthenticator: GoogleOAuthenticator,
         spawner: Spawner,
         local_process_spawner: LocalProcessSpawner,
         kube_spawner: KubeSpawner,
@@ -97,11 +124,37 @@ impl Config {
     }
 
     fn read_sections(&mut self, root: &Node, report: &mut Report) {
-        for (name, at, section) in report.entries(root, "") {
+        let mut sections = report.entries(root, "");
+        sections.sort_by_key(|(name, ..)| class::turn(name));
+        for (name, at, section) in sections {
             if !self.read_section(name, section, report) {
                 report.wrong(at, name, hints::unknown_section(name));
             }
         }
+    }
+}
+
+impl Config {
+    /// A key that the class of a section has from those above it; one of another class than the chosen one is looked at and
+    /// dropped.
+    fn read_inherited(
+        &mut self,
+        section: &str,
+        key: &str,
+        value: &Node,
+        path: &str,
+        report: &mut Report,
+    ) -> bool {
+        let mut dropped = (self.authenticator.clone(), self.oauthenticator.clone());
+        let class = self.jupyter_hub.authenticator_class;
+        let (authenticator, oauthenticator) = match class.heeds(section) {
+            true => (&mut self.authenticator, &mut self.oauthenticator),
+            false => (&mut dropped.0, &mut dropped.1),
+        };
+        above(section).iter().any(|above| match *above {
+            "Authenticator" => authenticator.read_key(key, value, path, report),
+            _ => oauthenticator.read_key(key, value, path, report),
+        })
     }
 }
 
@@ -175,32 +228,8 @@ section! {
         proxy_check_interval: Duration = Duration::from_secs(5);
         /// What runs the users' servers.
         spawner_class: SpawnerClass = SpawnerClass::LocalProcess;
-        /// What checks the users' passwords.
+        /// What says who somebody is.
         authenticator_class: AuthenticatorClass = AuthenticatorClass::Native;
-    }
-}
-
-section! {
-    /// Who may log in.
-    Authenticator {
-        /// Users who are administrators; the first start creates them with the empty password, later ones without any.
-        admin_users: Users = Users(BTreeSet::from(["admin".to_owned()]));
-        /// Users who may log in, beside the administrators; `carrel-hub set-password` gives them a password.
-        allowed_users: Users = Users::default();
-        /// Let in every user whose password is right.
-        allow_all: bool = false;
-        /// Users who may not log in, whatever the other keys say; logins and tokens from before are refused as well.
-        blocked_users: Users = Users::default();
-        /// Regular expression that the whole name of a new user, and of one who logs in, must match.
-        username_pattern: Option<UsernamePattern> = None;
-    }
-}
-
-section! {
-    /// Passwords kept by the Hub itself (argon2id).
-    NativeAuthenticator {
-        /// Shortest password that a user may set.
-        minimum_password_length: usize = 8;
     }
 }
 

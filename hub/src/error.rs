@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::app::App;
+use crate::chain::chain;
 use crate::headers::text;
 use crate::templates::{self, ErrorPage, Page};
 
@@ -90,21 +91,6 @@ impl AppError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong in the Hub. Its log has the details.")
             .advise("Try again in a moment; if it stays, tell your administrator the time at which it happened.")
     }
-}
-
-/// An error and its sources on one line; a source whose text is there already (sqlx repeats them) is left out.
-pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl From<sqlx::Error> for AppError {

@@ -8,6 +8,7 @@ pub mod assets;
 pub mod audit;
 pub mod auth;
 pub mod authenticators;
+pub mod chain;
 pub mod config;
 pub mod db;
 pub mod error;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use carrel_hub::chain::chain;
 use carrel_hub::config::{Config, Secret};
-use carrel_hub::error::chain;
 use carrel_hub::run::Hub;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};

@@ -13,6 +13,8 @@ use crate::headers::lossy;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
+    /// The other end of the connection itself, be it a proxy.
+    pub peer: IpAddr,
     pub address: IpAddr,
     pub https: bool,
 }
@@ -35,6 +37,7 @@ impl Client {
         let trusted = &app.config.jupyter_hub.trusted_downstream_ips;
         if !is_in(trusted, peer) {
             return Self {
+                peer,
                 address: peer,
                 https: false,
             };
@@ -42,6 +45,7 @@ impl Client {
         // The last entry is the one that the trusted proxy wrote.
         let scheme = entries(headers, "x-forwarded-proto").pop();
         Self {
+            peer,
             address: forwarded(trusted, peer, headers),
             https: scheme.as_deref() == Some("https"),
         }

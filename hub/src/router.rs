@@ -9,13 +9,18 @@ use crate::app::App;
 use crate::audit;
 use crate::error;
 use crate::middleware;
-use crate::pages::{accept_share, admin, errors, home, login, password, spawn, token, user};
+use crate::pages::{
+    accept_share, admin, errors, home, login, oauth, password, signup, spawn, token, user,
+};
 
 pub fn router(app: App) -> Router {
     let hub = Router::new()
         .route("/", get(home::root))
         .route("/login", get(login::form).post(login::log_in))
         .route("/logout", get(login::log_out))
+        .route("/signup", get(signup::form).post(signup::sign_up))
+        .route("/oauth_login", get(oauth::begin))
+        .route("/oauth_callback", get(oauth::finish))
         .route("/home", get(home::home))
         .route("/home/servers", post(home::add))
         .route("/home/servers/{server}", post(home::change))

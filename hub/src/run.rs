@@ -18,6 +18,8 @@ use tracing::{error, info, warn};
 use crate::accounts;
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::{cookies, xsrf};
+use crate::authenticators::Authenticator;
+use crate::authenticators::oauth::NoCertificates;
 use crate::config::{Config, DbUrl, SpawnerClass};
 use crate::db::{Db, OpenError};
 use crate::import;
@@ -44,6 +46,8 @@ pub enum StartError {
     Replica(#[from] servers::hubs::EnterError),
     #[error(transparent)]
     Proxy(#[from] proxy::OpenError),
+    #[error(transparent)]
+    Authenticator(#[from] NoCertificates),
     #[error(transparent)]
     Account(#[from] accounts::Error),
     #[error(transparent)]
@@ -97,9 +101,10 @@ impl Hub {
             );
         }
         let xsrf = xsrf::Key::new(db.secret("xsrf").await?);
-        let routes = Routes::new();
-        let routing = proxy::open(&config, address.port(), &routes)?;
-        let app = App::new(config, db, spawner, routing, address.port(), xsrf);
+        let authenticator = Authenticator::new(&config, &db)?;
+        let (routes, port) = (Routes::new(), address.port());
+        let routing = proxy::open(&config, port, &routes)?;
+        let app = App::new(config, db, authenticator, spawner, routing, port, xsrf);
         accounts::create_administrators(&app.config, &app.db).await?;
         accounts::create_groups(&app.config, &app.db).await?;
         accounts::create_roles_and_services(&app.config, &app.db).await?;
@@ -140,7 +145,12 @@ impl Hub {
         servers::keep(&mut background, &app, "cull", servers::cull);
         servers::keep(&mut background, &app, "routes", servers::keep_routes);
         let service = Proxy::new(self.routes, router(app.clone()))
-            .reserve_cookies(&[cookies::LOGIN, cookies::SESSION_ID, cookies::FORM_ID])
+            .reserve_cookies(&[
+                cookies::LOGIN,
+                cookies::SESSION_ID,
+                cookies::FORM_ID,
+                cookies::OAUTH,
+            ])
             .on_miss({
                 let app = app.clone();
                 move |path| servers::find_late(&app, path)

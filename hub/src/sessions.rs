@@ -12,11 +12,12 @@ use crate::auth::throttle::{self, Admission};
 use crate::auth::username::{self, escape};
 use crate::auth::{password, secret};
 use crate::authenticators::{CheckPassword, Identity, Refusal};
+use crate::chain::chain;
 use crate::db;
 use crate::db::servers::State as RunState;
 use crate::db::users::User;
-use crate::error::{AppError, chain};
-use crate::names::UserName;
+use crate::error::AppError;
+use crate::names::{GroupName, UserName};
 use crate::peer::Client;
 
 /// What is shown to somebody who does not come in.
@@ -56,8 +57,11 @@ pub async fn by_password(
     let check = async {
         match authenticator.check(&name, password).await {
             Ok(identity) => Ok(Looked::from(admit(app, client, identity).await?)),
-            Err(Refusal::Wrong) => Ok(Looked::Wrong),
-            Err(failed) => Ok(Looked::InVain(failed)),
+            Err(Refusal::Failed(attempted, cause)) => {
+                error!(error = %chain(cause.as_ref()), "Nobody can log in: could not {attempted}");
+                Ok(Looked::InVain)
+            }
+            Err(Refusal::Wrong | Refusal::Forbidden(_)) => Ok(Looked::Wrong),
         }
     };
     match limited(app, client, &name, check).await? {
@@ -72,8 +76,7 @@ pub async fn by_password(
             let message = format!("Too many failed logins. Try again in {seconds} seconds.");
             refused(StatusCode::TOO_MANY_REQUESTS, message)
         }
-        Looked::InVain(failed) => {
-            error!(error = %chain(&failed), "Nobody can log in");
+        Looked::InVain => {
             let message = "Your password could not be checked just now. Try again in a moment; if it stays so, tell your \
                            administrator.";
             refused(StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
@@ -88,8 +91,8 @@ pub enum Looked {
     Wrong,
     /// It was not looked at: seconds to wait.
     TooMany(u64),
-    /// Who knows could not be asked.
-    InVain(Refusal),
+    /// Who knows could not be asked; the log says why.
+    InVain,
 }
 
 impl From<Option<User>> for Looked {
@@ -113,25 +116,60 @@ pub async fn limited(
     match looked {
         Looked::Right(_) => throttle::succeeded(&app.db, client.address, name).await?,
         Looked::Wrong => throttle::failed(&app.db, client.address).await?,
-        Looked::TooMany(_) | Looked::InVain(_) => {}
+        Looked::TooMany(_) | Looked::InVain => {}
     }
     Ok(looked)
 }
 
-/// The user that somebody is who has shown who they are; none where they may not come in, with the reason in the log.
+/// The user that somebody is who has shown who they are, made where there was none; none where they may not come in, with
+/// the reason in the log (jupyterhub/auth.py, `get_authenticated_user`; handlers/base.py, `auth_to_user`).
 pub async fn admit(
     app: &App,
     client: &Client,
     identity: Identity,
 ) -> Result<Option<User>, AppError> {
-    let name = &identity.name;
-    let user = app.db.user(name).await?;
-    let added = user.as_ref().is_some_and(|user| user.added);
-    if !accounts::may_log_in(&app.config, name, added) {
-        warn!(user.name = %username::for_log(name), client.address = %client.address, "User {name:?} is not allowed");
+    let config = &app.config.authenticator;
+    let refused = |name: &str, reason: &str| {
+        let name = username::for_log(name);
+        warn!(user.name = %name, client.address = %client.address, "User {name} may not log in: {reason}");
+    };
+    let name = UserName::normalize(&identity.name);
+    let name = name.and_then(|name| UserName::normalize(config.username_map.of(&name)));
+    let name = match name {
+        Ok(name) => name,
+        Err(invalid) => {
+            refused(&identity.name, &invalid.to_string());
+            return Ok(None);
+        }
+    };
+    let known = app.db.user(&name).await?;
+    let vouched = identity.allowed || identity.admin == Some(true);
+    if !accounts::may_log_in(&app.config, &name, known.as_ref(), vouched) {
+        refused(&name, "the configuration does not let them");
         return Ok(None);
     }
-    Ok(user)
+    if known.is_none() {
+        let admin = config.admin_users.contains(&*name);
+        app.db.add_user(&name, admin, None, false).await?;
+    }
+    let Some(mut user) = app.db.user(&name).await? else {
+        return Ok(None);
+    };
+    // Those of the configuration are administrators whatever a provider says.
+    let admin = identity
+        .admin
+        .filter(|_| !config.admin_users.contains(&*name));
+    if let Some(admin) = admin.filter(|admin| *admin != user.admin) {
+        app.db.make_admin(user.id, admin).await?;
+        user.admin = admin;
+        info!(user.name = %name, admin, "The authenticator has changed who is an administrator");
+    }
+    if let Some(groups) = identity.groups.filter(|_| config.manage_groups) {
+        let groups = groups.into_iter().filter_map(GroupName::parse);
+        let groups: Vec<_> = groups.map(|group| group.to_string()).collect();
+        app.db.set_groups_of(user.id, &groups).await?;
+    }
+    Ok(Some(user))
 }
 
 /// Begins a new session: an id that was set before the login is never taken over.

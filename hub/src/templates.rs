@@ -68,6 +68,28 @@ pub struct LoginPage {
     pub error: Option<String>,
     /// The administrator of the first start, as long as the password is empty.
     pub first_account: Option<String>,
+    /// Whoever comes may make an account.
+    pub signup: bool,
+}
+
+/// `signup.html`: fields `username`, `signup_password`, `signup_password_confirmation`, posted to `signup`.
+#[derive(Debug, Template)]
+#[template(path = "signup.html")]
+pub struct SignupPage {
+    pub page: Page,
+    pub username: String,
+    pub minimum_length: usize,
+    pub error: Option<String>,
+}
+
+/// `login_elsewhere.html`: the way to the service that logs people in.
+#[derive(Debug, Template)]
+#[template(path = "login_elsewhere.html")]
+pub struct LoginElsewherePage {
+    pub page: Page,
+    /// Where the link leads, `<hub>oauth_login?next=`.
+    pub way: String,
+    pub service: String,
 }
 
 /// The server that a page is about, as its visitor would call it.

@@ -13,7 +13,6 @@ use super::listing::Wanted;
 use crate::access::permit::{Hub, ReadHub, ShutDown, UseProxy};
 use crate::app::{App, Ending, JUPYTERHUB_VERSION};
 use crate::auth::caller::Caller;
-use crate::config::{AuthenticatorClass, SpawnerClass};
 use crate::error::AppError;
 use crate::proxy::FoundRoute;
 use crate::servers;
@@ -42,13 +41,8 @@ pub async fn version() -> Response {
 pub async fn info(State(app): State<App>, caller: Caller) -> Result<Json<Value>, AppError> {
     caller.permit(ReadHub(Hub))?;
     let version = env!("CARGO_PKG_VERSION");
-    let spawner = match app.config.jupyter_hub.spawner_class {
-        SpawnerClass::Kube => "kubespawner.spawner.KubeSpawner",
-        SpawnerClass::LocalProcess => "jupyterhub.spawner.LocalProcessSpawner",
-    };
-    let authenticator = match app.config.jupyter_hub.authenticator_class {
-        AuthenticatorClass::Native => "nativeauthenticator.NativeAuthenticator",
-    };
+    let hub = &app.config.jupyter_hub;
+    let (spawner, authenticator) = (hub.spawner_class.class(), hub.authenticator_class.class());
     Ok(Json(json!({
         "version": JUPYTERHUB_VERSION,
         "python": format!("none: Carrel {version}"),

@@ -8,17 +8,28 @@ pub const LOGIN: &str = "jupyterhub-hub-login";
 pub const SESSION_ID: &str = "jupyterhub-session-id";
 /// Random name of a browser that is not logged in; its login form is bound to it.
 pub const FORM_ID: &str = "jupyterhub-hub-form";
+/// A login that goes by way of another service, sent to where it comes back alone.
+pub const OAUTH: &str = "jupyterhub-hub-oauth";
 /// Copy of the form token, for clients that take it from here (hubtraf).
 pub const XSRF: &str = "_xsrf";
 
 /// Every value of a cookie: two of the same name arrive together when they have different paths. The other programs of
 /// this host may put any bytes into theirs.
 pub fn all<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    up_to(128, headers, name)
+}
+
+/// The same of values that may be long.
+pub fn long<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    up_to(4096, headers, name)
+}
+
+fn up_to<'a>(most: usize, headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(header::COOKIE).into_iter();
     lines
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
-        .filter(move |(key, value)| *key == name && !value.is_empty() && value.len() <= 128)
+        .filter(move |(key, value)| *key == name && !value.is_empty() && value.len() <= most)
         .map(|(_, value)| value)
         .take(8)
 }

@@ -20,7 +20,12 @@ impl Key {
 
     /// The token for the forms of the session whose cookie is `cookie`.
     pub fn token(&self, cookie: &str) -> String {
-        secret::derive(&self.0, &format!("_xsrf {cookie}"))
+        self.derive("_xsrf", cookie)
+    }
+
+    /// A value for another purpose than forms that only a replica of this Hub can make.
+    pub fn derive(&self, purpose: &str, of: &str) -> String {
+        secret::derive(&self.0, &format!("{purpose} {of}"))
     }
 
     /// Whether `given` is the token of this session.

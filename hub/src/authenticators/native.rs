@@ -25,6 +25,7 @@ impl CheckPassword for Native {
         match right.map_err(|error| Refusal::failed("check a password", error))? {
             true => Ok(Identity {
                 name: name.to_owned(),
+                ..Identity::default()
             }),
             false => Err(Refusal::Wrong),
         }

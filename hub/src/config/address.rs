@@ -96,6 +96,16 @@ impl Value for Urls {
         }
     }
 }
+/// Address of an OpenID Connect provider, in the very spelling in which the provider calls itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Issuer(pub String);
+
+text_value!(
+    Issuer,
+    "the URL of an OpenID Connect provider, such as https://accounts.example.org",
+    |text| http_url(text).map(|_| Issuer(text.to_owned())),
+    |issuer| issuer.0.clone()
+);
 
 /// A host as browsers write it in `Host`: lower-case, international names in their ASCII form.
 #[derive(Debug, Clone, PartialEq)]

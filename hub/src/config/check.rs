@@ -6,13 +6,16 @@ use std::time::Duration;
 use carrel_spawner::kube::{EnvValue, Words};
 use url::{Host, Url};
 
-use super::report::Report;
-use super::{BaseUrl, Config, SpawnerClass};
+use super::report::{Report, join};
+use super::{AuthenticatorClass, BaseUrl, Config, SpawnerClass, Users, above};
 
 pub(super) fn check(config: &mut Config, report: &mut Report) {
     bind_url(config, report);
     hub_connect_url(config, report);
     users(config, report);
+    config.check_authenticators(report);
+    config.check_ldap(report);
+    config.check_oauth(report);
     timeouts(config, report);
     kube_spawner(config, report);
     proxy(config, report);
@@ -129,8 +132,22 @@ fn hub_connect_url(config: &Config, report: &mut Report) {
     }
 }
 
-fn users(config: &Config, report: &mut Report) {
+fn users(config: &mut Config, report: &mut Report) {
+    let class = config.jupyter_hub.authenticator_class;
+    let own = class.section();
+    let mut sections = above(own).iter().chain([&own]);
+    let given = sections.any(|section| report.given(&join(section, "admin_users")).is_some());
+    // Whoever is called `admin` elsewhere is no administrator here.
+    if class != AuthenticatorClass::Native && !given {
+        config.authenticator.admin_users = Users::default();
+    }
     let authenticator = &config.authenticator;
+    if authenticator.manage_groups && config.jupyter_hub.load_groups.iter().next().is_some() {
+        report.contradiction(
+            "JupyterHub.load_groups",
+            "the authenticator says who is in which group (`manage_groups`); keep one of them",
+        );
+    }
     let lists = [
         ("Authenticator.admin_users", &authenticator.admin_users),
         ("Authenticator.allowed_users", &authenticator.allowed_users),

@@ -11,11 +11,24 @@ pub enum SpawnerClass {
     Kube,
 }
 
-/// What checks the users' passwords.
+/// What says who somebody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthenticatorClass {
-    /// Passwords kept by the Hub, as the NativeAuthenticator of the JupyterHub family does; without its sign-up.
+    /// Passwords kept by the Hub, as the NativeAuthenticator of the JupyterHub family does.
     Native,
+    /// One password for everybody, or any.
+    Dummy,
+    Ldap,
+    /// A header that a proxy before the Hub sets.
+    RemoteUser,
+    /// OpenID Connect, or plain OAuth 2 where no issuer is given.
+    GenericOAuth,
+    Auth0,
+    AzureAd,
+    CILogon,
+    GitHub,
+    GitLab,
+    Google,
 }
 
 /// What leads requests to the servers.
@@ -26,12 +39,82 @@ pub enum ProxyClass {
     Chp,
 }
 
-/// A class by the first of its names in JupyterHub: entry point, then class.
+impl AuthenticatorClass {
+    /// The section with its own keys.
+    pub fn section(self) -> &'static str {
+        match self {
+            Self::Native => "NativeAuthenticator",
+            Self::Dummy => "DummyAuthenticator",
+            Self::Ldap => "LDAPAuthenticator",
+            Self::RemoteUser => "RemoteUserAuthenticator",
+            Self::GenericOAuth => "GenericOAuthenticator",
+            Self::Auth0 => "Auth0OAuthenticator",
+            Self::AzureAd => "AzureAdOAuthenticator",
+            Self::CILogon => "CILogonOAuthenticator",
+            Self::GitHub => "GitHubOAuthenticator",
+            Self::GitLab => "GitLabOAuthenticator",
+            Self::Google => "GoogleOAuthenticator",
+        }
+    }
+
+    /// Whether what stands in this section is said of this class.
+    pub(super) fn heeds(self, section: &str) -> bool {
+        self.section() == section || above(self.section()).contains(&section)
+    }
+
+    /// Whether the Hub itself keeps the passwords.
+    pub fn is_native(self) -> bool {
+        self == Self::Native
+    }
+
+    pub fn is_oauth(self) -> bool {
+        above(self.section()).contains(&OAUTH)
+    }
+}
+
+const OAUTH: &str = "OAuthenticator";
+
+/// The sections whose keys a section takes too, the nearest first: those of the classes that its class extends.
+pub fn above(section: &str) -> &'static [&'static str] {
+    match section {
+        "Authenticator" => &[],
+        OAUTH => &["Authenticator"],
+        _ if section.ends_with(OAUTH) => &[OAUTH, "Authenticator"],
+        _ if section.ends_with("Authenticator") => &["Authenticator"],
+        _ => &[],
+    }
+}
+
+/// In which order sections are read: the choice of the class first, and what others take from before them.
+pub(super) fn turn(section: &str) -> usize {
+    match section {
+        "JupyterHub" => 0,
+        "Authenticator" => 1,
+        OAUTH => 2,
+        _ => 3,
+    }
+}
+
+/// A class by its names in JupyterHub: entry point, then class; the report and the reference tell the first two.
 macro_rules! class_value {
     ($type:ty, { $( $variant:ident: $($name:literal),+; )+ }) => {
+        impl $type {
+            /// Its class in Python, where it has one.
+            pub fn class(self) -> &'static str {
+                match self {
+                    $( Self::$variant => {
+                        let names = [$( $name ),+];
+                        names[names.len().min(2) - 1]
+                    } )+
+                }
+            }
+        }
+
         impl Value for $type {
             fn expected() -> String {
-                [$( [$( concat!("`", $name, "`") ),+].join(" or ") ),+].join(", ")
+                let names: &[&[&str]] = &[$( &[$( concat!("`", $name, "`") ),+] ),+];
+                let first_two = names.iter().map(|names| names[..names.len().min(2)].join(" or "));
+                first_two.collect::<Vec<_>>().join(", ")
             }
 
             fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
@@ -56,10 +139,22 @@ macro_rules! class_value {
 
 class_value!(SpawnerClass, {
     LocalProcess: "localprocess", "jupyterhub.spawner.LocalProcessSpawner";
-    Kube: "kube", "kubespawner.KubeSpawner";
+    Kube: "kube", "kubespawner.spawner.KubeSpawner", "kubespawner.KubeSpawner";
+});
+class_value!(AuthenticatorClass, {
+    Native: "native", "nativeauthenticator.NativeAuthenticator";
+    Dummy: "dummy", "jupyterhub.auth.DummyAuthenticator", "jupyterhub.authenticators.dummy.DummyAuthenticator";
+    Ldap: "ldap", "ldapauthenticator.LDAPAuthenticator", "ldapauthenticator.ldapauthenticator.LDAPAuthenticator";
+    RemoteUser: "remote-user", "jhub_remote_user_authenticator.remote_user_auth.RemoteUserAuthenticator";
+    GenericOAuth: "generic-oauth", "oauthenticator.generic.GenericOAuthenticator", "oauthenticator.GenericOAuthenticator";
+    Auth0: "auth0", "oauthenticator.auth0.Auth0OAuthenticator";
+    AzureAd: "azuread", "oauthenticator.azuread.AzureAdOAuthenticator";
+    CILogon: "cilogon", "oauthenticator.cilogon.CILogonOAuthenticator", "oauthenticator.CILogonOAuthenticator";
+    GitHub: "github", "oauthenticator.github.GitHubOAuthenticator", "oauthenticator.GitHubOAuthenticator";
+    GitLab: "gitlab", "oauthenticator.gitlab.GitLabOAuthenticator", "oauthenticator.GitLabOAuthenticator";
+    Google: "google", "oauthenticator.google.GoogleOAuthenticator", "oauthenticator.GoogleOAuthenticator";
 });
 class_value!(ProxyClass, {
     InProcess: "in-process";
     Chp: "configurable-http-proxy", "jupyterhub.proxy.ConfigurableHTTPProxy";
 });
-class_value!(AuthenticatorClass, { Native: "native", "nativeauthenticator.NativeAuthenticator"; });

@@ -16,6 +16,39 @@ const OF_SERVICES: [&str; 9] = [
     "oauth_roles",
     "user",
 ];
+/// Keys of authenticators that this version has nothing for, with the reason.
+const OF_AUTHENTICATORS: [(&str, &str); 9] = [
+    (
+        "enable_auth_state",
+        "the Hub keeps nothing of what an authenticator tells but name, groups and rights",
+    ),
+    (
+        "auth_refresh_age",
+        "nobody is asked again during a login; `JupyterHub.cookie_max_age_days` says how long it lasts",
+    ),
+    (
+        "refresh_pre_spawn",
+        "nobody is asked again during a login; `JupyterHub.cookie_max_age_days` says how long it lasts",
+    ),
+    (
+        "validate_server_cert",
+        "certificates are always checked; add your own to those of the machine, or name them in SSL_CERT_FILE",
+    ),
+    (
+        "tls_kwargs",
+        "certificates are always checked; add your own to those of the machine, or name them in SSL_CERT_FILE",
+    ),
+    (
+        "http_request_kwargs",
+        "it is an argument of a Python function",
+    ),
+    ("username_key", "write `username_claim`"),
+    ("google_group_whitelist", "write `allowed_groups`"),
+    (
+        "delete_invalid_users",
+        "users are deleted by the API, or by `IdleCuller.users`",
+    ),
+];
 /// Made once: a file with many mistakes asks for them often.
 static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
@@ -67,6 +100,9 @@ pub(super) fn unknown_key(section: &str, key: &str) -> String {
     }
     if key == "spawn_throttle_retry_range" {
         return "unknown key; starts over `concurrent_spawn_limit` wait in a queue, nobody is asked to retry".to_owned();
+    }
+    if let Some((_, reason)) = OF_AUTHENTICATORS.iter().find(|(known, _)| *known == key) {
+        return format!("`{key}` is not taken: {reason}");
     }
     if let Some(home) = home_of(key) {
         return format!("unknown key; `{key}` belongs under `{home}:`");

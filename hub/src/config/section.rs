@@ -37,13 +37,28 @@ pub(super) fn read(
     report: &mut Report,
     unknown: impl Fn(&str) -> String,
 ) {
+    let none = |_: &str, _: &Node, _: &str, _: &mut Report| false;
+    read_or(section, name, node, report, none, unknown);
+}
+
+/// The same, where `inherited` takes the keys that the section does not have itself.
+pub(super) fn read_or(
+    section: &mut impl Section,
+    name: &str,
+    node: &Node,
+    report: &mut Report,
+    mut inherited: impl FnMut(&str, &Node, &str, &mut Report) -> bool,
+    unknown: impl Fn(&str) -> String,
+) {
     match node.kind {
         // A section whose keys are all commented out.
         Kind::Null => {}
         Kind::Map(_) => {
             for (key, at, value) in report.entries(node, name) {
                 let path = join(name, key);
-                if section.read_key(key, value, &path, report) {
+                let known = section.read_key(key, value, &path, report)
+                    || inherited(key, value, &path, report);
+                if known {
                     continue;
                 }
                 match hints::without_effect(name, key) {
@@ -139,7 +154,12 @@ macro_rules! config {
             fn read_section(&mut self, name: &str, node: &Node, report: &mut Report) -> bool {
                 match name {
                     $( stringify!($section) => {
-                        section::read(&mut self.$field, name, node, report, |key| hints::unknown_key(name, key));
+                        let mut own = std::mem::take(&mut self.$field);
+                        let inherited = |key: &str, value: &Node, path: &str, report: &mut Report| {
+                            self.read_inherited(name, key, value, path, report)
+                        };
+                        section::read_or(&mut own, name, node, report, inherited, |key| hints::unknown_key(name, key));
+                        self.$field = own;
                     } )+
                     _ => return false,
                 }

@@ -73,6 +73,40 @@ impl Value for Groups {
     }
 }
 
+/// Names of users in place of others; both lower-case.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UserNames(BTreeMap<String, String>);
+
+impl UserNames {
+    /// The name that stands for this one, or it itself.
+    pub fn of<'n>(&'n self, name: &'n str) -> &'n str {
+        self.0.get(name).map_or(name, String::as_str)
+    }
+}
+
+impl Value for UserNames {
+    fn expected() -> String {
+        "a mapping of names to user names".to_owned()
+    }
+
+    fn read(node: &Node, path: &str, report: &mut Report) -> Option<Self> {
+        if !matches!(node.kind, Kind::Map(_)) {
+            report.expected(&Self::expected(), node, path);
+            return None;
+        }
+        let mut names = BTreeMap::new();
+        for (given, _, name) in report.entries(node, path) {
+            let name = UserName::read(name, &join(path, given), report)?;
+            names.insert(given.to_lowercase(), name.0);
+        }
+        Some(Self(names))
+    }
+
+    fn show(&self) -> String {
+        "{}".to_owned()
+    }
+}
+
 struct UserName(String);
 
 impl Value for UserName {

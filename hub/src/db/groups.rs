@@ -128,6 +128,32 @@ impl Db {
         Ok(Members::Changed)
     }
 
+    /// Makes a user a member of these groups and of no others; those that are not there are made.
+    pub async fn set_groups_of(&self, user_id: i64, names: &[String]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM group_members WHERE user_id = $1")
+            .bind(user_id)
+            .execute(&mut *tx)
+            .await?;
+        for name in names {
+            let make = "INSERT INTO user_groups (id, name, properties) VALUES ($1, $2, '{}') \
+                        ON CONFLICT (name) DO NOTHING";
+            sqlx::query(make)
+                .bind(new_id())
+                .bind(name.clone())
+                .execute(&mut *tx)
+                .await?;
+            let join = "INSERT INTO group_members (group_id, user_id) SELECT id, $1 FROM user_groups WHERE name = $2 \
+                        ON CONFLICT (group_id, user_id) DO NOTHING";
+            sqlx::query(join)
+                .bind(user_id)
+                .bind(name.clone())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await
+    }
+
     /// Names of a group's members, sorted.
     pub async fn members(&self, group: i64) -> Result<Vec<String>> {
         let select = "SELECT users.name FROM users JOIN group_members ON group_members.user_id = users.id \

@@ -108,6 +108,20 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Adds somebody who has made the account themselves, and may log in; false where the name is taken.
+    pub async fn sign_up(&self, name: &str, password_hash: &str) -> Result<bool> {
+        let insert = "INSERT INTO users (id, name, admin, password_hash, password_is_empty, created, added, added_as_admin) \
+                      VALUES ($1, $2, 0, $3, 0, $4, 1, 0) ON CONFLICT (name) DO NOTHING";
+        let done = sqlx::query(insert)
+            .bind(new_id())
+            .bind(name.to_owned())
+            .bind(password_hash.to_owned())
+            .bind(now())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Those who still have the empty password of the first start.
     pub async fn users_with_empty_password(&self) -> Result<Vec<User>> {
         sqlx::query_as("SELECT * FROM users WHERE password_is_empty = 1 ORDER BY name")

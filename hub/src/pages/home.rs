@@ -152,7 +152,9 @@ async fn show(
         has_options: !servers::options::form(app, user).await?.is_empty(),
         named,
         shared: shared(app, login, shares),
-        empty_password: user.admin && user.password_is_empty,
+        empty_password: user.admin
+            && user.password_is_empty
+            && app.config.jupyter_hub.authenticator_class.is_native(),
         error,
     };
     Ok(templates::respond(status, &page))

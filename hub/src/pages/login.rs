@@ -3,20 +3,21 @@
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use tracing::warn;
 
-use super::{next_path, see_other};
+use super::{next_path, see_other, with_next};
 use crate::accounts;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::cookies::{self, Life};
 use crate::auth::posted::{PostedAnonymously, STALE};
 use crate::auth::{secret, username};
-use crate::authenticators::Authenticator;
+use crate::authenticators::{Authenticator, Identity};
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::peer::Client;
-use crate::sessions;
-use crate::templates::{self, LoginPage, LogoutPage, Page};
+use crate::sessions::{self, Refused};
+use crate::templates::{self, LoginElsewherePage, LoginPage, LogoutPage, Page};
 
 /// GET /hub/login
 pub async fn form(
@@ -29,11 +30,57 @@ pub async fn form(
     if Login::find(&app, &headers).await?.is_some() {
         return Ok(see_other(&next.unwrap_or_else(|| app.urls.home())));
     }
+    match &app.authenticator {
+        Authenticator::Form(_) => {}
+        Authenticator::Elsewhere(oauth) => return Ok(elsewhere(&app, oauth.service(), next)),
+        Authenticator::Header(proxy) => {
+            let identity = proxy.identity(client.peer, &headers);
+            return by_header(&app, &client, &headers, identity, next.as_deref()).await;
+        }
+    }
     let form = Form {
         next: next.unwrap_or_default(),
         ..Form::default()
     };
     form.show(&app, StatusCode::OK, &client, &headers).await
+}
+
+/// The way to the service that logs people in: a link, or the browser goes at once (`auto_login`).
+fn elsewhere(app: &App, service: &str, next: Option<String>) -> Response {
+    let way = with_next(&format!("{}oauth_login", app.urls.hub), next.as_deref());
+    if app.config.authenticator.auto_login {
+        return see_other(&way);
+    }
+    let page = LoginElsewherePage {
+        page: Page {
+            hub: app.urls.hub.clone(),
+            ..Page::default()
+        },
+        way,
+        service: service.to_owned(),
+    };
+    templates::respond(StatusCode::OK, &page)
+}
+
+async fn by_header(
+    app: &App,
+    client: &Client,
+    headers: &HeaderMap,
+    identity: Option<Identity>,
+    next: Option<&str>,
+) -> Result<Response, AppError> {
+    let Some(identity) = identity else {
+        warn!(client.address = %client.address, client.peer = %client.peer, "Failed login: no header of a proxy says who it is");
+        return Err(AppError::new(
+            StatusCode::UNAUTHORIZED,
+            "The proxy before this Hub does not say who you are.",
+        )
+        .advise("Open the Hub under the address of the proxy, and log in there."));
+    };
+    match sessions::admit(app, client, identity).await? {
+        Some(user) => enter(app, client, headers, &user, next).await,
+        None => Err(AppError::forbidden("You may not log in here.")),
+    }
 }
 
 /// POST /hub/login
@@ -44,8 +91,11 @@ pub async fn log_in(
     headers: HeaderMap,
     PostedAnonymously(posted): PostedAnonymously,
 ) -> Result<Response, AppError> {
+    let Authenticator::Form(authenticator) = &app.authenticator else {
+        return Err(AppError::forbidden("Nobody logs in here by a password."));
+    };
     let next = next_path(query.as_deref(), &headers);
-    let again = async |status, error: String, name: &str| {
+    let again = async |refused: Refused, name: &str| {
         let username = if name.len() <= username::MAX_LENGTH {
             name.to_owned()
         } else {
@@ -54,9 +104,9 @@ pub async fn log_in(
         let form = Form {
             next: next.clone().unwrap_or_default(),
             username,
-            error: Some(error),
+            error: Some(refused.message),
         };
-        form.show(&app, status, &client, &headers).await
+        form.show(&app, refused.status, &client, &headers).await
     };
     let fields = match posted {
         Ok(fields) => fields,
@@ -65,19 +115,14 @@ pub async fn log_in(
             return Ok(see_other(&next.unwrap_or_else(|| app.urls.home())));
         }
         Err(stale) => {
-            return again(
-                StatusCode::FORBIDDEN,
-                STALE.to_owned(),
-                stale.get("username"),
-            )
-            .await;
+            let refused = Refused::new(StatusCode::FORBIDDEN, STALE);
+            return again(refused, stale.get("username")).await;
         }
     };
-    let Authenticator::Form(authenticator) = &app.authenticator;
     let given = (fields.get("username").trim(), fields.get("password"));
     match sessions::by_password(&app, &client, authenticator.as_ref(), given).await? {
         Ok(user) => enter(&app, &client, &headers, &user, next.as_deref()).await,
-        Err(refused) => again(refused.status, refused.message, fields.get("username")).await,
+        Err(refused) => again(refused, fields.get("username")).await,
     }
 }
 
@@ -97,7 +142,7 @@ pub async fn log_out(
 }
 
 /// To the page that was asked for, with a new session.
-async fn enter(
+pub(super) async fn enter(
     app: &App,
     client: &Client,
     headers: &HeaderMap,
@@ -118,7 +163,6 @@ struct Form {
 }
 
 impl Form {
-    /// The form with a token that belongs to this browser's form cookie, which is set where there is none.
     async fn show(
         self,
         app: &App,
@@ -126,32 +170,46 @@ impl Form {
         client: &Client,
         headers: &HeaderMap,
     ) -> Result<Response, AppError> {
-        let cookie = cookies::all(headers, cookies::FORM_ID)
-            .next()
-            .map(str::to_owned);
-        let new = cookie.is_none();
-        let cookie = cookie.unwrap_or_else(secret::generate);
-        let xsrf = app.xsrf.token(&cookie);
-        let page = Page {
-            hub: app.urls.hub.clone(),
-            xsrf: xsrf.clone(),
-            ..Page::default()
-        };
-        let page = LoginPage {
-            page,
-            next: self.next,
-            username: self.username,
-            error: self.error,
-            first_account: accounts::first_account(&app.config, &app.db).await?,
-        };
-        let mut response = templates::respond(status, &page);
-        let hub = app.urls.hub.as_str();
-        let set = [
-            (cookies::FORM_ID, cookie.as_str(), hub, Life::Browser),
-            (cookies::XSRF, &xsrf, hub, Life::Browser),
-        ];
-        let set = if new { &set[..] } else { &set[1..] };
-        cookies::append(&mut response, client.https, set);
-        Ok(response)
+        let first_account = accounts::first_account(&app.config, &app.db).await?;
+        Ok(anonymous(app, client, headers, |page| {
+            let page = LoginPage {
+                page,
+                next: self.next,
+                username: self.username,
+                error: self.error,
+                first_account,
+                signup: accounts::has_signup(&app.config),
+            };
+            templates::respond(status, &page)
+        }))
     }
+}
+
+/// A form for somebody who is not logged in, with a token that belongs to this browser's form cookie, which is set where
+/// there is none.
+pub(super) fn anonymous(
+    app: &App,
+    client: &Client,
+    headers: &HeaderMap,
+    show: impl FnOnce(Page) -> Response,
+) -> Response {
+    let cookie = cookies::all(headers, cookies::FORM_ID)
+        .next()
+        .map(str::to_owned);
+    let new = cookie.is_none();
+    let cookie = cookie.unwrap_or_else(secret::generate);
+    let xsrf = app.xsrf.token(&cookie);
+    let mut response = show(Page {
+        hub: app.urls.hub.clone(),
+        xsrf: xsrf.clone(),
+        ..Page::default()
+    });
+    let hub = app.urls.hub.as_str();
+    let set = [
+        (cookies::FORM_ID, cookie.as_str(), hub, Life::Browser),
+        (cookies::XSRF, &xsrf, hub, Life::Browser),
+    ];
+    let set = if new { &set[..] } else { &set[1..] };
+    cookies::append(&mut response, client.https, set);
+    response
 }

@@ -16,8 +16,17 @@ use crate::sessions::{self, Looked, Refused};
 use crate::templates::{self, ChangePasswordPage};
 
 /// GET /hub/change-password
-pub async fn form(State(app): State<App>, login: Login) -> Response {
-    show(&app, &login, StatusCode::OK, None, false)
+pub async fn form(State(app): State<App>, login: Login) -> Result<Response, AppError> {
+    kept_here(&app)?;
+    Ok(show(&app, &login, StatusCode::OK, None, false))
+}
+
+/// Passwords that the Hub does not keep are not its to change.
+fn kept_here(app: &App) -> Result<(), AppError> {
+    match app.config.jupyter_hub.authenticator_class.is_native() {
+        true => Ok(()),
+        false => Err(AppError::not_found("This Hub keeps no passwords.")),
+    }
 }
 
 /// POST /hub/change-password
@@ -26,6 +35,7 @@ pub async fn change(
     client: Client,
     posted: Posted,
 ) -> Result<Response, AppError> {
+    kept_here(&app)?;
     let mut login = posted.login;
     let Ok(fields) = posted.fields else {
         return Ok(show(
@@ -84,7 +94,7 @@ async fn check(
                 Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, message))
             }
             Looked::Right(_) => Ok(()),
-            Looked::Wrong | Looked::InVain(_) => {
+            Looked::Wrong | Looked::InVain => {
                 warn!(user.name = %user.name, client.address = %client.address, "Failed change of password");
                 let message = "The present password is wrong.";
                 Err(Refused::new(StatusCode::FORBIDDEN, message))

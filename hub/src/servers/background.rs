@@ -45,6 +45,7 @@ mod tests {
 
     use super::*;
     use crate::auth::xsrf::Key;
+    use crate::authenticators::Authenticator;
     use crate::proxy::{InProcess, Routing};
 
     #[tokio::test]
@@ -55,7 +56,9 @@ mod tests {
         let spawner = Arc::new(LocalProcessSpawner::new(LocalConfig::default()));
         let key = Key::new("secret".to_owned());
         let routing = Routing::new(Box::new(InProcess(Default::default())));
-        let app = App::new(Default::default(), db, spawner, routing, 0, key);
+        let config = Default::default();
+        let authenticator = Authenticator::new(&config, &db).unwrap();
+        let app = App::new(config, db, authenticator, spawner, routing, 0, key);
         let (times, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
         let counted = times.clone();
         keep(&mut tasks, &app, "test", move |_| {

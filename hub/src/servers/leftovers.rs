@@ -29,7 +29,7 @@ async fn clear_one(app: &App, leftover: &Leftover) {
         Err(error) => return error!(%error, "Could not look for what deleted servers have left"),
     }
     if let Err(cause) = app.spawner.forget(user, server).await {
-        let cause = crate::error::chain(&cause);
+        let cause = crate::chain::chain(&cause);
         return error!(
             user,
             server, cause, "Could not remove what a deleted server kept; trying again later"

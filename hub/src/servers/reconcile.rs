@@ -107,7 +107,7 @@ async fn begin_anew(app: &App, server: &Server) {
         Ok(false) => {}
         Err(error) => {
             let busy = app.busy.enter(&server.start_id);
-            end(app, server, &crate::error::chain(&error), busy).await;
+            end(app, server, &crate::chain::chain(&error), busy).await;
         }
     }
 }
@@ -188,7 +188,7 @@ async fn find_later(app: &App, server: Server, place: Place, busy: BusyGuard) {
                 return;
             }
             Err(error) if Instant::now() >= deadline => {
-                let reason = crate::error::chain(&error);
+                let reason = crate::chain::chain(&error);
                 return end(app, &server, &reason, busy).await;
             }
             Err(error) => warn_unreachable(&server, &error),
@@ -203,7 +203,7 @@ async fn find_later(app: &App, server: Server, place: Place, busy: BusyGuard) {
 }
 
 fn warn_unreachable(server: &Server, error: &carrel_spawner::Error) {
-    let cause = crate::error::chain(error);
+    let cause = crate::chain::chain(error);
     warn!(server = %server.full_name(), cause, "Could not look for a start of the last run; trying again");
 }
 
@@ -249,7 +249,7 @@ async fn check(app: &App, server: &Server, started: &Started) {
     )
     .await;
     let Err(failed) = answer else { return };
-    let reason = crate::error::chain(&failed);
+    let reason = crate::chain::chain(&failed);
     let (first, _) = super::split_failure(&reason);
     warn!(server = %server.full_name(), reason = first, "An adopted server does not answer and is stopped");
     match app

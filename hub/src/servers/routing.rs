@@ -40,7 +40,7 @@ pub(super) async fn open(app: &App, server: &Server, url: &Url) -> Result<(), Pr
 /// Leads requests for a server nowhere any more.
 pub(super) async fn close(app: &App, prefix: &str) {
     if let Err(error) = app.routing.proxy.delete_route(prefix).await {
-        let cause = crate::error::chain(&error);
+        let cause = crate::chain::chain(&error);
         error!(
             prefix,
             cause, "Could not take out the route of a server; the next check does"
@@ -59,7 +59,7 @@ pub async fn keep_routes(app: App) {
         if let Err(error) = &checked
             && !failing
         {
-            let cause = crate::error::chain(error);
+            let cause = crate::chain::chain(error);
             error!(cause, "Could not check the routes; trying again");
         }
         failing = checked.is_err();
@@ -165,7 +165,7 @@ pub fn find_late(app: &App, path: &str) -> Option<impl Future<Output = bool> + u
             Ok::<_, CheckError>(!servers.is_empty())
         };
         found.await.unwrap_or_else(|error| {
-            let cause = crate::error::chain(&error);
+            let cause = crate::chain::chain(&error);
             warn!(cause, "Could not look for a route");
             false
         })

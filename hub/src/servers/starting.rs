@@ -182,7 +182,7 @@ where
         seconds: limit.as_secs(),
         news: progress.row.message.clone(),
     })?;
-    let started = started.map_err(|error| Failed::Spawner(crate::error::chain(&error)))?;
+    let started = started.map_err(|error| Failed::Spawner(crate::chain::chain(&error)))?;
     app.db
         .save_spawner_state(server.id, &server.start_id, &started.state.0)
         .await?;
@@ -289,7 +289,7 @@ async fn fail(app: &App, server: &Server, failed: Failed, busy: BusyGuard) {
 
 /// The reason on one line; below it the last lines of the server's log, where the reason does not have them yet.
 async fn describe(app: &App, server: &Server, failed: &Failed) -> String {
-    let reason = crate::error::chain(failed);
+    let reason = crate::chain::chain(failed);
     if !matches!(
         failed,
         Failed::NotReady(NotReady::Silent { .. }) | Failed::TooSlow { .. }

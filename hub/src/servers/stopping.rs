@@ -210,7 +210,7 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
     match timeout(LONGEST_STOP, end(app, &server)).await {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => {
-            let cause = crate::error::chain(&cause);
+            let cause = crate::chain::chain(&cause);
             return error!(server = %server.full_name(), cause, "Could not stop a server; trying again later");
         }
         Err(_) => {

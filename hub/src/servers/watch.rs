@@ -95,7 +95,7 @@ async fn end_lost_servers(app: &App, active: &[Server]) {
     let mut running = match timeout(Duration::from_secs(60), app.spawner.running()).await {
         Ok(Ok(running)) => running,
         Ok(Err(cause)) => {
-            let cause = crate::error::chain(&cause);
+            let cause = crate::chain::chain(&cause);
             return warn!(cause, "Could not list the servers that run");
         }
         Err(_) => return,
@@ -109,7 +109,7 @@ async fn end_lost_servers(app: &App, active: &[Server]) {
     for server in lost {
         warn!(server = %server.full_name(), start_id = server.start_id, "A lost server of {} is ended", server.full_name());
         if let Err(cause) = stopping::end(app, &server).await {
-            let cause = crate::error::chain(&cause);
+            let cause = crate::chain::chain(&cause);
             error!(cause, "Could not end a lost server; trying again later");
         }
     }
@@ -168,7 +168,7 @@ pub(super) async fn reason_of_death(app: &App, server: &Server) -> Option<String
         Ok(Ok(Poll::Stopped { reason })) => Some(reason),
         Ok(Err(cause @ carrel_spawner::Error::State(_))) => Some(cause.to_string()),
         Ok(Err(cause)) => {
-            let cause = crate::error::chain(&cause);
+            let cause = crate::chain::chain(&cause);
             error!(server = %server.full_name(), cause, "Could not look whether a server runs");
             None
         }

@@ -56,13 +56,26 @@ fn login_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
         username: String::new(),
         error: None,
         first_account: None,
+        signup: false,
     };
     let again = LoginPage {
-        page: anonymous,
+        page: anonymous.clone(),
         next: text(),
         username: text(),
         error: Some(text()),
         first_account: Some(text()),
+        signup: true,
+    };
+    let elsewhere = LoginElsewherePage {
+        page: anonymous.clone(),
+        way: text(),
+        service: text(),
+    };
+    let signup = SignupPage {
+        page: anonymous,
+        username: text(),
+        minimum_length: 8,
+        error: Some(text()),
     };
     let advice = Some(text());
     let error = ErrorPage {
@@ -75,6 +88,8 @@ fn login_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
     vec![
         ("login", first.render()),
         ("login", again.render()),
+        ("login_elsewhere", elsewhere.render()),
+        ("signup", signup.render()),
         ("error", error.render()),
     ]
 }
@@ -346,6 +361,7 @@ fn the_next_page_is_one_value_of_the_query() {
         username: String::new(),
         error: None,
         first_account: None,
+        signup: false,
     }
     .render()
     .unwrap();

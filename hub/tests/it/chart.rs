@@ -2,7 +2,7 @@
 
 mod values;
 
-use carrel_hub::config::Config;
+use carrel_hub::config::{Config, above};
 use carrel_skip::package_folder;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -164,8 +164,13 @@ fn allow_null(schema: &mut Value) {
 /// `hub.config`: sections and keys of the Hub's configuration. What keys there are, and what one may hold, is the Hub's to
 /// check, which names every mistake at once.
 fn config() -> Value {
-    let sections = Config::keys().into_iter().map(|section| {
-        let keys = section.keys.iter();
+    let all = Config::keys();
+    let sections = all.iter().map(|section| {
+        // Those of the sections above it may stand in it too.
+        let above = all
+            .iter()
+            .filter(|other| above(section.name).contains(&other.name));
+        let keys = above.chain([section]).flat_map(|section| &section.keys);
         let keys: Map<String, Value> = keys
             .map(|key| {
                 let description = format!("{} Expected: {}.", key.doc, key.expected);

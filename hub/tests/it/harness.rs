@@ -81,6 +81,19 @@ impl TestHub {
         .await
     }
 
+    /// A Hub with the configuration of this file, but for where it listens and what it runs.
+    pub async fn of_file(text: &str) -> Self {
+        let file = Config::parse("hub.yaml", text).unwrap_or_else(|errors| panic!("{errors}"));
+        Self::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+            let tested = std::mem::replace(config, file);
+            config.spawner = tested.spawner;
+            config.jupyter_hub.port = tested.jupyter_hub.port;
+            config.jupyter_hub.db_url = tested.jupyter_hub.db_url;
+            config.jupyter_hub.slow_spawn_timeout = tested.jupyter_hub.slow_spawn_timeout;
+        })
+        .await
+    }
+
     /// Ends the Hub as `kill -9` does, and starts another on the same state and port.
     pub async fn crash_and_restart(mut self) -> Self {
         self.kill();

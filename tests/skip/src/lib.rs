@@ -36,15 +36,18 @@ pub enum Need {
     Postgres,
     /// The Python environment of `make test` in the folder of `CARREL_TEST_PREPARED`.
     Prepared,
+    /// Debian's `slapd`, which the tests start themselves.
+    Slapd,
 }
 
 impl Need {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Gpu,
         Self::Mnist,
         Self::Mount,
         Self::Postgres,
         Self::Prepared,
+        Self::Slapd,
     ];
 
     fn name(self) -> &'static str {
@@ -54,6 +57,7 @@ impl Need {
             Self::Mount => "mount",
             Self::Postgres => "postgres",
             Self::Prepared => "prepared",
+            Self::Slapd => "slapd",
         }
     }
 }
@@ -129,7 +133,7 @@ mod tests {
         let said = decide("minst", Need::Gpu, &"none").unwrap_err();
         assert_eq!(
             said,
-            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, prepared"
+            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, prepared, slapd"
         );
     }
 }

@@ -148,8 +148,10 @@ fn a_name_that_is_near_no_other_gets_the_list() {
     );
     check(
         "Proxy: {}",
-        "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, Spawner, \
-         LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller",
+        "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, DummyAuthenticator, \
+         LDAPAuthenticator, RemoteUserAuthenticator, OAuthenticator, GenericOAuthenticator, Auth0OAuthenticator, \
+         AzureAdOAuthenticator, CILogonOAuthenticator, GitHubOAuthenticator, GitLabOAuthenticator, \
+         GoogleOAuthenticator, Spawner, LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller",
     );
     check(
         "JupyterHub:\n  spawn_throttle_retry_range: [30, 60]",
@@ -211,5 +213,63 @@ fn any_damage_to_a_file_is_reported() {
         for character in ["\t", ":", "[", "\"", "|\n", "é"] {
             let _ = Config::parse("damaged", &format!("{before}{character}{after}"));
         }
+    }
+}
+
+/// Each of these misses something, or would tell secrets to who reads along.
+#[test]
+fn what_a_class_of_authenticators_needs_is_asked_for() {
+    let oauth = "JupyterHub: {authenticator_class: generic-oauth}\nGenericOAuthenticator: ";
+    let client = "client_id: hub, client_secret: hunter2";
+    let table = [
+        (
+            format!("{oauth}{{client_id: hub, issuer: 'https://id.example'}}"),
+            "client_secret: is needed",
+        ),
+        (
+            format!("{oauth}{{client_secret: hunter2, issuer: 'https://id.example'}}"),
+            "client_id: is needed",
+        ),
+        (
+            format!("{oauth}{{{client}}}"),
+            "authorize_url: give `issuer`, or all of",
+        ),
+        (
+            format!("{oauth}{{{client}, issuer: 'http://id.example'}}"),
+            "http://id.example/ is not encrypted",
+        ),
+        (
+            format!("{oauth}{{{client}, issuer: 'https://id.example', manage_groups: true}}"),
+            "needs the claim",
+        ),
+        (
+            format!("{oauth}{{{client}, issuer: 'https://id.example', enable_auth_state: true}}"),
+            "is not taken",
+        ),
+        (
+            format!("{oauth}{{{client}, issuer: 'https://id.example', isuer: x}}"),
+            "did you mean `issuer`",
+        ),
+        (
+            "JupyterHub: {authenticator_class: remote-user}".to_owned(),
+            "networks: says whose header",
+        ),
+        (
+            "JupyterHub: {authenticator_class: ldap}".to_owned(),
+            "server_address: says where",
+        ),
+        (
+            "Authenticator: {manage_groups: true}".to_owned(),
+            "tells no groups",
+        ),
+        (
+            "JupyterHub: {authenticator_class: cilogon}\n".to_owned(),
+            "allowed_idps: says whose",
+        ),
+    ];
+    for (text, mistake) in table {
+        let report = report(&text);
+        assert!(report.contains(mistake), "{text}: {report}");
+        assert!(!report.contains("hunter2"), "{report}");
     }
 }

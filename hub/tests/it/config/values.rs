@@ -208,3 +208,26 @@ fn allowed_hosts_are_names_without_a_port() {
         );
     }
 }
+
+#[test]
+fn a_class_takes_the_keys_of_those_above_it_and_leaves_those_of_others() {
+    let text = "GitHubOAuthenticator: {client_id: theirs, allowed_users: [ada]}\n\
+                OAuthenticator: {client_id: all, client_secret: hunter2hunter2, allowed_users: [all]}\n\
+                GoogleOAuthenticator: {client_id: other, allowed_users: [other]}\n\
+                Authenticator: {allowed_users: [any], blocked_users: [eve]}\n\
+                JupyterHub: {authenticator_class: oauthenticator.GitHubOAuthenticator}\n";
+    let config = config(text);
+    let (authenticator, oauth) = (&config.authenticator, &config.oauthenticator);
+    assert_eq!(oauth.client_id, "theirs");
+    assert_eq!(
+        authenticator.allowed_users.iter().collect::<Vec<_>>(),
+        ["ada"]
+    );
+    assert!(authenticator.blocked_users.contains("eve"));
+    assert!(
+        authenticator.admin_users.is_empty(),
+        "nobody elsewhere is our admin"
+    );
+    assert_eq!(config.provider().login_service, "GitHub");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}

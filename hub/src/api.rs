@@ -6,6 +6,7 @@ pub mod body;
 pub mod groups;
 pub mod hub;
 pub mod listing;
+pub mod metrics;
 pub mod models;
 pub mod oauth;
 pub mod servers;

@@ -15,6 +15,7 @@ use crate::auth::xsrf;
 use crate::authenticators::Authenticator;
 use crate::config::Config;
 use crate::db::Db;
+use crate::metrics::Metrics;
 use crate::proxy::Routing;
 use crate::servers::busy::Busy;
 use crate::servers::queue::Queue;
@@ -38,6 +39,7 @@ pub struct Parts {
     /// Starts and stops that this process carries out; the sweep leaves them alone.
     pub busy: Busy,
     pub queue: Queue,
+    pub metrics: Metrics,
     /// Whether this Hub does what is to be done by one of several.
     pub leads: AtomicBool,
     ending: watch::Sender<Option<Ending>>,
@@ -73,6 +75,7 @@ impl App {
             xsrf,
             busy: Default::default(),
             queue,
+            metrics: Metrics::default(),
             leads: AtomicBool::default(),
             ending: watch::Sender::default(),
         }))

@@ -13,17 +13,21 @@ use crate::app::App;
 use crate::auth::username::for_log;
 use crate::db::audit::Deed;
 use crate::db::now;
+use crate::db::users::User;
 use crate::peer::Client;
 
 /// What changes nothing for anybody, or is the work of programs that nobody told to: reports of activity and of browsers,
 /// and the exchange of a code that was written down when it was given.
 const NOT_TOLD: [&str; 3] = ["/activity", "/security/csp-report", "/oauth2/token"];
 
+/// Pages by which people come in or go.
+const DONE_BY_GET: [&str; 3] = ["/login", "/oauth_callback", "/logout"];
+
 /// Who makes the request, as soon as that is known.
 #[derive(Debug, Clone, Default)]
 struct Actor(Arc<OnceLock<Who>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Who {
     kind: &'static str,
     name: String,
@@ -41,6 +45,15 @@ pub fn by(extensions: &Extensions, principal: &Principal, token_id: Option<i64>)
     }
 }
 
+/// Says in the answer to a login who has come in: the request was nobody's yet.
+pub fn entered(response: &mut Response, user: &User) {
+    response.extensions_mut().insert(Who {
+        kind: "user",
+        name: user.name.clone(),
+        token_id: None,
+    });
+}
+
 /// Around every request.
 pub async fn record(
     State(app): State<App>,
@@ -49,10 +62,11 @@ pub async fn record(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let changes = !matches!(
+    let reads = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
-    ) || path.ends_with("/logout");
+    );
+    let changes = !reads || DONE_BY_GET.iter().any(|end| path.ends_with(end));
     if !changes || NOT_TOLD.iter().any(|end| path.ends_with(end)) {
         return next.run(request).await;
     }
@@ -61,7 +75,7 @@ pub async fn record(
     request.extensions_mut().insert(actor.clone());
     let response = next.run(request).await;
     // Of nobody's requests there is nothing to tell.
-    if let Some(who) = actor.0.get() {
+    if let Some(who) = actor.0.get().or_else(|| response.extensions().get()) {
         let deed = Deed {
             at: now(),
             kind: who.kind.to_owned(),

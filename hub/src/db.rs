@@ -86,7 +86,7 @@ impl Db {
             .max_connections(if sqlite { 3 } else { 10 })
             .acquire_timeout(Duration::from_secs(10))
             .after_connect(move |connection, _| Box::pin(prepare(connection, sqlite)))
-            .after_release(|connection, _| Box::pin(is_sound(connection)))
+            .after_release(move |connection, _| Box::pin(is_sound(connection, sqlite)))
             .connect(url)
             .await
             .map_err(OpenError::Connect)?;
@@ -145,7 +145,11 @@ async fn prepare(connection: &mut AnyConnection, sqlite: bool) -> Result<()> {
 
 /// Whether the pool may give a connection to the next one. A rollback that fails, as on a disk that is full, leaves it
 /// within a transaction that nobody can end any more: such a connection is closed.
-async fn is_sound(connection: &mut AnyConnection) -> Result<bool> {
+async fn is_sound(connection: &mut AnyConnection, sqlite: bool) -> Result<bool> {
+    // SQLite's own knows of one that was dropped until it is rolled back: all others need no further request.
+    if sqlite && !connection.is_in_transaction() {
+        return Ok(true);
+    }
     // A transaction that was dropped is rolled back with the next request.
     connection.ping().await?;
     let sound = !connection.is_in_transaction();

@@ -18,6 +18,7 @@ mod headers;
 pub mod import;
 mod log_limit;
 pub mod memory;
+pub mod metrics;
 mod middleware;
 mod names;
 pub mod oauth;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
@@ -91,12 +91,16 @@ pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Re
 
 /// One line per request for who looks closely (`RUST_LOG=debug`), without its query: that may hold codes and
 /// tokens. What fails is logged where it fails.
-pub async fn log(State(_): State<App>, client: Client, request: Request, next: Next) -> Response {
+pub async fn log(State(app): State<App>, client: Client, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
     let path = for_log(request.uri().path());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
-    let (status, duration_ms) = (response.status().as_u16(), begun.elapsed().as_millis());
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    let duration_ms = took.as_millis();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    app.metrics.answered(&method, route, status, took);
     debug!(%method, path, status, duration_ms, client.address = %client.address, "Request");
     response
 }

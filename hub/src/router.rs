@@ -49,6 +49,7 @@ pub fn router(app: App) -> Router {
         .route("/user/{*path}", get(user::user))
         .route("/user-redirect/{*path}", get(user::redirect))
         .route("/error/{code}", get(errors::by_code))
+        .route("/metrics", get(api::metrics::metrics))
         .route("/health", get(errors::health))
         .route("/ready", get(errors::ready))
         .route("/logo", get(errors::logo))
@@ -120,6 +121,7 @@ fn api() -> Router<App> {
         .patch(hub::change_proxy);
     Router::new()
         .route("/", get(hub::version))
+        .route("/metrics", get(api::metrics::metrics))
         .route("/audit", get(api::audit::audit))
         .route("/usage", get(api::audit::usage))
         .route("/info", get(hub::info))

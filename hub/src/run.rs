@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use carrel_proxy::{Proxy, Routes, ServeOptions, Unavailable};
 use carrel_spawner::Spawner;
@@ -67,6 +67,7 @@ pub struct Hub {
     /// Those by which this process proxies.
     routes: Routes,
     listener: TcpListener,
+    begun: Instant,
 }
 
 impl Hub {
@@ -82,6 +83,7 @@ impl Hub {
         state: &Path,
         spawner: Arc<dyn Spawner>,
     ) -> Result<Self, StartError> {
+        let begun = Instant::now();
         create_state(state)?;
         // Bound first: a port that is in use should not wait for the database, nor touch it.
         let listener = bind(SocketAddr::new(
@@ -116,6 +118,7 @@ impl Hub {
             address,
             routes,
             listener,
+            begun,
         })
     }
 
@@ -130,6 +133,7 @@ impl Hub {
         if adopted > 0 {
             info!(servers = adopted, "Servers of the last run are adopted");
         }
+        app.metrics.hub_is_ready(self.begun.elapsed());
         info!(address = %address, "The Hub is ready at http://{}{}", address, app.urls.base);
         servers::keep(
             &mut background,

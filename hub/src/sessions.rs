@@ -1,5 +1,7 @@
 //! Coming in: who is known to be somebody gets a user and a login session. Knows no page and no way of logging in.
 
+use std::time::Instant;
+
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use tracing::{error, info, warn};
@@ -64,7 +66,11 @@ pub async fn by_password(
             Err(Refusal::Wrong | Refusal::Forbidden(_)) => Ok(Looked::Wrong),
         }
     };
-    match limited(app, client, &name, check).await? {
+    let begun = Instant::now();
+    let looked = limited(app, client, &name, check).await?;
+    let well = matches!(looked, Looked::Right(_));
+    app.metrics.logged_in(well, begun.elapsed());
+    match looked {
         Looked::Right(user) => Ok(Ok(user)),
         Looked::Wrong => {
             warn!(user.name = %username::for_log(&name), client.address = %client.address, "Failed login");

@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 import time
 
+import hub_api
 from common import Goal, free_port, get, memory_at_rest, running, tell, wait_for
 
 
@@ -22,6 +23,8 @@ def measure(options):
                     memory[name].append(memory_at_rest(process.pid))
     tell("hub start to first 200", "s", starts, [Goal.at_most(0.2)])
     tell("hub memory at rest", "MB", memory, [Goal.at_most(20)])
+    if options.chp:
+        hub_api.measure(options)
 
 
 def start_hub(options, folder):

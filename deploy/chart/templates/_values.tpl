@@ -25,6 +25,15 @@ refused, with what does it instead (moving.yaml). Every template begins with it.
 {{- include "carrel.refuse" . -}}
 {{- end }}
 
+{{/* How many Hubs there are. Several share a database: one on a volume is one Hub's. */}}
+{{- define "carrel.hubs" -}}
+{{- $hubs := .Values.hub.replicas | default 1 | int -}}
+{{- if and (gt $hubs 1) (ne .Values.hub.db.type "postgres") -}}
+  {{- fail "hub.replicas: several Hubs need a database that all reach: hub.db.type postgres" -}}
+{{- end -}}
+{{- $hubs -}}
+{{- end }}
+
 {{/* What values hold at a path of keys, as JSON. Takes [values, path]. */}}
 {{- define "carrel.at" -}}
 {{- $at := index . 0 -}}

@@ -135,6 +135,7 @@ actions! { Hub, hub;
     AddGroups: "admin:groups";
     ChangeServices: "admin:services";
     ReadHub: "read:hub";
+    ReadMetrics: "read:metrics";
     UseProxy: "proxy";
     /// Reads who did what, of all.
     ReadAudit: "admin:users";

@@ -1,6 +1,8 @@
 //! The JSON models of users, groups, services, servers, tokens and shares (jupyterhub/apihandlers/base.py and
 //! shares.py), cut to what the caller may read.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::access::roles;
@@ -73,11 +75,24 @@ pub struct Relations {
 
 impl Relations {
     pub async fn of(db: &Db, user: &User) -> Result<Self> {
-        Ok(Self {
-            groups: db.groups_of(user.id).await?,
-            roles: role_names(db.roles_of_user(user.id).await?),
-            servers: db.servers_of(user.id).await?,
-        })
+        let mut all = Self::of_all(db, std::slice::from_ref(user)).await?;
+        Ok(all.remove(&user.id).unwrap_or_default())
+    }
+
+    /// Of each user of a page by the key of the user, with as many requests as for one.
+    pub async fn of_all(db: &Db, users: &[User]) -> Result<HashMap<i64, Self>> {
+        let ids: Vec<i64> = users.iter().map(|user| user.id).collect();
+        let mut all: HashMap<i64, Self> = HashMap::new();
+        for (user, group) in db.groups_of_users(&ids).await? {
+            all.entry(user).or_default().groups.push(group);
+        }
+        for (user, role) in db.role_names_of_users(&ids).await? {
+            all.entry(user).or_default().roles.push(role);
+        }
+        for server in db.servers_of_users(&ids).await? {
+            all.entry(server.user_id).or_default().servers.push(server);
+        }
+        Ok(all)
     }
 }
 

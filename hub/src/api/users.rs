@@ -105,11 +105,13 @@ pub async fn list(
         limit: wanted.limit,
     };
     let (found, total) = app.db.list_users(&query).await?;
-    let mut items = Vec::new();
-    for user in &found {
-        let model = model(&app, user, shown.stopped_servers(), &caller.scopes).await?;
-        items.extend((!model.is_empty()).then_some(model));
-    }
+    let mut relations = models::Relations::of_all(&app.db, &found).await?;
+    let models = found.iter().map(|user| {
+        let relations = relations.remove(&user.id).unwrap_or_default();
+        let stopped = shown.stopped_servers();
+        models::user(&app, user, &relations, stopped, &caller.scopes)
+    });
+    let items: Vec<_> = models.filter(|model| !model.is_empty()).collect();
     Ok(Json(wanted.answer(json!(items), total)))
 }
 

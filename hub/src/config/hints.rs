@@ -53,7 +53,12 @@ const OF_AUTHENTICATORS: [(&str, &str); 9] = [
 static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
 /// Keys of JupyterHub that are passed over, with why: nothing is lost by it.
-const WITHOUT_EFFECT: [(&str, &str, &str); 6] = [
+const WITHOUT_EFFECT: [(&str, &str, &str); 7] = [
+    (
+        "CILogonOAuthenticator",
+        "shown_idps",
+        "CILogon's page shows all that it knows; `allowed_idps` says whose users come in",
+    ),
     (
         "JupyterHub",
         "admin_access",
@@ -90,7 +95,22 @@ const WITHOUT_EFFECT: [(&str, &str, &str); 6] = [
 pub(super) fn without_effect(section: &str, key: &str) -> Option<&'static str> {
     let known = WITHOUT_EFFECT.iter();
     let mut known = known.filter(|(of, name, _)| *of == section && *name == key);
-    known.next().map(|(_, _, why)| *why)
+    // Of the others something would be lost without which nobody should log in.
+    let passed_over = ["enable_auth_state", "auth_refresh_age", "refresh_pre_spawn"];
+    let of_authenticators = || {
+        let mut reasons = OF_AUTHENTICATORS.iter();
+        let passed_over = section.ends_with("uthenticator") && passed_over.contains(&key);
+        reasons
+            .find(|(known, _)| passed_over && *known == key)
+            .map(|(_, why)| *why)
+    };
+    if section.starts_with("CILogonOAuthenticator.allowed_idps.") && key == "default" {
+        return Some("CILogon's page chooses what it shows first");
+    }
+    known
+        .next()
+        .map(|(_, _, why)| *why)
+        .or_else(of_authenticators)
 }
 
 /// A key that its section does not have.

@@ -280,8 +280,13 @@ impl Config {
             );
         }
         if self.authenticator.manage_groups && self.groups_claim().is_none() {
-            let message = "`manage_groups` needs the claim with the groups";
-            report.contradiction(&format!("{section}.auth_state_groups_key"), message);
+            let path = format!("{section}.auth_state_groups_key");
+            if class == AuthenticatorClass::GenericOAuth {
+                report.contradiction(&path, "`manage_groups` needs the claim with the groups");
+            } else {
+                let message = "without it this provider tells no groups, and `manage_groups` is without effect";
+                report.warn(None, &path, message);
+            }
         }
     }
 }

@@ -94,6 +94,17 @@ impl Report {
         )
     }
 
+    /// Takes out the mistakes of keys that the file leaves to their defaults.
+    pub fn take_missing(&mut self) -> Vec<(String, String)> {
+        let missing = self
+            .errors
+            .mistakes
+            .extract_if(.., |mistake| mistake.at.is_none());
+        missing
+            .map(|mistake| (mistake.path, mistake.message))
+            .collect()
+    }
+
     /// A mistake of the whole file, which then has no other.
     pub fn fail(mut self, at: Option<At>, message: impl Into<String>) -> ConfigErrors {
         self.mistake(at, "", message);

@@ -185,6 +185,13 @@ impl Db {
             .await
     }
 
+    pub async fn count_ready_servers(&self) -> Result<i64> {
+        let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM servers WHERE state = 'ready'")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(count)
+    }
+
     /// Servers that are stopped although their latest start is one of these.
     pub async fn stopped_servers_of(&self, start_ids: &[String]) -> Result<Vec<Server>> {
         let mut servers = Vec::new();

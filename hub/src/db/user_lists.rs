@@ -91,6 +91,39 @@ impl Db {
         query.fetch_all(&self.pool).await
     }
 
+    /// Names of the groups of these users, as pairs of a user and a name.
+    pub async fn groups_of_users(&self, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+        let select = format!(
+            "SELECT user_id, user_groups.name FROM user_groups \
+             JOIN group_members ON group_members.group_id = user_groups.id \
+             WHERE user_id IN ({}) ORDER BY user_groups.name",
+            places(ids.len())
+        );
+        self.named_of_users(select, ids).await
+    }
+
+    /// Names of the roles of the configuration that these users have, by themselves or by a group; in the same form.
+    pub async fn role_names_of_users(&self, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+        let select = format!(
+            "SELECT users.id, roles.name FROM users JOIN roles ON roles.name = 'user' \
+             OR (roles.name = 'admin' AND users.admin = 1) \
+             OR roles.id IN (SELECT role_id FROM user_roles WHERE user_id = users.id) \
+             OR roles.id IN (SELECT role_id FROM group_roles \
+                 JOIN group_members ON group_members.group_id = group_roles.group_id WHERE user_id = users.id) \
+             WHERE users.id IN ({}) ORDER BY roles.name",
+            places(ids.len())
+        );
+        self.named_of_users(select, ids).await
+    }
+
+    async fn named_of_users(&self, select: String, ids: &[i64]) -> Result<Vec<(i64, String)>> {
+        let mut query = sqlx::query_as(AssertSqlSafe(select));
+        for id in ids {
+            query = query.bind(*id);
+        }
+        query.fetch_all(&self.pool).await
+    }
+
     /// How many members each of these groups has, where it has any.
     pub async fn member_counts(&self, groups: &[i64]) -> Result<HashMap<i64, i64>> {
         let select = format!(

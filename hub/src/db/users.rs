@@ -64,6 +64,16 @@ impl Db {
         Ok(hash.and_then(|(hash,)| hash))
     }
 
+    /// How many users there are, or were active at or after a time.
+    pub async fn count_users_since(&self, at: Option<i64>) -> Result<i64> {
+        let (count,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM users WHERE last_activity >= $1 OR $1 IS NULL")
+                .bind(at)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(count)
+    }
+
     pub async fn no_users(&self) -> Result<bool> {
         let one: Option<(i64,)> = sqlx::query_as("SELECT id FROM users LIMIT 1")
             .fetch_optional(&self.pool)

@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{next_path, see_other, with_next};
 use crate::accounts;
 use crate::app::App;
+use crate::audit;
 use crate::auth::caller::Login;
 use crate::auth::cookies::{self, Life};
 use crate::auth::posted::{PostedAnonymously, STALE};
@@ -151,6 +152,7 @@ pub(super) async fn enter(
 ) -> Result<Response, AppError> {
     let landing = sessions::landing(app, user).await?;
     let mut response = see_other(next.unwrap_or(&landing));
+    audit::entered(&mut response, user);
     sessions::begin(app, client, headers, user, &mut response).await?;
     Ok(response)
 }

@@ -8,7 +8,7 @@ use http::{Request, header};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, json};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use url::Url;
 
@@ -69,6 +69,13 @@ pub async fn keep_routes(app: App) {
 /// Makes the proxy's routes those of the servers that are ready, whichever Hub has started or stopped them.
 pub async fn check_routes(app: &App) -> Result<(), CheckError> {
     let _alone = app.routing.checking.lock().await;
+    let begun = Instant::now();
+    let checked = check(app).await;
+    app.metrics.checked_routes(begun.elapsed());
+    checked
+}
+
+async fn check(app: &App) -> Result<(), CheckError> {
     // Before the database: a route of a server that starts is added while that says so, and found there below.
     let found = app.routing.proxy.get_all_routes().await?;
     let servers = app.db.routed_servers().await?;

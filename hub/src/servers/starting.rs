@@ -131,6 +131,7 @@ async fn follow(app: &App, server: &Server, started: Started, busy: BusyGuard) {
         Ok(()) => {
             info!(server = %server.full_name(), url = %started.url, "Server {} is ready", server.full_name());
             app.wake.server(server.id);
+            app.metrics.started(true, server.started);
         }
         Err(failed) => fail(app, server, failed, busy).await,
     }
@@ -271,6 +272,7 @@ async fn cancelled(app: &App, server: &Server) {
 /// Ends what is left of a start and says why it failed.
 async fn fail(app: &App, server: &Server, failed: Failed, busy: BusyGuard) {
     let reason = describe(app, server, &failed).await;
+    app.metrics.started(false, server.started);
     let (first, _) = super::split_failure(&reason);
     if matches!(failed, Failed::Cancelled) {
         info!(server = %server.full_name(), "The start of {} was cancelled", server.full_name());

@@ -45,6 +45,11 @@ async fn it_is_told_who_did_what_and_what_they_were_refused() {
         deed["token_id"].as_str().unwrap().starts_with('a'),
         "{deed}"
     );
+    let came = of("carol")[1];
+    assert_eq!(
+        (&came["path"], &came["status"]),
+        (&json!("/hub/login"), &json!(303))
+    );
     let refused = of("carol")[0];
     assert_eq!(
         (&refused["path"], &refused["status"]),

@@ -2,6 +2,8 @@
 
 mod values;
 
+use std::process::Output;
+
 use carrel_hub::config::{Config, above};
 use carrel_skip::package_folder;
 use schemars::generate::SchemaSettings;
@@ -82,26 +84,25 @@ fn the_hub_takes_what_the_chart_makes_of_values() {
     assert!(!all.kube_spawner.events_enabled);
 }
 
+#[test]
+fn several_hubs_need_a_database_that_all_reach() {
+    let hubs = "templates/hub/statefulset.yaml";
+    let one = helm(hubs, &[]);
+    assert!(String::from_utf8_lossy(&one.stdout).contains("replicas: 1\n"));
+    let postgres = ["hub.db.type=postgres", "hub.db.url=postgresql://db/hub"];
+    let two = helm(hubs, &[&postgres[..], &["hub.replicas=2"]].concat());
+    assert!(String::from_utf8_lossy(&two.stdout).contains("replicas: 2\n"));
+    let refused = helm(hubs, &["hub.replicas=2"]);
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        error.contains("hub.replicas: several Hubs need a database"),
+        "{error}"
+    );
+}
+
 /// The configuration in the Secret of `helm template --set VALUE...`.
 fn config_of(values: &[&str]) -> Config {
-    let chart = package_folder()
-        .join("../deploy/chart")
-        .display()
-        .to_string();
-    let mut helm = std::process::Command::new("helm");
-    helm.args([
-        "template",
-        "carrel",
-        chart.as_str(),
-        "--show-only",
-        "templates/hub/secret.yaml",
-    ]);
-    for value in values {
-        helm.args(["--set", value]);
-    }
-    let output = helm
-        .output()
-        .unwrap_or_else(|error| panic!("helm: {error}; deploy/local/test puts it on PATH"));
+    let output = helm("templates/hub/secret.yaml", values);
     let text = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{values:?}: {error}");
@@ -109,6 +110,21 @@ fn config_of(values: &[&str]) -> Config {
         panic!("the Secret holds no file: {text}");
     };
     Config::parse("carrel.yaml", config).unwrap_or_else(|errors| panic!("{errors}\n{config}"))
+}
+
+/// `helm template --show-only TEMPLATE --set VALUE...`
+fn helm(template: &str, values: &[&str]) -> Output {
+    let chart = package_folder()
+        .join("../deploy/chart")
+        .display()
+        .to_string();
+    let mut helm = std::process::Command::new("helm");
+    helm.args(["template", "carrel", &chart, "--show-only", template]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    helm.output()
+        .unwrap_or_else(|error| panic!("helm: {error}; deploy/local/test puts it on PATH"))
 }
 
 fn schema() -> Value {

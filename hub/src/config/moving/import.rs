@@ -167,7 +167,7 @@ c.JupyterHub.load_roles = [
 c.JupyterHub.load_roles[0]["users"] = []
 c.Authenticator.admin_users = {"ada"}
 c.Authenticator.allowed_users = {"bob", "ada"}
-c.DummyAuthenticator.password = "hunter2"
+c.SimpleAuthenticator.password = "hunter2"
 c.Spawner.http_timeout = 60
 c.Spawner.environment = {"KEY": os.environ["KEY"]}
 def pre_spawn(spawner):
@@ -188,7 +188,7 @@ c.Spawner.pre_spawn_hook = pre_spawn
         for note in [
             "jupyterhub_config.py:4: c.JupyterHub.db_url: this Hub keeps",
             "jupyterhub_config.py:9: c.JupyterHub.load_roles[0][\"users\"]: Python is not run. Instead: JupyterHub.load_roles",
-            "jupyterhub_config.py:12: c.DummyAuthenticator.password: unknown section",
+            "jupyterhub_config.py:12: c.SimpleAuthenticator.password: unknown section",
             "jupyterhub_config.py:14: c.Spawner.environment: Python is not run. Instead: Spawner.environment",
             "jupyterhub_config.py:15: def pre_spawn: Python is not run. Instead: ",
             "jupyterhub_config.py:18: c.Spawner.pre_spawn_hook: Python is not run. Instead: KubeSpawner.group_overrides",

@@ -18,6 +18,8 @@ pub struct Told {
 enum Verdict {
     Taken,
     WithoutEffect,
+    /// To be given in this file or another.
+    Missing,
     Refused,
 }
 
@@ -66,6 +68,13 @@ impl Outcome {
             .push((at, path.to_owned(), Verdict::Refused, message));
     }
 
+    /// A value that is not there, without which the Hub will not start.
+    pub fn missing(&mut self, path: &str, why: &str) {
+        let message = format!("missing, unless another file gives it: {why}");
+        self.lines
+            .push((None, path.to_owned(), Verdict::Missing, message));
+    }
+
     /// What a report of the Hub's configuration says; `prefix` stands before its keys.
     pub fn remarks(&mut self, prefix: &str, mistakes: Vec<Remark>, warnings: Vec<Remark>) {
         for (at, path, message) in mistakes {
@@ -111,9 +120,10 @@ impl Outcome {
         }
         let _ = write!(
             text,
-            "{} taken, {} without effect, {} refused",
+            "{} taken, {} without effect, {} missing, {} refused",
             count(Verdict::Taken),
             count(Verdict::WithoutEffect),
+            count(Verdict::Missing),
             count(Verdict::Refused)
         );
         Told {

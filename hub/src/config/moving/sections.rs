@@ -127,7 +127,12 @@ pub fn of_values(values: &Node, prefix: &str, outcome: &mut Outcome) {
     (hub.spawner_class, hub.base_url) = (SpawnerClass::Kube, BaseUrl::default());
     hub.ip = [192, 0, 2, 1].into();
     check::check(&mut config, &mut report);
-    tell(sections, &format!("{prefix}hub.config."), report, outcome);
+    let prefix = format!("{prefix}hub.config.");
+    // Values are laid over each other: secrets above all stand in a file of their own.
+    for (path, why) in report.take_missing() {
+        outcome.missing(&format!("{prefix}{path}"), &why);
+    }
+    tell(sections, &prefix, report, outcome);
 }
 
 /// The node at a path, where it is something.

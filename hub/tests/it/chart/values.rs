@@ -53,6 +53,8 @@ pub struct Hub {
     concurrent_spawn_limit: Option<u32>,
     /// How many servers may be active; more starts are refused. Any number without it.
     active_server_limit: Option<u32>,
+    /// How many Hubs serve the site; more than one need hub.db.type postgres.
+    replicas: u32,
     /// Addresses and networks of what stands before the Hub, whose X-Forwarded headers are believed.
     trusted_proxies: Vec<String>,
     image: Image,

@@ -243,7 +243,9 @@ fn what_a_class_of_authenticators_needs_is_asked_for() {
             "needs the claim",
         ),
         (
-            format!("{oauth}{{{client}, issuer: 'https://id.example', enable_auth_state: true}}"),
+            format!(
+                "{oauth}{{{client}, issuer: 'https://id.example', validate_server_cert: false}}"
+            ),
             "is not taken",
         ),
         (

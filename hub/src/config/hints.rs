@@ -53,7 +53,12 @@ const OF_AUTHENTICATORS: [(&str, &str); 9] = [
 static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
 /// Keys of JupyterHub that are passed over, with why: nothing is lost by it.
-const WITHOUT_EFFECT: [(&str, &str, &str); 7] = [
+const WITHOUT_EFFECT: [(&str, &str, &str); 8] = [
+    (
+        "GitHubOAuthenticator",
+        "populate_teams_in_auth_state",
+        "the Hub keeps nothing of what an authenticator tells but name, groups and rights",
+    ),
     (
         "CILogonOAuthenticator",
         "shown_idps",

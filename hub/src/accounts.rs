@@ -11,7 +11,7 @@ use crate::config::{self, Config, SpawnerClass};
 use crate::db::Db;
 use crate::db::groups::Change;
 use crate::db::roles::NewRole;
-use crate::db::services::NewService;
+use crate::db::services::{NewClient, NewService};
 use crate::db::users::User;
 
 #[derive(Debug, thiserror::Error)]
@@ -179,6 +179,15 @@ pub async fn create_roles_and_services(config: &Config, db: &Db) -> Result<(), E
         info: &no_info,
         display: service.display,
         token_hash: hash.as_deref(),
+        command: service.command.as_ref().map_or(&[], |command| &command.0),
+        oauth_no_confirm: service.oauth_no_confirm,
+        client: service
+            .oauth_client(&hub.base_url)
+            .map(|(client_id, redirect_uri)| NewClient {
+                client_id,
+                redirect_uri,
+                allowed_scopes: &service.oauth_client_allowed_scopes,
+            }),
     });
     db.set_services(&services.collect::<Vec<_>>()).await?;
     let mut roles = Vec::new();

@@ -163,6 +163,11 @@ impl Urls {
         format!("{}user/{}/", self.base, Self::path(user, server))
     }
 
+    /// `<base>services/<name>/`: where people reach a service; its name needs no escapes.
+    pub fn service(&self, name: &str) -> String {
+        crate::config::service::prefix(&self.base, name)
+    }
+
     /// `<hub><page>/<escaped>[/<server>]`.
     pub fn page(&self, page: &str, user: &str, server: &str) -> String {
         format!("{}{page}/{}", self.hub, Self::path(user, server))

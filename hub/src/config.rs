@@ -6,6 +6,7 @@ mod address;
 mod authenticators;
 mod check;
 mod class;
+mod custom_scopes;
 mod hidden;
 mod hints;
 mod idps;
@@ -20,6 +21,7 @@ mod quota;
 mod reference;
 mod report;
 mod section;
+pub mod service;
 mod users;
 mod value;
 mod yaml;
@@ -38,11 +40,12 @@ pub use authenticators::{
     Authenticator, DummyAuthenticator, NativeAuthenticator, RemoteUserAuthenticator,
 };
 pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass, above};
+pub use custom_scopes::{CustomScope, CustomScopes};
 pub use hidden::Hidden;
 pub use idps::{Action, IdentityProvider};
 pub use kube_spawner::KubeSpawner;
 pub use ldap::{LDAPAuthenticator, TlsStrategy};
-pub use load::{Named, Role, Secret, Service};
+pub use load::{Named, Role, Secret};
 pub use moving::{FromPython, Told, check, read_python};
 pub use oauth::{Provider, is_private};
 pub use options_form::{OptionsField, OptionsForm};
@@ -51,6 +54,7 @@ pub use quota::Quota;
 pub use reference::reference;
 pub use report::ConfigErrors;
 pub use section::{Key, SectionKeys};
+pub use service::Service;
 pub use users::{Groups, UsernamePattern, Users};
 pub use value::{Days, Span};
 
@@ -218,9 +222,11 @@ section! {
         load_groups: Groups = Groups::default();
         /// Roles: scopes under a name, and who has them. Those that the file does not name any more go.
         load_roles: Named<Role> = Named::default();
-        /// Services: programs that run elsewhere and use the API under a name of their own. Those that the file does not
-        /// name any more go.
+        /// Services: programs that use the API under a name of their own, and web services that log people in by the Hub.
+        /// Those that the file does not name any more go.
         services: Named<Service> = Named::default();
+        /// Scopes of your own, for services and servers to ask about; roles and tokens take them like others.
+        custom_scopes: CustomScopes = CustomScopes::default();
         /// What leads requests to the servers: the Hub itself, or proxies apart (`ConfigurableHTTPProxy`), which are open to
         /// the users in the Hub's place.
         proxy_class: ProxyClass = ProxyClass::InProcess;

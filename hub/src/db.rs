@@ -182,6 +182,11 @@ fn migrator() -> Migrator {
             "imported",
             include_str!("../migrations/0008_imported.sql"),
         ),
+        (
+            9,
+            "services",
+            include_str!("../migrations/0009_services.sql"),
+        ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(name);

@@ -28,6 +28,7 @@ pub mod proxy;
 mod router;
 pub mod run;
 pub mod servers;
+mod services;
 mod sessions;
 pub mod shares;
 pub mod templates;

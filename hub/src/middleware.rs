@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, header};
 use tracing::debug;
+use url::Url;
 
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::username::for_log;
@@ -50,10 +51,29 @@ pub async fn options(State(app): State<App>, request: Request, next: Next) -> Re
     next.run(request).await
 }
 
+/// On a page whose form leads to another origin in the end: browsers hold `form-action` against redirects too.
+#[derive(Debug, Clone)]
+pub struct FormAction(String);
+
+impl FormAction {
+    /// Lets the form of this page lead to a URL; a path is of the Hub's own origin.
+    pub fn leads_to(response: &mut Response, uri: &str) {
+        if let Ok(url) = Url::parse(uri) {
+            let origin = url.origin().ascii_serialization();
+            response.extensions_mut().insert(Self(origin));
+        }
+    }
+}
+
 /// The version that stock clients compare, and what browsers may do with an answer.
 pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Response {
     let api = is_api(&app, request.uri().path());
     let mut response = next.run(request).await;
+    let mut page_policy = CONTENT_SECURITY_POLICY.to_owned();
+    if let Some(FormAction(origin)) = response.extensions().get() {
+        let allowed = format!("form-action 'self' {origin}");
+        page_policy = page_policy.replace("form-action 'self'", &allowed);
+    }
     let report = |policy: &str| {
         HeaderValue::try_from(format!(
             "{policy}; report-uri {}security/csp-report",
@@ -63,7 +83,7 @@ pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Re
     let policy = report(if api {
         "default-src 'none'; frame-ancestors 'none'"
     } else {
-        CONTENT_SECURITY_POLICY
+        &page_policy
     });
     let headers = response.headers_mut();
     headers.insert(

@@ -1,25 +1,89 @@
-//! The OAuth 2 provider for single-user servers: authorization code with PKCE (RFC 6749, RFC 7636). No HTTP here.
+//! The OAuth 2 provider for single-user servers and services: authorization code with PKCE (RFC 6749, RFC 7636). No HTTP here.
 
-use crate::access::scopes::{Owner, Scopes, Target, access_scope, identify_scopes};
+use std::collections::BTreeSet;
+
+use crate::access::scopes::{
+    Owner, Scopes, Target, access_scope, access_scope_of_service, identify_scopes,
+};
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::secret;
 use crate::db;
 use crate::db::oauth::{OAuthClient, OAuthCode};
 use crate::db::servers::Server;
+use crate::db::services::Service;
 use crate::db::tokens::NewToken;
 
 const CODE_LIFE_SECONDS: i64 = 5 * 60;
 /// Length of a base64url SHA-256 without padding.
 const CHALLENGE_LENGTH: usize = 43;
 
+/// What a client stands for, which a visitor wants to enter.
+#[derive(Debug)]
+pub enum Resource {
+    Server(Box<Server>),
+    Service(Service),
+}
+
+impl Resource {
+    async fn of(app: &App, client: &OAuthClient) -> db::Result<Option<Self>> {
+        if let Some(id) = client.server_id {
+            let server = app.db.server_by_id(id).await?;
+            return Ok(server.map(|server| Self::Server(Box::new(server))));
+        }
+        let Some(id) = client.service_id else {
+            return Ok(None);
+        };
+        Ok(app.db.service_by_id(id).await?.map(Self::Service))
+    }
+
+    /// As a form asks about it: "Server alice/gpu".
+    pub fn title(&self) -> String {
+        match self {
+            Self::Server(server) => format!("Server {}", server.full_name()),
+            Self::Service(service) => format!("JupyterHub service {}", service.name),
+        }
+    }
+
+    /// As a sentence names it.
+    pub fn description(&self) -> String {
+        match self {
+            Self::Server(server) => format!("the server at {}", server.prefix),
+            Self::Service(_) => self.title(),
+        }
+    }
+
+    fn access_scope(&self) -> String {
+        match self {
+            Self::Server(server) => access_scope(&server.user, &server.name),
+            Self::Service(service) => access_scope_of_service(&service.name),
+        }
+    }
+
+    /// A scope whose filter without a name stands for the client or for its visitor, with that name.
+    fn named(&self, scope: &str, user: &str) -> String {
+        match (scope.split_once('!'), self) {
+            (Some((scope, "user")), _) => format!("{scope}!user={user}"),
+            (Some((scope, "service")), Self::Service(service)) => {
+                format!("{scope}!service={}", service.name)
+            }
+            (Some((scope, "server")), Self::Server(server)) => {
+                format!("{scope}!server={}/{}", server.user, server.name)
+            }
+            _ => scope.to_owned(),
+        }
+    }
+}
+
 /// A request for a code whose client and redirect URI are right.
 #[derive(Debug)]
 pub struct Authorization {
     pub client: OAuthClient,
-    pub server: Server,
+    pub resource: Resource,
     state: Option<String>,
     challenge: Option<String>,
+    /// What the client asks for; none for all that it may.
+    requested: Vec<String>,
 }
 
 /// Why there is no [`Authorization`].
@@ -47,8 +111,9 @@ impl Authorization {
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| value.into_owned())
         };
-        let unknown =
-            Denied::Here("No running server has this client_id; it may have stopped meanwhile.");
+        let unknown = Denied::Here(
+            "No running server or service has this client_id; it may have stopped meanwhile.",
+        );
         let Some(client) = app
             .db
             .oauth_client(&get("client_id").unwrap_or_default())
@@ -56,19 +121,20 @@ impl Authorization {
         else {
             return Err(unknown);
         };
-        let Some(server) = app.db.server_by_id(client.server_id).await? else {
+        let Some(resource) = Resource::of(app, &client).await? else {
             return Err(unknown);
         };
         if get("redirect_uri").as_deref() != Some(&client.redirect_uri) {
             return Err(Denied::Here(
-                "redirect_uri is not the one that this server has registered.",
+                "redirect_uri is not the one that this client has registered.",
             ));
         }
         let mut authorization = Self {
             client,
-            server,
+            resource,
             state: get("state"),
             challenge: None,
+            requested: Vec::new(),
         };
         if get("response_type").as_deref() != Some("code") {
             return Err(Denied::There(
@@ -88,42 +154,101 @@ impl Authorization {
                 return Err(Denied::There(authorization.answer(&error)));
             }
         }
+        let scope = get("scope").unwrap_or_default();
+        // The old name of what every client gets (jupyterhub/oauth/provider.py, `validate_scopes`).
+        let requested = scope
+            .split_whitespace()
+            .filter(|scope| *scope != "identify");
+        authorization.requested = requested.map(str::to_owned).collect();
         Ok(authorization)
     }
 
-    /// Whether this visitor may enter the server at all.
+    /// Whether this visitor may enter at all.
     pub fn is_allowed(&self, login: &Login) -> bool {
-        let target = Target::Server {
-            user: &self.server.user,
-            server: &self.server.name,
+        match &self.resource {
+            Resource::Server(server) => {
+                let (user, server) = (&server.user, &server.name);
+                let target = Target::Server { user, server };
+                login.scopes.holds("access:servers", target)
+            }
+            Resource::Service(service) => {
+                let target = Target::Service(&service.name);
+                login.scopes.holds("access:services", target)
+            }
+        }
+    }
+
+    /// Where to send a visitor of a client that asks for more than it may.
+    pub fn too_much(&self, login: &Login) -> Option<String> {
+        let name = &login.user().name;
+        let allowed = self.with_required(&self.client.allowed_scopes, name);
+        let requested = self.with_required(&self.requested, name);
+        let is = |scopes: &[String]| scopes.iter().any(|scope| scope == "inherit");
+        if is(&allowed) {
+            return None;
+        }
+        let parse = |scopes: &[String]| {
+            let (parsed, unknown) =
+                Scopes::stored(scopes.iter().map(String::as_str), Owner::User(name));
+            (parsed, unknown.is_empty())
         };
-        login.scopes.holds("access:servers", target)
+        let (requested_scopes, known) = parse(&requested);
+        let fits = known && !is(&requested) && requested_scopes.is_subset(&parse(&allowed).0);
+        (!fits).then(|| self.answer(&[("error", "invalid_scope")]))
     }
 
-    /// What the server gets of this visitor: knowing who it is, and letting it in.
+    /// These scopes, and those without which the client is of no use: knowing who a visitor is, and letting them in.
+    fn with_required(&self, scopes: &[String], user: &str) -> Vec<String> {
+        let named = scopes.iter().map(|scope| self.resource.named(scope, user));
+        let mut all = identify_scopes(user);
+        all.push(self.resource.access_scope());
+        all.extend(named);
+        all
+    }
+
+    /// What the client gets of this visitor: what it asks for, as far as the visitor has it.
     pub fn scopes(&self, login: &Login) -> Vec<String> {
-        let mut scopes = identify_scopes(&login.user().name);
-        scopes.push(access_scope(&self.server.user, &self.server.name));
-        let scopes = scopes.iter().map(String::as_str);
-        let (wanted, _) = Scopes::stored(scopes, Owner::User(&login.user().name));
-        wanted.intersect(&login.scopes).to_list()
+        let name = &login.user().name;
+        let asked = if self.requested.is_empty() {
+            &self.client.allowed_scopes
+        } else {
+            &self.requested
+        };
+        let mut scopes = BTreeSet::new();
+        for scope in self.with_required(asked, name) {
+            let (wanted, _) = Scopes::stored([scope.as_str()], Owner::User(name));
+            if scope == "inherit"
+                || (wanted.is_subset(&login.scopes) && !wanted.to_list().is_empty())
+            {
+                scopes.insert(scope);
+            } else {
+                scopes.extend(wanted.intersect(&login.scopes).to_list());
+            }
+        }
+        scopes.into_iter().collect()
     }
 
-    /// Another's server could send a visitor here at any time: that is confirmed once. One's own is not asked about.
+    /// Another's server or a service could send a visitor here at any time: that is confirmed once. One's own server is not
+    /// asked about.
     pub async fn needs_confirmation(&self, app: &App, login: &Login) -> db::Result<bool> {
-        if login.user().id == self.server.user_id {
+        let trusted = match &self.resource {
+            Resource::Server(server) => login.user().id == server.user_id,
+            Resource::Service(service) => service.oauth_no_confirm,
+        };
+        if trusted {
             return Ok(false);
         }
-        let wanted = self.scopes(login);
         let tokens = app.db.tokens_of(login.user().id).await?;
-        let confirmed = tokens.iter().any(|token| {
-            token.client_id.as_ref() == Some(&self.client.client_id)
-                && wanted.iter().all(|scope| token.scopes.contains(scope))
-        });
-        Ok(!confirmed)
+        let confirmed: BTreeSet<_> = tokens
+            .iter()
+            .filter(|token| token.client_id.as_ref() == Some(&self.client.client_id))
+            .flat_map(|token| &token.scopes)
+            .collect();
+        let wanted = self.scopes(login);
+        Ok(!wanted.iter().all(|scope| confirmed.contains(scope)))
     }
 
-    /// The URL that brings a code for `scopes` to the server.
+    /// The URL that brings a code for `scopes` to the client.
     pub async fn grant(&self, app: &App, login: &Login, scopes: Vec<String>) -> db::Result<String> {
         let code = secret::generate();
         let stored = OAuthCode {
@@ -145,11 +270,13 @@ impl Authorization {
         query
             .extend_pairs(pairs)
             .extend_pairs(self.state.as_deref().map(|state| ("state", state)));
-        format!("{}?{}", self.client.redirect_uri, query.finish())
+        let uri = &self.client.redirect_uri;
+        let joint = if uri.contains('?') { '&' } else { '?' };
+        format!("{uri}{joint}{}", query.finish())
     }
 }
 
-/// The form that a server posts to `/oauth2/token`.
+/// The form that a client posts to `/oauth2/token`.
 #[derive(Debug)]
 pub struct Exchange<'a> {
     pub client_id: &'a str,

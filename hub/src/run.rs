@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tracing::{error, info, warn};
 
+use crate::access::definitions::define;
 use crate::accounts;
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::{cookies, xsrf};
@@ -26,6 +27,7 @@ use crate::import;
 use crate::proxy;
 use crate::router::router;
 use crate::servers;
+use crate::services::Managed;
 
 /// How long answers under way may take after the Hub was told to end.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -102,6 +104,9 @@ impl Hub {
                  `?sslmode=require` where its certificate cannot be checked"
             );
         }
+        for (name, scope) in &config.jupyter_hub.custom_scopes.0 {
+            define(name, &scope.description, &scope.subscopes);
+        }
         let xsrf = xsrf::Key::new(db.secret("xsrf").await?);
         let authenticator = Authenticator::new(&config, &db)?;
         let (routes, port) = (Routes::new(), address.port());
@@ -148,6 +153,7 @@ impl Hub {
         servers::keep(&mut background, &app, "heed", servers::heed);
         servers::keep(&mut background, &app, "cull", servers::cull);
         servers::keep(&mut background, &app, "routes", servers::keep_routes);
+        let services = Managed::start(&app);
         let service = Proxy::new(self.routes, router(app.clone()))
             .reserve_cookies(&[
                 cookies::LOGIN,
@@ -175,6 +181,7 @@ impl Hub {
         };
         carrel_proxy::serve(self.listener, service, end, options).await;
         background.abort_all();
+        services.stop().await;
         if app.stops_servers(servers::hubs::is_alone(&app).await)
             && tokio::time::timeout(CLEANUP, servers::stop_all(&app))
                 .await

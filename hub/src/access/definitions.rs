@@ -1,5 +1,8 @@
 //! The scopes that there are, each with its meaning and the scopes that it contains.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 /// One scope.
 #[derive(Debug)]
 pub struct Definition {
@@ -149,13 +152,60 @@ pub const SCOPES: &[Definition] = &[
 
 /// The definition of a scope.
 pub fn find(name: &str) -> Option<&'static Definition> {
+    if name.starts_with(CUSTOM_PREFIX) {
+        return custom().get(name).copied();
+    }
     SCOPES.iter().find(|scope| scope.name == name)
+}
+
+const CUSTOM_PREFIX: &str = "custom:";
+
+type Custom = BTreeMap<&'static str, &'static Definition>;
+
+/// Those of the configuration. They live as long as the process, whose Hub has one configuration.
+static CUSTOM: Mutex<Custom> = Mutex::new(Custom::new());
+
+fn custom() -> MutexGuard<'static, Custom> {
+    CUSTOM.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes a custom scope known: its name, its meaning and the scopes that it contains.
+pub fn define(name: &str, meaning: &str, contains: &[String]) {
+    let keep = |text: &str| -> &'static str { Box::leak(Box::from(text)) };
+    let known = custom().get(name).copied();
+    if known.is_some_and(|known| known.meaning == meaning && known.contains == contains) {
+        return;
+    }
+    let contains: Vec<_> = contains.iter().map(|name| keep(name)).collect();
+    let definition: &'static Definition =
+        Box::leak(Box::new(scope(keep(name), keep(meaning), contains.leak())));
+    custom().insert(definition.name, definition);
+}
+
+/// Whether a custom scope may have this name: `^custom:[a-z0-9][a-z0-9_\-\*:]+[a-z0-9_\*]$` (jupyterhub/scopes.py).
+pub fn is_custom_name(name: &str) -> bool {
+    let Some(name) = name.strip_prefix(CUSTOM_PREFIX) else {
+        return false;
+    };
+    let first = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let last = |letter: char| first(letter) || "_*".contains(letter);
+    let plain = |letter: char| last(letter) || "-:".contains(letter);
+    name.len() >= 3 && name.starts_with(first) && name.chars().all(plain) && name.ends_with(last)
+}
+
+/// Whether a scope, with its filter or without, is a custom one.
+pub fn is_custom(scope: &str) -> bool {
+    is_custom_name(scope.split('!').next().unwrap_or_default())
 }
 
 /// A scope in words: "Use servers (alice/gpu)".
 pub fn describe(scope: &str) -> String {
     let name = scope.split('!').next().unwrap_or_default();
-    let meaning = find(name).map_or(name, |scope| scope.meaning);
+    let meaning = match name {
+        "inherit" => "Do everything that you may do",
+        "self" => "Do everything that you may do with your own account and servers",
+        _ => find(name).map_or(name, |scope| scope.meaning),
+    };
     match scope.split_once('=') {
         Some((_, object)) => format!("{meaning} ({object})"),
         None => meaning.to_owned(),
@@ -165,6 +215,31 @@ pub fn describe(scope: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_custom_scopes_are_those_of_jupyterhub() {
+        for name in [
+            "custom:abc",
+            "custom:a:b",
+            "custom:0-*",
+            "custom:site:read_",
+        ] {
+            assert!(is_custom_name(name), "{name}");
+        }
+        for name in [
+            "custom:ab",
+            "custom:",
+            "custom:_abc",
+            "custom:abc-",
+            "custom:abc:",
+            "custom:aBc",
+            "custom:a c",
+            "abc",
+            "custom:abc\n",
+        ] {
+            assert!(!is_custom_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn every_contained_scope_is_defined() {

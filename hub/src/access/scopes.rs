@@ -144,13 +144,16 @@ impl Scopes {
         if of_server && scope.name.starts_with("read:user") {
             return;
         }
+        // What is held already holds what it contains, which custom scopes may do in a circle.
         match (filter, self.held.get_mut(scope.name)) {
+            (_, Some(Held::All)) => return,
             (None, _) => {
                 self.held.insert(scope.name, Held::All);
             }
-            (Some(_), Some(Held::All)) => {}
             (Some(filter), Some(Held::Only(filters))) => {
-                filters.insert(filter.clone());
+                if !filters.insert(filter.clone()) {
+                    return;
+                }
             }
             (Some(filter), None) => {
                 let filters = BTreeSet::from([filter.clone()]);
@@ -304,6 +307,11 @@ pub fn access_scopes(user: &str, server: &str) -> Vec<String> {
 /// May open this server, and no other of its owner.
 pub fn access_scope(user: &str, server: &str) -> String {
     format!("access:servers!server={user}/{server}")
+}
+
+/// May use this service.
+pub fn access_scope_of_service(service: &str) -> String {
+    format!("access:services!service={service}")
 }
 
 /// Scopes of the token that a server's own process holds (role `server`).

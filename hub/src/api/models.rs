@@ -173,15 +173,16 @@ pub fn group(group: &Group, members: &[String], roles: &[String], scopes: &Scope
     cut(model, GROUP_KEYS, Target::Group(&group.name), scopes)
 }
 
-pub fn service(service: &Service, configured: &[String], scopes: &Scopes) -> Model {
+pub fn service(app: &App, service: &Service, configured: &[String], scopes: &Scopes) -> Model {
+    let led = !service.url.is_empty();
     let model = json!({
         "kind": "service",
         "name": service.name,
         "roles": all_roles(roles::of_service(service.admin), configured),
         "admin": service.admin,
         "url": service.url,
-        "prefix": "",
-        "command": [],
+        "prefix": if led { app.urls.service(&service.name) } else { String::new() },
+        "command": service.command,
         "pid": 0,
         "info": service.info,
         "display": service.display,

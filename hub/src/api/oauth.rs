@@ -1,4 +1,4 @@
-//! `/hub/api/oauth2`: where browsers fetch a code and servers exchange it.
+//! `/hub/api/oauth2`: where browsers fetch a code, and servers and services exchange it.
 
 use axum::Json;
 use axum::body::Body;
@@ -17,10 +17,11 @@ use crate::auth::caller::Login;
 use crate::auth::posted::{self, Fields, Posted};
 use crate::error::AppError;
 use crate::headers::text;
+use crate::middleware::FormAction;
 use crate::oauth::{Authorization, Denied, Exchange, Refused, exchange};
 use crate::templates::{self, OauthPage};
 
-/// GET /oauth2/authorize: a browser that is logged in gets a code for a server that it may use.
+/// GET /oauth2/authorize: a browser that is logged in gets a code for a server or a service that it may use.
 pub async fn authorize(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
@@ -78,7 +79,7 @@ pub async fn confirmed(
     Ok(Redirect::to(&location).into_response())
 }
 
-/// POST /oauth2/token: a server exchanges the code for a token of its visitor.
+/// POST /oauth2/token: a client exchanges the code for a token of its visitor.
 pub async fn token(
     State(app): State<App>,
     headers: HeaderMap,
@@ -202,10 +203,13 @@ async fn read(
         Err(Denied::Db(error)) => return Err(error.into()),
     };
     if !authorization.is_allowed(login) {
-        let prefix = &authorization.server.prefix;
         return Err(AppError::forbidden(format!(
-            "You do not have permission to access the server at {prefix}"
+            "You do not have permission to access {}",
+            authorization.resource.description()
         )));
+    }
+    if let Some(location) = authorization.too_much(login) {
+        return Ok(Err(location));
     }
     Ok(Ok(authorization))
 }
@@ -219,7 +223,7 @@ fn confirm(
 ) -> Response {
     let page = OauthPage {
         page: login.page(app),
-        client: format!("Server {}", authorization.server.full_name()),
+        client: authorization.resource.title(),
         redirect_uri: authorization.client.redirect_uri.clone(),
         authorize_url: format!("{}api/oauth2/authorize?{query}", app.urls.hub),
         scopes: scopes
@@ -227,5 +231,7 @@ fn confirm(
             .map(|scope| (scope.clone(), describe(&scope)))
             .collect(),
     };
-    templates::respond(StatusCode::OK, &page)
+    let mut response = templates::respond(StatusCode::OK, &page);
+    FormAction::leads_to(&mut response, &authorization.client.redirect_uri);
+    response
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::body::Body;
 use super::models;
@@ -15,8 +15,10 @@ use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::auth::secret;
 use crate::auth::username::is_service_name;
-use crate::db::services::{NewService, Service};
+use crate::config::{self, service};
+use crate::db::services::{NewClient, NewService, Service};
 use crate::error::AppError;
+use crate::servers::check_routes;
 use crate::users::only_admins_grant;
 
 /// POST /services/:service
@@ -33,6 +35,12 @@ struct Spec {
     display: Option<bool>,
     #[serde(default)]
     command: Vec<String>,
+    oauth_client_id: Option<String>,
+    oauth_redirect_uri: Option<String>,
+    #[serde(default)]
+    oauth_client_allowed_scopes: Vec<String>,
+    #[serde(default)]
+    oauth_no_confirm: bool,
     #[serde(default)]
     #[expect(dead_code, reason = "the address says it")]
     name: Option<String>,
@@ -84,6 +92,7 @@ pub async fn create(
     let spec: Option<Spec> = body.object()?;
     let spec = spec.ok_or_else(|| AppError::bad_request("Invalid service data"))?;
     check(&caller, &name, &spec)?;
+    let client = client(&app, &name, &spec).await?;
     let hash = spec.api_token.as_deref().map(secret::hash);
     let new = NewService {
         name: &name,
@@ -92,6 +101,9 @@ pub async fn create(
         info: &spec.info,
         display: spec.display.unwrap_or(true),
         token_hash: hash.as_deref(),
+        command: &[],
+        oauth_no_confirm: spec.oauth_no_confirm,
+        client,
     };
     if !app.db.add_service(new).await? {
         return Err(taken(&name));
@@ -101,9 +113,54 @@ pub async fn create(
         by = caller.principal.name(),
         "Service {name} was added"
     );
+    update_routes(&app).await;
     let service = find(&app, &name).await?;
     let model = model(&app, &service, &caller.scopes).await?;
     Ok((StatusCode::CREATED, Json(Value::Object(model))))
+}
+
+/// The next check of the routes does it where this one cannot.
+async fn update_routes(app: &App) {
+    if let Err(error) = check_routes(app).await {
+        let cause = crate::chain::chain(&error);
+        warn!(cause, "Could not check the routes");
+    }
+}
+
+/// The OAuth client that a new service has, where it has one.
+async fn client<'s>(
+    app: &App,
+    name: &str,
+    spec: &'s Spec,
+) -> Result<Option<NewClient<'s>>, AppError> {
+    let (id, uri) = (&spec.oauth_client_id, &spec.oauth_redirect_uri);
+    let service = config::Service {
+        name: name.to_owned(),
+        url: spec.url.clone(),
+        oauth_client_id: id.clone(),
+        oauth_redirect_uri: uri.clone(),
+        oauth_no_confirm: spec.oauth_no_confirm,
+        ..config::Service::default()
+    };
+    let Some((client_id, redirect_uri)) = service.oauth_client(&app.urls.base) else {
+        return Ok(None);
+    };
+    let error = service::oauth_error(id.as_deref(), uri.as_deref());
+    let nowhere = spec.url.is_empty() && uri.is_none();
+    let error = error.or(nowhere.then_some("oauth_redirect_uri is missing"));
+    if let Some(error) = error {
+        return Err(AppError::bad_request(error));
+    }
+    if app.db.oauth_client(&client_id).await?.is_some() {
+        return Err(AppError::conflict(format!(
+            "The OAuth client {client_id} exists already"
+        )));
+    }
+    Ok(Some(NewClient {
+        client_id,
+        redirect_uri,
+        allowed_scopes: &spec.oauth_client_allowed_scopes,
+    }))
 }
 
 fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
@@ -116,6 +173,17 @@ fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
         return Err(AppError::bad_request(format!(
             "Can not create managed service {name} at runtime"
         )));
+    }
+    if let Some(error) = service::url_error(&spec.url) {
+        return Err(AppError::bad_request(format!("url: {error}")));
+    }
+    let allowed = spec.oauth_client_allowed_scopes.iter().map(String::as_str);
+    let inherits = allowed.clone().any(|scope| scope == "inherit");
+    let allowed = Scopes::parse(allowed, caller.principal.owner())?;
+    if !allowed.is_subset(&caller.scopes) || (inherits && !caller.principal.is_admin()) {
+        return Err(AppError::bad_request(
+            "oauth_client_allowed_scopes must be among the scopes of who adds the service",
+        ));
     }
     only_admins_grant(&caller.principal, spec.admin)?;
     let lengths = secret::SHORTEST..=secret::MAX_TOKEN_LENGTH;
@@ -155,6 +223,7 @@ pub async fn delete(
         by = caller.principal.name(),
         "Service {name} was deleted"
     );
+    update_routes(&app).await;
     Ok(StatusCode::OK)
 }
 
@@ -170,7 +239,7 @@ pub(super) async fn model(
     scopes: &Scopes,
 ) -> Result<Map<String, Value>, AppError> {
     let roles = models::role_names(app.db.roles_of_service(service.id).await?);
-    Ok(models::service(service, &roles, scopes))
+    Ok(models::service(app, service, &roles, scopes))
 }
 
 fn taken(name: &str) -> AppError {

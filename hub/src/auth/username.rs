@@ -36,7 +36,8 @@ pub fn normalize(name: &str) -> Result<String, Invalid> {
 /// Whether a service may have this name, which stands in addresses.
 pub fn is_service_name(name: &str) -> bool {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.~".contains(letter);
-    (1..=MAX_LENGTH).contains(&name.len()) && name.chars().all(plain)
+    let dots = name.chars().all(|letter| letter == '.');
+    (1..=MAX_LENGTH).contains(&name.len()) && name.chars().all(plain) && !dots
 }
 
 /// Control characters, line ends, and those that turn or hide what stands beside them: with these a name looks like

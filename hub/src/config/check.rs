@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use super::report::{Report, join};
 use super::{AuthenticatorClass, BaseUrl, Config, SpawnerClass, Users, above};
+use crate::access::definitions::is_custom_name;
 
 pub(super) fn check(config: &mut Config, report: &mut Report) {
     bind_url(config, report);
@@ -19,6 +20,53 @@ pub(super) fn check(config: &mut Config, report: &mut Report) {
     timeouts(config, report);
     kube_spawner(config, report);
     proxy(config, report);
+    services(config, report);
+    custom_scopes(config, report);
+}
+
+/// Whatever names a custom scope names one that there is.
+fn custom_scopes(config: &Config, report: &mut Report) {
+    let hub = &config.jupyter_hub;
+    let known = &hub.custom_scopes.0;
+    let mut named = Vec::new();
+    for (name, scope) in known {
+        let path = format!("JupyterHub.custom_scopes.{name}.subscopes");
+        named.push((path, &scope.subscopes));
+    }
+    for (index, role) in hub.load_roles.iter().enumerate() {
+        named.push((
+            format!("JupyterHub.load_roles[{index}].scopes"),
+            &role.scopes,
+        ));
+    }
+    for (index, service) in hub.services.iter().enumerate() {
+        let path = format!("JupyterHub.services[{index}].oauth_client_allowed_scopes");
+        named.push((path, &service.oauth_client_allowed_scopes));
+    }
+    for (path, scopes) in named {
+        let of_custom = path.ends_with(".subscopes");
+        for scope in scopes {
+            let name = scope.split('!').next().unwrap_or_default();
+            if (of_custom || is_custom_name(name)) && !known.contains_key(name) {
+                let message = format!("`custom_scopes` has no scope {name:?}");
+                report.contradiction(&path, message);
+            }
+        }
+    }
+}
+
+/// A client of OAuth is one service's alone.
+fn services(config: &Config, report: &mut Report) {
+    let mut known = std::collections::BTreeSet::new();
+    for (index, service) in config.jupyter_hub.services.iter().enumerate() {
+        let client = service.oauth_client("/");
+        if client.is_some_and(|(id, _)| !known.insert(id)) {
+            report.contradiction(
+                &format!("JupyterHub.services[{index}].oauth_client_id"),
+                "another service has this one too",
+            );
+        }
+    }
 }
 
 fn proxy(config: &Config, report: &mut Report) {

@@ -4,17 +4,17 @@ use std::sync::LazyLock;
 
 use super::{Config, SectionKeys};
 
-/// Keys of services in JupyterHub that this version has nothing for (jupyterhub/services/service.py).
-const OF_SERVICES: [&str; 9] = [
-    "command",
-    "cwd",
-    "environment",
-    "oauth_client_allowed_scopes",
-    "oauth_client_id",
-    "oauth_no_confirm",
-    "oauth_redirect_uri",
-    "oauth_roles",
-    "user",
+/// Keys of services in JupyterHub that are not taken, with why (jupyterhub/services/service.py).
+const OF_SERVICES: [(&str, &str); 3] = [
+    (
+        "user",
+        "the Hub runs services as its own user, for it cannot become another; run the service apart and give it an `api_token`",
+    ),
+    (
+        "oauth_roles",
+        "name the scopes of those roles in `oauth_client_allowed_scopes`",
+    ),
+    ("timeout", "the Hub does not wait for services"),
 ];
 /// Keys of authenticators that this version has nothing for, with the reason.
 const OF_AUTHENTICATORS: [(&str, &str); 9] = [
@@ -158,11 +158,9 @@ pub(super) fn unknown_section(name: &str) -> String {
 
 /// A key that `owner`, which has the keys `names`, does not have.
 pub(super) fn not_among(key: &str, owner: &str, names: &[&str]) -> String {
-    if owner == "a service" && OF_SERVICES.contains(&key) {
-        return format!(
-            "`{key}` is not taken: services that the Hub starts, or that log people in, are not done yet; run it apart and \
-             give it an `api_token`"
-        );
+    let mut refused = OF_SERVICES.iter().filter(|(name, _)| *name == key);
+    if let Some((_, why)) = refused.next().filter(|_| owner == "a service") {
+        return format!("`{key}` is not taken: {why}");
     }
     match nearest(key, names) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),

@@ -1,4 +1,4 @@
-//! `JupyterHub.load_roles` and `JupyterHub.services`: what the configuration puts into the database at each start.
+//! Lists of named items, and `JupyterHub.load_roles`: what the configuration puts into the database at each start.
 
 use std::fmt;
 use std::ops::Deref;
@@ -9,10 +9,10 @@ use super::section::{self, Key, Section, SectionKeys, section};
 use super::users::Users;
 use super::value::{self, Value};
 use super::yaml::{Kind, Node};
+use crate::access::definitions::is_custom;
 use crate::access::roles::{SERVER, TOKEN};
 use crate::access::scopes::{Owner, Scopes};
 use crate::auth::secret;
-use crate::auth::username::is_service_name;
 
 section! {
     /// One role: scopes under a name, and who has it. Those that every Hub has, `user` and `admin`, get the scopes that are
@@ -30,22 +30,6 @@ section! {
         groups: Vec<String> = Vec::new();
         /// Services that have it.
         services: Vec<String> = Vec::new();
-    }
-}
-
-section! {
-    /// One service: a program that runs elsewhere and uses the API under a name of its own.
-    Service {
-        /// Name of letters, digits and characters of `-_.~`.
-        name: String = String::new();
-        /// Its token, of 8 to 64 characters; what it may do is said by roles.
-        api_token: Option<Secret> = None;
-        /// Whether it may do all that administrators may.
-        admin: bool = false;
-        /// Where it is.
-        url: String = String::new();
-        /// Whether pages name it.
-        display: bool = true;
     }
 }
 
@@ -180,29 +164,10 @@ impl Item for Role {
         let scopes = self.scopes.iter().map(String::as_str);
         let (_, unknown) = Scopes::stored(scopes, Owner::User("somebody"));
         let at = report.given(&join(path, "scopes")).unwrap_or(node.at);
-        for scope in unknown {
+        // Custom ones are looked at once all of the file is read.
+        for scope in unknown.into_iter().filter(|scope| !is_custom(scope)) {
             let message = format!("there is no scope {scope:?}");
             report.wrong(at, &join(path, "scopes"), message);
-        }
-    }
-}
-
-impl Item for Service {
-    const WHAT: &'static str = "a service";
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn keys() -> SectionKeys {
-        Self::keys()
-    }
-
-    fn check(&self, node: &Node, path: &str, report: &mut Report) {
-        if !is_service_name(&self.name) {
-            let at = report.given(&join(path, "name")).unwrap_or(node.at);
-            let message = "a service needs a name of letters, digits and characters of `-_.~`";
-            report.wrong(at, &join(path, "name"), message);
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::load::{Role, Service};
+use super::custom_scopes::CustomScope;
+use super::load::Role;
 use super::quota::Quota;
 use super::section::SectionKeys;
+use super::service::Service;
 use super::{Config, OptionsForm};
 
 const HEAD: &str = "# Configuration
@@ -102,6 +104,11 @@ pub fn reference() -> String {
         &mut text,
         "Items of `JupyterHub.services`",
         &Service::keys(),
+    );
+    describe(
+        &mut text,
+        "Items of `JupyterHub.custom_scopes`",
+        &CustomScope::keys(),
     );
     text.push_str(KUBERNETES);
     text

@@ -1,17 +1,34 @@
 //! Rows of OAuth clients and codes.
 
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
+
 use super::tokens::{NewToken, insert_token};
 use super::{Db, Result, lists, now};
 
-/// A client of the OAuth provider: one server of one user.
+/// A client of the OAuth provider: one server of one user, or a service.
 #[derive(Debug, Clone)]
 pub struct OAuthClient {
     pub client_id: String,
-    pub server_id: i64,
+    pub server_id: Option<i64>,
+    pub service_id: Option<i64>,
     /// One hash, or several with spaces between: a start that another Hub went on with has one of each.
     pub secret_hashes: String,
     pub redirect_uri: String,
     pub allowed_scopes: Vec<String>,
+}
+
+impl FromRow<'_, AnyRow> for OAuthClient {
+    fn from_row(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            client_id: row.try_get("client_id")?,
+            server_id: row.try_get("server_id")?,
+            service_id: row.try_get("service_id")?,
+            secret_hashes: row.try_get("secret_hash")?,
+            redirect_uri: row.try_get("redirect_uri")?,
+            allowed_scopes: lists::read(&row.try_get::<String, _>("allowed_scopes")?),
+        })
+    }
 }
 
 /// A code that was handed to a browser and not yet exchanged.
@@ -30,21 +47,10 @@ pub struct OAuthCode {
 
 impl Db {
     pub async fn oauth_client(&self, client_id: &str) -> Result<Option<OAuthClient>> {
-        let row: Option<(String, i64, String, String, String)> = sqlx::query_as(
-            "SELECT client_id, server_id, secret_hash, redirect_uri, allowed_scopes FROM oauth_clients WHERE client_id = $1",
-        )
-        .bind(client_id.to_owned())
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(
-            |(client_id, server_id, secret_hashes, redirect_uri, allowed)| OAuthClient {
-                client_id,
-                server_id,
-                secret_hashes,
-                redirect_uri,
-                allowed_scopes: lists::read(&allowed),
-            },
-        ))
+        sqlx::query_as("SELECT * FROM oauth_clients WHERE client_id = $1")
+            .bind(client_id.to_owned())
+            .fetch_optional(&self.pool)
+            .await
     }
 
     /// Gives a pending start a further token, which is a further secret of its OAuth client too: a Hub that goes on with

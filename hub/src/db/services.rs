@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
 use super::tokens::{NewToken, insert_token};
-use super::{Db, Result, new_id};
+use super::{Db, Result, lists, new_id};
 
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -17,6 +17,10 @@ pub struct Service {
     pub url: String,
     pub info: Map<String, Value>,
     pub display: bool,
+    /// What the Hub runs; empty for one that runs elsewhere.
+    pub command: Vec<String>,
+    /// Nobody is asked whether it may know them.
+    pub oauth_no_confirm: bool,
 }
 
 impl FromRow<'_, AnyRow> for Service {
@@ -30,6 +34,8 @@ impl FromRow<'_, AnyRow> for Service {
             url: row.try_get("url")?,
             info: serde_json::from_str(&info).unwrap_or_default(),
             display: row.try_get::<i64, _>("display")? != 0,
+            command: lists::read(&row.try_get::<String, _>("command")?),
+            oauth_no_confirm: row.try_get::<i64, _>("oauth_no_confirm")? != 0,
         })
     }
 }
@@ -42,8 +48,19 @@ pub struct NewService<'a> {
     pub url: &'a str,
     pub info: &'a Map<String, Value>,
     pub display: bool,
-    /// Hash of its token.
+    /// Hash of its token. One with a command gets its token when that is started, where there is none here.
     pub token_hash: Option<&'a str>,
+    pub command: &'a [String],
+    pub oauth_no_confirm: bool,
+    pub client: Option<NewClient<'a>>,
+}
+
+/// The OAuth client of a new service; its secret is the service's token.
+#[derive(Debug)]
+pub struct NewClient<'a> {
+    pub client_id: String,
+    pub redirect_uri: String,
+    pub allowed_scopes: &'a [String],
 }
 
 impl Db {
@@ -67,30 +84,71 @@ impl Db {
             .await
     }
 
-    /// Adds a service with its token; false where the name is taken.
+    /// Adds a service with its token and its OAuth client; false where one of the names is taken.
     pub async fn add_service(&self, new: NewService<'_>) -> Result<bool> {
         let mut tx = self.begin().await?;
-        if !insert_service(&mut tx, &new, false).await? {
+        let insert = format!("{INSERT} ON CONFLICT (name) DO NOTHING RETURNING id");
+        let Some(id) = write_service(&mut tx, &insert, &new, false).await? else {
+            return Ok(false);
+        };
+        set_token(&mut tx, id, &new).await?;
+        if !set_client(&mut tx, id, &new).await? {
             return Ok(false);
         }
         tx.commit().await?;
         Ok(true)
     }
 
-    /// Makes these the services of the configuration, each with this token; others of it go.
+    /// Makes these the services of the configuration; others of it go. What people have given to one that stays, stays.
     pub async fn set_services(&self, new: &[NewService<'_>]) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM services WHERE configured = 1")
-            .execute(&mut *tx)
-            .await?;
+        let known: Vec<(i64, String)> =
+            sqlx::query_as("SELECT id, name FROM services WHERE configured = 1")
+                .fetch_all(&mut *tx)
+                .await?;
+        for (id, name) in known {
+            if !new.iter().any(|service| service.name == name) {
+                sqlx::query("DELETE FROM services WHERE id = $1")
+                    .bind(id)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        }
         for service in new {
             // One of the API makes room: the configuration has the last word.
-            sqlx::query("DELETE FROM services WHERE name = $1")
+            sqlx::query("DELETE FROM services WHERE name = $1 AND configured = 0")
                 .bind(service.name.to_owned())
                 .execute(&mut *tx)
                 .await?;
-            insert_service(&mut tx, service, true).await?;
+            let upsert = format!(
+                "{INSERT} ON CONFLICT (name) DO UPDATE SET admin = $3, configured = $4, url = $5, info = $6, display = $7, \
+                 command = $8, oauth_no_confirm = $9 RETURNING id"
+            );
+            let Some(id) = write_service(&mut tx, &upsert, service, true).await? else {
+                continue;
+            };
+            set_token(&mut tx, id, service).await?;
+            if let Some(client) = &service.client {
+                sqlx::query("DELETE FROM oauth_clients WHERE client_id = $1 AND service_id <> $2")
+                    .bind(client.client_id.clone())
+                    .bind(id)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            set_client(&mut tx, id, service).await?;
         }
+        tx.commit().await
+    }
+
+    /// Gives a service a new token in place of those that it had, which is the secret of its OAuth client too.
+    pub async fn renew_service_token(&self, id: i64, token_hash: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        replace_tokens(&mut tx, id, Some(token_hash)).await?;
+        sqlx::query("UPDATE oauth_clients SET secret_hash = $1 WHERE service_id = $2")
+            .bind(token_hash.to_owned())
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await
     }
 
@@ -104,15 +162,17 @@ impl Db {
     }
 }
 
-/// False where the name is taken.
-async fn insert_service(
+const INSERT: &str = "INSERT INTO services (id, name, admin, configured, url, info, display, command, oauth_no_confirm) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// The key of the row that was written.
+async fn write_service(
     tx: &mut Transaction<'static, Any>,
+    statement: &str,
     new: &NewService<'_>,
     configured: bool,
-) -> Result<bool> {
-    let insert = "INSERT INTO services (id, name, admin, configured, url, info, display) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING RETURNING id";
-    let id: Option<(i64,)> = sqlx::query_as(insert)
+) -> Result<Option<i64>> {
+    let id: Option<(i64,)> = sqlx::query_as(AssertSqlSafe(statement.to_owned()))
         .bind(new_id())
         .bind(new.name.to_owned())
         .bind(i64::from(new.admin))
@@ -120,12 +180,45 @@ async fn insert_service(
         .bind(new.url.to_owned())
         .bind(Value::Object(new.info.clone()).to_string())
         .bind(i64::from(new.display))
+        .bind(lists::write(new.command))
+        .bind(i64::from(new.oauth_no_confirm))
         .fetch_optional(&mut **tx)
         .await?;
-    let Some((id,)) = id else {
-        return Ok(false);
+    Ok(id.map(|(id,)| id))
+}
+
+/// The token of one with a command and none of its own is left to whoever runs that.
+async fn set_token(
+    tx: &mut Transaction<'static, Any>,
+    id: i64,
+    new: &NewService<'_>,
+) -> Result<()> {
+    if new.token_hash.is_none() && !new.command.is_empty() {
+        return Ok(());
+    }
+    replace_tokens(tx, id, new.token_hash).await
+}
+
+async fn replace_tokens(
+    tx: &mut Transaction<'static, Any>,
+    id: i64,
+    token_hash: Option<&str>,
+) -> Result<()> {
+    sqlx::query("DELETE FROM api_tokens WHERE service_id = $1 AND token_hash <> $2")
+        .bind(id)
+        .bind(token_hash.unwrap_or_default().to_owned())
+        .execute(&mut **tx)
+        .await?;
+    let Some(token_hash) = token_hash else {
+        return Ok(());
     };
-    if let Some(token_hash) = new.token_hash {
+    let known: Option<(i64,)> =
+        sqlx::query_as("SELECT id FROM api_tokens WHERE service_id = $1 AND token_hash = $2")
+            .bind(id)
+            .bind(token_hash.to_owned())
+            .fetch_optional(&mut **tx)
+            .await?;
+    if known.is_none() {
         let token = NewToken {
             token_hash,
             service_id: Some(id),
@@ -135,5 +228,38 @@ async fn insert_service(
         };
         insert_token(&mut **tx, token).await?;
     }
-    Ok(true)
+    Ok(())
+}
+
+/// False where the client is another's.
+async fn set_client(
+    tx: &mut Transaction<'static, Any>,
+    id: i64,
+    new: &NewService<'_>,
+) -> Result<bool> {
+    let client_id = new.client.as_ref().map(|client| client.client_id.clone());
+    sqlx::query("DELETE FROM oauth_clients WHERE service_id = $1 AND client_id <> $2")
+        .bind(id)
+        .bind(client_id.unwrap_or_default())
+        .execute(&mut **tx)
+        .await?;
+    let Some(client) = &new.client else {
+        return Ok(true);
+    };
+    // Without a token here the secret stays that of the process that runs; no secret is the empty one's.
+    let keeps = new.token_hash.is_none() && !new.command.is_empty();
+    let upsert = "INSERT INTO oauth_clients (client_id, service_id, secret_hash, redirect_uri, allowed_scopes) \
+                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO UPDATE SET redirect_uri = $4, allowed_scopes = $5, \
+                  secret_hash = CASE WHEN $6 = 1 THEN oauth_clients.secret_hash ELSE $3 END \
+                  WHERE oauth_clients.service_id = $2";
+    let done = sqlx::query(upsert)
+        .bind(client.client_id.clone())
+        .bind(id)
+        .bind(new.token_hash.unwrap_or_default().to_owned())
+        .bind(client.redirect_uri.clone())
+        .bind(lists::write(client.allowed_scopes))
+        .bind(i64::from(keeps))
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() > 0)
 }

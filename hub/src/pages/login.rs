@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use tracing::warn;
 
-use super::{next_path, see_other, with_next};
+use super::{argument, next_path, see_other, with_next};
 use crate::accounts;
 use crate::app::App;
 use crate::audit;
@@ -16,6 +16,7 @@ use crate::auth::{secret, username};
 use crate::authenticators::{Authenticator, Identity};
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::middleware::FormAction;
 use crate::peer::Client;
 use crate::sessions::{self, Refused};
 use crate::templates::{self, LoginElsewherePage, LoginPage, LogoutPage, Page};
@@ -173,7 +174,8 @@ impl Form {
         headers: &HeaderMap,
     ) -> Result<Response, AppError> {
         let first_account = accounts::first_account(&app.config, &app.db).await?;
-        Ok(anonymous(app, client, headers, |page| {
+        let uri = redirect_uri(app, &self.next).await?;
+        let mut response = anonymous(app, client, headers, |page| {
             let page = LoginPage {
                 page,
                 next: self.next,
@@ -183,8 +185,25 @@ impl Form {
                 signup: accounts::has_signup(&app.config),
             };
             templates::respond(status, &page)
-        }))
+        });
+        if let Some(uri) = uri {
+            FormAction::leads_to(&mut response, &uri);
+        }
+        Ok(response)
     }
+}
+
+/// Where the login leads in the end, if it is one for an OAuth client.
+async fn redirect_uri(app: &App, next: &str) -> Result<Option<String>, AppError> {
+    let authorize = format!("{}api/oauth2/authorize?", app.urls.hub);
+    let client_id = next
+        .strip_prefix(&authorize)
+        .and_then(|query| argument(Some(query), "client_id"));
+    let Some(client_id) = client_id else {
+        return Ok(None);
+    };
+    let client = app.db.oauth_client(&client_id).await?;
+    Ok(client.map(|client| client.redirect_uri))
 }
 
 /// A form for somebody who is not logged in, with a token that belongs to this browser's form cookie, which is set where

@@ -1,4 +1,4 @@
-//! Routes to servers: added and taken out with each server, and held against the database, which knows of the servers of
+//! Routes to servers and services: added and taken out with each server, and held against the database, which knows of the servers of
 //! all Hubs.
 
 use std::collections::{HashMap, HashSet};
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::db::DbError;
 use crate::db::routes::Routed;
 use crate::db::servers::{Server, State};
+use crate::db::services::Service;
 use crate::fetch;
 use crate::proxy::{FoundRoute, ProxyError, Route, plain};
 
@@ -66,7 +67,7 @@ pub async fn keep_routes(app: App) {
     }
 }
 
-/// Makes the proxy's routes those of the servers that are ready, whichever Hub has started or stopped them.
+/// Makes the proxy's routes those of the services, and of the servers that are ready, whichever Hub has started or stopped them.
 pub async fn check_routes(app: &App) -> Result<(), CheckError> {
     let _alone = app.routing.checking.lock().await;
     let begun = Instant::now();
@@ -99,6 +100,16 @@ async fn check(app: &App) -> Result<(), CheckError> {
             && !leads(found.get(&prefix), &server.prefix, &url)
         {
             add(app, server, url).await?;
+        }
+        good.insert(prefix);
+    }
+    for service in &app.db.services().await? {
+        let Some(route) = of_service(app, service) else {
+            continue;
+        };
+        let prefix = plain(&route.prefix);
+        if !leads(found.get(&prefix), &route.prefix, &route.target) {
+            app.routing.proxy.add_route(route).await?;
         }
         good.insert(prefix);
     }
@@ -196,6 +207,16 @@ async fn add(app: &App, server: &Routed, url: Url) -> Result<(), CheckError> {
 fn address(server: &Routed) -> Option<Url> {
     let url = server.url.as_deref().filter(|_| server.ready)?;
     Url::parse(url).ok()
+}
+
+/// None for a service that is nowhere, or elsewhere.
+fn of_service(app: &App, service: &Service) -> Option<Route> {
+    let url = Url::parse(&service.url).ok()?;
+    Some(Route {
+        prefix: app.urls.service(&service.name),
+        target: Url::parse(&url.origin().ascii_serialization()).ok()?,
+        data: Map::from_iter([(String::from("service"), json!(service.name))]),
+    })
 }
 
 fn route(user: &str, server: &str, prefix: &str, target: Url) -> Route {

@@ -7,14 +7,21 @@ use crate::harness::{Browser, Reply, TestHub, wait_for};
 
 /// A token of `admin` with these scopes.
 pub async fn token(browser: &Browser, scopes: &[&str]) -> String {
+    token_of("admin", browser, scopes).await
+}
+
+/// A token of the user whose browser this is.
+pub async fn token_of(user: &str, browser: &Browser, scopes: &[&str]) -> String {
+    let reply = ask_for_token(user, browser, scopes).await.expect(201);
+    reply.json()["token"].as_str().unwrap().to_owned()
+}
+
+pub async fn ask_for_token(user: &str, browser: &Browser, scopes: &[&str]) -> Reply {
     let xsrf = browser.cookie("/hub/", "_xsrf").unwrap();
     let request = browser
-        .request(Method::POST, "/hub/api/users/admin/tokens")
+        .request(Method::POST, &format!("/hub/api/users/{user}/tokens"))
         .header("x-xsrftoken", xsrf);
-    let reply = Reply::of(request.json(&json!({ "scopes": scopes, "note": "test" })))
-        .await
-        .expect(201);
-    reply.json()["token"].as_str().unwrap().to_owned()
+    Reply::of(request.json(&json!({ "scopes": scopes, "note": "test" }))).await
 }
 
 #[tokio::test]

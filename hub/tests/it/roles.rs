@@ -141,8 +141,53 @@ fn mistakes_in_roles_and_services_are_told_with_their_lines() {
         ),
         (
             "services: [{name: x, command: [true]}]",
-            "services[0].command",
-            "api_token",
+            "services[0].command[0]",
+            "put it in quotes",
+        ),
+        (
+            "services: [{name: x, command: x, user: www}]",
+            "services[0].user",
+            "its own user",
+        ),
+        (
+            "services: [{name: x, cwd: /tmp}]",
+            "services[0].cwd",
+            "there is none",
+        ),
+        (
+            "services: [{name: x, url: \"https://a\"}]",
+            "services[0].url",
+            "plain http",
+        ),
+        (
+            "services: [{name: x, oauth_no_confirm: true}]",
+            "services[0].oauth_redirect_uri",
+            "come back to",
+        ),
+        (
+            "services: [{name: x, oauth_redirect_uri: //a/b}]",
+            "services[0].oauth_redirect_uri",
+            "a path",
+        ),
+        (
+            "services: [{name: x, url: \"http://a\", oauth_client_id: x}]",
+            "services[0].oauth_client_id",
+            "`service-`",
+        ),
+        (
+            "services: [{name: x, url: \"http://a\", oauth_client_allowed_scopes: [fly]}]",
+            "services[0].oauth_client_allowed_scopes",
+            "no scope \"fly\"",
+        ),
+        (
+            "services: [{name: x, url: \"http://a\"}, {name: y, url: \"http://a\", oauth_client_id: service-x}]",
+            "services[1].oauth_client_id",
+            "another service",
+        ),
+        (
+            "services: [{name: \"..\"}]",
+            "services[0].name",
+            "letters, digits",
         ),
         (
             "services: [{name: a b}]",

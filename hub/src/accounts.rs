@@ -46,6 +46,17 @@ pub fn may_log_in(config: &Config, name: &str, known: Option<&User>, vouched: bo
     allowed && fits_pattern(config, name) && !authenticator.blocked_users.contains(name)
 }
 
+/// Whether the configuration gives this user rights: nobody makes such an account by themselves.
+pub fn is_named(config: &Config, name: &str) -> bool {
+    let hub = &config.jupyter_hub;
+    config.authenticator.admin_users.contains(name)
+        || hub.load_roles.iter().any(|role| role.users.contains(name))
+        || hub
+            .load_groups
+            .iter()
+            .any(|(_, members)| members.contains(name))
+}
+
 /// `Authenticator.username_pattern`
 pub fn fits_pattern(config: &Config, name: &str) -> bool {
     let pattern = config.authenticator.username_pattern.as_ref();

@@ -48,8 +48,8 @@ pub struct Parts {
 /// How the Hub is to end that was told to by a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {
-    /// Stop the servers too.
-    pub servers: bool,
+    /// Stop the servers too; as at any end where it is not said.
+    pub servers: Option<bool>,
 }
 
 impl App {
@@ -109,7 +109,7 @@ impl App {
     pub fn stops_servers(&self, alone: bool) -> bool {
         let told = *self.ending.borrow();
         let cleanup = self.config.jupyter_hub.cleanup_servers && alone;
-        told.map_or(cleanup, |how| how.servers)
+        told.and_then(|how| how.servers).unwrap_or(cleanup)
     }
 
     /// Seconds that a login lasts, and the tokens that servers get by it.

@@ -10,7 +10,6 @@ use tracing::error;
 
 use crate::access::principal::Principal;
 use crate::app::App;
-use crate::auth::username::for_log;
 use crate::db::audit::Deed;
 use crate::db::now;
 use crate::db::users::User;
@@ -20,6 +19,8 @@ use crate::peer::Client;
 /// and the exchange of a code that was written down when it was given.
 const NOT_TOLD: [&str; 3] = ["/activity", "/security/csp-report", "/oauth2/token"];
 
+/// The most characters of a method or a path.
+const LONGEST: usize = 2048;
 /// Pages by which people come in or go.
 const DONE_BY_GET: [&str; 3] = ["/login", "/oauth_callback", "/logout"];
 
@@ -70,7 +71,8 @@ pub async fn record(
     if !changes || NOT_TOLD.iter().any(|end| path.ends_with(end)) {
         return next.run(request).await;
     }
-    let (method, path) = (request.method().to_string(), for_log(path).to_string());
+    let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
+    let (method, path) = (cut(request.method().as_str()), cut(path));
     let actor = Actor::default();
     request.extensions_mut().insert(actor.clone());
     let response = next.run(request).await;

@@ -95,6 +95,11 @@ impl AppError {
 
 impl From<sqlx::Error> for AppError {
     fn from(error: sqlx::Error) -> Self {
+        // PostgreSQL has no text with a NUL in it (`character_not_in_repertoire`).
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.as_deref() == Some("22021") {
+            return Self::bad_request("A NUL character stands in what was sent.");
+        }
         Self::internal("use the database", &error)
     }
 }

@@ -26,7 +26,7 @@ const PERIODS: [(&str, i64); 3] = [("24h", DAY), ("7d", 7 * DAY), ("30d", 30 * D
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
-    method: String,
+    method: &'static str,
     handler: String,
     code: u16,
 }
@@ -124,7 +124,7 @@ impl Metrics {
     /// series of its own.
     pub fn answered(&self, method: &http::Method, handler: &str, code: u16, took: Duration) {
         let request = Request {
-            method: method.to_string(),
+            method: known(method),
             handler: handler.to_owned(),
             code,
         };
@@ -168,6 +168,13 @@ impl Metrics {
         text::encode(&mut told, &self.registry)?;
         Ok(told)
     }
+}
+
+/// Of the methods that there are: clients may send any word for one, and each would be a series of its own.
+fn known(method: &http::Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let found = known.into_iter().find(|known| method == *known);
+    found.unwrap_or("other")
 }
 
 fn status(well: bool) -> Status {

@@ -113,14 +113,14 @@ pub async fn change(
         return Err(AppError::forbidden("Only admins can modify other admins"));
     }
     only_admins_grant(by, admin.unwrap_or(false))?;
-    if let Some(admin) = admin {
-        app.db.make_admin(user.id, admin).await?;
-        info!(user.name = %user.name, by = by.name(), admin, "admin={admin} was set for {}", user.name);
-    }
     if let Some(new) = name.filter(|new| *new != user.name) {
         let new = checked(app, &new)?;
         rename(app, &user, &new).await?;
         info!(user.name = %user.name, by = by.name(), "User {} is called {new} now", user.name);
+    }
+    if let Some(admin) = admin {
+        app.db.make_admin(user.id, admin).await?;
+        info!(user.name = %user.name, by = by.name(), admin, "admin={admin} was set for {}", user.name);
     }
     let user = app.db.user_by_id(user.id).await?;
     user.ok_or_else(no_such_user)

@@ -117,9 +117,7 @@ pub async fn shut_down(
 ) -> Result<(StatusCode, Json<Value>), AppError> {
     caller.permit(ShutDown(Hub))?;
     let wanted: Shutdown = body.object_or_default()?;
-    let servers = wanted
-        .servers
-        .unwrap_or(app.config.jupyter_hub.cleanup_servers);
+    let servers = wanted.servers;
     info!(
         by = caller.principal.name(),
         servers, "The Hub is told to end"

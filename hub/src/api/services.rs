@@ -178,9 +178,12 @@ fn check(caller: &Caller, name: &str, spec: &Spec) -> Result<(), AppError> {
         return Err(AppError::bad_request(format!("url: {error}")));
     }
     let allowed = spec.oauth_client_allowed_scopes.iter().map(String::as_str);
-    let inherits = allowed.clone().any(|scope| scope == "inherit");
+    // These mean the visitor's own, whatever whoever adds the service holds.
+    let of_visitors =
+        |scope: &str| !["inherit", "self"].contains(&scope) && !scope.ends_with("!user");
+    let of_visitors = !allowed.clone().all(of_visitors);
     let allowed = Scopes::parse(allowed, caller.principal.owner())?;
-    if !allowed.is_subset(&caller.scopes) || (inherits && !caller.principal.is_admin()) {
+    if !allowed.is_subset(&caller.scopes) || (of_visitors && !caller.principal.is_admin()) {
         return Err(AppError::bad_request(
             "oauth_client_allowed_scopes must be among the scopes of who adds the service",
         ));

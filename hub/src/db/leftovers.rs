@@ -55,19 +55,28 @@ impl Db {
 }
 
 pub(super) async fn remove_stopped(tx: &mut Transaction<'static, Any>, id: i64) -> Result<bool> {
-    let leave = "INSERT INTO leftovers (user_name, server_name) \
-                 SELECT users.name, servers.spawner_name FROM servers JOIN users ON users.id = servers.user_id \
-                 WHERE servers.id = $1 AND servers.state = 'stopped' \
-                 ON CONFLICT (user_name, server_name) DO NOTHING";
-    sqlx::query(leave).bind(id).execute(&mut **tx).await?;
-    let done = sqlx::query("DELETE FROM servers WHERE id = $1 AND state = 'stopped'")
+    // First: on PostgreSQL it waits here for a start of this moment, and then finds nothing to delete.
+    let delete =
+        "DELETE FROM servers WHERE id = $1 AND state = 'stopped' RETURNING user_id, spawner_name";
+    let deleted: Option<(i64, String)> = sqlx::query_as(delete)
         .bind(id)
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some((user_id, server)) = deleted else {
+        return Ok(false);
+    };
+    let leave = "INSERT INTO leftovers (user_name, server_name) SELECT name, $2 FROM users WHERE id = $1 \
+                 ON CONFLICT (user_name, server_name) DO NOTHING";
+    sqlx::query(leave)
+        .bind(user_id)
+        .bind(server)
         .execute(&mut **tx)
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(true)
 }
 
-/// Whether a server of this name has left something that is not gone yet.
+/// Whether a server of this name has left something that is not gone yet. Asked once the row of the new server is written,
+/// which waits for whoever deletes the old one.
 pub(super) async fn has_left(
     tx: &mut Transaction<'static, Any>,
     user_id: i64,

@@ -39,9 +39,6 @@ pub enum Changed {
 impl Db {
     pub async fn create_server(&self, new: NewServer<'_>) -> Result<Changed> {
         let mut tx = self.begin().await?;
-        if has_left(&mut tx, new.user_id, new.name).await? {
-            return Ok(Changed::InUse);
-        }
         let insert = "INSERT INTO servers \
                       (id, user_id, name, spawner_name, display_name, state, start_id, user_options, prefix) \
                       VALUES ($1, $2, $3, $3, $4, 'stopped', '', $5, $6) ON CONFLICT DO NOTHING RETURNING id";
@@ -61,6 +58,9 @@ impl Db {
                 Changed::InUse
             });
         };
+        if has_left(&mut tx, new.user_id, new.name).await? {
+            return Ok(Changed::InUse);
+        }
         tx.commit().await?;
         self.as_changed(id).await
     }

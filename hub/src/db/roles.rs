@@ -1,5 +1,6 @@
 //! Rows of the roles that the configuration defines, and of who has them.
 
+use super::queue::lock_starts;
 use super::{Db, Result, lists, new_id};
 
 /// A role that somebody has.
@@ -24,6 +25,8 @@ impl Db {
     /// Makes these the roles, and nobody has others.
     pub async fn set_roles(&self, new: &[NewRole<'_>]) -> Result<()> {
         let mut tx = self.begin().await?;
+        // Two Hubs that start at once.
+        lock_starts(&mut tx).await?;
         sqlx::query("DELETE FROM roles").execute(&mut *tx).await?;
         for role in new {
             let id = new_id();

@@ -8,6 +8,7 @@ use super::queue::{admit, lock_starts};
 use super::quota::{Limit, Over, exceeded};
 use super::servers::{Server, is_known, select_servers};
 use super::tokens::{NewToken, insert_token};
+use super::users::hold_user;
 use super::{Db, Result, new_id, now, runs};
 
 /// All that a start writes down before the spawner is called.
@@ -62,9 +63,11 @@ impl Db {
     /// Stopped -> Pending, with the OAuth client and the token of this start.
     pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Attempt> {
         let mut tx = self.begin().await?;
-        if has_left(&mut tx, start.user_id, start.name).await? {
-            return Ok(Attempt::NotGone);
+        if !start.replaces.is_empty() {
+            // Who admits starts takes this first too, and then rows such as the one that is replaced.
+            lock_starts(&mut tx).await?;
         }
+        hold_user(&mut tx, start.user_id).await?;
         let options = start
             .user_options
             .map(|options| Value::Object(options.clone()).to_string());
@@ -107,6 +110,9 @@ impl Db {
                 Attempt::NotGone
             });
         };
+        if has_left(&mut tx, start.user_id, start.name).await? {
+            return Ok(Attempt::NotGone);
+        }
         sqlx::query("DELETE FROM progress_events WHERE server_id = $1")
             .bind(id)
             .execute(&mut *tx)

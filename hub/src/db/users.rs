@@ -1,7 +1,7 @@
 //! Rows of users.
 
 use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row};
+use sqlx::{Any, FromRow, Row, Transaction};
 
 use super::{Db, Result, new_id, now};
 
@@ -230,6 +230,7 @@ impl Db {
     /// false where a server of theirs is active.
     pub async fn remove_user_without_servers(&self, user_id: i64, files: bool) -> Result<bool> {
         let mut tx = self.begin().await?;
+        hold_user(&mut tx, user_id).await?;
         if files {
             let leave = "INSERT INTO leftovers (user_name, server_name) \
                          SELECT users.name, servers.spawner_name FROM servers JOIN users ON users.id = servers.user_id \
@@ -269,4 +270,13 @@ impl Db {
             .await?;
         Ok(())
     }
+}
+
+/// Has others wait who start a server of this user, or delete the user, until the transaction ends.
+pub(super) async fn hold_user(tx: &mut Transaction<'static, Any>, user_id: i64) -> Result<()> {
+    sqlx::query("UPDATE users SET last_activity = last_activity WHERE id = $1")
+        .bind(user_id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }

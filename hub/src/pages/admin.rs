@@ -89,7 +89,9 @@ pub async fn shut_down(State(app): State<App>, posted: Posted) -> Result<Respons
         }
     };
     tracing::info!(by = %login.user().name, servers, "The Hub is told to end");
-    app.end(Ending { servers });
+    app.end(Ending {
+        servers: Some(servers),
+    });
     let page = ShuttingDownPage {
         page: login.page(&app),
         servers,

@@ -79,7 +79,8 @@ async fn make(
     if let Some(wrong) = accounts::password_error(&app.config, password) {
         return refused(wrong);
     }
-    if !accounts::may_log_in(&app.config, &name, None, true) {
+    let named = accounts::is_named(&app.config, &name);
+    if named || !accounts::may_log_in(&app.config, &name, None, true) {
         return refused("This user name is not allowed here.".to_owned());
     }
     let _turn = match throttle::admit(&app.db, client.address, TRIES).await? {

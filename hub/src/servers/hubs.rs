@@ -84,7 +84,12 @@ async fn look_who_leads(app: &App) {
 }
 
 fn name(address: SocketAddr) -> String {
-    format!("{}:{}", of_kernel("hostname"), address.port())
+    format!(
+        "{}:{} on {}",
+        of_kernel("hostname"),
+        address.port(),
+        machine()
+    )
 }
 
 fn machine() -> String {

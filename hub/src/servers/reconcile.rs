@@ -69,8 +69,17 @@ async fn take(app: &App) -> db::Result<Vec<Server>> {
     let mut taken = Vec::new();
     for mut server in app.db.abandoned_servers().await? {
         // A Hub that could not renew its lease for long finds its own here.
-        if server.worker == app.db.hub() || !app.db.take_over(&server).await? {
+        if server.worker == app.db.hub() {
             continue;
+        }
+        match app.db.take_over(&server).await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            // Those that are taken already belong to nobody else.
+            Err(error) => {
+                log_db_error(&server, "take over what a dead Hub has left", &error);
+                break;
+            }
         }
         server.worker = app.db.hub().to_owned();
         taken.push(server);

@@ -198,7 +198,7 @@ pub(super) async fn finish_now(app: &App, server: &Server) {
 pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard) {
     let server = match app.db.server_by_id(id).await {
         Ok(Some(server)) => server,
-        Ok(None) => return,
+        Ok(None) => return end_unknown(app, start_id).await,
         Err(error) => {
             return error!(%error, start_id, "Could not look at a server that stops; trying again later");
         }
@@ -227,6 +227,23 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
         Err(error) => log_db_error(&server, "write down that a server has stopped", &error),
     }
     app.wake.server(id);
+}
+
+/// Ends what may run of a start whose server is not known any more.
+async fn end_unknown(app: &App, start_id: &str) {
+    let ended = async {
+        match app.spawner.find(start_id).await? {
+            Some(state) => app.spawner.stop(&state).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(cause) = ended.await {
+        let cause = crate::chain::chain(&cause);
+        error!(
+            start_id,
+            cause, "Could not end what is left of a deleted server"
+        );
+    }
 }
 
 /// Ends the server by its state, or finds it by its start where no state was saved.

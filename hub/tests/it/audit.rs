@@ -22,6 +22,8 @@ async fn it_is_told_who_did_what_and_what_they_were_refused() {
     };
     ask(Method::POST, "/users/dora", None).await.expect(201);
     ask(Method::GET, "/users/dora", None).await.expect(200);
+    let long = format!("/users/{}", "d".repeat(200));
+    ask(Method::POST, &long, None).await.expect(201);
     three
         .carol
         .submit("/hub/home", "/hub/stop/bob", &[])
@@ -32,7 +34,8 @@ async fn it_is_told_who_did_what_and_what_they_were_refused() {
     let told = told.as_array().unwrap();
     let of =
         |name: &str| -> Vec<&Value> { told.iter().filter(|deed| deed["name"] == name).collect() };
-    let deed = of("admin")[0];
+    assert_eq!(of("admin")[0]["path"], format!("/hub/api{long}"));
+    let deed = of("admin")[1];
     assert_eq!(
         (&deed["method"], &deed["path"]),
         (&json!("POST"), &json!("/hub/api/users/dora"))

@@ -48,6 +48,11 @@ async fn servers_users_starts_and_requests_are_counted() {
             .then(|| assert_eq!(value(&text, &failed), 1.0))
     })
     .await;
+    // What is no method is no series of its own.
+    let nonsense = Method::from_bytes(b"NONSENSE").unwrap();
+    let answer = admin.request(nonsense, "/hub/health").send().await.unwrap();
+    assert_eq!(answer.status(), 405);
+    assert!(!read().await.contains("NONSENSE"));
     // The route, and not each address.
     let text = read().await;
     let stops = "jupyterhub_request_duration_seconds_count{method=\"POST\",handler=\"/hub/stop/{user}\",code=\"303\"}";

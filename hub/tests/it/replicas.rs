@@ -207,3 +207,55 @@ async fn servers_outlive_the_end_of_one_hub_and_not_that_of_the_last() {
     two.second.end().await;
     assert_eq!(two.second.spawner.running(), 0);
 }
+
+#[tokio::test]
+async fn a_hub_that_is_told_to_end_leaves_the_servers_to_the_other() {
+    let mut two = Two::with(Behaviour::Answers, |_| {}).await;
+    two.ask(&two.first, Method::POST, "admin", 202).await;
+    wait_for("the server", || async {
+        (two.state_of("admin").await == "ready").then_some(())
+    })
+    .await;
+    let told = two.admin.api(Method::POST, "/shutdown", &two.token, None);
+    told.await.expect(202);
+    two.first.ended().await;
+    assert_eq!(two.second.spawner.running(), 1);
+}
+
+#[tokio::test]
+async fn servers_that_are_deleted_while_they_are_started_keep_what_they_have() {
+    let two = Two::with(Behaviour::Answers, |config| {
+        config.jupyter_hub.allow_named_servers = true;
+    })
+    .await;
+    let path = "/users/admin/servers/gpu";
+    for _ in 0..10 {
+        let first = two.admin.at(&two.first.origin);
+        let second = two.admin.at(&two.second.origin);
+        let create = first.api(Method::PUT, path, &two.token, Some(serde_json::json!({})));
+        assert!([201, 409].contains(&create.await.status));
+        let body = serde_json::json!({ "remove": true });
+        let (started, removed) = tokio::join!(
+            first.api(Method::POST, path, &two.token, None),
+            second.api(Method::DELETE, path, &two.token, Some(body)),
+        );
+        // Whoever was first: what runs is known, and nothing of it is to be removed.
+        assert!(
+            started.status < 500 && removed.status < 500,
+            "{started:?} {removed:?}"
+        );
+        wait_for("an end of both", || async {
+            let server = two.first.app.db.server("admin", "gpu").await.unwrap();
+            let left = two.first.app.db.leftovers().await.unwrap();
+            match server.map(|server| server.state.to_string()).as_deref() {
+                None | Some("stopped") => (two.first.spawner.running() == 0).then_some(()),
+                Some("ready") => {
+                    assert!(left.is_empty(), "{left:?}");
+                    (two.first.spawner.running() == 1).then_some(())
+                }
+                Some(_) => None,
+            }
+        })
+        .await;
+    }
+}

@@ -157,7 +157,7 @@ fn csv<const N: usize>(
     let written = writer.write_record(head.split(','));
     written.map_err(|error| failed(&error))?;
     for row in rows {
-        let written = writer.write_record(&row.map(harmless));
+        let written = writer.write_record(row.map(harmless));
         written.map_err(|error| failed(&error))?;
     }
     let body = writer.into_inner().map_err(|error| failed(&error))?;

@@ -66,7 +66,7 @@ impl Person {
             _ => self.visit(server).await,
         }
         self.done += 1;
-        if self.done % 5 == 0 {
+        if self.done.is_multiple_of(5) {
             self.check().await;
         }
     }

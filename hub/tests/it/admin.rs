@@ -80,6 +80,11 @@ async fn users_are_added_found_renamed_made_administrators_and_deleted() {
         .expect(400);
     assert!(taken.body.contains("must be unique"), "{}", taken.body);
     let ada = site.hub.app.db.user("ada2").await.unwrap().unwrap();
+    assert!(ada.admin, "what is refused is not half done");
+    site.submit("/hub/admin/users/ada2", &[("name", "ada2")])
+        .await
+        .expect(303);
+    let ada = site.hub.app.db.user("ada2").await.unwrap().unwrap();
     assert!(
         !ada.admin,
         "a box that is not ticked makes no administrator"

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use carrel_skip::{Need, skip};
+use sqlx::{AnyConnection, Connection as _};
 use tempfile::TempDir;
 
 use super::apart::free_port;
@@ -58,12 +59,16 @@ impl Postgres {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let url = format!("postgresql://carrel@127.0.0.1:{port}");
+        sqlx::any::install_default_drivers();
+        // It listens before it is ready.
         wait_for("PostgreSQL", || async {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+            let connection = AnyConnection::connect(&format!("{url}/postgres")).await;
+            connection.ok()?.close().await.ok()
         })
         .await;
         Some(Self {
-            url: format!("postgresql://carrel@127.0.0.1:{port}"),
+            url,
             server,
             _folder: folder,
         })

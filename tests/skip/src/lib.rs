@@ -133,7 +133,7 @@ mod tests {
         let said = decide("minst", Need::Gpu, &"none").unwrap_err();
         assert_eq!(
             said,
-            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, postgres, prepared, slapd, slapd"
+            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, postgres, prepared, slapd"
         );
     }
 }

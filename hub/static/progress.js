@@ -29,6 +29,9 @@ events.onerror = () => {
   if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
 };
 
+// The answer to Cancel leads on from here: that the start is over must not load this page anew meanwhile.
+pending.querySelector("form").addEventListener("submit", () => events.close());
+
 function show(event) {
   bar.value = event.progress;
   // After a reconnection the events come again from the first.

@@ -230,7 +230,8 @@ async fn nonsense_is_answered_everywhere_and_never_by_a_failure_of_the_hub() {
             .unwrap_or_else(|error| panic!("{error:?} for {told}"));
         let status = answer.status();
         // People come to that one by a browser, and see pages.
-        let is_api = url.contains("/hub/api/") && !url.contains("/oauth2/authorize");
+        let asked = answer.url().path();
+        let is_api = asked.starts_with("/hub/api/") && !asked.contains("/oauth2/authorize");
         let text = answer
             .text()
             .await

@@ -35,6 +35,16 @@ struct Who {
     token_id: Option<i64>,
 }
 
+impl Who {
+    fn in_browser(user: &User) -> Self {
+        Self {
+            kind: "user",
+            name: user.name.clone(),
+            token_id: None,
+        }
+    }
+}
+
 /// Says who makes a request; what is said first stays.
 pub fn by(extensions: &Extensions, principal: &Principal, token_id: Option<i64>) {
     if let Some(actor) = extensions.get::<Actor>() {
@@ -46,13 +56,16 @@ pub fn by(extensions: &Extensions, principal: &Principal, token_id: Option<i64>)
     }
 }
 
+/// The same of a browser that is logged in.
+pub fn by_user(extensions: &Extensions, user: &User) {
+    if let Some(actor) = extensions.get::<Actor>() {
+        let _ = actor.0.set(Who::in_browser(user));
+    }
+}
+
 /// Says in the answer to a login who has come in: the request was nobody's yet.
 pub fn entered(response: &mut Response, user: &User) {
-    response.extensions_mut().insert(Who {
-        kind: "user",
-        name: user.name.clone(),
-        token_id: None,
-    });
+    response.extensions_mut().insert(Who::in_browser(user));
 }
 
 /// Around every request.

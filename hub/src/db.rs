@@ -228,16 +228,30 @@ fn create_private(url: &str) -> Result<(), OpenError> {
     })
 }
 
+/// The least key of a row that is made at this time, in milliseconds.
+fn first_id_at(time: i64) -> i64 {
+    time << 21
+}
+
 /// A key for a new row: ordered by time of creation, with 21 random bits that keep apart those of several Hubs. The API
 /// writes it within a text, as JupyterHub does: a JSON number does not hold it (2^53).
 pub fn new_id() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(0);
-    let candidate = (now() << 21) + i64::from(rand::random::<u32>() >> 11);
+    let candidate = first_id_at(now()) + i64::from(rand::random::<u32>() >> 11);
     let previous = LAST.fetch_max(candidate, Ordering::Relaxed);
     if candidate > previous {
         candidate
     } else {
         LAST.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// `$1, $2, ...`; of no values a list that holds none.
+fn places(count: usize) -> String {
+    let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
+    match count {
+        0 => "NULL".to_owned(),
+        _ => places.join(", "),
     }
 }
 

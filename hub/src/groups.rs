@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use crate::access::permit::{AddGroups, ChangeGroup, DeleteGroup, Denied, Permit};
+use crate::access::permit::{self, AddGroups, ChangeGroup, DeleteGroup, Permit};
 use crate::access::principal::Principal;
 use crate::access::scopes::{Reach, Scopes};
 use crate::app::App;
@@ -12,9 +12,7 @@ use crate::names::{GroupName, UserName};
 
 /// All that these scopes let somebody list.
 pub async fn list(app: &App, scopes: &Scopes) -> Result<Vec<Group>, AppError> {
-    let scope = "list:groups";
-    let reach = scopes.reach(scope);
-    let reach = reach.ok_or_else(|| Denied::Missing(scope.to_owned()))?;
+    let reach = permit::reach(scopes, "list:groups")?;
     let mut groups = app.db.groups().await?;
     if let Reach::Only { groups: names, .. } = reach {
         groups.retain(|group| names.contains(&group.name));

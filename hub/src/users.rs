@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tracing::info;
 
-use crate::access::permit::{AddUsers, ChangeUser, DeleteUser, Permit};
+use crate::access::permit::{self, AddUsers, ChangeUser, DeleteUser, Permit};
 use crate::access::principal::Principal;
+use crate::access::scopes::{Reach, Scopes};
 use crate::accounts;
 use crate::app::App;
-use crate::db::user_lists::{Activity, Sort};
+use crate::db::user_lists::{Activity, Sort, UserQuery};
 use crate::db::users::{Renamed, User};
 use crate::error::AppError;
 use crate::names::{UserName, no_such_user};
@@ -18,7 +19,7 @@ use crate::servers::{self, Stop};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `state` of a list: by what servers do.
-pub fn activity(state: Option<&str>) -> Result<Option<Activity>, AppError> {
+fn activity(state: Option<&str>) -> Result<Option<Activity>, AppError> {
     match state {
         None | Some("") => Ok(None),
         Some("active") => Ok(Some(Activity::Active)),
@@ -32,7 +33,7 @@ pub fn activity(state: Option<&str>) -> Result<Option<Activity>, AppError> {
 }
 
 /// `sort` of a list, `-` before it for the other way round.
-pub fn sort(by: Option<&str>) -> Result<Sort, AppError> {
+fn sort(by: Option<&str>) -> Result<Sort, AppError> {
     let by = by.unwrap_or("id");
     let (column, descending) = by
         .strip_prefix('-')
@@ -43,6 +44,38 @@ pub fn sort(by: Option<&str>) -> Result<Sort, AppError> {
             "sort must be 'id', 'name', or 'last_activity', not '{by}'"
         ))
     })
+}
+
+/// Which part of the users is asked for, in the words of the API.
+#[derive(Debug)]
+pub struct Listed<'a> {
+    pub state: Option<&'a str>,
+    pub name_filter: Option<&'a str>,
+    pub sort: Option<&'a str>,
+    pub offset: i64,
+    pub limit: i64,
+}
+
+/// The part that is asked for of those whom these scopes let somebody list, and how many there are in all.
+pub async fn list(
+    app: &App,
+    scopes: &Scopes,
+    listed: Listed<'_>,
+) -> Result<(Vec<User>, i64), AppError> {
+    let (users, groups) = match permit::reach(scopes, "list:users")? {
+        Reach::All => (None, None),
+        Reach::Only { users, groups, .. } => (Some(users), Some(groups)),
+    };
+    let query = UserQuery {
+        activity: activity(listed.state)?,
+        name_filter: listed.name_filter,
+        sort: sort(listed.sort)?,
+        users,
+        groups,
+        offset: listed.offset,
+        limit: listed.limit,
+    };
+    Ok(app.db.list_users(&query).await?)
 }
 
 /// Adds a user, who must be new.

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::scopes::{Access, Scopes, Target};
+use super::scopes::{Access, Reach, Scopes, Target};
 use crate::names::{GroupName, Named, UserName};
 
 /// What somebody wants to do, and to what.
@@ -59,6 +59,12 @@ pub fn require(scopes: &Scopes, names: &[&str], target: Target<'_>) -> Result<()
         Some(Access::Elsewhere) if !matches!(target, Target::Hub) => Err(Denied::Elsewhere),
         _ => Err(Denied::Missing(names.join(", "))),
     }
+}
+
+/// Whom a list shows to somebody with these scopes.
+pub fn reach(scopes: &Scopes, scope: &str) -> Result<Reach, Denied> {
+    let reach = scopes.reach(scope);
+    reach.ok_or_else(|| Denied::Missing(scope.to_owned()))
 }
 
 /// The whole, of which no filter covers a part (GHSA-69wv-m5fw-2fhp: what is new is in no filter).

@@ -14,15 +14,13 @@ use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::db::audit::Deed;
 use crate::db::now;
-use crate::db::runs::Run;
+use crate::db::runs::{Run, WEEK};
 use crate::error::AppError;
 use crate::headers::text;
 use crate::names::UserName;
 use crate::time::{self, iso};
 
 const CSV: &str = "text/csv";
-/// A week, in milliseconds.
-const WEEK: i64 = 7 * 24 * 3600 * 1000;
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Asked {

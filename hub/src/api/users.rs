@@ -11,10 +11,9 @@ use super::listing::Wanted;
 use super::{find_user, models, services};
 use crate::access::permit::{AddUsers, ChangeUser, DeleteUser, Hub};
 use crate::access::principal::{self, Principal};
-use crate::access::scopes::{Reach, Scopes, Target};
+use crate::access::scopes::{Scopes, Target};
 use crate::app::App;
 use crate::auth::caller::{self, Caller};
-use crate::db::user_lists::UserQuery;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::Named;
@@ -91,20 +90,14 @@ pub async fn list(
     wanted: Wanted,
     caller: Caller,
 ) -> Result<Json<Value>, AppError> {
-    let (users, groups) = match caller.reach("list:users")? {
-        Reach::All => (None, None),
-        Reach::Only { users, groups, .. } => (Some(users), Some(groups)),
-    };
-    let query = UserQuery {
-        activity: users::activity(shown.state.as_deref())?,
+    let listed = users::Listed {
+        state: shown.state.as_deref(),
         name_filter: shown.name_filter.as_deref(),
-        sort: users::sort(shown.sort.as_deref())?,
-        users,
-        groups,
+        sort: shown.sort.as_deref(),
         offset: wanted.offset,
         limit: wanted.limit,
     };
-    let (found, total) = app.db.list_users(&query).await?;
+    let (found, total) = users::list(&app, &caller.scopes, listed).await?;
     let mut relations = models::Relations::of_all(&app.db, &found).await?;
     let models = found.iter().map(|user| {
         let relations = relations.remove(&user.id).unwrap_or_default();

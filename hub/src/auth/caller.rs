@@ -76,8 +76,7 @@ impl OptionalFromRequestParts<App> for Login {
         let Some(login) = Self::find(app, &parts.headers).await? else {
             return Ok(None);
         };
-        let principal = Principal::User(login.session.user.clone());
-        audit::by(&parts.extensions, &principal, None);
+        audit::by_user(&parts.extensions, login.user());
         // Forms carry their token in the body: a handler of theirs takes `Posted`.
         if xsrf::needed(&parts.method, &parts.headers) {
             let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
@@ -139,8 +138,7 @@ impl Caller {
 
     /// Whom a list shows.
     pub fn reach(&self, scope: &str) -> Result<Reach, Denied> {
-        let reach = self.scopes.reach(scope);
-        reach.ok_or_else(|| Denied::Missing(scope.to_owned()))
+        permit::reach(&self.scopes, scope)
     }
 
     /// Whether one of these scopes is held, each of which shows a part of the object.
@@ -163,8 +161,7 @@ impl FromRequestParts<App> for Caller {
         let login = Login::find(app, &parts.headers)
             .await?
             .ok_or_else(unknown)?;
-        let principal = Principal::User(login.session.user);
-        audit::by(&parts.extensions, &principal, None);
+        audit::by_user(&parts.extensions, login.user());
         if xsrf::needed(&parts.method, &parts.headers) {
             let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
             if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
@@ -175,7 +172,7 @@ impl FromRequestParts<App> for Caller {
             refuse_form_types(parts)?;
         }
         Ok(Self {
-            principal,
+            principal: Principal::User(login.session.user),
             scopes: login.scopes,
             token: None,
         })

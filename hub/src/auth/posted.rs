@@ -8,7 +8,6 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 
 use super::{cookies, secret, xsrf};
-use crate::access::principal::Principal;
 use crate::app::App;
 use crate::audit;
 use crate::auth::caller::{Login, to_login};
@@ -72,8 +71,7 @@ impl FromRequest<App> for Posted {
         let (parts, body) = request.into_parts();
         let login = Login::find(app, &parts.headers).await?;
         let login = login.ok_or_else(|| to_login(app, &parts))?;
-        let principal = Principal::User(login.user().clone());
-        audit::by(&parts.extensions, &principal, None);
+        audit::by_user(&parts.extensions, login.user());
         let fields = parse(body).await?;
         let given =
             xsrf::given(&parts.headers, "").unwrap_or_else(|| fields.get("_xsrf").to_owned());

@@ -20,7 +20,7 @@ pub struct HubRow {
 }
 
 impl Db {
-    /// Writes this Hub down, in the place of the one before it at the same host and port: that one is dead, for two
+    /// Writes this Hub down, and forgets those that are long dead; in the place of the one before it at the same host and port: that one is dead, for two
     /// cannot listen there.
     pub async fn enter_hub(&self, name: &str, machine: &str) -> Result<()> {
         let mut tx = self.begin().await?;
@@ -29,6 +29,8 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         let clock = self.clock();
+        let forget = format!("DELETE FROM hubs WHERE seen < {clock} - 100 * {LEASE}");
+        sqlx::query(AssertSqlSafe(forget)).execute(&mut *tx).await?;
         let insert = format!(
             "INSERT INTO hubs (id, name, machine, started, seen) VALUES ($1, $2, $3, {clock}, {clock})"
         );
@@ -60,13 +62,8 @@ impl Db {
         Ok(())
     }
 
-    /// The Hubs that live, the oldest first; forgets those that are long dead.
+    /// The Hubs that live, the oldest first.
     pub async fn live_hubs(&self) -> Result<Vec<HubRow>> {
-        let clock = self.clock();
-        let forget = format!("DELETE FROM hubs WHERE seen < {clock} - 100 * {LEASE}");
-        sqlx::query(AssertSqlSafe(forget))
-            .execute(&self.pool)
-            .await?;
         let live = format!(
             "SELECT id, name, machine FROM hubs WHERE {} ORDER BY started, id",
             self.lives()

@@ -5,6 +5,9 @@ use sqlx::{Any, FromRow, Row, Transaction};
 
 use super::{Db, Result, now};
 
+/// A week, in milliseconds.
+pub const WEEK: i64 = 7 * 24 * 3600 * 1000;
+
 /// One start of a server, and what came of it.
 #[derive(Debug, Clone)]
 pub struct Run {

@@ -8,7 +8,7 @@ use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
 use super::leftovers::remove_stopped;
 use super::users::User;
-use super::{Db, Result, runs};
+use super::{Db, Result, places, runs};
 
 /// How many values a statement may be given: SQLite and PostgreSQL both take more.
 const MOST_AT_ONCE: usize = 1000;
@@ -196,10 +196,9 @@ impl Db {
     pub async fn stopped_servers_of(&self, start_ids: &[String]) -> Result<Vec<Server>> {
         let mut servers = Vec::new();
         for some in start_ids.chunks(MOST_AT_ONCE) {
-            let places: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
             let select = format!(
                 select!("WHERE state = 'stopped' AND servers.start_id IN ({})"),
-                places.join(", ")
+                places(some.len())
             );
             let mut query = sqlx::query_as(AssertSqlSafe(select));
             for start_id in some {

@@ -157,14 +157,16 @@ impl Db {
         .bind(start_id.to_owned())
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE runs SET ready = $1 WHERE start_id = $2 AND ready IS NULL AND $3 = 1")
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query("UPDATE runs SET ready = $1 WHERE start_id = $2 AND ready IS NULL")
             .bind(now)
             .bind(start_id.to_owned())
-            .bind(i64::from(done.rows_affected() == 1))
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(true)
     }
 
     /// Pending -> Stopping by the start itself, which has failed; false where it is over or another Hub's by now.

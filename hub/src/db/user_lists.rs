@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use sqlx::AssertSqlSafe;
 
-use super::servers::Server;
+use super::servers::{Server, select_servers};
 use super::users::User;
-use super::{Db, Result};
+use super::{Db, Result, places};
 
 /// Users by what their servers do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +80,8 @@ impl Db {
     /// The servers of these users, who are the rows of one page.
     pub async fn servers_of_users(&self, ids: &[i64]) -> Result<Vec<Server>> {
         let select = format!(
-            "SELECT servers.*, users.name AS user_name FROM servers JOIN users ON users.id = servers.user_id \
-             WHERE user_id IN ({}) ORDER BY servers.name",
+            "{} WHERE user_id IN ({}) ORDER BY servers.name",
+            select_servers(),
             places(ids.len())
         );
         let mut query = sqlx::query_as(AssertSqlSafe(select));
@@ -135,15 +135,6 @@ impl Db {
             query = query.bind(*id);
         }
         Ok(query.fetch_all(&self.pool).await?.into_iter().collect())
-    }
-}
-
-/// `$1, $2, ...`; of no values a list that holds none.
-fn places(count: usize) -> String {
-    let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
-    match count {
-        0 => "NULL".to_owned(),
-        _ => places.join(", "),
     }
 }
 

@@ -83,9 +83,14 @@ pub fn group_links(app: &App, names: Vec<String>) -> Vec<Link> {
         .collect()
 }
 
+/// Where the admin page tells of a user.
+pub fn user_url(app: &App, name: &str) -> String {
+    format!("{}admin/users/{}", app.urls.hub, escape(name))
+}
+
 pub fn user_links(app: &App, names: Vec<String>) -> Vec<Link> {
     let link = |name: String| Link {
-        url: format!("{}admin/users/{}", app.urls.hub, escape(&name)),
+        url: user_url(app, &name),
         name,
     };
     names.into_iter().map(link).collect()

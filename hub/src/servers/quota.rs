@@ -8,9 +8,9 @@ use crate::app::App;
 use crate::config::Quota;
 use crate::db::now;
 use crate::db::quota::{Limit, Over};
+use crate::db::runs::WEEK;
 
 const HOUR: i64 = 3_600_000;
-const WEEK: i64 = 7 * 24 * HOUR;
 
 /// What a start may and will take.
 #[derive(Debug, Default)]

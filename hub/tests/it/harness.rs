@@ -71,16 +71,6 @@ impl TestHub {
         Self::launch(config, state, spawner).await
     }
 
-    /// A second Hub on the same state, beside this one.
-    pub async fn another(&self) -> Self {
-        Self::launch(
-            self.config.clone(),
-            self.state.clone(),
-            self.spawner.clone(),
-        )
-        .await
-    }
-
     /// A Hub with the configuration of this file, but for where it listens and what it runs.
     pub async fn of_file(text: &str) -> Self {
         let file = Config::parse("hub.yaml", text).unwrap_or_else(|errors| panic!("{errors}"));

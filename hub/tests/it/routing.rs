@@ -89,7 +89,7 @@ async fn the_route_of_a_server_that_starts_is_left_alone() {
 #[tokio::test]
 async fn a_server_is_served_by_the_hub_that_did_not_start_it() {
     let hub = unchecked().await;
-    let other = hub.another().await;
+    let other = hub.beside().await;
     servers::check_routes(&other.app).await.unwrap();
     let browser = hub.admin().await;
     let unchecked = other.app.routing.checking.lock().await;
@@ -116,7 +116,7 @@ async fn a_server_is_served_by_the_hub_that_did_not_start_it() {
 #[tokio::test]
 async fn a_named_server_is_found_beside_its_users_own() {
     let hub = unchecked().await;
-    let other = hub.another().await;
+    let other = hub.beside().await;
     let browser = hub.admin().await;
     for path in ["/users/admin/server", "/users/admin/servers/gpu-one"] {
         crate::harness::three::post(&browser, path, serde_json::json!({}))

@@ -8,13 +8,11 @@ use http::StatusCode;
 
 use super::{LIMIT, argument, names, offset, paging, require};
 use crate::access::permit::{self, AddUsers, ChangeUser, DeleteUser, Hub};
-use crate::access::scopes::{Reach, Target};
+use crate::access::scopes::Target;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::Posted;
-use crate::auth::username::escape;
 use crate::db::servers::Server;
-use crate::db::user_lists::UserQuery;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{Named, UserName, no_such_user};
@@ -51,23 +49,16 @@ pub(super) async fn found(
     login: &Login,
     wanted: &Wanted,
 ) -> Result<(Vec<User>, i64), AppError> {
-    let scope = "list:users";
-    let reach = login.scopes.reach(scope);
-    let (users, groups) = match reach.ok_or_else(|| permit::Denied::Missing(scope.to_owned()))? {
-        Reach::All => (None, None),
-        Reach::Only { users, groups, .. } => (Some(users), Some(groups)),
-    };
     let filter = &wanted.filter;
-    let query = UserQuery {
-        activity: users::activity(Some(&filter.state))?,
-        name_filter: Some(filter.name_filter.trim()).filter(|part| !part.is_empty()),
-        sort: users::sort(Some(&filter.sort))?,
-        users,
-        groups,
+    let name_filter = filter.name_filter.trim();
+    let listed = users::Listed {
+        state: Some(&filter.state),
+        name_filter: (!name_filter.is_empty()).then_some(name_filter),
+        sort: Some(&filter.sort),
         offset: wanted.offset,
         limit: LIMIT,
     };
-    Ok(app.db.list_users(&query).await?)
+    users::list(app, &login.scopes, listed).await
 }
 
 /// GET /hub/admin
@@ -164,7 +155,7 @@ fn row(app: &App, login: &Login, user: User, servers: Vec<Server>) -> UserRow {
     let target = Target::User(&user.name);
     let holds = |scope| login.scopes.holds(scope, target);
     UserRow {
-        url: format!("{}admin/users/{}", app.urls.hub, escape(&user.name)),
+        url: rows::user_url(app, &user.name),
         is_own: user.id == login.user().id,
         may_change: holds("admin:users") && (!user.admin || login.user().admin),
         may_delete: holds("delete:users"),
@@ -197,11 +188,7 @@ pub async fn change(
     let user = app.db.user(&permit.0).await?.ok_or_else(no_such_user)?;
     let admin = (admin != user.admin).then_some(admin);
     match users::change(&app, &permit, &login.principal(), name, admin).await {
-        Ok(user) => Ok(see_other(&format!(
-            "{}admin/users/{}",
-            app.urls.hub,
-            escape(&user.name)
-        ))),
+        Ok(user) => Ok(see_other(&rows::user_url(&app, &user.name))),
         Err(error) => {
             let (status, message) = error.into_parts();
             show_one(&app, &login, &permit.0, status, Some(message)).await

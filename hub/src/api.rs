@@ -1,6 +1,7 @@
 //! The REST API under `/hub/api`: JSON in JupyterHub's shapes. Thin: the same callees as the pages.
 
 pub mod activity;
+pub mod answer;
 pub mod audit;
 pub mod body;
 pub mod groups;
@@ -9,8 +10,10 @@ pub mod listing;
 pub mod metrics;
 pub mod models;
 pub mod oauth;
+pub mod openapi;
 pub mod servers;
 pub mod services;
+pub mod shapes;
 pub mod share_codes;
 pub mod shared;
 pub mod shares;

@@ -8,6 +8,7 @@ pub mod imported;
 pub mod jupyterhub;
 pub mod leftovers;
 mod lists;
+mod memo;
 pub mod named_servers;
 pub mod oauth;
 pub mod progress;
@@ -47,6 +48,7 @@ pub type Result<T, E = DbError> = std::result::Result<T, E>;
 pub struct Db {
     pool: AnyPool,
     sqlite: bool,
+    memo: Arc<memo::Memo>,
     /// Random name of this run of the Hub, by which its work is known to others.
     hub: Arc<str>,
 }
@@ -94,6 +96,7 @@ impl Db {
         Ok(Self {
             pool,
             sqlite,
+            memo: Arc::new(memo::Memo::new(url)),
             hub: uuid::Uuid::new_v4().simple().to_string().into(),
         })
     }
@@ -269,7 +272,7 @@ pub fn after(seconds: i64) -> i64 {
 mod tests {
     use super::*;
 
-    async fn database() -> (tempfile::TempDir, Db) {
+    pub(super) async fn database() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("hub.sqlite").display());
         let db = Db::open(&url).await.unwrap();

@@ -1,8 +1,9 @@
 //! Every URL of the Hub, one line each; no logic.
 
+use aide::axum::ApiRouter;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 
 use crate::api;
 use crate::app::App;
@@ -14,6 +15,7 @@ use crate::pages::{
 };
 
 pub fn router(app: App) -> Router {
+    let api_prefix = format!("{}api", app.urls.hub);
     let hub = Router::new()
         .route("/", get(home::root))
         .route("/login", get(login::form).post(login::log_in))
@@ -57,7 +59,14 @@ pub fn router(app: App) -> Router {
         .route("/security/csp-report", post(errors::csp_report))
         // idle-culler asks with a slash at the end.
         .route("/api/", get(api::hub::version))
-        .nest("/api", api())
+        // Browsers and single-user servers speak OAuth here, and Prometheus its own format.
+        .route(
+            "/api/oauth2/authorize",
+            get(api::oauth::authorize).post(api::oauth::confirmed),
+        )
+        .route("/api/oauth2/token", post(api::oauth::token))
+        .route("/api/metrics", get(api::metrics::metrics))
+        .nest("/api", api::openapi::documented(api(), &api_prefix))
         .fallback(errors::not_found)
         .method_not_allowed_fallback(errors::method_not_allowed);
     let prefix = app.urls.hub.trim_end_matches('/').to_owned();
@@ -98,7 +107,8 @@ fn admin() -> Router<App> {
 }
 
 /// Paths of JupyterHub's REST API.
-fn api() -> Router<App> {
+fn api() -> ApiRouter<App> {
+    use aide::axum::routing::{get, post, put};
     use api::{groups, hub, services, tokens, users};
     let server = || {
         get(api::servers::get)
@@ -119,52 +129,47 @@ fn api() -> Router<App> {
     let proxy = get(hub::routes)
         .post(hub::check_routes)
         .patch(hub::change_proxy);
-    Router::new()
-        .route("/", get(hub::version))
-        .route("/metrics", get(api::metrics::metrics))
-        .route("/audit", get(api::audit::audit))
-        .route("/usage", get(api::audit::usage))
-        .route("/info", get(hub::info))
-        .route("/proxy", proxy)
-        .route("/shutdown", post(hub::shut_down))
-        .route("/user", get(users::whoami))
-        .route("/users", get(users::list).post(users::create_many))
-        .route("/users/{user}", user)
-        .route("/users/{user}/activity", post(api::activity::post))
-        .route("/users/{user}/admin-access", post(users::admin_access))
-        .route("/authorizations/token/{token}", get(users::owner_of_token))
-        .route("/users/{user}/server", server())
-        .route("/users/{user}/server/progress", get(api::servers::progress))
-        .route("/users/{user}/servers/", server())
-        .route("/users/{user}/servers/{server}", server())
-        .route(
+    ApiRouter::new()
+        .api_route("/", get(hub::version))
+        .api_route("/audit", get(api::audit::audit))
+        .api_route("/usage", get(api::audit::usage))
+        .api_route("/info", get(hub::info))
+        .api_route("/proxy", proxy)
+        .api_route("/shutdown", post(hub::shut_down))
+        .api_route("/user", get(users::whoami))
+        .api_route("/users", get(users::list).post(users::create_many))
+        .api_route("/users/{user}", user)
+        .api_route("/users/{user}/activity", post(api::activity::post))
+        .api_route("/users/{user}/admin-access", post(users::admin_access))
+        .api_route("/authorizations/token/{token}", get(users::owner_of_token))
+        .api_route("/users/{user}/server", server())
+        .api_route("/users/{user}/server/progress", get(api::servers::progress))
+        .api_route("/users/{user}/servers/", server())
+        .api_route("/users/{user}/servers/{server}", server())
+        .api_route(
             "/users/{user}/servers/{server}/progress",
             get(api::servers::progress),
         )
-        .route(
+        .api_route(
             "/users/{user}/tokens",
             get(tokens::list).post(tokens::create),
         )
-        .route(
+        .api_route(
             "/users/{user}/tokens/{id}",
             get(tokens::get).delete(tokens::revoke),
         )
-        .route("/groups", get(groups::list).post(groups::create_many))
-        .route("/groups/{group}", group)
-        .route("/groups/{group}/users", group_users)
-        .route("/groups/{group}/properties", put(groups::set_properties))
-        .route("/services", get(services::list))
-        .route("/services/{service}", service)
-        .route(
-            "/oauth2/authorize",
-            get(api::oauth::authorize).post(api::oauth::confirmed),
-        )
-        .route("/oauth2/token", post(api::oauth::token))
+        .api_route("/groups", get(groups::list).post(groups::create_many))
+        .api_route("/groups/{group}", group)
+        .api_route("/groups/{group}/users", group_users)
+        .api_route("/groups/{group}/properties", put(groups::set_properties))
+        .api_route("/services", get(services::list))
+        .api_route("/services/{service}", service)
         .merge(shares())
 }
 
 /// Of it, what is about shares.
-fn shares() -> Router<App> {
+fn shares() -> ApiRouter<App> {
+    use aide::axum::routing::get;
     use api::{share_codes, shared, shares};
     let with_user = || get(shared::one_with_user).delete(shared::leave);
     let with_group = || get(shared::one_with_group).delete(shared::leave_as_group);
@@ -179,17 +184,17 @@ fn shares() -> Router<App> {
             .post(share_codes::create)
             .delete(share_codes::delete)
     };
-    Router::new()
-        .route("/users/{user}/shared", get(shared::with_user))
-        .route("/users/{user}/shared/{owner}/", with_user())
-        .route("/users/{user}/shared/{owner}/{server}", with_user())
-        .route("/groups/{group}/shared", get(shared::with_group))
-        .route("/groups/{group}/shared/{owner}/", with_group())
-        .route("/groups/{group}/shared/{owner}/{server}", with_group())
-        .route("/shares/{user}", get(shares::of_owner))
-        .route("/shares/{user}/", of_server())
-        .route("/shares/{user}/{server}", of_server())
-        .route("/share-codes/{user}", get(share_codes::of_owner))
-        .route("/share-codes/{user}/", codes())
-        .route("/share-codes/{user}/{server}", codes())
+    ApiRouter::new()
+        .api_route("/users/{user}/shared", get(shared::with_user))
+        .api_route("/users/{user}/shared/{owner}/", with_user())
+        .api_route("/users/{user}/shared/{owner}/{server}", with_user())
+        .api_route("/groups/{group}/shared", get(shared::with_group))
+        .api_route("/groups/{group}/shared/{owner}/", with_group())
+        .api_route("/groups/{group}/shared/{owner}/{server}", with_group())
+        .api_route("/shares/{user}", get(shares::of_owner))
+        .api_route("/shares/{user}/", of_server())
+        .api_route("/shares/{user}/{server}", of_server())
+        .api_route("/share-codes/{user}", get(share_codes::of_owner))
+        .api_route("/share-codes/{user}/", codes())
+        .api_route("/share-codes/{user}/{server}", codes())
 }

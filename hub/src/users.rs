@@ -56,17 +56,13 @@ pub struct Listed<'a> {
     pub limit: i64,
 }
 
-/// The part that is asked for of those whom these scopes let somebody list, and how many there are in all.
-pub async fn list(
-    app: &App,
-    scopes: &Scopes,
-    listed: Listed<'_>,
-) -> Result<(Vec<User>, i64), AppError> {
+/// The part that is asked for of those whom these scopes let somebody list.
+pub fn query<'a>(scopes: &Scopes, listed: &Listed<'a>) -> Result<UserQuery<'a>, AppError> {
     let (users, groups) = match permit::reach(scopes, "list:users")? {
         Reach::All => (None, None),
         Reach::Only { users, groups, .. } => (Some(users), Some(groups)),
     };
-    let query = UserQuery {
+    Ok(UserQuery {
         activity: activity(listed.state)?,
         name_filter: listed.name_filter,
         sort: sort(listed.sort)?,
@@ -74,8 +70,7 @@ pub async fn list(
         groups,
         offset: listed.offset,
         limit: listed.limit,
-    };
-    Ok(app.db.list_users(&query).await?)
+    })
 }
 
 /// Adds a user, who must be new.

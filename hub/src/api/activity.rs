@@ -3,6 +3,7 @@
 use axum::extract::State;
 use serde_json::Value;
 
+use super::answer::Done;
 use super::body::Body;
 use super::find_user;
 use crate::access::permit::ReportActivity;
@@ -22,11 +23,11 @@ pub async fn post(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<(), AppError> {
+    body: Body<Object>,
+) -> Result<Done<200>, AppError> {
     let permit = caller.permit(ReportActivity(named.user))?;
     let user = find_user(&app, &permit.0).await?;
-    let body: Object = body.object_or_default()?;
+    let body = body.object_or_default()?;
     let last = body.get("last_activity").map(timestamp).transpose()?;
     let mut servers = Vec::new();
     for (server, info) in servers_of(&body)? {
@@ -47,7 +48,7 @@ pub async fn post(
     if let Some(at) = last {
         app.db.user_was_active(user.id, at).await?;
     }
-    Ok(())
+    Ok(Done)
 }
 
 fn servers_of(body: &Object) -> Result<Vec<(&str, &Object)>, AppError> {

@@ -1,14 +1,18 @@
 //! What nobody but an administrator may read of all: who did what, and what ran for how long. Both as JSON, and as CSV for
 //! who accepts that. JupyterHub has neither.
 
-use axum::Json;
+use std::marker::PhantomData;
+
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
+use schemars_of_aide::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::{Answer, Kinds, Other};
 use super::listing::Wanted;
+use super::openapi;
+use super::shapes::{self, Listed};
 use crate::access::permit::{Hub, ReadAudit, ReadUsage};
 use crate::app::App;
 use crate::auth::caller::Caller;
@@ -22,12 +26,29 @@ use crate::time::{self, iso};
 
 const CSV: &str = "text/csv";
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", inline)]
 pub struct Asked {
     /// Whose alone.
     user: Option<String>,
     /// From when on, as ISO 8601; a week ago without it.
     since: Option<String>,
+}
+
+/// A list, as JSON or as CSV.
+#[derive(Debug)]
+pub struct Table<T>(PhantomData<fn() -> T>);
+
+impl<T: JsonSchema> Kinds for Table<T> {
+    fn kinds(schemas: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+        let json = schemas.subschema_for::<Listed<T>>();
+        let text = json_schema!({ "type": "string", "description": "RFC 4180, with a head." });
+        vec![(openapi::JSON, json), (CSV, text)]
+    }
+}
+
+fn in_json<T>(list: Value) -> Other<Table<T>> {
+    Other::new(Answer::<T>::new(list))
 }
 
 /// GET /audit: who did what, the latest first.
@@ -37,7 +58,7 @@ pub async fn audit(
     wanted: Wanted,
     headers: HeaderMap,
     caller: Caller,
-) -> Result<Response, AppError> {
+) -> Result<Other<Table<shapes::Deed>>, AppError> {
     caller.permit(ReadAudit(Hub))?;
     let (deeds, total) = app
         .db
@@ -61,7 +82,7 @@ pub async fn audit(
         return csv(head, rows);
     }
     let models: Value = deeds.iter().map(deed_model).collect();
-    Ok(Json(wanted.answer(models, total)).into_response())
+    Ok(in_json(wanted.answer(models, total)))
 }
 
 fn deed_model(deed: &Deed) -> Value {
@@ -84,7 +105,7 @@ pub async fn usage(
     wanted: Wanted,
     headers: HeaderMap,
     caller: Caller,
-) -> Result<Response, AppError> {
+) -> Result<Other<Table<shapes::Run>>, AppError> {
     let user = match asked.user {
         Some(user) => {
             let user = UserName::read(&user)?;
@@ -119,7 +140,7 @@ pub async fn usage(
         return csv("user,server,asked,ready,ended,hours", rows);
     }
     let models: Value = runs.iter().map(|run| run_model(run, since)).collect();
-    Ok(Json(wanted.answer(models, total)).into_response())
+    Ok(in_json(wanted.answer(models, total)))
 }
 
 fn run_model(run: &Run, since: i64) -> Value {
@@ -146,10 +167,10 @@ fn is_csv(headers: &HeaderMap) -> bool {
 }
 
 /// RFC 4180; the separator is that of the format, whatever is within.
-fn csv<const N: usize>(
+fn csv<T, const N: usize>(
     head: &str,
     rows: impl Iterator<Item = [String; N]>,
-) -> Result<Response, AppError> {
+) -> Result<Other<Table<T>>, AppError> {
     let failed = |error: &(dyn std::error::Error + 'static)| AppError::internal("write CSV", error);
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = writer.write_record(head.split(','));
@@ -159,7 +180,7 @@ fn csv<const N: usize>(
         written.map_err(|error| failed(&error))?;
     }
     let body = writer.into_inner().map_err(|error| failed(&error))?;
-    Ok(([(header::CONTENT_TYPE, CSV)], body).into_response())
+    Ok(Other::new(([(header::CONTENT_TYPE, CSV)], body)))
 }
 
 /// A spreadsheet takes what begins so for a formula (OWASP, "CSV Injection").

@@ -1,5 +1,7 @@
 //! Bodies of requests: read only when it is known that the caller may do what they say.
 
+use std::marker::PhantomData;
+
 use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
 
@@ -10,25 +12,31 @@ use crate::error::AppError;
 /// The most that a body may hold.
 const MAX_BODY: usize = 256 * 1024;
 
-/// A body that was not looked into yet.
+/// A body that was not looked into yet, of a `T`.
 #[derive(Debug)]
-pub struct Body(Vec<u8>);
+pub struct Body<T> {
+    bytes: Vec<u8>,
+    shape: PhantomData<fn() -> T>,
+}
 
-impl FromRequest<App> for Body {
+impl<T> FromRequest<App> for Body<T> {
     type Rejection = AppError;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, AppError> {
-        Ok(Self(posted::read(request.into_body(), MAX_BODY).await?))
+        Ok(Self {
+            bytes: posted::read(request.into_body(), MAX_BODY).await?,
+            shape: PhantomData,
+        })
     }
 }
 
-impl Body {
+impl<T: DeserializeOwned> Body<T> {
     /// The JSON object; none where there is no body, or `null`.
-    pub fn object<T: DeserializeOwned>(&self) -> Result<Option<T>, AppError> {
-        if self.0.trim_ascii().is_empty() {
+    pub fn object(&self) -> Result<Option<T>, AppError> {
+        if self.bytes.trim_ascii().is_empty() {
             return Ok(None);
         }
-        let reader = &mut serde_json::Deserializer::from_slice(&self.0);
+        let reader = &mut serde_json::Deserializer::from_slice(&self.bytes);
         let read: Result<Option<T>, _> = serde_path_to_error::deserialize(&mut *reader);
         let read = read.map_err(|error| wrong(&error))?;
         reader.end().map_err(|_| not_json())?;
@@ -36,7 +44,10 @@ impl Body {
     }
 
     /// The JSON object, an absent one as an empty one.
-    pub fn object_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, AppError> {
+    pub fn object_or_default(&self) -> Result<T, AppError>
+    where
+        T: Default,
+    {
         Ok(self.object()?.unwrap_or_default())
     }
 }

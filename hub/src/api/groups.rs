@@ -1,14 +1,15 @@
 //! `/hub/api/groups`: groups of users, who is in them, and their properties.
 
-use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::answer::{Answer, Created, Done};
 use super::body::Body;
 use super::listing::Wanted;
 use super::models;
+use super::shapes::{self, Listed};
 use crate::access::permit::{AddGroups, ChangeGroup, DeleteGroup, Hub};
 use crate::access::scopes::{Scopes, Target};
 use crate::app::App;
@@ -19,9 +20,10 @@ use crate::groups;
 use crate::names::GroupName;
 
 /// POST /groups
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide")]
 #[serde(deny_unknown_fields)]
-struct NewGroups {
+pub struct NewGroups {
     #[serde(default)]
     groups: Vec<String>,
     #[serde(default)]
@@ -29,9 +31,10 @@ struct NewGroups {
 }
 
 /// POST /groups/:group, and who is to come or to go.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "GroupUsers")]
 #[serde(deny_unknown_fields)]
-struct Users {
+pub struct Users {
     users: Option<Vec<String>>,
     /// JupyterHub takes the name here too, and does not read it.
     #[serde(default)]
@@ -44,23 +47,23 @@ pub async fn list(
     State(app): State<App>,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Listed<shapes::Group>>, AppError> {
     let (groups, total) = wanted.cut(groups::list(&app, &caller.scopes).await?);
     let items = models(&app, &groups, &caller.scopes).await?;
-    Ok(Json(wanted.answer(items, total)))
+    Ok(Answer::new(wanted.answer(items, total)))
 }
 
 /// POST /groups: several at once.
 pub async fn create_many(
     State(app): State<App>,
     caller: Caller,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), AppError> {
+    body: Body<NewGroups>,
+) -> Result<Created<Vec<shapes::Group>>, AppError> {
     let permit = caller.permit(AddGroups(Hub))?;
-    let new: NewGroups = body.object_or_default()?;
+    let new = body.object_or_default()?;
     let added = groups::add(&app, &permit, &caller.principal, &new.groups, &new.users).await?;
     let models = models(&app, &added, &caller.scopes).await?;
-    Ok((StatusCode::CREATED, Json(models)))
+    Ok(Created::new(models))
 }
 
 /// GET /groups/:group
@@ -68,10 +71,10 @@ pub async fn get(
     State(app): State<App>,
     name: GroupName,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Group>, AppError> {
     let readable = ["read:groups", "read:groups:name", "read:roles:groups"];
     caller.require(&readable, Target::Group(&name))?;
-    Ok(Json(model(&app, &name, &caller.scopes).await?))
+    Ok(Answer::new(model(&app, &name, &caller.scopes).await?))
 }
 
 /// POST /groups/:group
@@ -79,10 +82,10 @@ pub async fn create(
     State(app): State<App>,
     name: GroupName,
     caller: Caller,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), AppError> {
+    body: Body<Users>,
+) -> Result<Created<shapes::Group>, AppError> {
     let permit = caller.permit(AddGroups(Hub))?;
-    let new: Users = body.object_or_default()?;
+    let new = body.object_or_default()?;
     let users = new.users.unwrap_or_default();
     groups::add(
         &app,
@@ -93,7 +96,7 @@ pub async fn create(
     )
     .await?;
     let model = model(&app, &name, &caller.scopes).await?;
-    Ok((StatusCode::CREATED, Json(model)))
+    Ok(Created::new(model))
 }
 
 /// DELETE /groups/:group
@@ -101,10 +104,10 @@ pub async fn delete(
     State(app): State<App>,
     name: GroupName,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done, AppError> {
     let permit = caller.permit(DeleteGroup(name))?;
     groups::remove(&app, &permit, &caller.principal).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 /// POST /groups/:group/users
@@ -112,8 +115,8 @@ pub async fn add_users(
     State(app): State<App>,
     name: GroupName,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Users>,
+) -> Result<Answer<shapes::Group>, AppError> {
     change_users(&app, name, &caller, &body, Change::Add).await
 }
 
@@ -122,8 +125,8 @@ pub async fn remove_users(
     State(app): State<App>,
     name: GroupName,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Users>,
+) -> Result<Answer<shapes::Group>, AppError> {
     change_users(&app, name, &caller, &body, Change::Take).await
 }
 
@@ -132,15 +135,15 @@ pub async fn set_properties(
     State(app): State<App>,
     name: GroupName,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Map<String, Value>>,
+) -> Result<Answer<shapes::Group>, AppError> {
     let name = caller.permit(ChangeGroup(name))?.into_inner().0;
-    let properties: Option<Map<String, Value>> = body.object()?;
+    let properties = body.object()?;
     let properties = properties.ok_or_else(|| AppError::bad_request("Must specify properties"))?;
     if !app.db.set_properties(&name, &properties).await? {
         return Err(groups::no_such_group(&name));
     }
-    Ok(Json(model(&app, &name, &caller.scopes).await?))
+    Ok(Answer::new(model(&app, &name, &caller.scopes).await?))
 }
 
 async fn model(app: &App, name: &str, scopes: &Scopes) -> Result<Value, AppError> {
@@ -167,12 +170,12 @@ async fn change_users(
     app: &App,
     name: GroupName,
     caller: &Caller,
-    body: &Body,
+    body: &Body<Users>,
     change: Change,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Group>, AppError> {
     let permit = caller.permit(ChangeGroup(name))?;
     groups::find(app, &permit.0).await?;
-    let users: Users = body.object_or_default()?;
+    let users = body.object_or_default()?;
     let users = users.users.ok_or_else(|| {
         let verb = match change {
             Change::Add => "add",
@@ -181,5 +184,5 @@ async fn change_users(
         AppError::bad_request(format!("Must specify users to {verb}"))
     })?;
     groups::change_members(app, &permit, &caller.principal, &users, change).await?;
-    Ok(Json(model(app, &permit.0, &caller.scopes).await?))
+    Ok(Answer::new(model(app, &permit.0, &caller.scopes).await?))
 }

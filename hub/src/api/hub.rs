@@ -1,15 +1,16 @@
 //! The Hub itself: `/hub/api`, `/info`, `/proxy`, `/shutdown`.
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::header;
+use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+use super::answer::{Answer, Done, WithHeaders};
 use super::body::Body;
 use super::listing::Wanted;
+use super::shapes::{self, ListedMap};
 use crate::access::permit::{Hub, ReadHub, ShutDown, UseProxy};
 use crate::app::{App, Ending, JUPYTERHUB_VERSION};
 use crate::auth::caller::Caller;
@@ -19,8 +20,9 @@ use crate::servers;
 use crate::time::iso;
 
 /// POST /shutdown
-#[derive(Debug, Default, Deserialize)]
-struct Shutdown {
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide")]
+pub struct Shutdown {
     /// The proxy is a part of the Hub and ends with it.
     #[expect(dead_code, reason = "read for its type")]
     proxy: Option<bool>,
@@ -28,22 +30,24 @@ struct Shutdown {
 }
 
 /// GET /: the first call of every single-user server, without authentication.
-pub async fn version() -> Response {
-    let mut response = Json(json!({ "version": JUPYTERHUB_VERSION })).into_response();
-    response.headers_mut().insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
-    response
+pub async fn version() -> WithHeaders<Answer<shapes::Version>> {
+    let origin = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+    WithHeaders::new(
+        origin,
+        Answer::new(json!({ "version": JUPYTERHUB_VERSION })),
+    )
 }
 
 /// GET /info: under JupyterHub's names of classes, by which clients tell what they may expect.
-pub async fn info(State(app): State<App>, caller: Caller) -> Result<Json<Value>, AppError> {
+pub async fn info(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Answer<shapes::Information>, AppError> {
     caller.permit(ReadHub(Hub))?;
     let version = env!("CARGO_PKG_VERSION");
     let hub = &app.config.jupyter_hub;
     let (spawner, authenticator) = (hub.spawner_class.class(), hub.authenticator_class.class());
-    Ok(Json(json!({
+    Ok(Answer::new(json!({
         "version": JUPYTERHUB_VERSION,
         "python": format!("none: Carrel {version}"),
         "sys_executable": "carrel-hub",
@@ -57,7 +61,7 @@ pub async fn routes(
     State(app): State<App>,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<ListedMap<shapes::Routes>>, AppError> {
     caller.permit(UseProxy(Hub))?;
     // The first is the Hub's own.
     let found = app.routing.proxy.get_all_routes().await;
@@ -74,7 +78,7 @@ pub async fn routes(
         };
         by_prefix.insert(prefix, model);
     }
-    Ok(Json(wanted.answer(Value::Object(by_prefix), total)))
+    Ok(Answer::new(wanted.answer(Value::Object(by_prefix), total)))
 }
 
 fn own_route(app: &App) -> Value {
@@ -95,14 +99,15 @@ fn route_model(found: FoundRoute) -> Value {
 }
 
 /// POST /proxy: brings the routes up to date.
-pub async fn check_routes(State(app): State<App>, caller: Caller) -> Result<(), AppError> {
+pub async fn check_routes(State(app): State<App>, caller: Caller) -> Result<Done<200>, AppError> {
     caller.permit(UseProxy(Hub))?;
     let checked = servers::check_routes(&app).await;
-    checked.map_err(|error| AppError::internal("check the routes", &error))
+    checked.map_err(|error| AppError::internal("check the routes", &error))?;
+    Ok(Done)
 }
 
 /// PATCH /proxy: tells of another proxy, which this Hub has no use for.
-pub async fn change_proxy(caller: Caller) -> Result<(), AppError> {
+pub async fn change_proxy(caller: Caller) -> Result<Done<200>, AppError> {
     caller.permit(UseProxy(Hub))?;
     Err(AppError::bad_request(
         "The proxy is a part of this Hub: there is none to be replaced",
@@ -113,18 +118,15 @@ pub async fn change_proxy(caller: Caller) -> Result<(), AppError> {
 pub async fn shut_down(
     State(app): State<App>,
     caller: Caller,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), AppError> {
+    body: Body<Shutdown>,
+) -> Result<Answer<shapes::Message, 202>, AppError> {
     caller.permit(ShutDown(Hub))?;
-    let wanted: Shutdown = body.object_or_default()?;
+    let wanted = body.object_or_default()?;
     let servers = wanted.servers;
     info!(
         by = caller.principal.name(),
         servers, "The Hub is told to end"
     );
     app.end(Ending { servers });
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(json!({ "message": "Shutting down Hub" })),
-    ))
+    Ok(Answer::new(json!({ "message": "Shutting down Hub" })))
 }

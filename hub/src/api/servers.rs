@@ -3,18 +3,18 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
 use carrel_spawner::form::Wrong;
 use futures_util::StreamExt as _;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
+use schemars_of_aide::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::answer::{self, Answer, Created, Kinds, Other};
 use super::body::Body;
-use super::{find_user, models};
+use super::{find_user, models, shapes};
 use crate::access::permit::{ReadServer, StartServer, StopServer};
 use crate::app::App;
 use crate::auth::caller::Caller;
@@ -32,17 +32,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(8);
 
 /// PATCH
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "ServerChange")]
 #[serde(deny_unknown_fields)]
-struct Change {
+pub struct Change {
     name: Option<String>,
     display_name: Option<String>,
     user_options: Option<UserOptions>,
 }
 
 /// DELETE
-#[derive(Debug, Default, Deserialize)]
-struct Removal {
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "ServerRemoval")]
+pub struct Removal {
     #[serde(default)]
     remove: bool,
 }
@@ -52,10 +54,10 @@ pub async fn get(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Server>, AppError> {
     let permit = caller.permit(ReadServer(named))?;
     let server = named::existing(&app, &permit.0).await?;
-    Ok(Json(models::server(&app, &server, &caller.scopes)))
+    Ok(Answer::new(models::server(&app, &server, &caller.scopes)))
 }
 
 /// PUT: creates a named server and does not start it (6.0).
@@ -63,14 +65,14 @@ pub async fn create(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), AppError> {
+    body: Body<Map<String, Value>>,
+) -> Result<Created<shapes::Server>, AppError> {
     let permit = caller.permit(StartServer(named))?;
     let user = find_user(&app, &permit.0.user).await?;
     let wanted = wanted(&app, &user, &body).await?;
     let server = named::create(&app, permit, wanted).await?;
     let model = models::server(&app, &server, &caller.scopes);
-    Ok((StatusCode::CREATED, Json(model)))
+    Ok(Created::new(model))
 }
 
 /// PATCH: renames a stopped server, or changes what it is called or its options (6.0).
@@ -78,11 +80,11 @@ pub async fn change(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Change>,
+) -> Result<Answer<shapes::Server>, AppError> {
     let permit = caller.permit(StartServer(named))?;
     let user = find_user(&app, &permit.0.user).await?;
-    let change: Change = body.object_or_default()?;
+    let change = body.object_or_default()?;
     if change.name.is_none() && change.display_name.is_none() && change.user_options.is_none() {
         return Err(AppError::bad_request(
             "Must specify at least one field to modify.",
@@ -97,7 +99,7 @@ pub async fn change(
         user_options: change.user_options,
     };
     let server = named::change(&app, permit, wanted).await?;
-    Ok(Json(models::server(&app, &server, &caller.scopes)))
+    Ok(Answer::new(models::server(&app, &server, &caller.scopes)))
 }
 
 /// POST: starts the server; 201 where it is ready within `slow_spawn_timeout`, else 202.
@@ -105,8 +107,8 @@ pub async fn start(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<StatusCode, AppError> {
+    body: Body<Map<String, Value>>,
+) -> Result<answer::Begun<201>, AppError> {
     let permit = caller.permit(StartServer(named))?;
     let user = find_user(&app, &permit.0.user).await?;
     let wanted = wanted(&app, &user, &body).await?;
@@ -116,17 +118,17 @@ pub async fn start(
     };
     let named = permit.0.clone();
     if servers::start(&app, permit, wanted).await? == Begun::Joined {
-        return Ok(StatusCode::ACCEPTED);
+        return Ok(answer::Begun::GoesOn);
     }
     let patience = app.config.jupyter_hub.slow_spawn_timeout;
     if patience.is_zero() {
-        return Ok(StatusCode::ACCEPTED);
+        return Ok(answer::Begun::GoesOn);
     }
     let server = named::existing(&app, &named).await?;
     match servers::started(&app, &server, patience).await? {
-        Some(now) if now.state == RunState::Ready => Ok(StatusCode::CREATED),
+        Some(now) if now.state == RunState::Ready => Ok(answer::Begun::Done),
         Some(now) if now.state == RunState::Stopped => Err(failed(&now)),
-        _ => Ok(StatusCode::ACCEPTED),
+        _ => Ok(answer::Begun::GoesOn),
     }
 }
 
@@ -135,8 +137,8 @@ pub async fn stop(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<StatusCode, AppError> {
+    body: Body<Removal>,
+) -> Result<answer::Begun<204>, AppError> {
     let permit = caller.permit(StopServer(named))?;
     let user = find_user(&app, &permit.0.user).await?;
     let Removal { remove } = body.object_or_default()?;
@@ -150,13 +152,13 @@ pub async fn stop(
         servers::stop(&app, &permit, PATIENCE).await?
     };
     match stop {
-        Stop::Stopped => Ok(StatusCode::NO_CONTENT),
-        Stop::Stopping => Ok(StatusCode::ACCEPTED),
+        Stop::Stopped => Ok(answer::Begun::Done),
+        Stop::Stopping => Ok(answer::Begun::GoesOn),
         Stop::StartedAgain => Err(AppError::bad_request(format!(
             "{}/{server} has been started again",
             user.name
         ))),
-        Stop::None if server.is_empty() => Ok(StatusCode::NO_CONTENT),
+        Stop::None if server.is_empty() => Ok(answer::Begun::Done),
         Stop::None => Err(AppError::not_found(format!(
             "{} has no server named '{server}'",
             user.name
@@ -169,7 +171,7 @@ pub async fn progress(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-) -> Result<Response, AppError> {
+) -> Result<Other<Events>, AppError> {
     let permit = caller.permit(ReadServer(named))?;
     let server = app.db.server(&permit.0.user, &permit.0.server).await?;
     let server = server.ok_or_else(|| no_server(&permit.0))?;
@@ -184,13 +186,30 @@ pub async fn progress(
     let keepalive = KeepAlive::new()
         .interval(KEEPALIVE)
         .event(sse::Event::default());
-    let mut response = Sse::new(events).keep_alive(keepalive).into_response();
+    let events = Sse::new(events).keep_alive(keepalive);
     // nginx would hold the events back.
-    let no = HeaderValue::from_static("no");
-    response
-        .headers_mut()
-        .insert(header::HeaderName::from_static("x-accel-buffering"), no);
-    Ok(response)
+    let unbuffered = [(header::HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok(Other::new((unbuffered, events)))
+}
+
+/// Server-sent events.
+#[derive(Debug)]
+pub enum Events {}
+
+impl Kinds for Events {
+    fn kinds(schemas: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+        let data = json_schema!({
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": schemas.subschema_for::<shapes::Progress>(),
+        });
+        let event = json_schema!({
+            "type": "object",
+            "properties": { "data": data },
+            "required": ["data"],
+        });
+        vec![("text/event-stream", event)]
+    }
 }
 
 /// A start that has failed while its request waited.
@@ -227,8 +246,12 @@ fn model(event: Event) -> Value {
 }
 
 /// The body is the options, or holds them under `user_options` beside `display_name` (6.0).
-async fn wanted(app: &App, user: &User, body: &Body) -> Result<named::Wanted, AppError> {
-    let fields: Option<Map<String, Value>> = body.object()?;
+async fn wanted(
+    app: &App,
+    user: &User,
+    body: &Body<Map<String, Value>>,
+) -> Result<named::Wanted, AppError> {
+    let fields = body.object()?;
     let Some(mut fields) = fields.filter(|fields| !fields.is_empty()) else {
         return Ok(named::Wanted::default());
     };

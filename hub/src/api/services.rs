@@ -1,14 +1,15 @@
 //! `/hub/api/services`: programs that act in the Hub under a name of their own.
 
-use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
+use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tracing::{info, warn};
 
+use super::answer::{Answer, Created, Done};
 use super::body::Body;
-use super::models;
+use super::{models, shapes};
 use crate::access::permit::{ChangeServices, Hub};
 use crate::access::scopes::{Reach, Scopes, Target};
 use crate::app::App;
@@ -22,9 +23,10 @@ use crate::servers::check_routes;
 use crate::users::only_admins_grant;
 
 /// POST /services/:service
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "ServiceSpec")]
 #[serde(deny_unknown_fields)]
-struct Spec {
+pub struct Spec {
     #[serde(default)]
     admin: bool,
     #[serde(default)]
@@ -47,7 +49,10 @@ struct Spec {
 }
 
 /// GET /services: by name.
-pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>, AppError> {
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Answer<shapes::Services>, AppError> {
     let mut services = app.db.services().await?;
     if let Reach::Only {
         services: names, ..
@@ -62,7 +67,7 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>,
             Value::Object(model(&app, service, &caller.scopes).await?),
         );
     }
-    Ok(Json(Value::Object(models)))
+    Ok(Answer::new(models))
 }
 
 /// GET /services/:service
@@ -70,12 +75,12 @@ pub async fn get(
     State(app): State<App>,
     Path(name): Path<String>,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Service>, AppError> {
     let readable = ["read:services", "read:services:name", "read:roles:services"];
     caller.require(&readable, Target::Service(&name))?;
     let service = find(&app, &name).await?;
     let model = model(&app, &service, &caller.scopes).await?;
-    Ok(Json(Value::Object(model)))
+    Ok(Answer::new(model))
 }
 
 /// POST /services/:service: one that runs elsewhere.
@@ -83,13 +88,13 @@ pub async fn create(
     State(app): State<App>,
     Path(name): Path<String>,
     caller: Caller,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), AppError> {
+    body: Body<Spec>,
+) -> Result<Created<shapes::Service>, AppError> {
     caller.permit(ChangeServices(Hub))?;
     if app.db.service(&name).await?.is_some() {
         return Err(taken(&name));
     }
-    let spec: Option<Spec> = body.object()?;
+    let spec = body.object()?;
     let spec = spec.ok_or_else(|| AppError::bad_request("Invalid service data"))?;
     check(&caller, &name, &spec)?;
     let client = client(&app, &name, &spec).await?;
@@ -116,7 +121,7 @@ pub async fn create(
     update_routes(&app).await;
     let service = find(&app, &name).await?;
     let model = model(&app, &service, &caller.scopes).await?;
-    Ok((StatusCode::CREATED, Json(Value::Object(model))))
+    Ok(Created::new(model))
 }
 
 /// The next check of the routes does it where this one cannot.
@@ -209,7 +214,7 @@ pub async fn delete(
     State(app): State<App>,
     Path(name): Path<String>,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done<200>, AppError> {
     caller.permit(ChangeServices(Hub))?;
     let service = app.db.service(&name).await?;
     let service =
@@ -227,7 +232,7 @@ pub async fn delete(
         "Service {name} was deleted"
     );
     update_routes(&app).await;
-    Ok(StatusCode::OK)
+    Ok(Done)
 }
 
 async fn find(app: &App, name: &str) -> Result<Service, AppError> {

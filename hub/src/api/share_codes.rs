@@ -1,13 +1,13 @@
 //! `/hub/api/share-codes`: codes by which servers are offered to whoever has them (jupyterhub/apihandlers/shares.py).
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
-use http::StatusCode;
+use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::answer::{Answer, Done};
 use super::body::Body;
 use super::listing::Wanted;
+use super::shapes::{self, Page};
 use super::{find_user, models};
 use crate::access::permit::{ReadShares, ReadSharesOf, ShareServer};
 use crate::app::App;
@@ -25,9 +25,10 @@ const LONGEST: i64 = 365 * DAY;
 const DAY: i64 = 24 * 60 * 60;
 
 /// POST
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "ShareCodeRequest")]
 #[serde(deny_unknown_fields, default)]
-struct Request {
+pub struct Request {
     scopes: Option<Vec<String>>,
     expires_in: i64,
 }
@@ -47,7 +48,7 @@ pub async fn of_owner(
     named: Named,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Page<shapes::ShareCode>>, AppError> {
     let permit = caller.permit(ReadSharesOf(named.user))?;
     let owner = find_user(&app, &permit.0).await?;
     let codes = app.db.share_codes_of_owner(owner.id).await?;
@@ -60,7 +61,7 @@ pub async fn of_server(
     named: Named,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Page<shapes::ShareCode>>, AppError> {
     let permit = caller.permit(ReadShares(named))?;
     let server = named::existing(&app, &permit.0).await?;
     let codes = app.db.share_codes_of_server(server.id).await?;
@@ -72,10 +73,10 @@ pub async fn create(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Request>,
+) -> Result<Answer<shapes::ShareCode>, AppError> {
     let permit = caller.permit(ShareServer(named))?;
-    let request: Request = body.object_or_default()?;
+    let request = body.object_or_default()?;
     let seconds = request.expires_in;
     if !(SHORTEST..=LONGEST).contains(&seconds) {
         return Err(AppError::bad_request(format!(
@@ -84,7 +85,7 @@ pub async fn create(
     }
     let scopes = request.scopes.unwrap_or_default();
     let (stored, code) = shares::offer(&app, &permit, &caller, &scopes, seconds).await?;
-    Ok(Json(models::share_code(&app, &stored, Some(&code))))
+    Ok(Answer::new(models::share_code(&app, &stored, Some(&code))))
 }
 
 /// DELETE /share-codes/:owner/:server?code= or ?id=, or all of the server's.
@@ -93,7 +94,7 @@ pub async fn delete(
     named: Named,
     RawQuery(query): RawQuery,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done, AppError> {
     let permit = caller.permit(ShareServer(named))?;
     let server = named::existing(&app, &permit.0).await?;
     let given = |name| argument(query.as_deref(), name).filter(|value| !value.is_empty());
@@ -105,7 +106,7 @@ pub async fn delete(
         (None, Some(id)) => (parse_id(&id), "No code found matching the id"),
         (None, None) => {
             app.db.remove_share_codes(server.id).await?;
-            return Ok(StatusCode::NO_CONTENT);
+            return Ok(Done);
         }
     };
     let removed = match id {
@@ -113,7 +114,7 @@ pub async fn delete(
         None => false,
     };
     if removed {
-        Ok(StatusCode::NO_CONTENT)
+        Ok(Done)
     } else {
         Err(AppError::not_found(none))
     }
@@ -124,6 +125,6 @@ fn parse_id(id: &str) -> Option<i64> {
     id.strip_prefix("sc_")?.parse().ok()
 }
 
-fn page(app: &App, wanted: &Wanted, codes: Vec<ShareCode>) -> Json<Value> {
-    Json(wanted.page_of(codes, |code| models::share_code(app, code, None)))
+fn page(app: &App, wanted: &Wanted, codes: Vec<ShareCode>) -> Answer<Page<shapes::ShareCode>> {
+    Answer::new(wanted.page_of(codes, |code| models::share_code(app, code, None)))
 }

@@ -1,12 +1,11 @@
 //! `/hub/api/users/:user/shared` and `/hub/api/groups/:group/shared`: what is shared with somebody, and leaving it
 //! (jupyterhub/apihandlers/shares.py).
 
-use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
-use serde_json::Value;
 
+use super::answer::{Answer, Done};
 use super::listing::Wanted;
+use super::shapes::{self, Page};
 use super::shares::page;
 use super::{find_user, models};
 use crate::access::permit::{
@@ -27,7 +26,7 @@ pub async fn with_user(
     named: Named,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadSharedWithUser(named.user))?;
     let user = find_user(&app, &permit.0).await?;
     Ok(page(&wanted, app.db.shares_with_user(user.id).await?))
@@ -39,11 +38,11 @@ pub async fn one_with_user(
     named: Named,
     OfOwner(server): OfOwner,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Share>, AppError> {
     let permit = caller.permit(ReadSharedWithUser(named.user))?;
     let with = user(&app, &permit.0).await?;
     let (_, share) = find(&app, &server, with).await?;
-    Ok(Json(models::share(&share)))
+    Ok(Answer::new(models::share(&share)))
 }
 
 /// DELETE /users/:user/shared/:owner/:server
@@ -52,7 +51,7 @@ pub async fn leave(
     named: Named,
     OfOwner(server): OfOwner,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done, AppError> {
     let permit = caller.permit(LeaveShare(named.user))?;
     let with = user(&app, &permit.0).await?;
     remove(&app, &server, with).await
@@ -64,7 +63,7 @@ pub async fn with_group(
     group: GroupName,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadSharedWithGroup(group))?;
     let group = groups::find(&app, &permit.0).await?;
     Ok(page(&wanted, app.db.shares_with_group(group.id).await?))
@@ -76,11 +75,11 @@ pub async fn one_with_group(
     group: GroupName,
     OfOwner(server): OfOwner,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Share>, AppError> {
     let permit = caller.permit(ReadSharedWithGroup(group))?;
     let group = groups::find(&app, &permit.0).await?;
     let (_, share) = find(&app, &server, PartnerId::Group(group.id)).await?;
-    Ok(Json(models::share(&share)))
+    Ok(Answer::new(models::share(&share)))
 }
 
 /// DELETE /groups/:group/shared/:owner/:server
@@ -89,7 +88,7 @@ pub async fn leave_as_group(
     group: GroupName,
     OfOwner(server): OfOwner,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done, AppError> {
     let permit = caller.permit(LeaveShareOfGroup(group))?;
     let group = groups::find(&app, &permit.0).await?;
     remove(&app, &server, PartnerId::Group(group.id)).await
@@ -110,8 +109,8 @@ async fn find(app: &App, server: &Named, with: PartnerId) -> Result<(Server, Sha
     Ok((server, share.ok_or_else(none)?))
 }
 
-async fn remove(app: &App, server: &Named, with: PartnerId) -> Result<StatusCode, AppError> {
+async fn remove(app: &App, server: &Named, with: PartnerId) -> Result<Done, AppError> {
     let (server, _) = find(app, server, with).await?;
     app.db.revoke_share(server.id, with, &[]).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }

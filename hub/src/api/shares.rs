@@ -1,13 +1,14 @@
 //! `/hub/api/shares`: with whom servers are shared (jupyterhub/apihandlers/shares.py).
 
-use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
+use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::answer::{Answer, Done};
 use super::body::Body;
 use super::listing::Wanted;
+use super::shapes::{self, Page};
 use super::{find_user, models};
 use crate::access::permit::{ReadShares, ReadSharesOf, ShareServer};
 use crate::app::App;
@@ -19,17 +20,18 @@ use crate::servers::named;
 use crate::shares;
 
 /// POST and PATCH
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "ShareRequest")]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub struct Request {
     user: Option<String>,
     group: Option<String>,
     scopes: Option<Vec<String>>,
 }
 
 impl Request {
-    fn read(body: &Body) -> Result<(Partner, Vec<String>), AppError> {
-        let request: Self = body.object_or_default()?;
+    fn read(body: &Body<Self>) -> Result<(Partner, Vec<String>), AppError> {
+        let request = body.object_or_default()?;
         let with = match (request.user, request.group) {
             (Some(user), None) => Partner::User(user),
             (None, Some(group)) => Partner::Group(group),
@@ -49,7 +51,7 @@ pub async fn of_owner(
     named: Named,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadSharesOf(named.user))?;
     let owner = find_user(&app, &permit.0).await?;
     Ok(page(&wanted, app.db.shares_of_owner(owner.id).await?))
@@ -61,7 +63,7 @@ pub async fn of_server(
     named: Named,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadShares(named))?;
     let server = named::existing(&app, &permit.0).await?;
     Ok(page(&wanted, app.db.shares_of_server(server.id).await?))
@@ -72,12 +74,12 @@ pub async fn give(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Request>,
+) -> Result<Answer<shapes::Share>, AppError> {
     let permit = caller.permit(ShareServer(named))?;
     let (with, scopes) = Request::read(&body)?;
     let share = shares::give(&app, &permit, &caller, &with, &scopes).await?;
-    Ok(Json(models::share(&share)))
+    Ok(Answer::new(models::share(&share)))
 }
 
 /// PATCH /shares/:owner/:server: takes scopes back from a user or a group, or all where none are named.
@@ -85,12 +87,12 @@ pub async fn take_back(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Request>,
+) -> Result<Answer<shapes::Share>, AppError> {
     let permit = caller.permit(ShareServer(named))?;
     let (with, scopes) = Request::read(&body)?;
     let left = shares::take_back(&app, &permit, &caller, &with, &scopes).await?;
-    Ok(Json(left.as_ref().map_or(json!({}), models::share)))
+    Ok(Answer::new(left.as_ref().map_or(json!({}), models::share)))
 }
 
 /// DELETE /shares/:owner/:server: takes everything back from everybody.
@@ -98,13 +100,13 @@ pub async fn take_all_back(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done, AppError> {
     let permit = caller.permit(ShareServer(named))?;
     shares::take_all_back(&app, &permit, &caller).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 /// Lists of shares are always in pages.
-pub(super) fn page(wanted: &Wanted, shares: Vec<Share>) -> Json<Value> {
-    Json(wanted.page_of(shares, models::share))
+pub(super) fn page(wanted: &Wanted, shares: Vec<Share>) -> Answer<Page<shapes::Share>> {
+    Answer::new(wanted.page_of(shares, models::share))
 }

@@ -1,15 +1,15 @@
 //! `/hub/api/users/:user/tokens`: tokens for programs.
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
-use http::{StatusCode, header};
+use http::header;
+use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+use super::answer::{Answer, Created, Done, WithHeaders};
 use super::body::Body;
-use super::{find_user, models};
+use super::{find_user, models, shapes};
 use crate::access::permit::{ChangeTokens, Denied, ReadTokens};
 use crate::access::principal::{self, Principal};
 use crate::app::App;
@@ -21,8 +21,9 @@ use crate::names::Named;
 use crate::tokens::{self, TokenRequest};
 
 /// POST /users/:user/tokens
-#[derive(Debug, Default, Deserialize)]
-struct NewToken {
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "TokenRequest")]
+pub struct NewToken {
     note: Option<String>,
     expires_in: Option<i64>,
     scopes: Option<Vec<String>>,
@@ -30,7 +31,8 @@ struct NewToken {
 }
 
 /// The last word of a token's path.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", inline)]
 pub struct OneToken {
     id: String,
 }
@@ -40,7 +42,7 @@ pub async fn list(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Tokens>, AppError> {
     let permit = caller.permit(ReadTokens(named.user))?;
     let user = find_user(&app, &permit.0).await?;
     let mut tokens = app.db.tokens_of(user.id).await?;
@@ -52,7 +54,7 @@ pub async fn list(
         let (scopes, _) = principal::cut(&app.db, &principal, &of_owner, &token.scopes).await?;
         models.push(models::token(token, &user, &scopes));
     }
-    Ok(Json(json!({ "api_tokens": models })))
+    Ok(Answer::new(json!({ "api_tokens": models })))
 }
 
 /// POST /users/:user/tokens
@@ -60,8 +62,8 @@ pub async fn create(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<Response, AppError> {
+    body: Body<NewToken>,
+) -> Result<WithHeaders<Created<shapes::NewToken>>, AppError> {
     // 403 also for a user who does not exist, as JupyterHub answers it here alone.
     let kind = if caller.principal.user().is_some() {
         "User"
@@ -77,7 +79,7 @@ pub async fn create(
     let permit = caller.permit_or(ChangeTokens(named.user.clone()), refused)?;
     let user = app.db.user(&permit.0).await?;
     let user = user.ok_or_else(|| refused(Denied::Elsewhere))?;
-    let new: NewToken = body.object_or_default()?;
+    let new = body.object_or_default()?;
     // 0 is not "never" (JupyterHub 6.1).
     if new.expires_in.is_some_and(|seconds| seconds < 1) {
         return Err(AppError::bad_request(
@@ -97,7 +99,7 @@ pub async fn create(
     let mut model = model(&app, &stored, &user).await?;
     model.insert("token".to_owned(), Value::String(token));
     let location = [(header::LOCATION, models::token_url(&app, &user, stored.id))];
-    Ok((StatusCode::CREATED, location, Json(Value::Object(model))).into_response())
+    Ok(WithHeaders::new(location, Created::new(model)))
 }
 
 fn requested_by(caller: &Caller, owner: &User) -> String {
@@ -113,14 +115,14 @@ pub async fn get(
     named: Named,
     Path(OneToken { id }): Path<OneToken>,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::Token>, AppError> {
     let permit = caller.permit(ReadTokens(named.user))?;
     let user = find_user(&app, &permit.0).await?;
     let tokens = app.db.tokens_of(user.id).await?;
     let id = tokens::parse_id(&id);
     let token = tokens.iter().find(|token| Some(token.id) == id);
     let token = token.ok_or_else(|| no_such_token(&user))?;
-    Ok(Json(Value::Object(model(&app, token, &user).await?)))
+    Ok(Answer::new(model(&app, token, &user).await?))
 }
 
 /// DELETE /users/:user/tokens/:id
@@ -129,7 +131,7 @@ pub async fn revoke(
     named: Named,
     Path(OneToken { id }): Path<OneToken>,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done, AppError> {
     let permit = caller.permit(ChangeTokens(named.user))?;
     let user = find_user(&app, &permit.0).await?;
     let id = tokens::parse_id(&id).ok_or_else(|| no_such_token(&user))?;
@@ -137,7 +139,7 @@ pub async fn revoke(
         return Err(no_such_token(&user));
     }
     info!(user.name = %user.name, by = caller.principal.name(), token.id = id, "Token revoked");
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 /// With what it may do now, which is not all that it was given where its owner may less.

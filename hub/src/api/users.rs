@@ -1,26 +1,32 @@
 //! `/hub/api/user` and `/hub/api/users`.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::{Path, Query, State};
-use http::StatusCode;
+use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::answer::{Answer, Created, Done};
 use super::body::Body;
 use super::listing::Wanted;
+use super::shapes::{self, Listed};
 use super::{find_user, models, services};
 use crate::access::permit::{AddUsers, ChangeUser, DeleteUser, Hub};
 use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Scopes, Target};
 use crate::app::App;
 use crate::auth::caller::{self, Caller};
+use crate::db;
+use crate::db::user_lists::UserQuery;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::Named;
 use crate::users;
 
 /// Query of a list of users, or of one.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", inline)]
 pub struct Shown {
     state: Option<String>,
     name_filter: Option<String>,
@@ -37,9 +43,10 @@ impl Shown {
 }
 
 /// POST /users
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide")]
 #[serde(deny_unknown_fields)]
-struct NewUsers {
+pub struct NewUsers {
     #[serde(default)]
     usernames: Vec<String>,
     #[serde(default)]
@@ -47,19 +54,35 @@ struct NewUsers {
 }
 
 /// POST and PATCH /users/:user
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide", rename = "UserChange")]
 #[serde(deny_unknown_fields)]
-struct Change {
+pub struct Change {
     name: Option<String>,
     admin: Option<bool>,
 }
 
-/// GET /user: who am I? The answer that lets a visitor into a server.
-pub async fn whoami(State(app): State<App>, caller: Caller) -> Result<Json<Value>, AppError> {
+/// GET /user: who am I? The answer that lets a visitor into a server; of all requests the most frequent.
+pub async fn whoami(
+    State(app): State<App>,
+    caller: Caller,
+) -> Result<Answer<shapes::Itself>, AppError> {
+    let known = caller.whoami.get().cloned();
+    let answer = match known {
+        Some(answer) => answer,
+        None => {
+            let answer = Value::Object(self_model(&app, &caller).await?).to_string();
+            caller.whoami.get_or_init(|| answer.into()).clone()
+        }
+    };
+    Ok(Answer::written(answer))
+}
+
+async fn self_model(app: &App, caller: &Caller) -> Result<Map<String, Value>, AppError> {
     // Who logged in may say so too; of tokens these scopes are (SelfAPIHandler).
     let mut readable = principal::identify(&caller.principal);
     readable.extend(&caller.scopes);
-    let mut model = identity(&app, &caller.principal, &readable).await?;
+    let mut model = identity(app, &caller.principal, &readable).await?;
     let token = caller.token.as_ref();
     let further = json!({
         "token_id": token.map(|token| format!("a{}", token.id)),
@@ -69,7 +92,7 @@ pub async fn whoami(State(app): State<App>, caller: Caller) -> Result<Json<Value
     if let Value::Object(further) = further {
         model.extend(further);
     }
-    Ok(Json(Value::Object(model)))
+    Ok(model)
 }
 
 async fn identity(
@@ -89,7 +112,7 @@ pub async fn list(
     Query(shown): Query<Shown>,
     wanted: Wanted,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<Listed<shapes::User>>, AppError> {
     let listed = users::Listed {
         state: shown.state.as_deref(),
         name_filter: shown.name_filter.as_deref(),
@@ -97,31 +120,52 @@ pub async fn list(
         offset: wanted.offset,
         limit: wanted.limit,
     };
-    let (found, total) = users::list(&app, &caller.scopes, listed).await?;
-    let mut relations = models::Relations::of_all(&app.db, &found).await?;
-    let models = found.iter().map(|user| {
-        let relations = relations.remove(&user.id).unwrap_or_default();
+    let query = users::query(&caller.scopes, &listed)?;
+    let found = found(&app, &query).await?;
+    let models = found.users.iter().map(|(user, relations)| {
         let stopped = shown.stopped_servers();
-        models::user(&app, user, &relations, stopped, &caller.scopes)
+        models::user(&app, user, relations, stopped, &caller.scopes)
     });
     let items: Vec<_> = models.filter(|model| !model.is_empty()).collect();
-    Ok(Json(wanted.answer(json!(items), total)))
+    Ok(Answer::new(wanted.answer(json!(items), found.total)))
+}
+
+/// A part of the users, and how many there are in all.
+#[derive(Debug, Default)]
+struct Found {
+    users: Vec<(User, models::Relations)>,
+    total: i64,
+}
+
+async fn found(app: &App, query: &UserQuery<'_>) -> Result<Arc<Found>, AppError> {
+    let find = async {
+        let (users, total) = app.db.list_users(query).await?;
+        let mut relations = models::Relations::of_all(&app.db, &users).await?;
+        let mut with = |user: User| {
+            let relations = relations.remove(&user.id).unwrap_or_default();
+            (user, relations)
+        };
+        let users = users.into_iter().map(&mut with).collect();
+        Ok::<_, db::DbError>(Some(Found { users, total }))
+    };
+    let found = app.db.memo(format!("users {query:?}"), find).await?;
+    Ok(found.unwrap_or_default())
 }
 
 /// POST /users: several at once; those who exist already are passed over, unless all do.
 pub async fn create_many(
     State(app): State<App>,
     caller: Caller,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), AppError> {
+    body: Body<NewUsers>,
+) -> Result<Created<Vec<shapes::User>>, AppError> {
     let permit = caller.permit(AddUsers(Hub))?;
-    let new: NewUsers = body.object_or_default()?;
+    let new = body.object_or_default()?;
     let added = users::add_all(&app, &permit, &caller.principal, &new.usernames, new.admin).await?;
     let mut items = Vec::new();
     for user in &added {
         items.push(model(&app, user, false, &caller.scopes).await?);
     }
-    Ok((StatusCode::CREATED, Json(json!(items))))
+    Ok(Created::new(json!(items)))
 }
 
 /// GET /users/:user
@@ -130,7 +174,7 @@ pub async fn get(
     named: Named,
     Query(shown): Query<Shown>,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::User>, AppError> {
     let readable = [
         "read:users",
         "read:users:name",
@@ -142,7 +186,7 @@ pub async fn get(
     caller.require(&readable, Target::User(&named.user))?;
     let user = find_user(&app, &named.user).await?;
     let model = model(&app, &user, shown.stopped_servers(), &caller.scopes).await?;
-    Ok(Json(Value::Object(model)))
+    Ok(Answer::new(model))
 }
 
 /// POST /users/:user
@@ -150,14 +194,14 @@ pub async fn create(
     State(app): State<App>,
     Path(name): Path<String>,
     caller: Caller,
-    body: Body,
-) -> Result<(StatusCode, Json<Value>), AppError> {
+    body: Body<Change>,
+) -> Result<Created<shapes::User>, AppError> {
     let permit = caller.permit(AddUsers(Hub))?;
-    let new: Change = body.object_or_default()?;
+    let new = body.object_or_default()?;
     let admin = new.admin.unwrap_or(false);
     let user = users::add(&app, &permit, &caller.principal, &name, admin).await?;
     let model = model(&app, &user, false, &caller.scopes).await?;
-    Ok((StatusCode::CREATED, Json(Value::Object(model))))
+    Ok(Created::new(model))
 }
 
 /// PATCH /users/:user: another name, or made an administrator or none.
@@ -165,16 +209,16 @@ pub async fn change(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-    body: Body,
-) -> Result<Json<Value>, AppError> {
+    body: Body<Change>,
+) -> Result<Answer<shapes::User>, AppError> {
     let permit = caller.permit(ChangeUser(named.user))?;
     find_user(&app, &permit.0).await?;
-    let change: Option<Change> = body.object()?;
+    let change = body.object()?;
     let change = change.ok_or_else(|| AppError::bad_request("Must specify what to change"))?;
     let user = users::change(&app, &permit, &caller.principal, change.name, change.admin).await?;
     let mut model = model(&app, &user, false, &caller.scopes).await?;
     model.insert("auth_state".to_owned(), Value::Null);
-    Ok(Json(Value::Object(model)))
+    Ok(Answer::new(model))
 }
 
 /// DELETE /users/:user, with their servers.
@@ -182,10 +226,10 @@ pub async fn delete(
     State(app): State<App>,
     named: Named,
     caller: Caller,
-) -> Result<StatusCode, AppError> {
+) -> Result<Done, AppError> {
     let permit = caller.permit(DeleteUser(named.user))?;
     users::delete(&app, &permit, &caller.principal).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 /// GET /authorizations/token/:token: whose token it is; from before `GET /user`, and for whoever has the token anyhow.
@@ -193,18 +237,17 @@ pub async fn owner_of_token(
     State(app): State<App>,
     Path(token): Path<String>,
     caller: Caller,
-) -> Result<Json<Value>, AppError> {
+) -> Result<Answer<shapes::TokenOwner>, AppError> {
     let asked = caller::by_token(&app, &token).await;
     let asked = asked.map_err(|_| AppError::not_found("No such token"))?;
     let mut readable = principal::identify(&asked.principal);
     readable.extend(&caller.scopes);
-    identity(&app, &asked.principal, &readable)
-        .await
-        .map(|model| Json(Value::Object(model)))
+    let model = identity(&app, &asked.principal, &readable).await?;
+    Ok(Answer::new(model))
 }
 
 /// POST /users/:user/admin-access: from before OAuth; who may enter a server needs no leave now.
-pub async fn admin_access(named: Named, caller: Caller) -> Result<(), AppError> {
+pub async fn admin_access(named: Named, caller: Caller) -> Result<Done<200>, AppError> {
     caller.require(&["servers"], Target::User(&named.user))?;
     Err(AppError::forbidden("admin access to user servers disabled"))
 }

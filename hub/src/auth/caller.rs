@@ -1,6 +1,10 @@
 //! Who makes a request: a browser with a login session, or a program with a token.
 
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, OriginalUri};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use tracing::{error, warn};
@@ -54,18 +58,28 @@ impl Login {
     /// The session of the first login cookie that has one.
     pub async fn find(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
         for cookie in cookies::all(headers, cookies::LOGIN) {
-            let session = app.db.session(&secret::hash(cookie)).await?;
-            if let Some(session) = session.filter(|session| !is_blocked(app, &session.user)) {
-                record_visit(app, &session.user).await;
-                let principal = Principal::User(session.user.clone());
-                return Ok(Some(Self {
-                    scopes: principal::scopes(&app.db, &principal).await?,
-                    session,
-                    xsrf: app.xsrf.token(cookie),
-                }));
+            let hash = secret::hash(cookie);
+            let login = Self::of(app, cookie, &hash);
+            let login = app.db.memo(format!("login {hash}"), login).await?;
+            if let Some(login) = login.filter(|login| login.session.expires > db::now()) {
+                record_visit(app, login.user()).await;
+                return Ok(Some(Self::clone(&login)));
             }
         }
         Ok(None)
+    }
+
+    async fn of(app: &App, cookie: &str, hash: &str) -> Result<Option<Self>, AppError> {
+        let session = app.db.session(hash).await?;
+        let Some(session) = session.filter(|session| !is_blocked(app, &session.user)) else {
+            return Ok(None);
+        };
+        let principal = Principal::User(session.user.clone());
+        Ok(Some(Self {
+            scopes: principal::scopes(&app.db, &principal).await?,
+            session,
+            xsrf: app.xsrf.token(cookie),
+        }))
     }
 }
 
@@ -113,13 +127,27 @@ pub(super) fn to_login(app: &App, parts: &Parts) -> AppError {
     AppError::see_other(format!("{login}?{query}"))
 }
 
-/// Whoever calls the API.
+/// Whoever calls the API; of a token, shared by all requests with it for as long as the database is what it was.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub struct Caller(Arc<Standing>);
+
+#[derive(Debug)]
+pub struct Standing {
     pub principal: Principal,
     pub scopes: Scopes,
     /// None for a browser's cookie.
     pub token: Option<ApiToken>,
+    /// Scopes of the token that are not known here.
+    passed_over: Vec<String>,
+    /// What it was told of itself.
+    pub whoami: OnceLock<Bytes>,
+}
+
+impl Deref for Caller {
+    type Target = Standing;
+    fn deref(&self) -> &Standing {
+        &self.0
+    }
 }
 
 impl Caller {
@@ -171,11 +199,13 @@ impl FromRequestParts<App> for Caller {
             }
             refuse_form_types(parts)?;
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Standing {
             principal: Principal::User(login.session.user),
             scopes: login.scopes,
             token: None,
-        })
+            passed_over: Vec::new(),
+            whoami: OnceLock::new(),
+        })))
     }
 }
 
@@ -193,26 +223,46 @@ pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         return Err(unknown());
     }
     let hash = secret::hash(token);
-    let token = match app.db.token(&hash).await? {
-        Some(known) => known,
-        None => imported(app, token, &hash).await?.ok_or_else(unknown)?,
+    let standing = app
+        .db
+        .memo(format!("token {hash}"), standing(app, token, &hash));
+    let caller = Caller(standing.await?.ok_or_else(unknown)?);
+    let Some(token) = caller.token.as_ref().filter(|token| !token.has_ended()) else {
+        return Err(unknown());
     };
-    let principal = owner(app, &token).await?.ok_or_else(unknown)?;
-    let (scopes, passed_over) =
-        principal::scopes_of_token(&app.db, &principal, &token.scopes).await?;
-    if record_use(app, &principal, &token).await? && !passed_over.is_empty() {
+    if record_use(app, &caller.principal, token).await? && !caller.passed_over.is_empty() {
         warn!(
-            owner = %principal.name(),
+            owner = %caller.principal.name(),
             token.id,
-            scopes = passed_over.join(" "),
+            scopes = caller.passed_over.join(" "),
             "A token has scopes that this version does not know and passes over"
         );
     }
-    Ok(Caller {
+    Ok(caller)
+}
+
+/// Whose token it is, and what it may do.
+async fn standing(app: &App, token: &str, hash: &str) -> Result<Option<Standing>, AppError> {
+    let token = match app.db.token(hash).await? {
+        Some(known) => Some(known),
+        None => imported(app, token, hash).await?,
+    };
+    let Some(token) = token else {
+        return Ok(None);
+    };
+    let Some(principal) = owner(app, &token).await? else {
+        return Ok(None);
+    };
+    let (scopes, passed_over) =
+        principal::scopes_of_token(&app.db, &principal, &token.scopes).await?;
+    let passed_over = passed_over.into_iter().map(str::to_owned).collect();
+    Ok(Some(Standing {
         principal,
         scopes,
         token: Some(token),
-    })
+        passed_over,
+        whoami: OnceLock::new(),
+    }))
 }
 
 /// A token of the JupyterHub that was imported, at its first use.

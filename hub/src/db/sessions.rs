@@ -8,6 +8,7 @@ use super::{Db, Result, now};
 pub struct Session {
     pub session_id: String,
     pub user: User,
+    pub expires: i64,
 }
 
 impl Db {
@@ -30,18 +31,22 @@ impl Db {
     }
 
     pub async fn session(&self, token_hash: &str) -> Result<Option<Session>> {
-        let found: Option<(String, i64)> = sqlx::query_as(
-            "SELECT session_id, user_id FROM sessions WHERE token_hash = $1 AND expires > $2",
+        let found: Option<(String, i64, i64)> = sqlx::query_as(
+            "SELECT session_id, user_id, expires FROM sessions WHERE token_hash = $1 AND expires > $2",
         )
         .bind(token_hash.to_owned())
         .bind(now())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((session_id, user_id)) = found else {
+        let Some((session_id, user_id, expires)) = found else {
             return Ok(None);
         };
         let user = self.user_by_id(user_id).await?;
-        Ok(user.map(|user| Session { session_id, user }))
+        Ok(user.map(|user| Session {
+            session_id,
+            user,
+            expires,
+        }))
     }
 
     /// Ends a login. Its OAuth codes and tokens go with it (foreign keys), so that every tab of every server is

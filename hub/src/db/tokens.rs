@@ -21,6 +21,12 @@ pub struct ApiToken {
     pub expires: Option<i64>,
 }
 
+impl ApiToken {
+    pub fn has_ended(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= now())
+    }
+}
+
 impl FromRow<'_, AnyRow> for ApiToken {
     fn from_row(row: &AnyRow) -> Result<Self> {
         Ok(Self {

@@ -46,7 +46,7 @@ const KEYS: [&str; 24] = [
 /// Every address that the route table has, beneath each of the parts that it is made of.
 fn addresses() -> Vec<String> {
     let source = std::fs::read_to_string(package_folder().join("src/router.rs")).unwrap();
-    let route = Regex::new(r#"\.route\(\s*"([^"]+)""#).unwrap();
+    let route = Regex::new(r#"\.(?:api_)?route\(\s*"([^"]+)""#).unwrap();
     let found: Vec<String> = route
         .captures_iter(&source)
         .map(|found| found[1].to_owned())

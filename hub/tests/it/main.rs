@@ -29,6 +29,7 @@ mod metrics;
 mod model;
 mod moving;
 mod oauth;
+mod openapi;
 mod openid;
 mod options;
 mod orphans;

@@ -58,7 +58,8 @@ pub(super) async fn found(
         offset: wanted.offset,
         limit: LIMIT,
     };
-    users::list(app, &login.scopes, listed).await
+    let query = users::query(&login.scopes, &listed)?;
+    Ok(app.db.list_users(&query).await?)
 }
 
 /// GET /hub/admin

@@ -1,0 +1,212 @@
+//! Answers of the database that are kept for as long as nobody writes to it, whoever that would be.
+//!
+//! Whether somebody has is one question, asked before each answer is given: of SQLite the version of its data, of
+//! PostgreSQL the snapshot that a transaction would see now (commits and nothing else change what is seen). Requests that
+//! come together share it.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use tokio::sync::Mutex;
+use tracing::debug;
+
+use super::{Db, Result};
+
+/// So many answers are kept; then all are forgotten, as after a write.
+const MOST: usize = 2000;
+
+type Answer = Arc<dyn Any + Send + Sync>;
+
+#[derive(Debug)]
+pub(super) struct Memo {
+    url: String,
+    /// How many looks have begun.
+    looks: AtomicU64,
+    look: Mutex<Look>,
+    kept: StdMutex<Kept>,
+}
+
+/// What the last look at the database has seen.
+#[derive(Debug, Default)]
+struct Look {
+    connection: Option<Connection>,
+    seen: String,
+    /// Grows with each change.
+    state: u64,
+}
+
+/// Never one that writes: SQLite counts the changes of other connections only.
+#[derive(Debug)]
+enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// Answers that hold in one state of the database.
+#[derive(Debug, Default)]
+struct Kept {
+    state: u64,
+    answers: HashMap<String, Answer>,
+}
+
+impl Memo {
+    pub(super) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            looks: AtomicU64::new(0),
+            look: Mutex::default(),
+            kept: StdMutex::default(),
+        }
+    }
+
+    /// Which state the database is in; none where that cannot be told.
+    async fn state(&self) -> Option<u64> {
+        let before = self.looks.load(Ordering::SeqCst);
+        let mut look = self.look.lock().await;
+        // One that has begun since is as good as another.
+        if self.looks.load(Ordering::SeqCst) > before && look.connection.is_some() {
+            return Some(look.state);
+        }
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        // Is lost where this future is dropped in between: it might give the answer to another question.
+        let connection = look.connection.take();
+        match Connection::ask(connection, &self.url).await {
+            Ok((connection, seen)) => {
+                look.connection = Some(connection);
+                if look.seen != seen {
+                    look.seen = seen;
+                    look.state += 1;
+                }
+                Some(look.state)
+            }
+            Err(error) => {
+                debug!(%error, "Could not ask whether the database has changed");
+                // Another connection may count otherwise.
+                look.seen.clear();
+                None
+            }
+        }
+    }
+
+    fn find(&self, state: u64, key: &str) -> Option<Answer> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.answers
+            .get(key)
+            .filter(|_| kept.state == state)
+            .cloned()
+    }
+
+    fn keep(&self, state: u64, key: String, answer: Answer) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if state > kept.state || kept.answers.len() >= MOST {
+            kept.answers.clear();
+            kept.state = kept.state.max(state);
+        }
+        if state == kept.state {
+            kept.answers.insert(key, answer);
+        }
+    }
+}
+
+impl Connection {
+    /// What differs between any two states of the database, by this connection or by a new one.
+    async fn ask(connection: Option<Self>, url: &str) -> Result<(Self, String)> {
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None if url.starts_with("sqlite:") => {
+                Self::Sqlite(SqliteConnection::connect(url).await?)
+            }
+            None => Self::Postgres(PgConnection::connect(url).await?),
+        };
+        let seen = match &mut connection {
+            Self::Sqlite(connection) => {
+                let version = sqlx::query_scalar::<_, i64>("PRAGMA data_version");
+                version.fetch_one(connection).await?.to_string()
+            }
+            Self::Postgres(connection) => {
+                let snapshot = sqlx::query_scalar("SELECT txid_current_snapshot()::text");
+                snapshot.fetch_one(connection).await?
+            }
+        };
+        Ok((connection, seen))
+    }
+}
+
+impl Db {
+    /// What `find` finds: as it was found before where nobody has written to the database since. What it does not find is
+    /// not kept, so that nobody fills the memory with questions.
+    pub async fn memo<T, E>(
+        &self,
+        key: String,
+        find: impl Future<Output = Result<Option<T>, E>>,
+    ) -> Result<Option<Arc<T>>, E>
+    where
+        T: Any + Send + Sync,
+    {
+        let state = self.memo.state().await;
+        let kept = state.and_then(|state| self.memo.find(state, &key));
+        if let Some(Ok(kept)) = kept.map(Arc::downcast) {
+            return Ok(Some(kept));
+        }
+        let Some(found) = find.await?.map(Arc::new) else {
+            return Ok(None);
+        };
+        if let Some(state) = state {
+            self.memo.keep(state, key, found.clone());
+        }
+        Ok(Some(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::database;
+    use super::*;
+
+    async fn name(db: &Db, id: i64) -> Option<Arc<String>> {
+        let find = async { Ok::<_, sqlx::Error>(db.user_by_id(id).await?.map(|user| user.name)) };
+        db.memo(format!("name {id}"), find).await.unwrap()
+    }
+
+    /// By this Hub, or by another program.
+    #[tokio::test]
+    async fn an_answer_is_kept_until_somebody_writes() {
+        let (_folder, db) = database().await;
+        db.add_user("alice", false, None, true).await.unwrap();
+        let alice = db.user("alice").await.unwrap().unwrap().id;
+        let first = name(&db, alice).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &name(&db, alice).await.unwrap()));
+        let other = Db::open(&db.memo.url).await.unwrap();
+        for (writer, new) in [(&db, "bob"), (&other, "carol"), (&db, "dave")] {
+            sqlx::query("UPDATE users SET name = $1")
+                .bind(new.to_owned())
+                .execute(&writer.pool)
+                .await
+                .unwrap();
+            assert_eq!(name(&db, alice).await.unwrap().as_str(), new);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_found_is_asked_for_again() {
+        let (_folder, db) = database().await;
+        assert_eq!(name(&db, 7).await, None);
+        let kept = db.memo.kept.lock().unwrap();
+        assert!(kept.answers.is_empty());
+    }
+
+    /// An answer that was long in coming, of a state that is past.
+    #[tokio::test]
+    async fn an_answer_of_the_past_is_not_kept() {
+        let (_folder, db) = database().await;
+        let memo = &db.memo;
+        memo.keep(2, "a".to_owned(), Arc::new(2));
+        memo.keep(1, "a".to_owned(), Arc::new(1));
+        assert!(memo.find(1, "a").is_none());
+        let kept = memo.find(2, "a").unwrap();
+        assert_eq!(kept.downcast_ref::<i32>(), Some(&2));
+    }
+}

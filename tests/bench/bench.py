@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--hub", required=True, help="carrel-hub")
     parser.add_argument("--kernel", required=True, help="carrel-kernel")
-    parser.add_argument("--proxy", required=True, help="the example proxy_bench")
+    parser.add_argument("--ends", required=True, help="the example bench_ends")
     parser.add_argument("--train", required=True, help="carrel-train")
     parser.add_argument("--throughput", required=True, help="its example throughput")
     parser.add_argument("--all-reduce", required=True, help="its example all_reduce")

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 
+import hub_starts
 from common import Goal, free_port, get, memory_at_rest, running, tell, wait_for
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -25,13 +26,12 @@ def measure(options):
     starters = {"carrel": start_hub, PEER: start_jupyterhub}
     rates = {what: {name: [] for name in starters} for what in ("user", "users")}
     starts, memory = {name: [] for name in starters}, {name: [] for name in starters}
+    measure_starts(options)
     with tempfile.TemporaryDirectory() as root, contextlib.ExitStack() as stack:
         folders = {name: stack.enter_context(tempfile.TemporaryDirectory(dir=root)) for name in starters}
         for name, start in starters.items():
             with ready(start, options, folders[name]) as (_, port):
-                for first in range(0, USERS, AT_ONCE):
-                    names = [f"user{number}" for number in range(first, first + AT_ONCE)]
-                    call(port, "POST", "/users", {"usernames": names})
+                add_users(port)
         for _ in range(options.rounds):
             for name, start in starters.items():
                 begin = time.perf_counter()
@@ -47,23 +47,38 @@ def measure(options):
     tell("hub memory with 5,000 users, after load", "MB", memory)
 
 
+def measure_starts(options):
+    """The same Hubs, with a server program that starts in no time."""
+    hubs = {"carrel": start_hub, PEER: start_jupyterhub}
+    starters = {name: lambda folder, server, hub=hub: ready(hub, options, folder, server) for name, hub in hubs.items()}
+    hub_starts.measure(options, PEER, starters, call, add_users)
+    hub_starts.measure_logins(starters)
+
+
+def add_users(port):
+    for first in range(0, USERS, AT_ONCE):
+        names = [f"user{number}" for number in range(first, first + AT_ONCE)]
+        call(port, "POST", "/users", {"usernames": names})
+
+
 @contextlib.contextmanager
-def ready(start, options, folder):
-    with start(options, folder) as (process, port):
+def ready(start, options, folder, server=("jupyterhub-singleuser",)):
+    with start(options, folder, server) as (process, port):
         wait_for(lambda: get(port, "/hub/health") == 200, "a Hub to answer")
         yield process, port
 
 
-def start_hub(options, folder):
+def start_hub(options, folder, server):
     port = free_port()
     configuration = pathlib.Path(folder, "carrel.yaml")
     service = {"name": "bench", "api_token": TOKEN, "admin": True}
-    configuration.write_text(json.dumps({"JupyterHub": {"services": [service]}}))
+    settings = {"services": [service], "slow_spawn_timeout": 0, "cleanup_servers": False}
+    configuration.write_text(json.dumps({"JupyterHub": settings, "Spawner": {"cmd": list(server)}}))
     command = [options.hub, "serve", "--state", folder, "--port", str(port), "--config", str(configuration)]
     return running(command, folder, port)
 
 
-def start_jupyterhub(options, folder):
+def start_jupyterhub(options, folder, server):
     """Asked at the Hub's own port, without its proxy, as single-user servers do."""
     hub = free_port()
     configuration = pathlib.Path(folder, "jupyterhub_config.py")
@@ -74,6 +89,10 @@ def start_jupyterhub(options, folder):
         "c.JupyterHub.spawner_class = 'simple'\n"
         "c.Authenticator.allow_all = True\n"
         f"c.JupyterHub.services = [{{'name': 'bench', 'api_token': '{TOKEN}', 'admin': True}}]\n"
+        f"c.Spawner.cmd = {list(server)!r}\n"
+        "c.JupyterHub.cleanup_servers = False\n"
+        "c.JupyterHub.concurrent_spawn_limit = 0\n"
+        "c.JupyterHub.tornado_settings = {'slow_spawn_timeout': 0}\n"
         f"c.ConfigurableHTTPProxy.command = ['{options.chp}']\n"
         f"c.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{free_port()}'\n"
     )
@@ -83,12 +102,12 @@ def start_jupyterhub(options, folder):
 def call(port, method, path, body):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
-    connection.request(method, f"/hub/api{path}", json.dumps(body), headers)
+    connection.request(method, f"/hub/api{path}", None if body is None else json.dumps(body), headers)
     answer = connection.getresponse()
     text = answer.read()
     if answer.status >= 300:
         raise SystemExit(f"{method} {path}: {answer.status} {text[:200]!r}")
-    return json.loads(text)
+    return json.loads(text) if text else None
 
 
 def rate(port, path, token, seconds):

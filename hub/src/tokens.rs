@@ -75,15 +75,16 @@ async fn scopes_of(
     }
     let mut all = Vec::new();
     for name in &names {
-        let of_role = match roles::default_role(name) {
-            Some(scopes) => scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-            None => {
-                let role = app.db.role(name).await?;
-                let unknown = || AppError::bad_request(format!("Role {name:?} does not exist."));
-                role.ok_or_else(unknown)?.scopes
+        // The configuration may give a default role other scopes.
+        match (app.db.role(name).await?, roles::default_role(name)) {
+            (Some(role), _) => all.extend(role.scopes),
+            (None, Some(scopes)) => all.extend(scopes.iter().map(|scope| (*scope).to_owned())),
+            (None, None) => {
+                return Err(AppError::bad_request(format!(
+                    "Role {name:?} does not exist."
+                )));
             }
-        };
-        all.extend(of_role);
+        }
     }
     Ok(all)
 }

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::{Posted, STALE};
 use crate::db::servers::Server;
+use crate::db::services::Service;
 use crate::db::shares::Share;
 use crate::error::AppError;
 use crate::names::{Named, UserName};
@@ -152,12 +153,27 @@ async fn show(
         has_options: !servers::options::form(app, user).await?.is_empty(),
         named,
         shared: shared(app, login, shares),
+        services: services(app, login).await?,
         empty_password: user.admin
             && user.password_is_empty
             && app.config.jupyter_hub.authenticator_class.is_native(),
         error,
     };
     Ok(templates::respond(status, &page))
+}
+
+/// Those that are to be shown, to who may open them (`get_accessible_services` of JupyterHub).
+async fn services(app: &App, login: &Login) -> Result<Vec<(String, String)>, AppError> {
+    let mut services = app.db.services().await?;
+    services.retain(|service| {
+        let target = Target::Service(&service.name);
+        service.display && !service.url.is_empty() && login.scopes.holds("access:services", target)
+    });
+    let link = |service: Service| {
+        let url = app.urls.service(&service.name);
+        (service.name, url)
+    };
+    Ok(services.into_iter().map(link).collect())
 }
 
 /// Each server once, also where it is shared with the user and with groups of theirs.

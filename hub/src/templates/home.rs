@@ -115,6 +115,8 @@ pub struct HomePage {
     pub has_options: bool,
     pub named: Option<NamedServers>,
     pub shared: Vec<SharedRow>,
+    /// Services that the user may open: name and address.
+    pub services: Vec<(String, String)>,
     /// The user is an administrator whose password is still empty.
     pub empty_password: bool,
     /// Why a named server was not added or changed.

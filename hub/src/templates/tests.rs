@@ -243,6 +243,7 @@ fn home(page: &Page, text: fn() -> String, state: ServerState, has_options: bool
             limit: if has_options { 3 } else { 0 },
         }),
         shared: STATES.map(shared).to_vec(),
+        services: vec![(text(), text())],
         empty_password: has_options,
         error: has_options.then(text),
     }

@@ -222,6 +222,31 @@ async fn a_hub_that_is_told_to_end_leaves_the_servers_to_the_other() {
     assert_eq!(two.second.spawner.running(), 1);
 }
 
+/// Each Hub keeps what it has read of tokens and logins, and neither longer than it is true.
+#[tokio::test]
+async fn what_one_hub_takes_back_the_other_gives_to_nobody() {
+    let two = Two::with(Behaviour::Answers, |_| {}).await;
+    two.add(&["ada"]).await;
+    let there = two.admin.at(&two.second.origin);
+    let whoami = || there.api(Method::GET, "/user", &two.token, None);
+    let users = || there.api(Method::GET, "/users", &two.token, None);
+    for _ in 0..2 {
+        assert_eq!(whoami().await.expect(200).json()["name"], "admin");
+        assert_eq!(users().await.json().as_array().unwrap().len(), 2);
+    }
+    let removed = two.admin.api(Method::DELETE, "/users/ada", &two.token, None);
+    removed.await.expect(204);
+    assert_eq!(users().await.json().as_array().unwrap().len(), 1);
+    let id = whoami().await.json()["token_id"].as_str().unwrap().to_owned();
+    let path = format!("/users/admin/tokens/{id}");
+    let revoked = two.admin.api(Method::DELETE, &path, &two.token, None);
+    revoked.await.expect(204);
+    whoami().await.expect(403);
+    there.get("/hub/home").await.expect(200);
+    two.admin.get("/hub/logout").await.expect(302);
+    there.get("/hub/home").await.expect(302);
+}
+
 #[tokio::test]
 async fn servers_that_are_deleted_while_they_are_started_keep_what_they_have() {
     let two = Two::with(Behaviour::Answers, |config| {

@@ -5,6 +5,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::api::token;
+use super::services;
+use crate::harness::three::post;
 use crate::harness::{Behaviour, FakeSpawner, TestHub};
 
 const SITE: &str = r#"
@@ -206,4 +208,15 @@ fn mistakes_in_roles_and_services_are_told_with_their_lines() {
 fn the_token_of_a_service_is_in_no_debug_text() {
     let config = Config::parse("config.yaml", SITE).unwrap();
     assert!(!format!("{config:?}").contains("a-token-of"));
+}
+
+#[tokio::test]
+async fn a_token_of_a_role_has_the_scopes_that_the_file_gives_the_role() {
+    let role = r#"JupyterHub: {load_roles: [{name: user, scopes: ["read:users!user", "tokens!user"]}]}"#;
+    let hub = services::site(role).await;
+    let bob = services::user(&hub, "bob").await;
+    let made = post(&bob, "/users/bob/tokens", json!({ "roles": ["user"] })).await;
+    let scopes = made.expect(201).json()["scopes"].to_string();
+    assert!(scopes.contains("read:users!user=bob"), "{scopes}");
+    assert!(!scopes.contains("servers"), "{scopes}");
 }

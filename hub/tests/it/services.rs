@@ -151,6 +151,18 @@ async fn a_logout_ends_what_a_service_was_given() {
 }
 
 #[tokio::test]
+async fn the_home_page_leads_to_the_services_that_somebody_may_use() {
+    let hub = site(SITE).await;
+    let link = r#"<a href="/services/whoami/">whoami</a>"#;
+    let home = user(&hub, "bob").await.get("/hub/home").await.expect(200);
+    assert!(home.body.contains(link), "{}", home.body);
+    // It has no address at the Hub.
+    assert!(!home.body.contains("trusted"), "{}", home.body);
+    let home = user(&hub, "carol").await.get("/hub/home").await.expect(200);
+    assert!(!home.body.contains("whoami"), "{}", home.body);
+}
+
+#[tokio::test]
 async fn who_may_not_use_a_service_is_turned_away() {
     let hub = site(SITE).await;
     let carol = user(&hub, "carol").await;

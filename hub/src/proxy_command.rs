@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use carrel_hub::auth::cookies;
-use carrel_proxy::{Apart, ErrorPages, ServeOptions};
+use carrel_proxy::{Apart, ErrorPages, Redirect, ServeOptions, Tls};
 use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use url::Url;
@@ -32,6 +32,18 @@ pub struct Arguments {
     /// Folder with pages for errors: 404.html, 503.html, error.html.
     #[arg(long, value_name = "DIR")]
     error_path: Option<PathBuf>,
+    /// Private key for HTTPS, in PEM; key and certificate are read anew when they change.
+    #[arg(long, value_name = "FILE", requires = "ssl_cert")]
+    ssl_key: Option<PathBuf>,
+    /// Certificate for HTTPS, with those that lead to its authority, in PEM.
+    #[arg(long, value_name = "FILE", requires = "ssl_key")]
+    ssl_cert: Option<PathBuf>,
+    /// Port of plain HTTP whose requests are sent on to HTTPS.
+    #[arg(long, value_name = "PORT", requires = "ssl_cert")]
+    redirect_port: Option<u16>,
+    /// Port that they are sent on to, where it is not --port.
+    #[arg(long, value_name = "PORT", requires = "redirect_port")]
+    redirect_to: Option<u16>,
     /// How much is told on stderr.
     #[arg(long, value_enum, ignore_case = true, default_value = "info")]
     pub log_level: LogLevel,
@@ -68,11 +80,8 @@ pub async fn run(
     state: &Path,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    for target in arguments
-        .default_target
-        .iter()
-        .chain(&arguments.error_target)
-    {
+    let targets = arguments.default_target.iter();
+    for target in targets.chain(&arguments.error_target) {
         if target.scheme() != "http" {
             bail!("{target} is not of the form http://host:port");
         }
@@ -84,31 +93,52 @@ pub async fn run(
             .checked_add(1)
             .context("give the port of the REST API: --api-port")?,
     };
+    // Before anything listens: it is what most often goes wrong.
+    let tls = match (&arguments.ssl_key, &arguments.ssl_cert) {
+        (Some(key), Some(certificate)) => Some(Tls::open(key.clone(), certificate.clone())?),
+        _ => None,
+    };
     let public = bind("--ip", &arguments.ip, port).await?;
     let api = bind("--api-ip", &arguments.api_ip, api_port).await?;
-    let error_pages = match (arguments.error_target, arguments.error_path) {
-        (Some(target), _) => ErrorPages::Target(target),
-        (None, Some(folder)) => ErrorPages::Folder(folder),
-        (None, None) => ErrorPages::None,
+    let (address, api_address) = (public.local_addr()?, api.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tracing::info!("Proxying {scheme}://{address}, REST API at http://{api_address}/api/routes");
+    let apart = apart(arguments, address.port(), state).await?;
+    let options = ServeOptions {
+        tls,
+        ..ServeOptions::default()
     };
+    Ok(apart.run(public, api, shutdown, options).await?)
+}
+
+/// Where it serves on `port`.
+async fn apart(arguments: Arguments, port: u16, state: &Path) -> anyhow::Result<Apart> {
     let token = token();
     if token.is_none() {
         tracing::warn!(
             "Every program of this machine may change the routes: the REST API has no {TOKEN}"
         );
     }
-    let (address, api_address) = (public.local_addr()?, api.local_addr()?);
-    tracing::info!("Proxying http://{address}, REST API at http://{api_address}/api/routes");
-    let apart = Apart {
+    let redirect = match arguments.redirect_port {
+        Some(from) => Some(Redirect {
+            listener: bind("--redirect-port", &arguments.ip, from).await?,
+            to: arguments.redirect_to.unwrap_or(port),
+        }),
+        None => None,
+    };
+    let error_pages = match (arguments.error_target, arguments.error_path) {
+        (Some(target), _) => ErrorPages::Target(target),
+        (None, Some(folder)) => ErrorPages::Folder(folder),
+        (None, None) => ErrorPages::None,
+    };
+    Ok(Apart {
         default_targets: arguments.default_target,
         error_pages,
+        redirect,
         file: Some(file(state)?),
         token,
         reserved_cookies: &[cookies::LOGIN, cookies::SESSION_ID, cookies::FORM_ID],
-    };
-    Ok(apart
-        .run(public, api, shutdown, ServeOptions::default())
-        .await?)
+    })
 }
 
 async fn bind(argument: &str, ip: &str, port: u16) -> anyhow::Result<TcpListener> {

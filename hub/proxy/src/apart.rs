@@ -23,6 +23,7 @@ use url::Url;
 use crate::error_pages::ErrorPages;
 use crate::forward;
 use crate::proxy::{Proxy, ProxyBody};
+use crate::redirect::Redirect;
 use crate::rest::Api;
 use crate::routes::{NewRoute, RouteError, Routes};
 use crate::serve::{ServeOptions, serve};
@@ -39,6 +40,7 @@ pub struct Apart {
     /// Where requests without a route go; each further one for when those before cannot be connected.
     pub default_targets: Vec<Url>,
     pub error_pages: ErrorPages,
+    pub redirect: Option<Redirect>,
     /// Keeps the routes.
     pub file: Option<PathBuf>,
     /// What users of the API must show.
@@ -76,17 +78,7 @@ impl Apart {
         }
         let routes = Routes::new();
         let store = self.routes(&routes)?;
-        let pages = Arc::new(self.error_pages);
-        let proxy = Proxy::new(routes.clone(), NotFound(pages.clone()))
-            .reserve_cookies(self.reserved_cookies)
-            .on_unavailable(move |what| {
-                let pages = pages.clone();
-                async move {
-                    pages
-                        .answer(StatusCode::SERVICE_UNAVAILABLE, &what.uri)
-                        .await
-                }
-            });
+        let proxy = proxy(routes.clone(), self.error_pages, self.reserved_cookies);
         let (token, kept) = (self.token, store.clone());
         let rest = Arc::new(Api {
             routes,
@@ -100,12 +92,19 @@ impl Apart {
         let shutdown = shutdown.shared();
         let of_api = ServeOptions {
             threads: 1,
+            tls: None,
             ..options.clone()
+        };
+        let redirect = async {
+            if let Some(redirect) = self.redirect {
+                redirect.serve(shutdown.clone(), of_api.clone()).await;
+            }
         };
         let served = async {
             tokio::join!(
+                redirect,
                 serve(public, Healthy(proxy), shutdown.clone(), options),
-                serve(api, rest, shutdown.clone(), of_api)
+                serve(api, rest, shutdown.clone(), of_api.clone())
             )
         };
         tokio::select! {
@@ -139,6 +138,24 @@ impl Apart {
         let store = store.map_err(|error| ApartError::File(file.clone(), error))?;
         Ok(Some(store))
     }
+}
+
+fn proxy(
+    routes: Routes,
+    pages: ErrorPages,
+    reserved_cookies: &'static [&'static str],
+) -> Proxy<NotFound, Full<Bytes>> {
+    let pages = Arc::new(pages);
+    Proxy::new(routes, NotFound(pages.clone()))
+        .reserve_cookies(reserved_cookies)
+        .on_unavailable(move |what| {
+            let pages = pages.clone();
+            async move {
+                pages
+                    .answer(StatusCode::SERVICE_UNAVAILABLE, &what.uri)
+                    .await
+            }
+        })
 }
 
 /// Never returns.

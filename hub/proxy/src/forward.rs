@@ -6,7 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, Uri, Version, request, response};
 
-use crate::serve::Peer;
+use crate::client::Peer;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -109,13 +109,18 @@ fn restore_upgrade(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
 /// As configurable-http-proxy does: the host is that of the first proxy, the others list one value per proxy.
 fn add_forwarded(headers: &mut HeaderMap, peer: &Peer) {
     let host = headers.get(HOST).cloned();
+    let (scheme, port) = if peer.https {
+        ("https", "443")
+    } else {
+        ("http", "80")
+    };
     let port = host
         .as_ref()
         .and_then(port_of)
-        .unwrap_or(HeaderValue::from_static("80"));
+        .unwrap_or(HeaderValue::from_static(port));
     append(headers, FORWARDED_FOR, peer.forwarded_for.clone());
     append(headers, FORWARDED_PORT, port);
-    append(headers, FORWARDED_PROTO, HeaderValue::from_static("http"));
+    append(headers, FORWARDED_PROTO, HeaderValue::from_static(scheme));
     if let Some(host) = host {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }

@@ -18,7 +18,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
-use crate::serve::{MAX_FIELDS, tune};
+use crate::client::tune;
+use crate::serve::MAX_FIELDS;
 
 /// A target that takes longer to accept counts as down: pods that are gone drop packets silently.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -358,7 +358,7 @@ fn bare_503<B>(close: bool) -> Response<ProxyBody<B>> {
 }
 
 /// An error with its causes: hyper's own texts leave them out.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes
         .map(ToString::to_string)

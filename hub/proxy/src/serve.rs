@@ -1,23 +1,26 @@
-//! The listener: accepts connections, speaks HTTP/1.1 on each, and drains them at shutdown.
+//! The listener: accepts connections, speaks HTTP/1.1 on each, or what TLS agrees on, and drains them at shutdown.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::Request;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tower::{Service, ServiceExt};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
 
+use crate::client::{BoxError, Peer, Served};
+use crate::http2;
+use crate::tls::{H2, Tls};
 use crate::workers::Workers;
 
 /// Bytes of a request's head, as large as tornado's default.
@@ -25,8 +28,8 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Fields of a head, whose bytes are what is meant to be limited; hyper stops at 100 unless it is told otherwise. As
 /// many as take no more room than the bytes themselves while they are read.
 pub const MAX_FIELDS: usize = 1000;
-/// How soon a peer is found to have vanished without a word: a laptop closed, a node of the cluster lost.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+/// How long a client may take to agree on a key.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// More do not help where as many backends want to run too.
 const MAX_THREADS: usize = 8;
@@ -39,6 +42,8 @@ pub struct ServeOptions {
     pub drain: Duration,
     /// Each connection is served by one of them from its beginning to its end.
     pub threads: usize,
+    /// Without it, connections are plain.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServeOptions {
@@ -48,15 +53,9 @@ impl Default for ServeOptions {
             drain: Duration::from_secs(10),
             threads: std::thread::available_parallelism()
                 .map_or(1, |cores| cores.get().min(MAX_THREADS)),
+            tls: None,
         }
     }
-}
-
-/// The client of a connection; [`serve`] adds it to each request's extensions.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    pub address: SocketAddr,
-    pub(crate) forwarded_for: HeaderValue,
 }
 
 /// Serves `service` on `listener` until `shutdown`, then lets requests under way end within `options.drain`.
@@ -67,14 +66,13 @@ pub async fn serve<S, B>(
     shutdown: impl Future<Output = ()>,
     options: ServeOptions,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Served<B>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
+    let mut following = JoinSet::new();
+    if let Some(tls) = &options.tls {
+        following.spawn(tls.clone().follow_files());
+    }
     let (stop, stopped) = watch::channel(());
     let mut workers = match Workers::start(options.threads, options.drain) {
         Ok(workers) => workers,
@@ -132,22 +130,65 @@ async fn serve_connection<S, B>(
     address: SocketAddr,
     service: S,
     options: ServeOptions,
-    mut stopped: watch::Receiver<()>,
+    stopped: watch::Receiver<()>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Served<B>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;
     };
-    let Some(peer) = prepare(&stream, address) else {
+    let Some(peer) = Peer::of(&stream, address) else {
         return;
     };
+    let result = match options.tls.clone() {
+        None => serve_http1(stream, peer, service, &options, stopped).await,
+        // Boxed: plain connections need no room for it.
+        Some(tls) => Box::pin(serve_tls(stream, tls, peer, service, &options, stopped)).await,
+    };
+    if let Err(error) = result {
+        tracing::debug!(peer.address = %address, %error, "A client's connection broke");
+    }
+}
+
+/// HTTP/2 or HTTP/1.1, as the client chooses.
+async fn serve_tls<S, B>(
+    stream: TcpStream,
+    tls: Tls,
+    mut peer: Peer,
+    service: S,
+    options: &ServeOptions,
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), BoxError>
+where
+    S: Served<B>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+    let stream = tokio::select! {
+        accepted = accepted => accepted??,
+        _ = stopped.changed() => return Ok(()),
+    };
+    peer.https = true;
+    if stream.get_ref().1.alpn_protocol() == Some(H2) {
+        let idle = options.header_read_timeout;
+        return http2::serve(stream, peer, service, idle, stopped).await;
+    }
+    serve_http1(stream, peer, service, options, stopped).await
+}
+
+async fn serve_http1<S, B, IO>(
+    stream: IO,
+    peer: Peer,
+    service: S,
+    options: &ServeOptions,
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), BoxError>
+where
+    S: Served<B>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         service.clone().oneshot(request)
@@ -161,32 +202,12 @@ async fn serve_connection<S, B>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let result = tokio::select! {
-        result = &mut connection => result,
+    tokio::select! {
+        result = &mut connection => result?,
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            connection.await?;
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(peer.address = %address, %error, "A client's connection broke");
     }
-}
-
-fn prepare(stream: &TcpStream, address: SocketAddr) -> Option<Peer> {
-    tune(stream).ok()?;
-    let forwarded_for = HeaderValue::from_str(&address.ip().to_canonical().to_string()).ok()?;
-    Some(Peer {
-        address,
-        forwarded_for,
-    })
-}
-
-/// For both ends of the proxy: small messages leave at once, and a vanished peer is noticed.
-pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_TIME)
-        .with_interval(KEEPALIVE_TIME / 4);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
-    stream.set_nodelay(true)
+    Ok(())
 }

@@ -8,4 +8,5 @@ mod headers;
 mod routes;
 mod serving;
 mod streaming;
+mod tls;
 mod websocket;

@@ -1,6 +1,7 @@
 //! What every handler shares: configuration, database, spawner, routes. Holds no state that the database lacks.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,10 +60,10 @@ impl App {
         authenticator: Authenticator,
         spawner: Arc<dyn Spawner>,
         routing: Routing,
-        port: u16,
+        at: SocketAddr,
         xsrf: xsrf::Key,
     ) -> Self {
-        let urls = Urls::new(&config, port);
+        let urls = Urls::new(&config, at);
         let queue = Queue::new(db.clone(), config.jupyter_hub.concurrent_spawn_limit);
         Self(Arc::new(Parts {
             authenticator,
@@ -90,7 +91,7 @@ impl App {
             || ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str())
             || Some(host.as_str()) == servers
             || hub.allowed_hosts.iter().any(|allowed| **allowed == *host)
-            || host.trim_matches(['[', ']']).parse() == Ok(hub.ip)
+            || [Some(hub.ip), hub.hub_ip].contains(&host.trim_matches(['[', ']']).parse().ok())
     }
 
     /// Has the Hub end.
@@ -138,16 +139,14 @@ pub struct Urls {
 }
 
 impl Urls {
-    pub(crate) fn new(config: &Config, port: u16) -> Self {
+    /// `at` is where servers reach the Hub, unless the configuration says it.
+    pub(crate) fn new(config: &Config, at: SocketAddr) -> Self {
         let base = config.jupyter_hub.base_url.to_string();
         let hub = format!("{base}hub/");
         let origin = match &config.jupyter_hub.hub_connect_url {
             Some(url) => url.origin().ascii_serialization(),
-            None if config.jupyter_hub.ip.is_unspecified() => format!("http://127.0.0.1:{port}"),
-            None => format!(
-                "http://{}",
-                std::net::SocketAddr::new(config.jupyter_hub.ip, port)
-            ),
+            None if at.ip().is_unspecified() => format!("http://127.0.0.1:{}", at.port()),
+            None => format!("http://{at}"),
         };
         let api = format!("{origin}{hub}api");
         Self { base, hub, api }

@@ -27,7 +27,7 @@ mod value;
 mod yaml;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use carrel_spawner::local::LocalConfig;
 use ipnet::IpNet;
 use url::Url;
 
-pub use address::{BaseUrl, DbUrl, HostName, Issuer, UrlPath, Urls};
+pub use address::{BaseUrl, DbUrl, FilePath, HostName, Issuer, UrlPath, Urls};
 pub use authenticators::{
     Authenticator, DummyAuthenticator, NativeAuthenticator, RemoteUserAuthenticator,
 };
@@ -68,6 +68,8 @@ use yaml::{Kind, Node};
 
 /// A larger file is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
+/// JupyterHub's.
+const HUB_PORT: u16 = 8081;
 
 config! {
     /// All sections of the file, checked; what the file leaves out has its default.
@@ -185,6 +187,19 @@ section! {
         port: u16 = 8000;
         /// Path under which the Hub and all servers lie.
         base_url: BaseUrl = BaseUrl::default();
+        /// Private key for HTTPS, a file in PEM.
+        ssl_key: Option<FilePath> = None;
+        /// Certificate for HTTPS, with those that lead to its authority, a file in PEM. With it the Hub speaks HTTPS where it
+        /// listens, HTTP/1.1 and HTTP/2. Both files are read anew when they change.
+        ssl_cert: Option<FilePath> = None;
+        /// Where servers and services reach the Hub's API by plain HTTP, as one URL; stands for `hub_ip` and `hub_port`, and
+        /// once read is found there.
+        hub_bind_url: Option<Url> = None;
+        /// Address at which the Hub listens for servers and services: its API alone, by plain HTTP. Without it and `hub_port`
+        /// they come where users do, but for a Hub that speaks HTTPS (`ssl_cert`): then it is 127.0.0.1.
+        hub_ip: Option<IpAddr> = None;
+        /// Port for servers and services, likewise; where `hub_ip` or `ssl_cert` is given, it is 8081.
+        hub_port: Option<u16> = None;
         /// Address at which servers reach the Hub, where it is not the one it listens on.
         hub_connect_url: Option<Url> = None;
         /// Database, in JupyterHub's form: `sqlite:///relative`, `sqlite:////absolute` or `postgresql://host/name`;
@@ -236,6 +251,15 @@ section! {
         spawner_class: SpawnerClass = SpawnerClass::LocalProcess;
         /// What says who somebody is.
         authenticator_class: AuthenticatorClass = AuthenticatorClass::Native;
+    }
+}
+
+impl JupyterHub {
+    /// Where the Hub listens for servers and services, where that is apart from users.
+    pub fn hub_address(&self) -> Option<SocketAddr> {
+        let apart = self.ssl_cert.is_some() || self.hub_ip.is_some() || self.hub_port.is_some();
+        let ip = self.hub_ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        apart.then(|| SocketAddr::new(ip, self.hub_port.unwrap_or(HUB_PORT)))
     }
 }
 

@@ -16,6 +16,7 @@ mod fetch;
 pub mod groups;
 mod headers;
 pub mod import;
+pub mod listen;
 mod log_limit;
 pub mod memory;
 pub mod metrics;

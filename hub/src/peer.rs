@@ -1,4 +1,4 @@
-//! The client of a request as the Hub sees it: its address, and whether it speaks HTTPS with a proxy before us.
+//! The client of a request as the Hub sees it: its address, and whether it speaks HTTPS with us or a proxy before us.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,22 +24,23 @@ impl FromRequestParts<App> for Client {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<carrel_proxy::Peer>();
+        let https = peer.is_some_and(|peer| peer.https);
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| {
             peer.address.ip().to_canonical()
         });
-        Ok(Self::new(app, peer, &parts.headers))
+        Ok(Self::new(app, peer, https, &parts.headers))
     }
 }
 
 impl Client {
     /// `X-Forwarded-*` is believed from `JupyterHub.trusted_downstream_ips` alone.
-    fn new(app: &App, peer: IpAddr, headers: &HeaderMap) -> Self {
+    fn new(app: &App, peer: IpAddr, https: bool, headers: &HeaderMap) -> Self {
         let trusted = &app.config.jupyter_hub.trusted_downstream_ips;
         if !is_in(trusted, peer) {
             return Self {
                 peer,
                 address: peer,
-                https: false,
+                https,
             };
         }
         // The last entry is the one that the trusted proxy wrote.
@@ -47,7 +48,7 @@ impl Client {
         Self {
             peer,
             address: forwarded(trusted, peer, headers),
-            https: scheme.as_deref() == Some("https"),
+            https: scheme.map_or(https, |scheme| scheme == "https"),
         }
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use carrel_proxy::{Proxy, Routes, ServeOptions, Unavailable};
+use axum::Router;
+use carrel_proxy::{Proxy, Routes, Unavailable};
 use carrel_spawner::Spawner;
 use carrel_spawner::kube::KubeSpawner;
 use carrel_spawner::local::{LocalConfig, LocalProcessSpawner};
 use http::{HeaderMap, StatusCode, header};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tracing::{error, info, warn};
@@ -24,13 +24,12 @@ use crate::authenticators::oauth::NoCertificates;
 use crate::config::{Config, DbUrl, SpawnerClass};
 use crate::db::{Db, OpenError};
 use crate::import;
+use crate::listen::{ListenError, Listeners};
 use crate::proxy;
 use crate::router::router;
 use crate::servers;
 use crate::services::Managed;
 
-/// How long answers under way may take after the Hub was told to end.
-const DRAIN: Duration = Duration::from_secs(3);
 /// How long the servers may take to stop; below the 30 s that process managers give.
 const CLEANUP: Duration = Duration::from_secs(20);
 
@@ -38,6 +37,8 @@ const CLEANUP: Duration = Duration::from_secs(20);
 pub enum StartError {
     #[error("could not create the state folder {0}")]
     State(PathBuf, #[source] std::io::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("could not use the database")]
@@ -54,12 +55,6 @@ pub enum StartError {
     Account(#[from] accounts::Error),
     #[error(transparent)]
     Import(#[from] import::ImportError),
-    #[error(
-        "port {0} is in use: stop what listens there, or choose another with --port or JupyterHub.port"
-    )]
-    PortInUse(u16),
-    #[error("could not listen on {0} (JupyterHub.ip, JupyterHub.port)")]
-    Bind(SocketAddr, #[source] std::io::Error),
 }
 
 /// A Hub that is bound to its port and not serving yet.
@@ -68,7 +63,7 @@ pub struct Hub {
     pub address: SocketAddr,
     /// Those by which this process proxies.
     routes: Routes,
-    listener: TcpListener,
+    listeners: Listeners,
     begun: Instant,
 }
 
@@ -87,15 +82,9 @@ impl Hub {
     ) -> Result<Self, StartError> {
         let begun = Instant::now();
         create_state(state)?;
-        // Bound first: a port that is in use should not wait for the database, nor touch it.
-        let listener = bind(SocketAddr::new(
-            config.jupyter_hub.ip,
-            config.jupyter_hub.port,
-        ))
-        .await?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| StartError::Bind(([0, 0, 0, 0], 0).into(), error))?;
+        // First: a port that is in use should not wait for the database, nor touch it.
+        let listeners = Listeners::open(&config.jupyter_hub).await?;
+        let (address, at) = (listeners.address, listeners.hub_address);
         let url = db_url(&config, state);
         let db = Db::open(&url.0).await?;
         if db.is_read_along(&url.0).await? {
@@ -109,9 +98,9 @@ impl Hub {
         }
         let xsrf = xsrf::Key::new(db.secret("xsrf").await?);
         let authenticator = Authenticator::new(&config, &db)?;
-        let (routes, port) = (Routes::new(), address.port());
-        let routing = proxy::open(&config, port, &routes)?;
-        let app = App::new(config, db, authenticator, spawner, routing, port, xsrf);
+        let routes = Routes::new();
+        let routing = proxy::open(&config, at, &routes)?;
+        let app = App::new(config, db, authenticator, spawner, routing, at, xsrf);
         accounts::create_administrators(&app.config, &app.db).await?;
         accounts::create_groups(&app.config, &app.db).await?;
         accounts::create_roles_and_services(&app.config, &app.db).await?;
@@ -122,7 +111,7 @@ impl Hub {
             app,
             address,
             routes,
-            listener,
+            listeners,
             begun,
         })
     }
@@ -139,7 +128,8 @@ impl Hub {
             info!(servers = adopted, "Servers of the last run are adopted");
         }
         app.metrics.hub_is_ready(self.begun.elapsed());
-        info!(address = %address, "The Hub is ready at http://{}{}", address, app.urls.base);
+        let scheme = self.listeners.scheme();
+        info!(address = %address, "The Hub is ready at {scheme}://{address}{}", app.urls.base);
         servers::keep(
             &mut background,
             &app,
@@ -154,32 +144,17 @@ impl Hub {
         servers::keep(&mut background, &app, "cull", servers::cull);
         servers::keep(&mut background, &app, "routes", servers::keep_routes);
         let services = Managed::start(&app);
-        let service = Proxy::new(self.routes, router(app.clone()))
-            .reserve_cookies(&[
-                cookies::LOGIN,
-                cookies::SESSION_ID,
-                cookies::FORM_ID,
-                cookies::OAUTH,
-            ])
-            .on_miss({
-                let app = app.clone();
-                move |path| servers::find_late(&app, path)
-            })
-            .on_unavailable({
-                let app = app.clone();
-                move |unavailable| answer_unavailable(app.clone(), unavailable)
-            });
-        let options = ServeOptions {
-            drain: DRAIN,
-            ..ServeOptions::default()
-        };
+        let service = service(&app, self.routes);
         let end = async {
             tokio::select! {
                 () = shutdown => {}
                 () = app.told_to_end() => {}
             }
         };
-        carrel_proxy::serve(self.listener, service, end, options).await;
+        let hub = app.urls.hub.clone();
+        self.listeners
+            .serve(service, router(app.clone()), hub, end)
+            .await;
         background.abort_all();
         services.stop().await;
         if app.stops_servers(servers::hubs::is_alone(&app).await)
@@ -196,6 +171,25 @@ impl Hub {
         info!("The Hub has ended");
         Ok(())
     }
+}
+
+/// What users get: the servers of `routes`, and the Hub.
+fn service(app: &App, routes: Routes) -> Proxy<Router, axum::body::Body> {
+    Proxy::new(routes, router(app.clone()))
+        .reserve_cookies(&[
+            cookies::LOGIN,
+            cookies::SESSION_ID,
+            cookies::FORM_ID,
+            cookies::OAUTH,
+        ])
+        .on_miss({
+            let app = app.clone();
+            move |path| servers::find_late(&app, path)
+        })
+        .on_unavailable({
+            let app = app.clone();
+            move |unavailable| answer_unavailable(app.clone(), unavailable)
+        })
 }
 
 /// Brings the database to this version's tables.
@@ -243,15 +237,6 @@ fn create_state(state: &Path) -> Result<(), StartError> {
 fn db_url(config: &Config, state: &Path) -> DbUrl {
     let given = config.jupyter_hub.db_url.clone();
     given.unwrap_or_else(|| DbUrl::sqlite(&state.join("hub.sqlite")))
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => StartError::PortInUse(address.port()),
-            _ => StartError::Bind(address, error),
-        })
 }
 
 async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, StartError> {

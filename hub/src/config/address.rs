@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -46,6 +46,12 @@ text_value!(
     "a path, such as /hub-one/",
     BaseUrl::parse,
     |path| path.0.clone()
+);
+text_value!(
+    FilePath,
+    "a path of a file, such as /etc/hub/tls.crt",
+    |text| (!text.is_empty() && !text.contains('\0')).then(|| FilePath(PathBuf::from(text))),
+    |path| path.0.display().to_string()
 );
 text_value!(
     UrlPath,
@@ -96,6 +102,11 @@ impl Value for Urls {
         }
     }
 }
+
+/// A file; a relative path begins where the Hub runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilePath(pub PathBuf);
+
 /// Address of an OpenID Connect provider, in the very spelling in which the provider calls itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Issuer(pub String);

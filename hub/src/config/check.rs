@@ -7,11 +7,13 @@ use carrel_spawner::kube::{EnvValue, Words};
 use url::{Host, Url};
 
 use super::report::{Report, join};
-use super::{AuthenticatorClass, BaseUrl, Config, SpawnerClass, Users, above};
+use super::{AuthenticatorClass, BaseUrl, Config, ProxyClass, SpawnerClass, Users, above};
 use crate::access::definitions::is_custom_name;
 
 pub(super) fn check(config: &mut Config, report: &mut Report) {
     bind_url(config, report);
+    hub_bind_url(config, report);
+    certificate(config, report);
     hub_connect_url(config, report);
     users(config, report);
     config.check_authenticators(report);
@@ -106,13 +108,14 @@ fn kube_spawner(config: &mut Config, report: &mut Report) {
         variables.entry(name.clone()).or_insert_with(value);
     }
     let hub = &config.jupyter_hub;
+    let ip = hub.hub_address().map_or(hub.ip, |address| address.ip());
     if hub.spawner_class == SpawnerClass::Kube
         && hub.hub_connect_url.is_none()
-        && (hub.ip.is_loopback() || hub.ip.is_unspecified())
+        && (ip.is_loopback() || ip.is_unspecified())
     {
         report.contradiction(
             "JupyterHub.hub_connect_url",
-            "pods need an address at which they reach the Hub, such as http://hub:8000; listen there too (`ip: 0.0.0.0`)",
+            "pods need an address at which they reach the Hub, such as http://hub:8000; listen there too (`ip: 0.0.0.0`, or `hub_ip`)",
         );
     }
 }
@@ -129,10 +132,10 @@ fn bind_url(config: &mut Config, report: &mut Report) {
             report.contradiction(&path, "`bind_url` says this too; keep one of them");
         }
     }
-    if url.scheme() != "http" {
+    if url.scheme() == "https" && config.jupyter_hub.ssl_cert.is_none() {
         report.contradiction(
             PATH,
-            "the Hub speaks plain http; put a proxy with the certificate before it",
+            "for https the Hub needs `ssl_key` and `ssl_cert`, or a proxy with the certificate before it",
         );
     }
     let address = listen_address(&url);
@@ -152,7 +155,54 @@ fn bind_url(config: &mut Config, report: &mut Report) {
     if let (Some(ip), Some(base_url)) = (address, path) {
         let hub = &mut config.jupyter_hub;
         (hub.ip, hub.base_url) = (ip, base_url);
-        hub.port = url.port().unwrap_or(80);
+        hub.port = url.port_or_known_default().unwrap_or(80);
+    }
+}
+
+/// As `bind_url`, for `hub_ip` and `hub_port`.
+fn hub_bind_url(config: &mut Config, report: &mut Report) {
+    const PATH: &str = "JupyterHub.hub_bind_url";
+    let Some(url) = config.jupyter_hub.hub_bind_url.take() else {
+        return;
+    };
+    for part in ["hub_ip", "hub_port"] {
+        let path = format!("JupyterHub.{part}");
+        if report.given(&path).is_some() {
+            report.contradiction(&path, "`hub_bind_url` says this too; keep one of them");
+        }
+    }
+    let hub = &mut config.jupyter_hub;
+    match listen_address(&url).filter(|_| url.scheme() == "http") {
+        Some(ip) => (hub.hub_ip, hub.hub_port) = (Some(ip), Some(url.port().unwrap_or(80))),
+        None => report.contradiction(
+            PATH,
+            "expected the form http://host:port, with `localhost` or an IP address as host",
+        ),
+    }
+}
+
+fn certificate(config: &Config, report: &mut Report) {
+    let hub = &config.jupyter_hub;
+    let apart = hub.proxy_class == ProxyClass::Chp;
+    if hub.ssl_key.is_some() != hub.ssl_cert.is_some() {
+        let (given, lacking) = match hub.ssl_key {
+            Some(_) => ("ssl_key", "ssl_cert"),
+            None => ("ssl_cert", "ssl_key"),
+        };
+        let message = format!("HTTPS needs `{lacking}` too");
+        report.contradiction(&format!("JupyterHub.{given}"), message);
+    } else if apart && hub.ssl_cert.is_some() {
+        report.contradiction(
+            "JupyterHub.ssl_cert",
+            "the proxy apart has the certificate: `carrel-hub proxy --ssl-key FILE --ssl-cert FILE`",
+        );
+    } else if apart && hub.hub_address().is_some() {
+        let parts = ["hub_bind_url", "hub_ip", "hub_port"].map(|part| format!("JupyterHub.{part}"));
+        let given = parts.iter().find(|path| report.given(path).is_some());
+        report.contradiction(
+            given.unwrap_or(&parts[0]),
+            "behind a proxy apart the Hub listens at `ip` and `port` alone",
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! The proxy of the configuration.
 
+use std::net::SocketAddr;
+
 use carrel_proxy::Routes;
 use serde_json::{Map, json};
 use url::Url;
@@ -20,8 +22,8 @@ pub enum OpenError {
     Address(#[from] url::ParseError),
 }
 
-/// `table` is that by which this process proxies; it stays empty where a proxy apart does.
-pub fn open(config: &Config, port: u16, table: &Routes) -> Result<Routing, OpenError> {
+/// `at` is where the Hub listens; `table` is that by which this process proxies; it stays empty where a proxy apart does.
+pub fn open(config: &Config, at: SocketAddr, table: &Routes) -> Result<Routing, OpenError> {
     match config.jupyter_hub.proxy_class {
         ProxyClass::InProcess => Ok(Routing::new(Box::new(InProcess(table.clone())))),
         ProxyClass::Chp => {
@@ -29,7 +31,7 @@ pub fn open(config: &Config, port: u16, table: &Routes) -> Result<Routing, OpenE
             let token = section.auth_token.clone().ok_or(OpenError::NoToken)?;
             let hub = Route {
                 prefix: String::from("/"),
-                target: Url::parse(&Urls::new(config, port).api)?,
+                target: Url::parse(&Urls::new(config, at).api)?,
                 data: Map::from_iter([(String::from("hub"), json!(true))]),
             };
             let chp = Chp::new(section.api_url.0.clone(), token.0, hub);

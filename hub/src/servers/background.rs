@@ -58,7 +58,15 @@ mod tests {
         let routing = Routing::new(Box::new(InProcess(Default::default())));
         let config = Default::default();
         let authenticator = Authenticator::new(&config, &db).unwrap();
-        let app = App::new(config, db, authenticator, spawner, routing, 0, key);
+        let app = App::new(
+            config,
+            db,
+            authenticator,
+            spawner,
+            routing,
+            ([127, 0, 0, 1], 0).into(),
+            key,
+        );
         let (times, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
         let counted = times.clone();
         keep(&mut tasks, &app, "test", move |_| {

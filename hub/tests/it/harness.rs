@@ -5,6 +5,8 @@ pub mod browser;
 mod fake_server;
 pub mod fake_spawner;
 pub mod postgres;
+pub mod real;
+pub mod secure;
 pub mod three;
 pub mod traced;
 
@@ -14,7 +16,8 @@ use std::time::Duration;
 
 use carrel_hub::app::App;
 use carrel_hub::config::{Config, DbUrl};
-use carrel_hub::run::Hub;
+use carrel_hub::listen::ListenError;
+use carrel_hub::run::{Hub, StartError};
 use carrel_spawner::Spawner;
 use sqlx::{AnyConnection, Connection as _};
 use tempfile::TempDir;
@@ -178,9 +181,13 @@ impl TestHub {
             }
         });
         let (app, address) = tokio::time::timeout(LIMIT, opening).await.unwrap().unwrap();
+        let origin = match config.jupyter_hub.ssl_cert {
+            Some(_) => format!("https://localhost:{}", address.port()),
+            None => format!("http://{address}"),
+        };
         Self {
             app,
-            origin: format!("http://{address}"),
+            origin,
             spawner,
             state,
             config,
@@ -220,7 +227,7 @@ async fn open(config: Config, state: &Path, spawner: Arc<dyn Spawner>) -> Hub {
         loop {
             match Hub::open_with(config.clone(), state, spawner.clone()).await {
                 Ok(hub) => return hub,
-                Err(carrel_hub::run::StartError::PortInUse(_)) => {
+                Err(StartError::Listen(ListenError::PortInUse(_))) => {
                     tokio::time::sleep(Duration::from_millis(10)).await
                 }
                 Err(error) => panic!("{error}"),
@@ -233,6 +240,15 @@ async fn open(config: Config, state: &Path, spawner: Arc<dyn Spawner>) -> Hub {
 /// Waits until `condition` gives a value.
 pub async fn wait_for<T, F: Future<Output = Option<T>>>(
     what: &str,
+    condition: impl FnMut() -> F,
+) -> T {
+    wait_for_longer(what, LIMIT, condition).await
+}
+
+/// [`wait_for`] what takes its time.
+pub async fn wait_for_longer<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    limit: Duration,
     mut condition: impl FnMut() -> F,
 ) -> T {
     let waiting = async {
@@ -243,7 +259,7 @@ pub async fn wait_for<T, F: Future<Output = Option<T>>>(
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(LIMIT, waiting)
+    tokio::time::timeout(limit, waiting)
         .await
         .unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }

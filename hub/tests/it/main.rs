@@ -48,5 +48,6 @@ mod shares;
 mod site;
 mod stock_services;
 mod storage;
+mod tls;
 mod tokens;
 mod users;

@@ -275,3 +275,53 @@ fn what_a_class_of_authenticators_needs_is_asked_for() {
         assert!(!report.contains("hunter2"), "{report}");
     }
 }
+
+#[test]
+fn https_needs_all_of_it_and_stands_at_one_place() {
+    let wrong = |keys: &str| {
+        let report = report(&format!("JupyterHub: {{{keys}}}"));
+        let line = report.lines().nth(1).unwrap();
+        line.split_once(": ").unwrap().1.to_owned()
+    };
+    for (keys, told) in [
+        (
+            "ssl_cert: a.pem",
+            "JupyterHub.ssl_cert: HTTPS needs `ssl_key` too",
+        ),
+        (
+            "ssl_key: a.pem",
+            "JupyterHub.ssl_key: HTTPS needs `ssl_cert` too",
+        ),
+        (
+            "bind_url: 'https://0.0.0.0'",
+            "JupyterHub.bind_url: for https the Hub needs `ssl_key` and `ssl_cert`, or a proxy with the certificate before it",
+        ),
+        (
+            "proxy_class: configurable-http-proxy, ssl_cert: a.pem, ssl_key: b.pem",
+            "JupyterHub.ssl_cert: the proxy apart has the certificate: `carrel-hub proxy --ssl-key FILE --ssl-cert FILE`",
+        ),
+        (
+            "proxy_class: configurable-http-proxy, hub_bind_url: 'http://127.0.0.1:8081'",
+            "JupyterHub.hub_bind_url: behind a proxy apart the Hub listens at `ip` and `port` alone",
+        ),
+        (
+            "hub_bind_url: 'http://127.0.0.1:8081', hub_port: 9",
+            "JupyterHub.hub_port: `hub_bind_url` says this too; keep one of them",
+        ),
+        (
+            "hub_bind_url: 'https://127.0.0.1:8081'",
+            "JupyterHub.hub_bind_url: expected the form http://host:port, with `localhost` or an IP address as host",
+        ),
+    ] {
+        assert_eq!(wrong(keys), told, "{keys}");
+    }
+    let text = "JupyterHub: {bind_url: 'https://0.0.0.0', ssl_cert: a, ssl_key: b}";
+    let hub = Config::parse("carrel.yaml", text).unwrap().jupyter_hub;
+    assert_eq!(hub.port, 443);
+    assert_eq!(hub.hub_address(), Some(([127, 0, 0, 1], 8081).into()));
+    let text = "JupyterHub: {hub_bind_url: 'http://0.0.0.0:9000'}";
+    let hub = Config::parse("carrel.yaml", text).unwrap().jupyter_hub;
+    assert_eq!(hub.hub_address(), Some(([0, 0, 0, 0], 9000).into()));
+    let hub = Config::default().jupyter_hub;
+    assert_eq!(hub.hub_address(), None);
+}

@@ -58,10 +58,11 @@ fn every_key_is_obeyed() {
     }
     for section in Config::keys() {
         for key in section.keys {
-            // The first ends in `ip`, `port` and `base_url`, those of providers in `Config::provider` and `groups_claim`; the
+            // The first two end in `ip`, `port` and the like, those of providers in `Config::provider` and `groups_claim`; the
             // last has one value.
             let elsewhere = [
                 "bind_url",
+                "hub_bind_url",
                 "auth0_domain",
                 "tenant_id",
                 "github_url",

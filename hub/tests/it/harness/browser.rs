@@ -7,6 +7,7 @@ use reqwest::header::{COOKIE, HeaderMap, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::Value;
 
+use super::secure::{Certificate, Way};
 use super::{LIMIT, wait_for};
 
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub struct Browser {
     client: Client,
     jar: Arc<Jar>,
     origin: String,
+    /// By which it speaks HTTPS.
+    way: Option<Way>,
 }
 
 /// An answer that was read whole.
@@ -39,6 +42,15 @@ impl Browser {
             client,
             jar,
             origin: origin.to_owned(),
+            way: None,
+        }
+    }
+
+    /// One that speaks HTTP/2 by TLS.
+    pub fn secure(origin: &str, certificate: &Certificate) -> Self {
+        Self {
+            way: Some(certificate.way("h2")),
+            ..Self::new(origin)
         }
     }
 
@@ -50,13 +62,42 @@ impl Browser {
         }
     }
 
+    /// Of a path at the origin, or of a whole address.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("{}{path}", self.origin))
+        let url = match path.starts_with('/') {
+            true => format!("{}{path}", self.origin),
+            false => path.to_owned(),
+        };
+        self.client.request(method, url)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Reply {
+        match &self.way {
+            Some(way) => way.send(request.build().unwrap(), &self.jar).await,
+            None => Reply::of(request).await,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Reply {
-        Reply::of(self.request(Method::GET, path)).await
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Goes where the answers lead, until one leads nowhere; its address.
+    pub async fn follow(&self, path: &str) -> (String, Reply) {
+        let mut url = path.to_owned();
+        for _ in 0..15 {
+            let reply = self.get(&url).await;
+            if !(300..400).contains(&reply.status) {
+                return (url, reply);
+            }
+            let here = match url.starts_with('/') {
+                true => format!("{}{url}", self.origin),
+                false => url,
+            };
+            let there = Url::parse(&here).unwrap().join(reply.location());
+            url = there.unwrap().to_string();
+        }
+        panic!("no end at {url}");
     }
 
     /// Fetches the form at `page`, fills it in and sends it to `action`.
@@ -68,7 +109,8 @@ impl Browser {
     }
 
     pub async fn post(&self, action: &str, fields: &[(&str, &str)]) -> Reply {
-        Reply::of(self.request(Method::POST, action).form(fields)).await
+        self.send(self.request(Method::POST, action).form(fields))
+            .await
     }
 
     pub async fn login(&self, user: &str, password: &str) -> Reply {

@@ -222,6 +222,12 @@ pub async fn create_roles_and_services(config: &Config, db: &Db) -> Result<(), E
     Ok(())
 }
 
+/// Whether the servers of users run under accounts of the machine that they have themselves: where the authenticator knows
+/// those, and the Hub can become any of them.
+pub fn are_of_the_machine(config: &Config) -> bool {
+    config.jupyter_hub.authenticator_class.has_system_users() && nix::unistd::geteuid().is_root()
+}
+
 /// With `LocalProcess` all servers run as the Hub's own user, so that each can read the files of all others, and the
 /// Hub's database.
 pub async fn warn_of_shared_account(config: &Config, db: &Db) -> Result<(), Error> {
@@ -229,8 +235,10 @@ pub async fn warn_of_shared_account(config: &Config, db: &Db) -> Result<(), Erro
     let mut users: BTreeSet<String> = authenticator.allowed_users.0.clone();
     users.extend(authenticator.admin_users.iter().cloned());
     users.extend(db.added_users().await?.into_iter().map(|user| user.name));
-    let shared = authenticator.allow_all || users.len() > 1;
-    if shared && config.jupyter_hub.spawner_class == SpawnerClass::LocalProcess {
+    let hub = &config.jupyter_hub;
+    let several = hub.authenticator_class.has_system_users() || users.len() > 1;
+    let shared = (authenticator.allow_all || several) && !are_of_the_machine(config);
+    if shared && hub.spawner_class == SpawnerClass::LocalProcess {
         warn!(
             "More than one user may log in, and with LocalProcess the servers of all run as this account of the machine: \
              each can read and change the files of the others, and the Hub's database. That is for people who trust each \

@@ -4,6 +4,7 @@ mod dummy;
 mod ldap;
 mod native;
 pub mod oauth;
+mod pam;
 pub mod remote_user;
 
 use std::error::Error;
@@ -13,7 +14,8 @@ use tracing::warn;
 
 use crate::config::{AuthenticatorClass, Config};
 use crate::db::Db;
-use oauth::OAuth;
+use oauth::{NoCertificates, OAuth};
+use pam::Pam;
 use remote_user::RemoteUser;
 
 /// Somebody who has shown who they are.
@@ -49,6 +51,15 @@ impl Refusal {
     }
 }
 
+/// Why an authenticator cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    OAuth(#[from] NoCertificates),
+    #[error(transparent)]
+    Pam(#[from] pam::OpenError),
+}
+
 /// How people log in.
 pub enum Authenticator {
     /// By name and password, in a form of the Hub.
@@ -60,7 +71,7 @@ pub enum Authenticator {
 }
 
 impl Authenticator {
-    pub fn new(config: &Config, db: &Db) -> Result<Self, oauth::NoCertificates> {
+    pub fn new(config: &Config, db: &Db) -> Result<Self, OpenError> {
         Ok(match config.jupyter_hub.authenticator_class {
             AuthenticatorClass::Native => Self::Form(Box::new(native::Native::new(db.clone()))),
             AuthenticatorClass::Dummy => {
@@ -75,6 +86,11 @@ impl Authenticator {
                 let manage_groups = config.authenticator.manage_groups;
                 let keys = config.ldap_authenticator.clone();
                 Self::Form(Box::new(ldap::Ldap::new(keys, manage_groups)))
+            }
+            AuthenticatorClass::Pam => {
+                let allowed_groups = config.local_authenticator.allowed_groups.clone();
+                let pam = Pam::new(config.pam_authenticator.clone(), allowed_groups)?;
+                Self::Form(Box::new(pam))
             }
             AuthenticatorClass::RemoteUser => {
                 Self::Header(RemoteUser::new(config.remote_user_authenticator.clone()))

@@ -16,6 +16,7 @@ mod load;
 mod moving;
 mod oauth;
 mod options_form;
+mod pam;
 mod process;
 mod quota;
 mod reference;
@@ -49,6 +50,7 @@ pub use load::{Named, Role, Secret};
 pub use moving::{FromPython, Told, check, read_python};
 pub use oauth::{Provider, is_private};
 pub use options_form::{OptionsField, OptionsForm};
+pub use pam::{LocalAuthenticator, PAMAuthenticator};
 pub use process::{Command, Environment};
 pub use quota::Quota;
 pub use reference::reference;
@@ -79,6 +81,8 @@ config! {
         native_authenticator: NativeAuthenticator,
         dummy_authenticator: DummyAuthenticator,
         ldap_authenticator: LDAPAuthenticator,
+        local_authenticator: LocalAuthenticator,
+        pam_authenticator: PAMAuthenticator,
         remote_user_authenticator: RemoteUserAuthenticator,
         oauthenticator: OAuthenticator,
         generic_oauthenticator: GenericOAuthenticator,
@@ -151,15 +155,18 @@ impl Config {
         path: &str,
         report: &mut Report,
     ) -> bool {
-        let mut dropped = (self.authenticator.clone(), self.oauthenticator.clone());
-        let class = self.jupyter_hub.authenticator_class;
-        let (authenticator, oauthenticator) = match class.heeds(section) {
-            true => (&mut self.authenticator, &mut self.oauthenticator),
-            false => (&mut dropped.0, &mut dropped.1),
+        let mut dropped = Self {
+            authenticator: self.authenticator.clone(),
+            ..Self::default()
+        };
+        let kept = match self.jupyter_hub.authenticator_class.heeds(section) {
+            true => self,
+            false => &mut dropped,
         };
         above(section).iter().any(|above| match *above {
-            "Authenticator" => authenticator.read_key(key, value, path, report),
-            _ => oauthenticator.read_key(key, value, path, report),
+            "Authenticator" => kept.authenticator.read_key(key, value, path, report),
+            "LocalAuthenticator" => kept.local_authenticator.read_key(key, value, path, report),
+            _ => kept.oauthenticator.read_key(key, value, path, report),
         })
     }
 }
@@ -320,12 +327,16 @@ section! {
 }
 
 section! {
-    /// Servers as processes of this machine.
+    /// Servers as processes of this machine: under the account of each user where they are users of the machine (`pam`) and
+    /// the Hub runs as root, else under the Hub's own.
     LocalProcessSpawner {
         /// Seconds that a server has to end after SIGTERM.
         term_timeout: Duration = LocalConfig::default().term_timeout;
         /// Seconds to wait for the end after SIGKILL.
         kill_timeout: Duration = LocalConfig::default().kill_timeout;
+        /// Whether the server of a user who is root, by an authenticator whose users are users of the machine, may run as
+        /// root.
+        allow_root: bool = false;
     }
 }
 

@@ -19,8 +19,7 @@ use crate::access::definitions::define;
 use crate::accounts;
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::auth::{cookies, xsrf};
-use crate::authenticators::Authenticator;
-use crate::authenticators::oauth::NoCertificates;
+use crate::authenticators::{self, Authenticator};
 use crate::config::{Config, DbUrl, SpawnerClass};
 use crate::db::{Db, OpenError};
 use crate::import;
@@ -50,7 +49,7 @@ pub enum StartError {
     #[error(transparent)]
     Proxy(#[from] proxy::OpenError),
     #[error(transparent)]
-    Authenticator(#[from] NoCertificates),
+    Authenticator(#[from] authenticators::OpenError),
     #[error(transparent)]
     Account(#[from] accounts::Error),
     #[error(transparent)]
@@ -252,7 +251,9 @@ async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, Star
         }
         SpawnerClass::LocalProcess => Arc::new(LocalProcessSpawner::new(LocalConfig {
             state_dir: state.to_owned(),
-            args: with_leave_for_root(&spawner.cmd.0, spawner.args),
+            args: with_leave_for_root(config, spawner.args),
+            system_users: accounts::are_of_the_machine(config),
+            allow_root: config.local_process_spawner.allow_root,
             cmd: spawner.cmd.0,
             notebook_dir: spawner.notebook_dir,
             environment: spawner.environment.0,
@@ -265,14 +266,25 @@ async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, Star
 }
 
 /// A server that runs as root ends at once unless it is told that this is meant.
-fn with_leave_for_root(cmd: &[String], mut args: Vec<String>) -> Vec<String> {
+fn with_leave_for_root(config: &Config, mut args: Vec<String>) -> Vec<String> {
     const LEAVE: &str = "--allow-root";
-    let program = cmd.first().map(Path::new).and_then(Path::file_name);
+    if accounts::are_of_the_machine(config) && !config.local_process_spawner.allow_root {
+        return args;
+    }
+    let program = config
+        .spawner
+        .cmd
+        .0
+        .first()
+        .map(Path::new)
+        .and_then(Path::file_name);
     let singleuser = program.is_some_and(|name| name == "jupyterhub-singleuser");
     if singleuser && nix::unistd::geteuid().is_root() && !args.iter().any(|arg| arg == LEAVE) {
-        warn!(
-            "The Hub runs as root and so do all servers: run it as another user where others log in"
-        );
+        if !accounts::are_of_the_machine(config) {
+            warn!(
+                "The Hub runs as root and so do all servers: run it as another user where others log in"
+            );
+        }
         args.push(LEAVE.to_owned());
     }
     args

@@ -149,8 +149,7 @@ pub async fn admit(
         }
     };
     let known = app.db.user(&name).await?;
-    let vouched = identity.allowed || identity.admin == Some(true);
-    if !accounts::may_log_in(&app.config, &name, known.as_ref(), vouched) {
+    if !accounts::may_log_in(&app.config, &name, known.as_ref(), identity.allowed) {
         refused(&name, "the configuration does not let them");
         return Ok(None);
     }

@@ -1,5 +1,6 @@
-//! Runs servers as processes of this machine, under the user that the Hub runs under.
+//! Runs servers as processes of this machine, under the user that the Hub runs under, or each under its own user's account.
 
+mod account;
 mod children;
 mod config;
 mod environment;
@@ -9,6 +10,7 @@ mod process;
 mod state;
 mod stop;
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 pub use self::config::LocalConfig;
 pub use self::environment::environment;
 
+use self::account::{Account, Told};
 use self::children::{Children, Exit};
 use self::folders::Folders;
 use self::port::Reservation;
@@ -28,8 +31,9 @@ use crate::{Error, Poll, Spawner, SpawnerState, StartEvent, StartRequest, Starte
 /// Lines of the log that go into an error or the reason of an end.
 const REASON_LINES: usize = 20;
 
-/// Servers as processes of this machine. Made for a machine used by one person, or by people who trust each other:
-/// all servers run under the Hub's own user, each with a folder of its own as working folder and `HOME`.
+/// Servers as processes of this machine. With `system_users` each runs under the account of its user, in their home. Without,
+/// this is made for a machine used by one person, or by people who trust each other: all servers run under the Hub's own user,
+/// each with a folder of its own as working folder and `HOME`.
 ///
 /// A server is a session of its own that holds nothing of the Hub, so it outlives a Hub that is killed. Its
 /// processes, kernels in further sessions included, are known by `CARREL_START_ID` in their environment.
@@ -49,13 +53,17 @@ impl LocalProcessSpawner {
     }
 
     /// The command of one server, without a shell: no name of a user is ever parsed.
-    fn command(&self, request: &StartRequest, port: u16) -> Result<Command, Error> {
+    fn command(
+        &self,
+        request: &StartRequest,
+        place: &Place,
+        port: u16,
+    ) -> Result<(Command, Option<Told>), Error> {
         let words = self.config.cmd.iter().chain(&self.config.args);
         let mut words = words.map(|word| word.replace("{username}", &request.user));
         let program = words.next().filter(|program| !program.is_empty());
         let program =
             program.ok_or_else(|| Error::Start("`Spawner.cmd` names no program".to_owned()))?;
-        let home = self.folders.home(&request.user)?;
         let log = self.folders.open_log(&request.user, &request.server)?;
         let log_again = log
             .try_clone()
@@ -64,17 +72,68 @@ impl LocalProcessSpawner {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let mut command = std::process::Command::new(program);
-        command.args(words).current_dir(&home).env_clear();
+        command.args(words).env_clear();
         command.envs(environment(
             &self.config,
             request,
-            &home,
+            (place.home(), place.shell()),
             port,
             &inherited.collect(),
         ));
         command.stdin(Stdio::null()).stdout(log).stderr(log_again);
         process::in_own_session(&mut command);
-        Ok(Command::from(command))
+        let told = match place {
+            Place::Folder(home) => {
+                command.current_dir(home);
+                None
+            }
+            Place::Account(account) => Some(account.take(&mut command)?),
+        };
+        Ok((Command::from(command), told))
+    }
+
+    /// Where the server of this user runs.
+    async fn place(&self, user: &str) -> Result<Place, Error> {
+        let (folders, user) = (self.folders.clone(), user.to_owned());
+        let (system_users, allow_root) = (self.config.system_users, self.config.allow_root);
+        // What new users begin with may be many files, and a directory may be asked for an account: nobody else waits.
+        let place = move || match system_users {
+            true => Account::of(&user, allow_root).map(Place::Account),
+            false => folders.home(&user).map(Place::Folder),
+        };
+        blocking(place).await?
+    }
+}
+
+/// Whose a server is, and where it works.
+enum Place {
+    /// A folder of the user's, under the Hub's own account.
+    Folder(PathBuf),
+    Account(Account),
+}
+
+impl Place {
+    fn home(&self) -> &Path {
+        match self {
+            Self::Folder(home) => home,
+            Self::Account(account) => &account.home,
+        }
+    }
+
+    fn shell(&self) -> Option<&str> {
+        match self {
+            Self::Account(account) if !account.shell.is_empty() => Some(&account.shell),
+            _ => None,
+        }
+    }
+
+    fn could_not_run(&self, told: Option<Told>, cmd: &[String], error: &std::io::Error) -> Error {
+        match (self, told) {
+            (Self::Account(account), Some(told)) => told
+                .why(account, error)
+                .unwrap_or_else(|| could_not_run(cmd, error, Some(&account.name))),
+            _ => could_not_run(cmd, error, None),
+        }
     }
 }
 
@@ -85,15 +144,14 @@ impl Spawner for LocalProcessSpawner {
         request: &StartRequest,
         events: UnboundedSender<StartEvent>,
     ) -> Result<Started, Error> {
-        // What new users begin with may be many files: nobody else waits while they are copied.
-        let (folders, user) = (self.folders.clone(), request.user.clone());
-        blocking(move || folders.home(&user)).await??;
+        let place = self.place(&request.user).await?;
         let reservation = Reservation::new().map_err(Error::io("reserve a port on 127.0.0.1"))?;
         let port = reservation.port();
-        let mut command = self.command(request, port)?;
-        let mut child = command
-            .spawn()
-            .map_err(|error| could_not_run(&self.config.cmd, &error))?;
+        let (mut command, told) = self.command(request, &place, port)?;
+        let spawned = command.spawn();
+        drop(command);
+        let mut child =
+            spawned.map_err(|error| place.could_not_run(told, &self.config.cmd, &error))?;
         let log = self.folders.log(&request.user, &request.server);
         let state = State::of_child(&child, port, log, &request.start_id);
         let state = state.inspect_err(|_| drop(child.start_kill()))?;
@@ -121,7 +179,8 @@ impl Spawner for LocalProcessSpawner {
 
     async fn find(&self, start_id: &str) -> Result<Option<SpawnerState>, Error> {
         let start_id = start_id.to_owned();
-        let found = blocking(move || State::find(&start_id)).await?;
+        let folders = self.folders.clone();
+        let found = blocking(move || State::find(&start_id, &folders)).await?;
         found?.map(|state| Ok(state.started()?.state)).transpose()
     }
 
@@ -179,13 +238,16 @@ async fn early_exit(exit: &Exit, port: u16, watch: Duration) -> Option<children:
     }
 }
 
-fn could_not_run(cmd: &[String], error: &std::io::Error) -> Error {
+fn could_not_run(cmd: &[String], error: &std::io::Error, user: Option<&str>) -> Error {
     let program = cmd.first().map_or("", String::as_str);
     let why = match error.kind() {
         std::io::ErrorKind::NotFound => {
             "there is no such program (nor on the PATH of the servers)".to_owned()
         }
-        std::io::ErrorKind::PermissionDenied => "it is not an executable file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => match user {
+            Some(user) => format!("there is none on the PATH of the servers that {user} may run"),
+            None => "it is not an executable file".to_owned(),
+        },
         _ => error.to_string(),
     };
     Error::Start(format!(

@@ -87,7 +87,9 @@ impl Config {
         let class = self.jupyter_hub.authenticator_class;
         let chosen = class == AuthenticatorClass::RemoteUser;
         let tells_groups = match class {
-            AuthenticatorClass::Native | AuthenticatorClass::Dummy => false,
+            AuthenticatorClass::Native | AuthenticatorClass::Dummy | AuthenticatorClass::Pam => {
+                false
+            }
             AuthenticatorClass::RemoteUser => {
                 self.remote_user_authenticator.groups_header.is_some()
             }

@@ -18,6 +18,7 @@ pub(super) fn check(config: &mut Config, report: &mut Report) {
     users(config, report);
     config.check_authenticators(report);
     config.check_ldap(report);
+    config.check_pam(report);
     config.check_oauth(report);
     timeouts(config, report);
     kube_spawner(config, report);

@@ -19,6 +19,8 @@ pub enum AuthenticatorClass {
     /// One password for everybody, or any.
     Dummy,
     Ldap,
+    /// Users of the machine itself.
+    Pam,
     /// A header that a proxy before the Hub sets.
     RemoteUser,
     /// OpenID Connect, or plain OAuth 2 where no issuer is given.
@@ -46,6 +48,7 @@ impl AuthenticatorClass {
             Self::Native => "NativeAuthenticator",
             Self::Dummy => "DummyAuthenticator",
             Self::Ldap => "LDAPAuthenticator",
+            Self::Pam => "PAMAuthenticator",
             Self::RemoteUser => "RemoteUserAuthenticator",
             Self::GenericOAuth => "GenericOAuthenticator",
             Self::Auth0 => "Auth0OAuthenticator",
@@ -67,6 +70,11 @@ impl AuthenticatorClass {
         self == Self::Native
     }
 
+    /// Whether its users are users of the machine.
+    pub fn has_system_users(self) -> bool {
+        self == Self::Pam
+    }
+
     pub fn is_oauth(self) -> bool {
         above(self.section()).contains(&OAUTH)
     }
@@ -79,6 +87,7 @@ pub fn above(section: &str) -> &'static [&'static str] {
     match section {
         "Authenticator" => &[],
         OAUTH => &["Authenticator"],
+        "PAMAuthenticator" => &["LocalAuthenticator", "Authenticator"],
         _ if section.ends_with(OAUTH) => &[OAUTH, "Authenticator"],
         _ if section.ends_with("Authenticator") => &["Authenticator"],
         _ => &[],
@@ -90,7 +99,7 @@ pub(super) fn turn(section: &str) -> usize {
     match section {
         "JupyterHub" => 0,
         "Authenticator" => 1,
-        OAUTH => 2,
+        OAUTH | "LocalAuthenticator" => 2,
         _ => 3,
     }
 }
@@ -145,6 +154,7 @@ class_value!(AuthenticatorClass, {
     Native: "native", "nativeauthenticator.NativeAuthenticator";
     Dummy: "dummy", "jupyterhub.auth.DummyAuthenticator", "jupyterhub.authenticators.dummy.DummyAuthenticator";
     Ldap: "ldap", "ldapauthenticator.LDAPAuthenticator", "ldapauthenticator.ldapauthenticator.LDAPAuthenticator";
+    Pam: "pam", "jupyterhub.auth.PAMAuthenticator", "jupyterhub.authenticators.pam.PAMAuthenticator";
     RemoteUser: "remote-user", "jhub_remote_user_authenticator.remote_user_auth.RemoteUserAuthenticator";
     GenericOAuth: "generic-oauth", "oauthenticator.generic.GenericOAuthenticator", "oauthenticator.GenericOAuthenticator";
     Auth0: "auth0", "oauthenticator.auth0.Auth0OAuthenticator";

@@ -35,6 +35,7 @@ mod options;
 mod orphans;
 mod others;
 mod pages;
+mod pam;
 mod queue;
 mod quota;
 mod removal;

@@ -19,6 +19,11 @@ pub struct LocalConfig {
     pub environment: BTreeMap<String, String>,
     /// Names of variables that servers inherit from the Hub.
     pub env_keep: Vec<String>,
+    /// Whether each server runs under the account of the machine that has its user's name, in the home of that; only root
+    /// may start it so.
+    pub system_users: bool,
+    /// Whether a server may run as root where its user is root.
+    pub allow_root: bool,
     /// How long a start watches a server that does not listen yet: one that ends meanwhile fails the start. What
     /// ends later, the Hub's polls find.
     pub exit_watch: Duration,
@@ -48,6 +53,8 @@ impl Default for LocalConfig {
             notebook_dir: None,
             environment: BTreeMap::new(),
             env_keep: kept.map(str::to_owned).to_vec(),
+            system_users: false,
+            allow_root: false,
             exit_watch: Duration::from_millis(300),
             term_timeout: Duration::from_secs(5),
             kill_timeout: Duration::from_secs(5),

@@ -9,15 +9,15 @@ use crate::{SERVICE_URL, StartRequest};
 /// The variable that marks all processes of a server.
 pub(super) const START_ID: &str = "CARREL_START_ID";
 
-/// All variables of a server on `port`, whose working folder is `home`; `inherited` are the Hub's own. Later ones win:
-/// those of `env_keep`, those of the user, the configured ones, the Hub's `JUPYTERHUB_*`, the spawner's.
+/// All variables of a server on `port`, whose working folder is `home`, where an account may have a shell; `inherited` are
+/// the Hub's own. Later ones win: those of `env_keep`, those of the user, the configured ones, the Hub's `JUPYTERHUB_*`, the spawner's.
 ///
 /// `HOME` is the working folder, so that users share no settings: what servers need from the Hub's own home
 /// (kernels by `JUPYTER_PATH`, toolchains by `RUSTUP_HOME`) is named in `Spawner.environment`.
 pub fn environment(
     config: &LocalConfig,
     request: &StartRequest,
-    home: &Path,
+    (home, shell): (&Path, Option<&str>),
     port: u16,
     inherited: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
@@ -28,6 +28,9 @@ pub fn environment(
         if let Some(value) = inherited.get(name) {
             set(name, value);
         }
+    }
+    if let Some(shell) = shell {
+        set("SHELL", shell);
     }
     set("HOME", &home.to_string_lossy());
     set("USER", &request.user);

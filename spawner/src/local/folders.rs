@@ -68,6 +68,13 @@ impl Folders {
         self.logs.join(name + ".log")
     }
 
+    /// Whether a process that was found writes where only the Hub makes files: a user may start one that looks like a server
+    /// and writes elsewhere, and what the log says is shown.
+    pub(super) fn has_log(&self, log: &Path) -> bool {
+        let logs = fs::canonicalize(&self.logs);
+        logs.is_ok_and(|logs| log.parent() == Some(&logs))
+    }
+
     /// The log for a new start, at its end; a large one becomes `….log.1` first.
     pub(super) fn open_log(&self, user: &str, server: &str) -> Result<File, Error> {
         make_folder(&self.logs)?;

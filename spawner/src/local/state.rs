@@ -7,6 +7,7 @@ use tokio::process::Child;
 use url::Url;
 
 use super::environment::START_ID;
+use super::folders::Folders;
 use super::process::{self, Identity};
 use crate::{Error, SERVICE_URL, SpawnerState, Started};
 
@@ -61,7 +62,7 @@ impl State {
 
     /// Of the server that was started as `start_id`, if it lives. Kernels lead sessions of their own and carry the
     /// mark too: the server is the session leader that started first.
-    pub(super) fn find(start_id: &str) -> Result<Option<Self>, Error> {
+    pub(super) fn find(start_id: &str, folders: &Folders) -> Result<Option<Self>, Error> {
         let all = process::all().map_err(Error::io("list the processes"))?;
         let leaders = all
             .into_iter()
@@ -74,6 +75,9 @@ impl State {
         else {
             return Ok(None); // It ended meanwhile.
         };
+        if !folders.has_log(&log) {
+            return Ok(None);
+        }
         let boot_id = process::boot_id().map_err(Error::io("read the boot id"))?;
         let start_id = start_id.to_owned();
         Ok(Some(Self {

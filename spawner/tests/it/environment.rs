@@ -37,7 +37,7 @@ fn layers_win_in_their_order() {
     let variables = environment(
         &config,
         &request,
-        Path::new("/state/users/alice"),
+        (Path::new("/state/users/alice"), None),
         41231,
         &inherited,
     );

@@ -32,21 +32,27 @@ pub enum Need {
     Mnist,
     /// File systems may be mounted in a namespace of one's own.
     Mount,
+    /// Linux-PAM with the modules of Debian.
+    Pam,
     /// PostgreSQL's own programs.
     Postgres,
     /// The Python environment of `make test` in the folder of `CARREL_TEST_PREPARED`.
     Prepared,
+    /// The tests run as root, who may become others and make accounts of the machine.
+    Root,
     /// Debian's `slapd`, which the tests start themselves.
     Slapd,
 }
 
 impl Need {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Gpu,
         Self::Mnist,
         Self::Mount,
+        Self::Pam,
         Self::Postgres,
         Self::Prepared,
+        Self::Root,
         Self::Slapd,
     ];
 
@@ -55,8 +61,10 @@ impl Need {
             Self::Gpu => "gpu",
             Self::Mnist => "mnist",
             Self::Mount => "mount",
+            Self::Pam => "pam",
             Self::Postgres => "postgres",
             Self::Prepared => "prepared",
+            Self::Root => "root",
             Self::Slapd => "slapd",
         }
     }
@@ -133,7 +141,7 @@ mod tests {
         let said = decide("minst", Need::Gpu, &"none").unwrap_err();
         assert_eq!(
             said,
-            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, postgres, prepared, slapd"
+            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, pam, postgres, prepared, root, slapd"
         );
     }
 }

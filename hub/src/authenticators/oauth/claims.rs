@@ -23,7 +23,9 @@ pub fn identity(config: &Config, name_claim: &str, claims: &Claims) -> Result<Id
     let any_of = |groups: &[String]| groups.iter().any(|group| mine.contains(group));
     identity.allowed |= any_of(&keys.allowed_groups);
     if !keys.admin_groups.is_empty() {
-        identity.admin = Some(any_of(&keys.admin_groups));
+        let admin = any_of(&keys.admin_groups);
+        identity.admin = Some(admin);
+        identity.allowed |= admin;
     }
     Ok(identity)
 }

@@ -139,7 +139,7 @@ fn a_section_holds_keys() {
 fn a_name_that_is_near_no_other_gets_the_list() {
     check(
         "LocalProcessSpawner:\n  colour: green",
-        "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout",
+        "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout, allow_root",
     );
     check(
         "KubeSpawner:\n  modify_pod_hook: add_volume",
@@ -149,8 +149,8 @@ fn a_name_that_is_near_no_other_gets_the_list() {
     check(
         "Proxy: {}",
         "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, DummyAuthenticator, \
-         LDAPAuthenticator, RemoteUserAuthenticator, OAuthenticator, GenericOAuthenticator, Auth0OAuthenticator, \
-         AzureAdOAuthenticator, CILogonOAuthenticator, GitHubOAuthenticator, GitLabOAuthenticator, \
+         LDAPAuthenticator, LocalAuthenticator, PAMAuthenticator, RemoteUserAuthenticator, OAuthenticator, \
+         GenericOAuthenticator, Auth0OAuthenticator, AzureAdOAuthenticator, CILogonOAuthenticator, GitHubOAuthenticator, GitLabOAuthenticator, \
          GoogleOAuthenticator, Spawner, LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller",
     );
     check(

@@ -59,7 +59,7 @@ fn every_key_is_obeyed() {
     for section in Config::keys() {
         for key in section.keys {
             // The first two end in `ip`, `port` and the like, those of providers in `Config::provider` and `groups_claim`; the
-            // last has one value.
+            // last ones have one value.
             let elsewhere = [
                 "bind_url",
                 "hub_bind_url",
@@ -70,6 +70,9 @@ fn every_key_is_obeyed() {
                 "claim_groups_key",
                 "auth_state_groups_key",
                 "should_start",
+                "create_system_users",
+                "encoding",
+                "open_sessions",
             ];
             let elsewhere = elsewhere.contains(&key.name);
             assert!(

@@ -53,7 +53,7 @@ fn groups_let_in_and_make_administrators() {
     assert_eq!((staff.allowed, staff.admin), (true, Some(false)));
     assert_eq!(staff.groups.unwrap(), ["staff", "x"]);
     let root = read(json!(["root"]));
-    assert_eq!((root.allowed, root.admin), (false, Some(true)));
+    assert_eq!((root.allowed, root.admin), (true, Some(true)));
     let none = read(json!("staff"));
     assert_eq!((none.allowed, none.admin), (false, Some(false)));
 }

@@ -1,0 +1,8 @@
+//! Jobs as data: what stands in `training-serving.md` 1.1 to 1.3, and the walkthrough's files byte for byte.
+
+mod convert;
+mod definition;
+mod environment;
+mod harness;
+mod names;
+mod read;

@@ -1,0 +1,185 @@
+//! Defaults and mistakes.
+
+use carrel_jobs::kind::{Role, Version};
+use carrel_jobs::spec::{CleanPodPolicy, RestartPolicy};
+use serde_json::{Value, json};
+
+use crate::harness::{EXAMPLE, PYTORCH_EXAMPLE, job, mistakes, pytorch, replica, tf, yaml};
+
+#[test]
+fn defaults_are_those_of_the_version() {
+    let of = |object: Value| {
+        let job = job(&object).unwrap();
+        (job.clean, job.replicas[0].restart, job.all_workers)
+    };
+    let worker = [("Worker", 1)];
+    let running = (CleanPodPolicy::Running, RestartPolicy::Never, true);
+    assert_eq!(of(tf("v1alpha2", &worker)), running);
+    assert_eq!(of(tf("v1beta1", &worker)), running);
+    let none = (CleanPodPolicy::None, RestartPolicy::Never, false);
+    assert_eq!(of(tf("v1", &worker)), none);
+    let torch = (CleanPodPolicy::None, RestartPolicy::OnFailure, false);
+    assert_eq!(of(pytorch("v1", &[("Master", 1)])), torch);
+    assert_eq!(of(pytorch("v1beta2", &[("Master", 1)])), torch);
+    assert_eq!(of(yaml(PYTORCH_EXAMPLE)), torch);
+}
+
+#[test]
+fn replicas_are_one_unless_given_and_roles_in_any_case() {
+    let mut object = tf("v1alpha2", &[]);
+    let mut one = replica("tensorflow", 1);
+    one.as_object_mut().unwrap().remove("replicas");
+    object["spec"]["tfReplicaSpecs"] = json!({ "wOrKeR": one.clone(), "ps": one });
+    let job = job(&object).unwrap();
+    assert_eq!(job.replica(Role::Worker).unwrap().count, 1);
+    assert_eq!(job.size(), 2);
+}
+
+#[test]
+fn a_master_is_a_chief() {
+    let job = job(&yaml(EXAMPLE)).unwrap();
+    assert_eq!(job.leader().unwrap().role, Role::Master);
+    assert_eq!(job.origin, Version::V1Alpha2);
+}
+
+/// As jobs of the first v1 have it, beside the run policy.
+#[test]
+fn the_run_policy_may_stand_at_the_top_of_v1() {
+    let mut object = tf("v1", &[("Worker", 1)]);
+    object["spec"]["cleanPodPolicy"] = json!("All");
+    object["spec"]["runPolicy"] = json!({ "backoffLimit": 2, "suspend": true });
+    let job = job(&object).unwrap();
+    assert_eq!(job.clean, CleanPodPolicy::All);
+    assert_eq!((job.backoff_limit, job.suspend), (Some(2), true));
+}
+
+#[test]
+fn jobs_of_another_manager_are_foreign() {
+    let mut object = tf("v1", &[("Worker", 1)]);
+    object["spec"]["runPolicy"] = json!({ "managedBy": "kueue.x-k8s.io/multikueue" });
+    assert!(job(&object).unwrap().is_foreign);
+    object["spec"]["runPolicy"] = json!({ "managedBy": "kubeflow.org/training-operator" });
+    assert!(!job(&object).unwrap().is_foreign);
+}
+
+/// `backend` and the spec's `masterPort` were ignored; who relies on them is told.
+#[test]
+fn the_walkthrough_s_master_port_may_be_text_and_is_only_looked_at() {
+    assert_eq!(job(&yaml(PYTORCH_EXAMPLE)).unwrap().warnings, [""; 0]);
+    let mut object = yaml(PYTORCH_EXAMPLE);
+    object["spec"]["masterPort"] = json!(4444);
+    let job_of = job(&object).unwrap();
+    assert_eq!(
+        job_of.warnings,
+        ["spec.masterPort: 4444 is without effect, the master listens at 23456"]
+    );
+    object["spec"]["replicaSpecs"][0]["masterPort"] = json!("4444");
+    let job_of = job(&object).unwrap();
+    assert!(job_of.warnings.is_empty());
+    assert_eq!(job_of.leader().unwrap().port, 4444);
+}
+
+#[test]
+fn the_restart_policy_of_v1alpha1_is_the_template_s() {
+    let mut object = yaml(PYTORCH_EXAMPLE);
+    object["spec"]["replicaSpecs"][1]["template"]["spec"]["restartPolicy"] = json!("Never");
+    let job = job(&object).unwrap();
+    let restart = |role| job.replica(role).unwrap().restart;
+    assert_eq!(restart(Role::Master), RestartPolicy::OnFailure);
+    assert_eq!(restart(Role::Worker), RestartPolicy::Never);
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let check = |object: &Value, said: &str| assert_eq!(mistakes(object), said);
+
+    let mut object = tf("v1alpha2", &[("Worker", 1)]);
+    object["spec"]["tfReplicaSpecs"]["Worker"] = replica("main", 1);
+    check(
+        &object,
+        "spec.tfReplicaSpecs.Worker.template: there is no container named tensorflow",
+    );
+    object["spec"]["tfReplicaSpecs"]["Worker"]["template"] = json!({});
+    check(
+        &object,
+        "spec.tfReplicaSpecs.Worker.template: there are no containers",
+    );
+    check(
+        &tf("v1", &[("Worker", -1)]),
+        "spec.tfReplicaSpecs.Worker.replicas: -1 is less than 0",
+    );
+    check(
+        &tf("v1", &[("Boss", 1)]),
+        "spec.tfReplicaSpecs.Boss: there is no such type of replica; there are Chief, Master, PS, Worker, Evaluator",
+    );
+    check(
+        &tf("v1", &[("Chief", 2)]),
+        "spec.tfReplicaSpecs.Chief.replicas: there must be 1 Chief, not 2",
+    );
+    check(
+        &tf("v1", &[("Chief", 1), ("Master", 1)]),
+        "spec.tfReplicaSpecs: Chief and Master are the same, give one of them",
+    );
+    check(
+        &tf("v1", &[("Worker", 1), ("worker", 1)]),
+        "spec.tfReplicaSpecs.worker: Worker is there twice",
+    );
+    check(&tf("v1", &[]), "spec.tfReplicaSpecs: there are no replicas");
+    check(
+        &pytorch("v1", &[("Worker", 1)]),
+        "spec.pytorchReplicaSpecs: there is no Master",
+    );
+}
+
+#[test]
+fn mistakes_of_v1alpha1_are_named() {
+    let check = |change: &dyn Fn(&mut Value), said: &str| {
+        let mut object = yaml(PYTORCH_EXAMPLE);
+        change(&mut object["spec"]["replicaSpecs"]);
+        let found = mistakes(&object);
+        assert!(found.contains(said), "{found}");
+    };
+    check(
+        &|specs| specs[1]["replicaType"] = json!("MASTER"),
+        "spec.replicaSpecs: MASTER is there twice",
+    );
+    check(
+        &|specs| specs[0]["replicas"] = json!(2),
+        "there must be 1 Master, not 2",
+    );
+    check(
+        &|specs| specs[0]["replicaType"] = json!("BOSS"),
+        "there is no replicaType BOSS; there are MASTER and WORKER",
+    );
+    check(
+        &|specs| specs[0]["masterPort"] = json!("many"),
+        "masterPort \"many\" is no port",
+    );
+    check(
+        &|specs| specs[0]["template"]["spec"]["containers"][0]["name"] = json!("main"),
+        "there is no container named pytorch",
+    );
+}
+
+#[test]
+fn names_that_no_service_can_have_are_refused() {
+    let mut object = tf("v1", &[("Worker", 11)]);
+    object["metadata"]["name"] = "a".repeat(53).into();
+    assert!(job(&object).is_ok());
+    object["metadata"]["name"] = "a".repeat(54).into();
+    assert!(mistakes(&object).contains("it is 1 characters too long"));
+    object["metadata"]["name"] = json!("1st");
+    assert!(mistakes(&object).contains("must begin with a lower case letter"));
+}
+
+/// What is of the wrong type: the API server refuses it, but older objects may have it.
+#[test]
+fn wrong_types_are_named_with_their_place() {
+    let mut object = tf("v1", &[("Worker", 1)]);
+    object["spec"]["tfReplicaSpecs"]["Worker"]["restartPolicy"] = json!("Sometimes");
+    let said = mistakes(&object);
+    assert!(
+        said.starts_with("spec.tfReplicaSpecs.Worker.restartPolicy: unknown variant `Sometimes`"),
+        "{said}"
+    );
+}

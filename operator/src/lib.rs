@@ -1,0 +1,3 @@
+//! Runs TFJobs and PyTorchJobs on a Kubernetes cluster.
+
+pub mod crds;

@@ -16,6 +16,7 @@ use crate::auth::xsrf;
 use crate::authenticators::Authenticator;
 use crate::config::Config;
 use crate::db::Db;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::proxy::Routing;
 use crate::servers::busy::Busy;
@@ -41,6 +42,7 @@ pub struct Parts {
     pub busy: Busy,
     pub queue: Queue,
     pub metrics: Metrics,
+    pub events: Events,
     /// Whether this Hub does what is to be done by one of several.
     pub leads: AtomicBool,
     ending: watch::Sender<Option<Ending>>,
@@ -66,6 +68,7 @@ impl App {
         let urls = Urls::new(&config, at);
         let queue = Queue::new(db.clone(), config.jupyter_hub.concurrent_spawn_limit);
         Self(Arc::new(Parts {
+            events: Events::new(&config.event_logger),
             authenticator,
             config,
             db,

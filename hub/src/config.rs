@@ -6,7 +6,9 @@ mod address;
 mod authenticators;
 mod check;
 mod class;
+mod culler;
 mod custom_scopes;
+mod event_logger;
 mod hidden;
 mod hints;
 mod idps;
@@ -41,7 +43,9 @@ pub use authenticators::{
     Authenticator, DummyAuthenticator, NativeAuthenticator, RemoteUserAuthenticator,
 };
 pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass, above};
+pub use culler::{IdleCuller, Limits, Rules};
 pub use custom_scopes::{CustomScope, CustomScopes};
+pub use event_logger::{EventLogger, FilePath, SERVER_ACTION};
 pub use hidden::Hidden;
 pub use idps::{Action, IdentityProvider};
 pub use kube_spawner::KubeSpawner;
@@ -97,6 +101,7 @@ config! {
         kube_spawner: KubeSpawner,
         configurable_http_proxy: ConfigurableHTTPProxy,
         idle_culler: IdleCuller,
+        event_logger: EventLogger,
     }
 }
 
@@ -294,35 +299,6 @@ section! {
         poll_interval: Duration = Duration::from_secs(30);
         /// Fields that a user fills in before a start.
         options_form: OptionsForm = OptionsForm::default();
-    }
-}
-
-section! {
-    /// Servers that nobody uses are stopped, by the Hub itself; the names are those of jupyterhub-idle-culler and of
-    /// `cull` in Zero to JupyterHub.
-    IdleCuller {
-        /// Whether idle servers are stopped.
-        enabled: bool = false;
-        /// Seconds after which a server is idle in which nothing has happened: no request, no open page, no kernel that
-        /// computes, no terminal that is used. One that does not answer is not idle until 24 looks in a row went unanswered.
-        timeout: Span = Span::seconds(3600);
-        /// Seconds between two looks.
-        every: Duration = Duration::from_secs(600);
-        /// How many servers are looked at, and stopped, at once.
-        concurrency: usize = 10;
-        /// Seconds after which a server is stopped even if it is in use; 0 for never.
-        max_age: Span = Span::seconds(0);
-        /// Delete a named server when it is stopped for being idle.
-        remove_named_servers: bool = false;
-        /// Delete users who have no active server and have not been here for `users_timeout`, with their passwords.
-        users: bool = false;
-        /// Days after which a user is idle.
-        users_timeout: Days = Days::new(365);
-        /// Delete the files of users who are deleted too, where `KubeSpawner.delete_pvc` says so; otherwise who comes back
-        /// under the same name finds them.
-        users_files: bool = false;
-        /// Delete administrators too, but for those in `Authenticator.admin_users`.
-        admin_users: bool = true;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The database: pool, migrations and keys; all SQL lives in its submodules and nothing above names a table.
 
+mod announced;
 pub mod audit;
 pub mod groups;
 pub mod health;
@@ -189,6 +190,11 @@ fn migrator() -> Migrator {
             9,
             "services",
             include_str!("../migrations/0009_services.sql"),
+        ),
+        (
+            10,
+            "announced",
+            include_str!("../migrations/0010_announced.sql"),
         ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {

@@ -12,6 +12,7 @@ pub mod chain;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod events;
 mod fetch;
 pub mod groups;
 mod headers;

@@ -37,6 +37,8 @@ pub fn router(app: App) -> Router {
         .route("/spawn-pending/{user}/{server}", get(spawn::pending))
         .route("/stop/{user}", post(spawn::stop))
         .route("/stop/{user}/{server}", post(spawn::stop))
+        .route("/keep-running/{user}", post(home::keep_running))
+        .route("/keep-running/{user}/{server}", post(home::keep_running))
         .nest("/admin", admin())
         .route("/token", get(token::list).post(token::create))
         .route("/token/revoke", post(token::revoke))

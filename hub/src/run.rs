@@ -22,6 +22,7 @@ use crate::auth::{cookies, xsrf};
 use crate::authenticators::{self, Authenticator};
 use crate::config::{Config, DbUrl, SpawnerClass};
 use crate::db::{Db, OpenError};
+use crate::events;
 use crate::import;
 use crate::listen::{ListenError, Listeners};
 use crate::proxy;
@@ -52,6 +53,8 @@ pub enum StartError {
     Authenticator(#[from] authenticators::OpenError),
     #[error(transparent)]
     Account(#[from] accounts::Error),
+    #[error(transparent)]
+    Events(#[from] events::OpenError),
     #[error(transparent)]
     Import(#[from] import::ImportError),
 }
@@ -96,6 +99,7 @@ impl Hub {
             define(name, &scope.description, &scope.subscopes);
         }
         let xsrf = xsrf::Key::new(db.secret("xsrf").await?);
+        events::check(&config.event_logger)?;
         let authenticator = Authenticator::new(&config, &db)?;
         let routes = Routes::new();
         let routing = proxy::open(&config, at, &routes)?;

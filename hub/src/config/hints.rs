@@ -123,6 +123,10 @@ pub(super) fn unknown_key(section: &str, key: &str) -> String {
     if key.ends_with("_hook") {
         return "unknown key; hooks in Python are not taken, `KubeSpawner.pod_patches` and `group_overrides` may do".to_owned();
     }
+    if key == "handlers" {
+        return "`handlers` is not taken: it is a list of Python's objects; write `file`"
+            .to_owned();
+    }
     if key == "spawn_throttle_retry_range" {
         return "unknown key; starts over `concurrent_spawn_limit` wait in a queue, nobody is asked to retry".to_owned();
     }

@@ -10,8 +10,8 @@ use super::value::{self, Value, read_scalar};
 use super::yaml::{Kind, Node};
 
 section! {
-    /// One quota, for each of some users by themselves. Where several are for a user, all hold. Nothing that runs is stopped
-    /// by it: a start beyond it is refused.
+    /// One quota, for each of some users by themselves. Where several are for a user, all hold. A start beyond it is refused;
+    /// what runs is stopped by `stop_when_used_up` alone.
     Quota {
         /// What refusals call it.
         name: String = String::new();
@@ -23,6 +23,8 @@ section! {
         servers: u32 = 0;
         /// How many hours, of the last seven days, servers of a user may have been ready; 0 for any number.
         hours_per_week: u32 = 0;
+        /// Stop the servers that run when those hours are used up; their user is told before (`IdleCuller.warn_before`).
+        stop_when_used_up: bool = false;
         /// How much memory the active servers of a user may have together, by their `mem_limit`, or their `mem_guarantee`
         /// where they have none; a server without either is refused.
         memory: Option<Memory> = None;
@@ -57,6 +59,11 @@ impl Item for Quota {
         if self.name.is_empty() {
             let message = "a quota needs a name, by which refusals call it";
             report.wrong(node.at, &join(path, "name"), message);
+        }
+        if self.stop_when_used_up && self.hours_per_week == 0 {
+            let path = join(path, "stop_when_used_up");
+            let at = report.given(&path).unwrap_or(node.at);
+            report.wrong(at, &path, "says nothing without `hours_per_week`");
         }
     }
 }

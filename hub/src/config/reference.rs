@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::culler::Rule;
 use super::custom_scopes::CustomScope;
 use super::load::Role;
 use super::quota::Quota;
@@ -110,6 +111,7 @@ pub fn reference() -> String {
         "Items of `JupyterHub.custom_scopes`",
         &CustomScope::keys(),
     );
+    describe(&mut text, "Values of `IdleCuller.groups`", &Rule::keys());
     text.push_str(KUBERNETES);
     text
 }

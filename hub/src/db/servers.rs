@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
+use super::announced;
+pub use super::announced::Announced;
 use super::leftovers::remove_stopped;
 use super::users::User;
 use super::{Db, Result, places, runs};
@@ -65,6 +67,8 @@ pub struct Server {
     pub worker: String,
     /// The start waits in the queue: nothing of it was asked of the spawner.
     pub waits: bool,
+    /// Of a server that runs: that the Hub will stop it.
+    pub announced: Option<Announced>,
 }
 
 impl Server {
@@ -88,6 +92,7 @@ impl Server {
             failure: None,
             worker: String::new(),
             waits: false,
+            announced: None,
         }
     }
 
@@ -129,6 +134,7 @@ impl FromRow<'_, AnyRow> for Server {
             failure: row.try_get("failure")?,
             worker: row.try_get("worker")?,
             waits: row.try_get::<i64, _>("under_way")? == 0,
+            announced: Announced::of(row)?,
         })
     }
 }
@@ -292,6 +298,7 @@ impl Db {
         let mut removed = false;
         if let Some((remove_requested,)) = done {
             runs::end(&mut tx, id).await?;
+            announced::forget(&mut tx, id).await?;
             sqlx::query("DELETE FROM api_tokens WHERE server_id = $1")
                 .bind(id)
                 .execute(&mut *tx)
@@ -309,10 +316,11 @@ impl Db {
         })
     }
 
-    /// Moves the time of last activity forward, never back.
+    /// Moves the time of last activity forward, never back; what was told of the end of a server that is used is withdrawn.
     pub async fn server_was_active(&self, id: i64, at: i64) -> Result<()> {
         sqlx::query(
-            "UPDATE servers SET last_activity = $1 WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
+            "UPDATE servers SET last_activity = $1, stops_at = CASE WHEN stop_is_final = 1 THEN stops_at ELSE NULL END \
+             WHERE id = $2 AND (last_activity IS NULL OR last_activity < $1)",
         )
         .bind(at)
         .bind(id)

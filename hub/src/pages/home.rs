@@ -87,6 +87,21 @@ pub async fn delete(
     to_home(&app, &login, deleted).await
 }
 
+/// POST /hub/keep-running/:user[/:server]: as if the server had just been used.
+pub async fn keep_running(
+    State(app): State<App>,
+    named: Named,
+    posted: Posted,
+) -> Result<Response, AppError> {
+    let login = posted.login;
+    if posted.fields.is_err() {
+        return show_stale(&app, &login).await;
+    }
+    let permit = login.permit(StartServer(named))?;
+    servers::keep_running(&app, &permit).await?;
+    Ok(see_other(&app.urls.home()))
+}
+
 /// What [`servers::remove`] has come to, of a server of this name.
 pub(in crate::pages) fn removed(stop: Stop, name: &str) -> Result<(), AppError> {
     match stop {
@@ -203,6 +218,7 @@ fn shared(app: &App, login: &Login, mut shares: Vec<Share>) -> Vec<SharedRow> {
                 display_name: String::new(),
                 last_activity: None,
                 failure: None,
+                ending: None,
             },
         }
     };

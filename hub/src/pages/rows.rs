@@ -4,15 +4,17 @@ use crate::access::scopes::Target;
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::username::escape;
-use crate::db::servers::{Server, State};
+use crate::db::now;
+use crate::db::servers::{Announced, Server, State};
 use crate::servers::split_failure;
 use crate::templates::admin::{AdminRow, Link};
-use crate::templates::home::{ServerRow, ServerState};
+use crate::templates::home::{EndingRow, ServerRow, ServerState};
 use crate::time;
 
 pub fn server(app: &App, server: Server) -> ServerRow {
     let page = |page| app.urls.page(page, &server.user, &server.name);
     let failure = server.failure.as_deref();
+    let announced = server.announced.as_ref();
     ServerRow {
         spawn_url: page("spawn"),
         stop_url: page("stop"),
@@ -20,10 +22,22 @@ pub fn server(app: &App, server: Server) -> ServerRow {
         state: state(server.state),
         last_activity: server.last_activity.map(time::human),
         failure: failure.map(|failure| split_failure(failure).0.to_owned()),
+        ending: announced
+            .filter(|_| server.state == State::Ready)
+            .map(|told| ending(told, page("keep-running"))),
         owner: server.user,
         name: server.name,
         display_name: server.display_name,
         server_url: server.prefix,
+    }
+}
+
+fn ending(told: &Announced, keep_url: String) -> EndingRow {
+    EndingRow {
+        at: time::human(told.at),
+        minutes: told.at.saturating_sub(now()).max(0) / 60_000 + 1,
+        reason: told.reason.clone(),
+        keep_url: (!told.is_final).then_some(keep_url),
     }
 }
 

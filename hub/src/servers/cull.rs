@@ -1,61 +1,75 @@
-//! Idle culling: ends servers in which nothing has happened for long, and removes users who do not come any more, with
-//! the meaning that jupyterhub-idle-culler gives to its options. A kernel that computes counts as something happening.
+//! The end of servers that have run for long enough: in which nothing has happened, that are old, whose user has used up
+//! the hours of a quota. Their users are told before. Users who do not come any more are removed. The options have the
+//! meaning that jupyterhub-idle-culler gives them; a kernel that computes counts as something happening.
+
+mod bounds;
+mod due;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::iter;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::activity::{self, Activity};
 use super::{leftovers, log_db_error, stopping, watch};
+use crate::access::permit::{Permit, StartServer};
 use crate::app::App;
-use crate::config::IdleCuller;
 use crate::db;
-use crate::db::servers::{Server, State};
+use crate::db::servers::{Announced, Server, State};
 use crate::db::users::User;
+use bounds::Bounds;
+use due::{Due, Times, in_words, since};
 
-/// After so many looks in a row that a server did not answer, it counts as idle: four hours by default.
+/// A server that has not answered for so many times `IdleCuller.every` counts as idle: four hours by default.
 const UNANSWERED: u32 = 24;
+/// A stop that was told comes no later than this.
+const PROMPT: Duration = Duration::from_secs(5);
 
-/// Looks every `IdleCuller.every`, for ever; first after that time, so that servers that a Hub has adopted can report.
+/// Looks every `IdleCuller.every`, and when a stop is due that was told, for ever; first after that time, so that servers
+/// that a Hub has adopted can report.
 pub async fn cull(app: App) {
     let culler = &app.config.idle_culler;
-    if !culler.enabled {
+    if !culler.enabled && !super::quota::stops_servers(&app) {
         return;
     }
-    let mut ticks = interval(culler.every.max(Duration::from_millis(100)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await;
-    let unanswered = Unanswered::default();
+    let every = culler.every.max(Duration::from_millis(100));
+    let unanswered = Unanswered::new(every);
+    let mut pause = every;
     loop {
-        ticks.tick().await;
+        tokio::time::sleep(pause).await;
+        pause = every;
         if !app.leads.load(Ordering::Relaxed) {
             continue;
         }
-        if let Err(error) = look(&app, &unanswered).await {
-            error!(%error, "Could not look for idle servers");
+        match look(&app, &unanswered).await {
+            Ok(next) => pause = since(db::now(), next).clamp(PROMPT.min(every), every),
+            Err(error) => error!(%error, "Could not look for servers that are to be stopped"),
         }
     }
 }
 
-async fn look(app: &App, unanswered: &Unanswered) -> Result<(), db::DbError> {
+/// When the next look is due, if it is before its time.
+async fn look(app: &App, unanswered: &Unanswered) -> Result<i64, db::DbError> {
     let culler = &app.config.idle_culler;
-    let servers = app.db.active_servers().await?;
-    unanswered.keep(&servers);
-    let ready = servers
-        .into_iter()
-        .filter(|server| server.state == State::Ready);
+    let mut ready = app.db.active_servers().await?;
+    unanswered.keep(&ready);
+    ready.retain(|server| server.state == State::Ready);
+    let bounds = Bounds::of(app, &ready).await?;
+    let (next, all) = (AtomicI64::new(i64::MAX), &bounds);
     iter(ready)
-        .for_each_concurrent(culler.concurrency.max(1), |server| async move {
-            look_at(app, &server, unanswered).await;
+        .for_each_concurrent(culler.concurrency.max(1), |server| {
+            let next = &next;
+            async move {
+                let again = look_at(app, &server, all, unanswered).await;
+                next.fetch_min(again.unwrap_or(i64::MAX), Ordering::Relaxed);
+            }
         })
         .await;
-    if culler.users {
+    if culler.enabled && culler.users {
         let users = app.db.users_without_servers().await?;
         iter(users)
             .for_each_concurrent(culler.concurrency.max(1), |user| async move {
@@ -63,46 +77,129 @@ async fn look(app: &App, unanswered: &Unanswered) -> Result<(), db::DbError> {
             })
             .await;
     }
-    Ok(())
+    Ok(next.into_inner())
 }
 
-async fn look_at(app: &App, listed: &Server, unanswered: &Unanswered) {
+/// Tells of the end of a server, or stops it; when to look again at the latest.
+async fn look_at(
+    app: &App,
+    listed: &Server,
+    bounds: &Bounds,
+    unanswered: &Unanswered,
+) -> Option<i64> {
+    let listed_due = first_end(app, listed, bounds);
+    // Of nearly all, this is all that there is to see.
+    if listed.announced.is_none() {
+        let told_from = listed_due?.told_from();
+        if told_from > db::now() {
+            return Some(told_from);
+        }
+    }
     // The list may be old by the time its turn comes: the server was used, stopped or started again meanwhile.
     let server = match app.db.server_by_id(listed.id).await {
         Ok(Some(now)) if now.state == State::Ready && now.start_id == listed.start_id => now,
-        Ok(_) => return,
-        Err(error) => return log_db_error(listed, "look at a server", &error),
+        Ok(_) => return None,
+        Err(error) => {
+            log_db_error(listed, "look at a server", &error);
+            return None;
+        }
     };
-    let culler = &app.config.idle_culler;
+    let (due, now) = (first_end(app, &server, bounds), db::now());
+    let Some(due) = due.filter(|due| due.told_from() <= now) else {
+        withdraw(app, &server).await;
+        return None;
+    };
+    let within = bounds.limits(app, &server).timeout.unwrap_or_default();
+    if !due.is_final && !rests(app, &server, within, unanswered).await {
+        return None;
+    }
+    match &server.announced {
+        Some(told) if told.at > now => return Some(told.at),
+        Some(_) if due.at <= now => {}
+        None if due.warning.is_zero() => {}
+        _ => return announce(app, &server, &due, now).await,
+    }
+    stop(app, &server, &due.reason).await;
+    None
+}
+
+fn first_end(app: &App, server: &Server, bounds: &Bounds) -> Option<Due> {
     // The proxy knows of requests that are not written down yet.
-    let proxied = watch::proxied(app, &server).unwrap_or_default();
-    let active = server.last_activity.or(server.started).unwrap_or_default();
-    let times = Times::until_now(server.started.unwrap_or_default(), active.max(proxied));
-    let Some(reason) = times.reason(culler) else {
-        return;
-    };
-    if times.age_is_fine(culler) {
-        match activity::ask(app, &server, culler.timeout.0).await {
-            Activity::Some => {
-                unanswered.answered(&server);
-                let written = app.db.server_was_active(server.id, db::now()).await;
-                if let Err(error) = written {
-                    log_db_error(&server, "write down that a server is busy", &error);
-                }
-                return;
+    let proxied = watch::proxied(app, server).unwrap_or_default();
+    let started = server.started.unwrap_or_default();
+    let active = server.last_activity.unwrap_or(started).max(proxied);
+    bounds.due(app, server, Times { started, active }, db::now())
+}
+
+/// Whether nothing happens in a server that nobody asks anything.
+async fn rests(app: &App, server: &Server, within: Duration, unanswered: &Unanswered) -> bool {
+    match activity::ask(app, server, within).await {
+        Activity::Some => {
+            unanswered.answered(server);
+            let written = app.db.server_was_active(server.id, db::now()).await;
+            if let Err(error) = written {
+                log_db_error(server, "write down that a server is busy", &error);
             }
-            Activity::Unknown if unanswered.may_wait(&server) => {
-                let name = server.full_name();
-                warn!(
-                    server = name,
-                    "Server {name} does not say whether it is busy and is not culled yet"
-                );
-                return;
-            }
-            Activity::None | Activity::Unknown => unanswered.answered(&server),
+            false
+        }
+        Activity::Unknown if unanswered.may_wait(server) => {
+            let name = server.full_name();
+            warn!(
+                server = name,
+                "Server {name} does not say whether it is busy and is not culled yet"
+            );
+            false
+        }
+        Activity::None | Activity::Unknown => {
+            unanswered.answered(server);
+            true
         }
     }
-    stop(app, &server, &reason).await;
+}
+
+/// Has the pages and the API tell when a server will be stopped, never sooner than a warning takes.
+async fn announce(app: &App, server: &Server, due: &Due, now: i64) -> Option<i64> {
+    let told = Announced {
+        at: due.at.max(now.saturating_add(due::millis(due.warning))),
+        reason: due.reason.clone(),
+        is_final: due.is_final,
+    };
+    let name = server.full_name();
+    info!(
+        server = name,
+        reason = told.reason,
+        "Server {name} will be stopped: {}",
+        told.reason
+    );
+    let written = app
+        .db
+        .announce_stop(server.id, &server.start_id, &told)
+        .await;
+    match written {
+        Ok(()) => Some(told.at),
+        Err(error) => {
+            log_db_error(server, "write down that a server will be stopped", &error);
+            None
+        }
+    }
+}
+
+async fn withdraw(app: &App, server: &Server) {
+    if server.announced.is_none() {
+        return;
+    }
+    if let Err(error) = app.db.withdraw_stop(server.id, &server.start_id).await {
+        log_db_error(server, "write down that a server goes on", &error);
+    }
+}
+
+/// Puts off the end of a server that somebody wants to go on, as its use would.
+pub async fn keep_running(app: &App, permit: &Permit<StartServer>) -> Result<(), db::DbError> {
+    let server = app.db.server(&permit.0.user, &permit.0.server).await?;
+    if let Some(server) = server.filter(|server| server.state == State::Ready) {
+        app.db.server_was_active(server.id, db::now()).await?;
+    }
+    Ok(())
 }
 
 /// Stops a server, and deletes it where it is to be deleted: this start of it, and no other.
@@ -118,7 +215,8 @@ async fn stop(app: &App, server: &Server, reason: &str) {
         if app.config.idle_culler.remove_named_servers && !server.name.is_empty() {
             app.db.request_removal(id, start_id).await?;
         }
-        stopping::finish_now(app, server).await;
+        let busy = app.busy.enter(&server.start_id);
+        stopping::finish_told(app, server, busy).await;
         Ok::<(), db::DbError>(())
     };
     if let Err(error) = stopping.await {
@@ -134,7 +232,7 @@ async fn look_at_user(app: &App, user: &User) {
         return;
     }
     let active = user.last_activity.unwrap_or(user.created);
-    let idle = Times::until_now(user.created, active).idle;
+    let idle = since(active.max(user.created), db::now());
     if idle < culler.users_timeout.0 {
         return;
     }
@@ -155,62 +253,25 @@ async fn look_at_user(app: &App, user: &User) {
     }
 }
 
-/// How long something has been there, and for how long nothing has happened in it.
-#[derive(Debug, Clone, Copy)]
-struct Times {
-    age: Duration,
-    idle: Duration,
+/// Servers that do not say whether they are busy, by their starts, and since when.
+struct Unanswered {
+    patience: Duration,
+    starts: Mutex<HashMap<String, Instant>>,
 }
-
-impl Times {
-    fn until_now(since: i64, active: i64) -> Self {
-        let now = db::now();
-        let span = |from: i64| {
-            Duration::from_millis(now.saturating_sub(from).try_into().unwrap_or_default())
-        };
-        Self {
-            age: span(since),
-            idle: span(active.max(since)),
-        }
-    }
-
-    /// Why it is to end; nothing where it may go on.
-    fn reason(self, culler: &IdleCuller) -> Option<String> {
-        if !self.age_is_fine(culler) {
-            let age = in_words(self.age);
-            return Some(format!("it is {age} old (IdleCuller.max_age)"));
-        }
-        (self.idle >= culler.timeout.0).then(|| {
-            let idle = in_words(self.idle);
-            format!("nothing has happened in it for {idle} (IdleCuller.timeout)")
-        })
-    }
-
-    fn age_is_fine(self, culler: &IdleCuller) -> bool {
-        culler.max_age.0.is_zero() || self.age < culler.max_age.0
-    }
-}
-
-fn in_words(span: Duration) -> String {
-    match span.as_secs() {
-        seconds @ ..120 => format!("{seconds} seconds"),
-        seconds @ ..7200 => format!("{} minutes", seconds / 60),
-        seconds @ ..172_800 => format!("{} hours", seconds / 3600),
-        seconds => format!("{} days", seconds / 86_400),
-    }
-}
-
-/// Servers that did not say whether they are busy, by their starts, and how often in a row.
-#[derive(Default)]
-struct Unanswered(Mutex<HashMap<String, u32>>);
 
 impl Unanswered {
-    /// A server whose computation leaves it no time to answer looks as one that hangs: it is given many rounds.
+    fn new(every: Duration) -> Self {
+        Self {
+            patience: every * UNANSWERED,
+            starts: Mutex::default(),
+        }
+    }
+
+    /// A server whose computation leaves it no time to answer looks as one that hangs: it is given long.
     fn may_wait(&self, server: &Server) -> bool {
         let mut starts = self.starts();
-        let rounds = starts.entry(server.start_id.clone()).or_default();
-        *rounds += 1;
-        *rounds < UNANSWERED
+        let first = starts.entry(server.start_id.clone());
+        first.or_insert_with(Instant::now).elapsed() < self.patience
     }
 
     fn answered(&self, server: &Server) {
@@ -223,42 +284,7 @@ impl Unanswered {
         self.starts().retain(|start, _| running.contains(start));
     }
 
-    fn starts(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reason(age: u64, idle: u64, max_age: u64) -> Option<String> {
-        let culler = IdleCuller {
-            timeout: Duration::from_secs(3600).into(),
-            max_age: Duration::from_secs(max_age).into(),
-            ..IdleCuller::default()
-        };
-        let [age, idle] = [age, idle].map(Duration::from_secs);
-        Times { age, idle }.reason(&culler)
-    }
-
-    #[test]
-    fn what_is_idle_or_old_is_to_end() {
-        assert_eq!(reason(9_000_000, 3599, 0), None);
-        assert_eq!(
-            reason(9000, 3600, 0).as_deref(),
-            Some("nothing has happened in it for 60 minutes (IdleCuller.timeout)")
-        );
-        assert_eq!(reason(86_399, 0, 86_400), None);
-        assert_eq!(
-            reason(86_400, 0, 86_400).as_deref(),
-            Some("it is 24 hours old (IdleCuller.max_age)")
-        );
-    }
-
-    #[test]
-    fn what_never_reported_counts_from_its_start() {
-        let times = Times::until_now(db::now() - 10_000, 0);
-        assert_eq!(times.age, times.idle);
+    fn starts(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

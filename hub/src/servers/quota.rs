@@ -80,13 +80,10 @@ pub(super) async fn bounds(
 }
 
 async fn check_hours(app: &App, user: &str, quotas: &[&Quota]) -> Result<(), StartError> {
-    let least = quotas.iter().filter(|quota| quota.hours_per_week > 0);
-    let Some(quota) = least.min_by_key(|quota| quota.hours_per_week) else {
+    let Some(quota) = strictest(quotas.iter().copied()) else {
         return Ok(());
     };
-    let since = now() - WEEK;
-    let runs = app.db.runs_since(Some(user), since).await?;
-    let used: i64 = runs.iter().map(|run| run.length_since(since)).sum();
+    let used = used(app, user).await?;
     if used < i64::from(quota.hours_per_week) * HOUR {
         return Ok(());
     }
@@ -96,6 +93,42 @@ async fn check_hours(app: &App, user: &str, quotas: &[&Quota]) -> Result<(), Sta
         quota.name,
         quota.hours_per_week
     )))
+}
+
+/// Of those that bound the hours, the one that gives fewest.
+fn strictest<'q>(quotas: impl Iterator<Item = &'q Quota>) -> Option<&'q Quota> {
+    let hours = quotas.filter(|quota| quota.hours_per_week > 0);
+    hours.min_by_key(|quota| quota.hours_per_week)
+}
+
+/// Milliseconds that servers of a user were ready within the last seven days.
+async fn used(app: &App, user: &str) -> crate::db::Result<i64> {
+    let since = now() - WEEK;
+    let runs = app.db.runs_since(Some(user), since).await?;
+    Ok(runs.iter().map(|run| run.length_since(since)).sum())
+}
+
+/// Whether any quota stops what runs.
+pub(super) fn stops_servers(app: &App) -> bool {
+    let mut quotas = app.config.jupyter_hub.quotas.iter();
+    quotas.any(|quota| quota.stop_when_used_up)
+}
+
+/// Milliseconds that servers of this user may still be ready before a quota stops them, and what the quota says.
+pub(super) async fn time_left(
+    app: &App,
+    user: &str,
+    groups: &[String],
+) -> crate::db::Result<Option<(i64, String)>> {
+    let quotas = app.config.jupyter_hub.quotas.iter();
+    let stopping = quotas.filter(|quota| quota.stop_when_used_up && quota.is_for(user, groups));
+    let Some(quota) = strictest(stopping) else {
+        return Ok(None);
+    };
+    let (name, hours) = (&quota.name, quota.hours_per_week);
+    let left = i64::from(hours) * HOUR - used(app, user).await?;
+    let reason = format!("the quota `{name}` allows {hours} hours within seven days");
+    Ok(Some((left, reason)))
 }
 
 fn limit(quota: &Quota) -> Limit {

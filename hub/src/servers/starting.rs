@@ -14,6 +14,7 @@ use super::{BegunStart, BusyGuard, log_db_error, routing, stopping};
 use crate::app::{App, Wake};
 use crate::db::progress::ProgressRow;
 use crate::db::servers::{Server, State};
+use crate::events::Action;
 
 /// After so long the next start has its turn, even where the spawner has not handed this server over: a cluster that
 /// answers slowly must not hold up everybody for as long as it holds up each.
@@ -132,6 +133,7 @@ async fn follow(app: &App, server: &Server, started: Started, busy: BusyGuard) {
             info!(server = %server.full_name(), url = %started.url, "Server {} is ready", server.full_name());
             app.wake.server(server.id);
             app.metrics.started(true, server.started);
+            app.events.server(Action::Start, server);
         }
         Err(failed) => fail(app, server, failed, busy).await,
     }

@@ -9,6 +9,7 @@ use super::{BusyGuard, leftovers, log_db_error, routing, spawner_state};
 use crate::access::permit::{Permit, StopServer};
 use crate::app::{App, Wake};
 use crate::db::servers::{Server, State};
+use crate::events::Action;
 
 /// The longest that one stop may take; one that takes longer is tried again by the watch.
 const LONGEST_STOP: Duration = Duration::from_secs(60);
@@ -167,9 +168,9 @@ async fn begin_stop(app: &App, server: &Server) -> Result<(), sqlx::Error> {
         .set_stopping(server.id, &server.start_id, State::Ready, None)
         .await?
     {
-        let (app, id, start_id) = (app.clone(), server.id, server.start_id.clone());
-        let busy = app.busy.enter(&start_id);
-        tokio::spawn(async move { finish(&app, id, &start_id, busy).await });
+        let (app, server) = (app.clone(), server.clone());
+        let busy = app.busy.enter(&server.start_id);
+        tokio::spawn(async move { finish_told(&app, &server, busy).await });
     }
     Ok(())
 }
@@ -193,40 +194,58 @@ pub(super) async fn finish_now(app: &App, server: &Server) {
     finish(app, server.id, &server.start_id, busy).await;
 }
 
+/// [`finish`] of a server that ran and is stopped on purpose.
+pub(super) async fn finish_told(app: &App, server: &Server, busy: BusyGuard) {
+    if finish(app, server.id, &server.start_id, busy).await {
+        app.events.server(Action::Stop, server);
+    }
+}
+
 /// Ends what runs of a server that is written down as stopping, revokes its tokens and writes down that it is
-/// stopped. What fails here is tried again by the watch.
-pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard) {
+/// stopped; true if so. What fails here is tried again by the watch.
+pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard) -> bool {
     let server = match app.db.server_by_id(id).await {
         Ok(Some(server)) => server,
-        Ok(None) => return end_unknown(app, start_id).await,
+        Ok(None) => {
+            end_unknown(app, start_id).await;
+            return false;
+        }
         Err(error) => {
-            return error!(%error, start_id, "Could not look at a server that stops; trying again later");
+            error!(%error, start_id, "Could not look at a server that stops; trying again later");
+            return false;
         }
     };
     if server.state != State::Stopping || server.start_id != start_id {
-        return;
+        return false;
     }
     routing::close(app, &server.prefix).await;
     match timeout(LONGEST_STOP, end(app, &server)).await {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => {
             let cause = crate::chain::chain(&cause);
-            return error!(server = %server.full_name(), cause, "Could not stop a server; trying again later");
+            error!(server = %server.full_name(), cause, "Could not stop a server; trying again later");
+            return false;
         }
         Err(_) => {
-            return error!(server = %server.full_name(), "Stopping a server takes too long; trying again later");
+            error!(server = %server.full_name(), "Stopping a server takes too long; trying again later");
+            return false;
         }
     }
-    match app.db.set_stopped(id, start_id).await {
+    let done = match app.db.set_stopped(id, start_id).await {
         Ok(stopped) => {
             info!(server = %server.full_name(), "Server {} has stopped", server.full_name());
             if stopped.removed {
                 leftovers::clear(app).await;
             }
+            stopped.done
         }
-        Err(error) => log_db_error(&server, "write down that a server has stopped", &error),
-    }
+        Err(error) => {
+            log_db_error(&server, "write down that a server has stopped", &error);
+            false
+        }
+    };
     app.wake.server(id);
+    done
 }
 
 /// Ends what may run of a start whose server is not known any more.

@@ -55,6 +55,19 @@ pub struct ServerRow {
     pub last_activity: Option<String>,
     /// Why it stopped, or did not start.
     pub failure: Option<String>,
+    /// That the Hub will stop it.
+    pub ending: Option<EndingRow>,
+}
+
+/// What is told of the end of a server that runs.
+#[derive(Debug, Clone)]
+pub struct EndingRow {
+    pub at: String,
+    /// Until then.
+    pub minutes: i64,
+    pub reason: String,
+    /// Where *Keep it running* posts to, if that puts the end off.
+    pub keep_url: Option<String>,
 }
 
 impl ServerRow {

@@ -4,7 +4,7 @@ mod admin;
 
 use carrel_spawner::form::{Choice, Text};
 
-use super::home::{HomePage, NamedServers, ServerRow, ServerState, SharedRow};
+use super::home::{EndingRow, HomePage, NamedServers, ServerRow, ServerState, SharedRow};
 use super::*;
 
 /// What a value must never do to a page.
@@ -217,6 +217,12 @@ fn server(text: fn() -> String, name: &str, state: ServerState) -> ServerRow {
         pending_url: text(),
         last_activity: Some(text()),
         failure: Some(text()),
+        ending: Some(EndingRow {
+            at: text(),
+            minutes: 5,
+            reason: text(),
+            keep_url: Some(text()),
+        }),
     }
 }
 

@@ -21,6 +21,7 @@ async fn hub(configure: impl FnOnce(&mut IdleCuller)) -> TestHub {
             culler.enabled = true;
             culler.timeout = TIMEOUT.into();
             culler.every = Duration::from_millis(100);
+            culler.warn_before = Duration::ZERO;
             configure(culler);
         },
     )

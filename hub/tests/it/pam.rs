@@ -11,8 +11,9 @@ use carrel_skip::{Need, skip};
 use nix::unistd::{User, geteuid};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use tracing::Level;
 
-use crate::harness::{Browser, LIMIT, TestHub, wait_for};
+use crate::harness::{Browser, LIMIT, Log, TestHub, wait_for};
 
 /// An account of every Debian, in a group of its own name.
 const USER: &str = "daemon";
@@ -100,6 +101,24 @@ async fn pam_knows_the_passwords() {
     for name in ["-rf", "a:0", "a,b"] {
         login(name, PASSWORD).await.expect(403);
     }
+}
+
+#[tokio::test]
+async fn no_password_is_logged() {
+    let Some(services) = Services::new() else {
+        return;
+    };
+    let log = Log::of("carrel_hub", Level::TRACE);
+    let services = services.by_script();
+    let hub = services.hub("allow_all: true").await;
+    hub.browser().login(USER, PASSWORD).await.expect(303);
+    hub.browser().login(USER, "a guess").await.expect(403);
+    let text = log.text();
+    assert!(text.contains("PAM does not let daemon in: "), "{text}");
+    assert!(
+        !text.contains("analytical") && !text.contains("a guess"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub enum Says {
 }
 
 /// What a statement holds, and what does the same here. The first that fits counts.
-const INSTEAD: [(&str, &str); 24] = [
+const INSTEAD: [(&str, &str); 25] = [
     (
         "modify_pod_hook",
         "KubeSpawner.pod_patches changes the finished pod",
@@ -60,6 +60,7 @@ const INSTEAD: [(&str, &str); 24] = [
         "options_from_form",
         "KubeSpawner.profile_list, or the fields of Spawner.options_form",
     ),
+    ("EventLog", "EventLogger.file, which handlers are here"),
     ("template_paths", "the pages are part of the Hub"),
     ("template_vars", "the pages are part of the Hub"),
     ("logo_file", "the pages are part of the Hub"),

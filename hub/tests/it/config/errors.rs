@@ -151,7 +151,8 @@ fn a_name_that_is_near_no_other_gets_the_list() {
         "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, DummyAuthenticator, \
          LDAPAuthenticator, LocalAuthenticator, PAMAuthenticator, RemoteUserAuthenticator, OAuthenticator, \
          GenericOAuthenticator, Auth0OAuthenticator, AzureAdOAuthenticator, CILogonOAuthenticator, GitHubOAuthenticator, GitLabOAuthenticator, \
-         GoogleOAuthenticator, Spawner, LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller",
+         GoogleOAuthenticator, Spawner, LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller, \
+         EventLogger",
     );
     check(
         "JupyterHub:\n  spawn_throttle_retry_range: [30, 60]",

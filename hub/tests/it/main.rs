@@ -16,6 +16,7 @@ mod config;
 mod crash;
 mod cull;
 mod events;
+mod flaws;
 mod foreign;
 mod fuzz;
 mod github;

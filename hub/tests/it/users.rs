@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::api::token;
 use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
 
-async fn with_admin() -> (TestHub, Browser, String) {
+pub async fn with_admin() -> (TestHub, Browser, String) {
     let hub = TestHub::start().await;
     let browser = hub.admin().await;
     let admin = token(&browser, &["inherit"]).await;
@@ -123,40 +123,6 @@ async fn a_user_with_servers_keeps_the_name_and_goes_with_them() {
     ask(Method::GET, "/users/rob", None).await.expect(404);
     assert_eq!(hub.spawner.running(), 0);
     assert_eq!(hub.spawner.forgotten(), ["rob/"]);
-}
-
-#[tokio::test]
-async fn only_administrators_make_administrators() {
-    let (_hub, browser, admin) = with_admin().await;
-    browser
-        .api(Method::POST, "/users/bob", &admin, None)
-        .await
-        .expect(201);
-    let made = browser
-        .api(Method::POST, "/users/bob/tokens", &admin, None)
-        .await
-        .expect(201);
-    let bob = made.json()["token"].as_str().unwrap().to_owned();
-    let ask = |path: &'static str, body: Value| browser.api(Method::PATCH, path, &bob, Some(body));
-    ask("/users/bob", json!({ "admin": true }))
-        .await
-        .expect(403);
-    let body = Some(json!({ "admin": true }));
-    let made = browser
-        .api(Method::PATCH, "/users/bob", &admin, body)
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(
-        (&made["admin"], &made["roles"]),
-        (&json!(true), &json!(["user", "admin"]))
-    );
-    ask("/users/bob", json!({ "admin": false }))
-        .await
-        .expect(200);
-    ask("/users/bob", json!({ "admin": true }))
-        .await
-        .expect(403);
 }
 
 #[tokio::test]

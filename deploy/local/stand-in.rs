@@ -1,5 +1,6 @@
 //! A fake single-user server for tests on a cluster: one static program, all of an image of a megabyte. It answers
-//! every request as jupyterhub-singleuser answers the Hub's first one, and fails in the ways that servers fail.
+//! every request as jupyterhub-singleuser answers the Hub's first one, and fails in the ways that servers fail. Under the
+//! names of the walkthrough's images it is a task of a job: it prints its place, and ends well if it leads the job.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,8 +21,38 @@ fn main() -> std::io::Result<()> {
         ["open-folder", folder] => {
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777))
         }
+        // A task that does as its job's file says: `fail-once STATUS FOLDER` fails unless it has been here before.
+        ["fail-once", status, folder] => {
+            let been = std::path::Path::new(folder).join("been");
+            if been.exists() {
+                return Ok(());
+            }
+            std::fs::write(been, "")?;
+            std::process::exit(status.parse().unwrap_or(1));
+        }
+        ["sleep", seconds] => {
+            std::thread::sleep(std::time::Duration::from_secs(seconds.parse().unwrap_or(1)));
+            Ok(())
+        }
+        [] if std::env::var_os("TF_CONFIG").is_some() => task(),
         _ => serve(),
     }
+}
+
+/// A task of a TFJob or of a PyTorchJob of v1alpha1. Parameter servers and workers of a job with a master never end by
+/// themselves; other ranks do.
+fn task() -> std::io::Result<()> {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let config = variable("TF_CONFIG");
+    println!("tf_config: {config}");
+    for name in ["MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"] {
+        println!("{name}={}", variable(name));
+    }
+    if config.contains("\"type\":\"master\"") || !variable("RANK").is_empty() {
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        return Ok(());
+    }
+    serve()
 }
 
 /// Uses ever more memory.

@@ -1,7 +1,24 @@
-//! The definitions of the kinds, as YAML for `kubectl apply` and the chart.
+//! The definitions of the kinds: as YAML for `kubectl apply` and the chart, and kept up to date on the cluster, with the
+//! address of this operator's webhook.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use carrel_jobs::crd::definition;
 use carrel_jobs::kind::Kind;
+use k8s_openapi::ByteString;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::certificate::Loaded;
+
+/// How often the definitions are written though nothing changed: somebody may have put older ones there.
+const AGAIN: Duration = Duration::from_secs(1800);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// The definitions of `kinds`.
 ///
@@ -10,8 +27,90 @@ use carrel_jobs::kind::Kind;
 pub fn yaml(kinds: &[Kind]) -> anyhow::Result<String> {
     let mut text = "# Written by `carrel-operator crds`.\n".to_owned();
     for kind in kinds {
+        let mut definition = definition(*kind);
+        // Whatever feature of serde_json another crate asks for.
+        definition.sort_all_objects();
         text.push_str("---\n");
-        text.push_str(&serde_saphyr::to_string(&definition(*kind))?);
+        text.push_str(&serde_saphyr::to_string(&definition)?);
     }
     Ok(text)
+}
+
+/// Where the API server finds the webhook.
+#[derive(Clone, Debug)]
+pub enum Address {
+    Service { name: String, namespace: String },
+    Url(String),
+}
+
+impl Address {
+    fn client_config(&self, authorities: &str) -> Value {
+        let bundle = json!(ByteString(authorities.as_bytes().to_vec()));
+        match self {
+            Self::Service { name, namespace } => json!({
+                "url": null,
+                "service": { "name": name, "namespace": namespace, "path": "/convert", "port": 443 },
+                "caBundle": bundle,
+            }),
+            Self::Url(url) => json!({ "url": url, "service": null, "caBundle": bundle }),
+        }
+    }
+}
+
+/// Keeps the definition of `kind` up to date, for ever.
+pub async fn publish(
+    kind: Kind,
+    client: Client,
+    address: Address,
+    mut loaded: watch::Receiver<Option<Arc<Loaded>>>,
+) {
+    loop {
+        let current = loaded.borrow_and_update().clone();
+        let pause = match current {
+            None => AGAIN,
+            Some(loaded) => {
+                let authorities = &loaded.certificate.authorities;
+                match write(kind, &client, &address, authorities).await {
+                    Ok(()) => AGAIN,
+                    Err(error) => {
+                        let name = kind.definition();
+                        tracing::error!(
+                            %error,
+                            "Could not update the definition {name}; is it there? (carrel-operator crds | kubectl apply -f -)"
+                        );
+                        RETRY
+                    }
+                }
+            }
+        };
+        // Whichever comes first.
+        let _ = timeout(pause, loaded.changed()).await;
+    }
+}
+
+async fn write(
+    kind: Kind,
+    client: &Client,
+    address: &Address,
+    authorities: &str,
+) -> Result<(), kube::Error> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let ours = definition(kind);
+    let patch = json!({ "spec": {
+        "names": ours["spec"]["names"],
+        "versions": ours["spec"]["versions"],
+        "conversion": {
+            "strategy": "Webhook",
+            "webhook": {
+                "conversionReviewVersions": ["v1"],
+                "clientConfig": address.client_config(authorities),
+            },
+        },
+    } });
+    let patch = Patch::Merge(&patch);
+    let name = kind.definition();
+    definitions
+        .patch(&name, &PatchParams::default(), &patch)
+        .await
+        .map(drop)
 }

@@ -1,3 +1,17 @@
 //! Runs TFJobs and PyTorchJobs on a Kubernetes cluster.
 
+pub mod certificate;
+pub mod children;
+pub mod controller;
 pub mod crds;
+pub mod leader;
+mod memory;
+pub mod metrics;
+pub mod objects;
+mod patch;
+pub mod plan;
+pub mod reconcile;
+pub mod run;
+pub mod seen;
+pub mod server;
+pub mod webhook;

@@ -1,10 +1,12 @@
 //! `carrel-operator`: runs TFJobs and PyTorchJobs on a Kubernetes cluster, or prints their definitions.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 
 use carrel_jobs::kind::Kind;
 use carrel_operator::crds;
-use clap::{Parser, Subcommand};
+use carrel_operator::run::{self, Options};
+use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -15,8 +17,47 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the jobs of a cluster
+    Run(Run),
     /// Print the definitions of all kinds
     Crds,
+}
+
+#[derive(Args)]
+struct Run {
+    /// Kinds of jobs to run
+    #[arg(long, value_delimiter = ',', value_parser = kind, default_value = "tfjob,pytorchjob")]
+    kinds: Vec<Kind>,
+    /// Only the jobs of this namespace; all, unless given
+    #[arg(long)]
+    namespace: Option<String>,
+    /// The namespace of this operator
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    own_namespace: String,
+    /// The name of the Service in front of the webhook; leases and the certificate's Secret are named after it
+    #[arg(long, default_value = "carrel-operator")]
+    name: String,
+    /// Who this is among the operators of that name
+    #[arg(long, env = "POD_NAME", default_value = "carrel-operator")]
+    identity: String,
+    /// Where the API server finds the webhook, instead of the Service: https://HOST:PORT/convert
+    #[arg(long)]
+    webhook_url: Option<String>,
+    /// The domain of the cluster's DNS, for the names of hosts in TF_CONFIG
+    #[arg(long, env = "CUSTOM_CLUSTER_DOMAIN")]
+    cluster_domain: Option<String>,
+    /// Where the webhook listens
+    #[arg(long, default_value = "0.0.0.0:8443")]
+    webhook_listen: SocketAddr,
+    /// Where /metrics, /healthz and /readyz are
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let known = |kind: &Kind| text.eq_ignore_ascii_case(kind.singular());
+    let kind = Kind::ALL.into_iter().find(known);
+    kind.ok_or_else(|| format!("there is no kind {text:?}; there are tfjob and pytorchjob"))
 }
 
 fn main() -> anyhow::Result<()> {
@@ -24,6 +65,36 @@ fn main() -> anyhow::Result<()> {
         Command::Crds => {
             let text = crds::yaml(&Kind::ALL)?;
             Ok(std::io::stdout().write_all(text.as_bytes())?)
+        }
+        Command::Run(arguments) => {
+            tracing_subscriber::fmt()
+                .with_env_filter(filter())
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
+                .init();
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(run::run(arguments.into()))
+        }
+    }
+}
+
+/// `RUST_LOG`; what matters of everything, unless it is set.
+fn filter() -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into())
+}
+
+impl From<Run> for Options {
+    fn from(arguments: Run) -> Self {
+        Self {
+            kinds: arguments.kinds,
+            namespace: arguments.namespace,
+            own_namespace: arguments.own_namespace,
+            name: arguments.name,
+            identity: arguments.identity,
+            webhook_url: arguments.webhook_url,
+            domain: arguments.cluster_domain.filter(|domain| !domain.is_empty()),
+            webhook: arguments.webhook_listen,
+            plain: arguments.listen,
         }
     }
 }

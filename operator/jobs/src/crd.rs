@@ -7,8 +7,8 @@ use crate::status::{self, JobStatus};
 use crate::{pytorchjob, schema, tfjob};
 
 /// Where nobody converts: until the operator has put its own address in this place, a job in another version than the
-/// stored one is refused. Without a webhook it would lose what the stored shape lacks, and nobody would be told.
-const NOT_READY: &str = "https://the-operator-is-not-ready.invalid/convert";
+/// stored one is refused at once. Without a webhook it would lose what the stored shape lacks, and nobody would be told.
+const NOT_READY: &str = "https://127.0.0.1:1/the-operator-is-not-ready";
 
 /// The definition of `kind`, without the address of the webhook that converts.
 pub fn definition(kind: Kind) -> Value {

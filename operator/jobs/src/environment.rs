@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::job::{Job, Replica};
 use crate::kind::{Kind, Role, Version};
@@ -55,40 +56,76 @@ fn tf(
     vec![(TF_CONFIG, tf_config(job, replica, index, domain))]
 }
 
+/// `TF_CONFIG`, its fields in the order that they always had.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TfConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<BTreeMap<&'static str, Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sparse_cluster: Option<Sparse>,
+    task: Task,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Sparse {
+    worker: BTreeMap<usize, String>,
+    ps: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Task {
+    r#type: &'static str,
+    index: usize,
+}
+
 /// `TF_CONFIG` of a replica of a TFJob.
 pub fn tf_config(job: &Job, replica: &Replica, index: usize, domain: Option<&str>) -> String {
     let hosts = |replica: &Replica| -> Vec<String> {
         let host = |index| host(job, replica, index, domain);
         (0..replica.count).map(host).collect()
     };
-    let task = json!({ "type": replica.role.lower(), "index": index });
-    let mut config = Map::new();
+    let mut config = TfConfig {
+        cluster: None,
+        sparse_cluster: None,
+        task: Task {
+            r#type: replica.role.lower(),
+            index,
+        },
+        environment: None,
+    };
     if job.is_dynamic {
-        let servers = job.replica(Role::Ps);
         let own = host(job, replica, index, domain);
-        let mut cluster = json!({
-            "worker": {},
-            "ps": servers.map(hosts).unwrap_or_default(),
+        let servers = || job.replica(Role::Ps).map(hosts).unwrap_or_default();
+        config.sparse_cluster = Some(match replica.role {
+            Role::Worker => Sparse {
+                worker: BTreeMap::from([(index, own)]),
+                ps: servers(),
+            },
+            Role::Ps => Sparse {
+                worker: BTreeMap::new(),
+                ps: vec![own],
+            },
+            _ => Sparse {
+                worker: BTreeMap::new(),
+                ps: servers(),
+            },
         });
-        match replica.role {
-            Role::Worker => cluster["worker"] = json!({ index.to_string(): own }),
-            Role::Ps => cluster["ps"] = json!([own]),
-            _ => {}
-        }
-        config.insert("sparseCluster".to_owned(), cluster);
     } else {
         let members = job.replicas.iter();
         let members = members.filter(|member| member.role != Role::Evaluator);
-        let cluster: BTreeMap<_, _> = members
-            .map(|member| (member.role.lower(), hosts(member)))
-            .collect();
-        config.insert("cluster".to_owned(), json!(cluster));
+        let cluster = members.map(|member| (member.role.lower(), hosts(member)));
+        config.cluster = Some(cluster.collect());
+        config.environment = (job.origin != Version::V1Alpha2).then_some("cloud");
     }
-    config.insert("task".to_owned(), task);
-    if job.origin != Version::V1Alpha2 {
-        config.insert("environment".to_owned(), json!("cloud"));
-    }
-    Value::Object(config).to_string()
+    text(&config)
+}
+
+/// Texts, numbers and maps of texts are always JSON.
+fn text(config: &TfConfig) -> String {
+    serde_json::to_string(config).unwrap_or_default()
 }
 
 fn host(job: &Job, replica: &Replica, index: usize, domain: Option<&str>) -> String {
@@ -120,19 +157,20 @@ fn pytorch_v1alpha1(job: &Job, replica: &Replica, index: usize) -> Vec<(&'static
         };
         (0..replica.count).map(host).collect()
     };
-    let cluster: BTreeMap<_, _> = job
-        .replicas
-        .iter()
-        .map(|member| (member.role.lower(), hosts(member)))
-        .collect();
-    let config = json!({
-        "cluster": cluster,
-        "task": { "type": replica.role.lower(), "index": index },
-        "environment": "cloud",
-    });
+    let members = job.replicas.iter();
+    let cluster = members.map(|member| (member.role.lower(), hosts(member)));
+    let config = TfConfig {
+        cluster: Some(cluster.collect()),
+        sparse_cluster: None,
+        task: Task {
+            r#type: replica.role.lower(),
+            index,
+        },
+        environment: Some("cloud"),
+    };
     vec![
         // Left over from TFJob; some images read it.
-        (TF_CONFIG, config.to_string()),
+        (TF_CONFIG, text(&config)),
         (MASTER_PORT, port.to_string()),
         (MASTER_ADDR, address.to_owned()),
         (WORLD_SIZE, job.size().to_string()),

@@ -32,7 +32,7 @@ fn the_master_of_the_walkthrough_sees_what_its_log_shows() {
     let job = job(&yaml(EXAMPLE)).unwrap();
     assert_eq!(
         tf_config(&job, Role::Master, 0),
-        r#"{"cluster":{"master":["example-job-master-0.default.svc.cluster.local:2222"],"ps":["example-job-ps-0.default.svc.cluster.local:2222","example-job-ps-1.default.svc.cluster.local:2222"],"worker":["example-job-worker-0.default.svc.cluster.local:2222"]},"task":{"index":0,"type":"master"}}"#
+        r#"{"cluster":{"master":["example-job-master-0.default.svc.cluster.local:2222"],"ps":["example-job-ps-0.default.svc.cluster.local:2222","example-job-ps-1.default.svc.cluster.local:2222"],"worker":["example-job-worker-0.default.svc.cluster.local:2222"]},"task":{"type":"master","index":0}}"#
     );
     let every = json!({ "name": "other" });
     assert!(is_for(&job, &every), "TF_CONFIG goes into every container");
@@ -88,7 +88,7 @@ fn dynamic_workers_know_themselves_and_the_servers() {
     let job = job(&object).unwrap();
     assert_eq!(
         tf_config(&job, Role::Worker, 2),
-        r#"{"environment":"cloud","sparseCluster":{"ps":["job-ps-0.default.svc:2222","job-ps-1.default.svc:2222"],"worker":{"2":"job-worker-2.default.svc:2222"}},"task":{"index":2,"type":"worker"}}"#
+        r#"{"sparseCluster":{"worker":{"2":"job-worker-2.default.svc:2222"},"ps":["job-ps-0.default.svc:2222","job-ps-1.default.svc:2222"]},"task":{"type":"worker","index":2}}"#
     );
     let config: Value = serde_json::from_str(&tf_config(&job, Role::Ps, 1)).unwrap();
     assert_eq!(

@@ -1,0 +1,232 @@
+//! The certificate of the webhook: made by this operator, kept in a Secret that all its replicas read, and made anew long
+//! before it is over. Its authority lives as long as it does, and the one before it is believed along with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a certificate counts, and after which time it is made anew.
+const VALID: Duration = DAY.saturating_mul(365);
+const RENEW: Duration = DAY.saturating_mul(240);
+const RENEW_AFTER: &str = "carrel.dev/renew-after";
+/// Between two looks at the Secret.
+const PAUSE: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A certificate with its key, and whom to believe about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// One or two authorities, the newest first.
+    pub authorities: String,
+    certificate: String,
+    key: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    #[error("could not make a certificate")]
+    Make(#[from] rcgen::Error),
+    #[error("could not use the Secret of the certificate")]
+    Api(#[from] Box<kube::Error>),
+    #[error("the certificate in the Secret cannot be used: {0}")]
+    Use(String),
+}
+
+/// Where a certificate is kept.
+pub struct Keeper {
+    pub secrets: Api<Secret>,
+    pub secret: String,
+    /// Names and addresses under which the webhook is reached.
+    pub names: Vec<String>,
+}
+
+/// What is served with now.
+pub struct Loaded {
+    pub certificate: Certificate,
+    pub config: Arc<ServerConfig>,
+}
+
+impl Keeper {
+    /// Keeps `loaded` up to date, for ever.
+    pub async fn keep(self, loaded: &watch::Sender<Option<Arc<Loaded>>>) {
+        loop {
+            let pause = match self.current(Timestamp::now()).await {
+                Ok(certificate) => {
+                    let known = loaded.borrow().clone();
+                    if known.is_none_or(|known| known.certificate != certificate) {
+                        self.load(certificate, loaded);
+                    }
+                    PAUSE
+                }
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(source, "{error}");
+                    RETRY
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    fn load(&self, certificate: Certificate, loaded: &watch::Sender<Option<Arc<Loaded>>>) {
+        match certificate.config() {
+            Ok(config) => {
+                let config = Arc::new(config);
+                loaded.send_replace(Some(Arc::new(Loaded {
+                    certificate,
+                    config,
+                })));
+            }
+            Err(error) => tracing::error!("{error}; delete the Secret {}", self.secret),
+        }
+    }
+
+    /// The certificate in the Secret; a new one where there is none, or it is old.
+    async fn current(&self, now: Timestamp) -> Result<Certificate, CertificateError> {
+        loop {
+            let secret = self.secrets.get_opt(&self.secret).await.map_err(Box::new)?;
+            let kept = secret.as_ref().and_then(read);
+            if let Some((certificate, renew_after)) = &kept
+                && now < *renew_after
+            {
+                return Ok(certificate.clone());
+            }
+            let before = kept.map(|(certificate, _)| certificate);
+            let certificate = make(&self.names, before.as_ref(), now)?;
+            if self.write(secret, &certificate, now).await? {
+                return Ok(certificate);
+            }
+        }
+    }
+
+    /// Whether it is written; false: another was faster.
+    async fn write(
+        &self,
+        secret: Option<Secret>,
+        certificate: &Certificate,
+        now: Timestamp,
+    ) -> Result<bool, CertificateError> {
+        let is_new = secret.is_none();
+        let mut secret = secret.unwrap_or_else(|| Secret {
+            metadata: ObjectMeta {
+                name: Some(self.secret.clone()),
+                ..ObjectMeta::default()
+            },
+            type_: Some("kubernetes.io/tls".to_owned()),
+            ..Secret::default()
+        });
+        let renew_after = now.checked_add(RENEW).unwrap_or(now).to_string();
+        let annotations = secret.metadata.annotations.get_or_insert_default();
+        annotations.insert(RENEW_AFTER.to_owned(), renew_after);
+        let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+        secret.data = Some(BTreeMap::from([
+            ("ca.crt".to_owned(), bytes(&certificate.authorities)),
+            ("tls.crt".to_owned(), bytes(&certificate.certificate)),
+            ("tls.key".to_owned(), bytes(&certificate.key)),
+        ]));
+        let parameters = PostParams::default();
+        let written = if is_new {
+            self.secrets.create(&parameters, &secret).await
+        } else {
+            self.secrets
+                .replace(&self.secret, &parameters, &secret)
+                .await
+        };
+        match written {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(Box::new(error).into()),
+        }
+    }
+}
+
+fn read(secret: &Secret) -> Option<(Certificate, Timestamp)> {
+    let data = secret.data.as_ref()?;
+    let text = |name: &str| String::from_utf8(data.get(name)?.0.clone()).ok();
+    let annotations = secret.metadata.annotations.as_ref()?;
+    let certificate = Certificate {
+        authorities: text("ca.crt")?,
+        certificate: text("tls.crt")?,
+        key: text("tls.key")?,
+    };
+    Some((certificate, annotations.get(RENEW_AFTER)?.parse().ok()?))
+}
+
+/// A certificate for `names`; who believes it believes the one before it too.
+///
+/// # Errors
+/// When no key can be made, or a name is none.
+pub fn make(
+    names: &[String],
+    before: Option<&Certificate>,
+    now: Timestamp,
+) -> Result<Certificate, CertificateError> {
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+    // From yesterday on, for clocks differ.
+    let (from, to) = (now - DAY, now + VALID);
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "carrel-operator");
+    (authority.not_before, authority.not_after) = (from, to);
+    let authority_key = KeyPair::generate()?;
+    let of_authority = authority.self_signed(&authority_key)?;
+    let authority = Issuer::new(authority, authority_key);
+
+    let mut leaf = CertificateParams::new(names)?;
+    (leaf.not_before, leaf.not_after) = (from, to);
+    let key = KeyPair::generate()?;
+    let certificate = leaf.signed_by(&key, &authority)?;
+    let newest = before.map(|before| first(&before.authorities));
+    Ok(Certificate {
+        authorities: of_authority.pem() + newest.unwrap_or_default(),
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
+}
+
+/// The first certificate of several.
+fn first(certificates: &str) -> &str {
+    const END: &str = "-----END CERTIFICATE-----";
+    match certificates.find(END) {
+        Some(end) => &certificates[..end + END.len()],
+        None => "",
+    }
+}
+
+impl Certificate {
+    /// What a server needs.
+    ///
+    /// # Errors
+    /// When it is not what this program wrote.
+    pub fn config(&self) -> Result<ServerConfig, CertificateError> {
+        let unusable = |error: String| CertificateError::Use(error);
+        let chain: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect();
+        let chain = chain.map_err(|error| unusable(error.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
+        let key = key.map_err(|error| unusable(error.to_string()))?;
+        let provider = Arc::new(crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|error| unusable(error.to_string()))?;
+        let config = config.with_no_client_auth().with_single_cert(chain, key);
+        config.map_err(|error| unusable(error.to_string()))
+    }
+}

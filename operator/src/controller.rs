@@ -1,0 +1,130 @@
+//! The controller of one kind: watches jobs, pods and services, and looks at a job whenever something about it changed.
+
+use std::sync::Arc;
+
+use carrel_jobs::kind::{GROUP, Kind, Version};
+use carrel_jobs::names;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::controller::{Config, Error, applier, trigger_self, trigger_with};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, ResourceExt as _};
+
+use crate::children::{Child, Children, Owner, follow};
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::reconcile::{Context, again, reconcile};
+use crate::seen::{SeenPod, SeenService};
+
+/// Jobs that are looked at a time.
+const AT_A_TIME: u16 = 32;
+/// What a job says that nobody reads here, and that is as long as the job.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What the controllers of all kinds share.
+#[derive(Clone)]
+pub struct Settings {
+    pub client: Client,
+    /// The only namespace whose jobs are run.
+    pub namespace: Option<String>,
+    pub domain: Option<String>,
+    pub metrics: Arc<Metrics>,
+    /// Who it is that writes events.
+    pub identity: String,
+}
+
+/// Runs the jobs of `kind`; ends only when it is dropped.
+pub async fn run(kind: Kind, settings: Settings) {
+    let resource = resource(kind);
+    let (pods, services) = (
+        Arc::new(Children::<SeenPod>::default()),
+        Arc::new(Children::<SeenService>::default()),
+    );
+    let writer = Writer::new(resource.clone());
+    let reader = writer.as_reader();
+    let jobs: Api<DynamicObject> = match &settings.namespace {
+        Some(namespace) => Api::namespaced_with(settings.client.clone(), namespace, &resource),
+        None => Api::all_with(settings.client.clone(), &resource),
+    };
+    let jobs = watcher(jobs, watcher::Config::default())
+        .default_backoff()
+        .modify(|job| {
+            job.managed_fields_mut().clear();
+            job.annotations_mut().remove(LAST_APPLIED);
+        })
+        .reflect(writer)
+        .touched_objects();
+    let queue = stream::select_all([
+        trigger_self(jobs, resource.clone()).boxed(),
+        owners::<SeenPod, Pod>(kind, &settings, &resource, &pods),
+        owners::<SeenService, Service>(kind, &settings, &resource, &services),
+    ]);
+    let context = Arc::new(Context {
+        kind,
+        client: settings.client.clone(),
+        resource,
+        pods,
+        services,
+        memory: Memory::default(),
+        metrics: settings.metrics,
+        recorder: Recorder::new(
+            settings.client,
+            Reporter {
+                controller: kind.operator().to_owned(),
+                instance: Some(settings.identity),
+            },
+        ),
+        domain: settings.domain,
+    });
+    let config = Config::default().concurrency(AT_A_TIME);
+    let looks = |object, context| Box::pin(reconcile(object, context));
+    applier(looks, again, context, reader, queue, config)
+        .for_each(|looked| async move {
+            match looked {
+                // The other ones are told by `again`.
+                Ok(_) | Err(Error::ReconcilerFailed(..) | Error::ObjectNotFound(_)) => {}
+                Err(error) => tracing::info!(%error, "A watch of {kind}s ended and is begun anew"),
+            }
+        })
+        .await;
+}
+
+/// The jobs of a kind as the API server stores them.
+pub fn resource(kind: Kind) -> ApiResource {
+    let named = GroupVersionKind::gvk(GROUP, Version::V1.name(), kind.name());
+    ApiResource::from_gvk_with_plural(&named, kind.plural())
+}
+
+type Queue = stream::BoxStream<
+    'static,
+    Result<kube::runtime::controller::ReconcileRequest<DynamicObject>, watcher::Error>,
+>;
+
+/// The owners of children that changed.
+fn owners<T, K>(
+    kind: Kind,
+    settings: &Settings,
+    resource: &ApiResource,
+    children: &Arc<Children<T>>,
+) -> Queue
+where
+    T: Child<Object = K>,
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let api: Api<K> = match &settings.namespace {
+        Some(namespace) => Api::namespaced(settings.client.clone(), namespace),
+        None => Api::all(settings.client.clone()),
+    };
+    let config = watcher::Config::default().labels(&names::selector(kind));
+    let events = watcher(api, config).default_backoff();
+    let resource = resource.clone();
+    let owners = follow(Arc::clone(children), events).into_stream();
+    trigger_with(owners, move |owner: Owner| {
+        Some(owner.reference::<DynamicObject>(resource.clone()))
+    })
+    .boxed()
+}

@@ -1,0 +1,286 @@
+//! What is to be done about a job: a function of the job, its status, its pods and services, and the time. It is asked
+//! again after whatever happened, so that an operator that ended in the midst of it goes on.
+
+mod end;
+mod outcome;
+mod restart;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrel_jobs::job::{Invalid, Job};
+use carrel_jobs::kind::{Kind, Version};
+use carrel_jobs::names;
+use carrel_jobs::status::{ConditionType, JobStatus, ReplicaStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::objects;
+use crate::seen::{Phase, Place, SeenPod, SeenService};
+use outcome::Outcome;
+
+/// What there is of a job.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub pods: Vec<Arc<SeenPod>>,
+    pub services: Vec<Arc<SeenService>>,
+}
+
+/// In the order in which it is done: the status first, so that what follows is never forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub status: JobStatus,
+    pub delete_pods: Vec<Arc<SeenPod>>,
+    pub delete_services: Vec<Arc<SeenService>>,
+    pub create_services: Vec<Place>,
+    pub create_pods: Vec<Place>,
+    pub notices: Vec<Notice>,
+    pub delete_job: bool,
+    /// When to look again though nothing happens.
+    pub again_in: Option<Duration>,
+}
+
+/// An event for who looks at the job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub is_warning: bool,
+    pub reason: String,
+    pub note: String,
+}
+
+impl Plan {
+    fn of(status: &JobStatus) -> Self {
+        Self {
+            status: status.clone(),
+            ..Self::default()
+        }
+    }
+
+    fn notice(&mut self, is_warning: bool, reason: String, note: &str) {
+        let note = note.to_owned();
+        self.notices.push(Notice {
+            is_warning,
+            reason,
+            note,
+        });
+    }
+
+    /// Looks again after that time, unless it is to look earlier.
+    fn again(&mut self, after: Duration) {
+        self.again_in = Some(self.again_in.map_or(after, |before| before.min(after)));
+    }
+}
+
+/// What is to be done about `job`.
+pub fn plan(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan {
+    let mut plan = Plan::of(status);
+    if job.is_foreign {
+        return plan;
+    }
+    if status.is_over() {
+        end::clean_up(&mut plan, job, seen, now);
+        return plan;
+    }
+    begin(&mut plan, job, now);
+    if job.suspend {
+        suspend(&mut plan, job, seen, now);
+        return plan;
+    }
+    resume(&mut plan, job, now);
+    let failed = restart::restart(&mut plan, job, seen, now);
+    plan.status.replica_statuses = counts(job, seen);
+    match outcome::outcome(&mut plan, job, seen, &failed, now) {
+        Outcome::Over => {
+            plan.delete_pods.clear();
+            end::clean_up(&mut plan, job, seen, now);
+            return plan;
+        }
+        Outcome::GoesOn => {}
+    }
+    plan.status.reason = waiting(job, seen).or(failed.into_iter().next().map(|(_, why)| why));
+    scale(&mut plan, job, seen);
+    plan
+}
+
+/// What is to be done about a job that is none: it is told so, and nothing of it goes on.
+pub fn invalid(
+    kind: Kind,
+    name: &str,
+    status: &JobStatus,
+    seen: &Seen,
+    why: &Invalid,
+    now: Timestamp,
+) -> Plan {
+    let mut plan = Plan::of(status);
+    if !status.is_over() {
+        let reason = format!("Invalid{kind}Spec");
+        let message = format!("{kind} {name} is not valid: {why}");
+        plan.status
+            .set(ConditionType::Failed, &reason, &message, &Time(now));
+        plan.status.completion_time = Some(Time(now));
+        plan.status.reason = Some(why.to_string());
+        plan.notice(true, reason, &message);
+    }
+    let active = |pod: &&Arc<SeenPod>| !pod.phase.is_over() && !pod.is_deleting;
+    plan.delete_pods = seen.pods.iter().filter(active).cloned().collect();
+    plan
+}
+
+/// Ends a job that cannot go on, such as one whose pods the API server refuses.
+pub fn fail(plan: &mut Plan, reason: &str, message: &str, now: Timestamp) {
+    outcome::fail(plan, reason, message, now);
+}
+
+fn begin(plan: &mut Plan, job: &Job, now: Timestamp) {
+    if plan.status.condition(ConditionType::Created).is_some() {
+        return;
+    }
+    let (kind, name) = (job.kind, &job.name);
+    let (reason, message) = (
+        format!("{kind}Created"),
+        format!("{kind} {name} is created."),
+    );
+    plan.status
+        .set(ConditionType::Created, &reason, &message, &Time(now));
+    plan.notice(false, reason, &message);
+    for role in objects::overridden(job) {
+        let note = format!(
+            "Restart policy in pod template of {} will be overwritten by restart policy in replica spec",
+            role.name()
+        );
+        plan.notice(true, "SettedPodTemplateRestartPolicy".to_owned(), &note);
+    }
+    for warning in &job.warnings {
+        plan.notice(true, format!("{kind}Warning"), warning);
+    }
+}
+
+/// No pods while a job is suspended; those that are over stay, for their logs.
+fn suspend(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) {
+    let (kind, name) = (job.kind, &job.name);
+    let (reason, message) = (
+        format!("{kind}Suspended"),
+        format!("{kind} {name} is suspended."),
+    );
+    for ended in [ConditionType::Running, ConditionType::Restarting] {
+        plan.status.unset(ended, &reason, &message, &Time(now));
+    }
+    if !plan.status.is(ConditionType::Suspended) {
+        plan.status
+            .set(ConditionType::Suspended, &reason, &message, &Time(now));
+        plan.notice(false, reason, &message);
+    }
+    plan.status.start_time = None;
+    plan.status.reason = None;
+    let active = |pod: &&Arc<SeenPod>| !pod.phase.is_over();
+    let going = seen.pods.iter().filter(active).cloned();
+    plan.delete_pods = going.filter(|pod| !pod.is_deleting).collect();
+    let services = seen.services.iter().filter(|service| !service.is_deleting);
+    plan.delete_services = services.cloned().collect();
+    plan.status.replica_statuses = counts(job, seen);
+    for counts in plan.status.replica_statuses.values_mut() {
+        counts.active = 0;
+    }
+}
+
+fn resume(plan: &mut Plan, job: &Job, now: Timestamp) {
+    if plan.status.is(ConditionType::Suspended) {
+        let (kind, name) = (job.kind, &job.name);
+        let (reason, message) = (
+            format!("{kind}Resumed"),
+            format!("{kind} {name} is resumed."),
+        );
+        plan.status
+            .unset(ConditionType::Suspended, &reason, &message, &Time(now));
+        plan.notice(false, reason, &message);
+    }
+    // v1alpha2 starts with the first replica that runs.
+    if plan.status.start_time.is_none() && job.origin != Version::V1Alpha2 {
+        plan.status.start_time = Some(Time(now));
+    }
+}
+
+/// Pods by what they do. One that was asked to end counts only if it had ended well.
+fn counts(job: &Job, seen: &Seen) -> BTreeMap<String, ReplicaStatus> {
+    let mut counts = BTreeMap::new();
+    for replica in &job.replicas {
+        let mut status = ReplicaStatus {
+            selector: Some(selector(job, replica.role.lower())),
+            ..ReplicaStatus::default()
+        };
+        let own = |pod: &&Arc<SeenPod>| pod.place.is_some_and(|place| place.role == replica.role);
+        for pod in seen.pods.iter().filter(own) {
+            match pod.phase {
+                Phase::Succeeded => status.succeeded += 1,
+                _ if pod.is_deleting => {}
+                Phase::Running => status.active += 1,
+                Phase::Failed => status.failed += 1,
+                Phase::Pending => {}
+            }
+        }
+        counts.insert(replica.role.name().to_owned(), status);
+    }
+    counts
+}
+
+fn selector(job: &Job, role: &str) -> String {
+    format!(
+        "{}={},{}={},{}={role}",
+        names::JOB_NAME,
+        job.name,
+        names::OPERATOR_NAME,
+        job.kind.operator(),
+        names::REPLICA_TYPE,
+    )
+}
+
+/// What the first pod that cannot start waits for.
+fn waiting(job: &Job, seen: &Seen) -> Option<String> {
+    let mut waiting: Vec<_> = seen
+        .pods
+        .iter()
+        .filter(|pod| !pod.is_deleting && !pod.phase.is_over())
+        .filter_map(|pod| Some((pod.place?, pod.reason.as_deref()?)))
+        .filter(|(place, _)| job.replica(place.role).is_some())
+        .collect();
+    waiting.sort_unstable();
+    let (place, why) = waiting.first()?;
+    Some(format!("{} waits: {why}", task(*place)))
+}
+
+/// Makes what is missing, and ends what is too many.
+fn scale(plan: &mut Plan, job: &Job, seen: &Seen) {
+    for replica in &job.replicas {
+        for index in 0..replica.count {
+            let place = Place {
+                role: replica.role,
+                index,
+            };
+            if !seen.pods.iter().any(|pod| pod.place == Some(place)) {
+                plan.create_pods.push(place);
+            }
+            let has = |service: &Arc<SeenService>| service.place == Some(place);
+            if job.has_service(replica.role) && !seen.services.iter().any(has) {
+                plan.create_services.push(place);
+            }
+        }
+    }
+    let is_extra = |place: Option<Place>| {
+        place.is_some_and(|place| {
+            let replica = job.replica(place.role);
+            replica.is_none_or(|replica| place.index >= replica.count)
+        })
+    };
+    let pods = seen.pods.iter().filter(|pod| !pod.is_deleting);
+    plan.delete_pods
+        .extend(pods.filter(|pod| is_extra(pod.place)).cloned());
+    let services = seen.services.iter().filter(|service| !service.is_deleting);
+    plan.delete_services
+        .extend(services.filter(|service| is_extra(service.place)).cloned());
+}
+
+/// `worker-0`.
+fn task(place: Place) -> String {
+    format!("{}-{}", place.role.lower(), place.index)
+}

@@ -1,0 +1,175 @@
+//! Whether a job runs, starts again, or is over.
+
+use std::time::Duration;
+
+use carrel_jobs::job::Job;
+use carrel_jobs::kind::{Kind, Role, Version};
+use carrel_jobs::status::ConditionType;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Plan, Seen, restart, task};
+use crate::seen::{Phase, Place};
+
+/// Reasons after which pods end that the policy would leave running.
+pub(super) const DEADLINE: &str = "DeadlineExceeded";
+pub(super) const BACKOFF: &str = "BackoffLimitExceeded";
+
+pub(super) enum Outcome {
+    GoesOn,
+    Over,
+}
+
+/// Sets the conditions; `failed` are the pods that failed for good.
+pub(super) fn outcome(
+    plan: &mut Plan,
+    job: &Job,
+    seen: &Seen,
+    failed: &[(Place, String)],
+    now: Timestamp,
+) -> Outcome {
+    let (kind, name) = (job.kind, format!("{}/{}", job.namespace, job.name));
+    if has_succeeded(job, seen) {
+        let message = format!("{kind} {name} successfully completed.");
+        let reason = format!("{kind}Succeeded");
+        plan.status
+            .set(ConditionType::Succeeded, &reason, &message, &Time(now));
+        plan.status.completion_time = Some(Time(now));
+        plan.status.reason = None;
+        plan.notice(false, reason, &message);
+        return Outcome::Over;
+    }
+    if let Some((_, why)) = failed.iter().find(|(place, _)| decides(job, *place)) {
+        let message = format!(
+            "{kind} {name} has failed because {} replica(s) failed: {why}",
+            failed.len()
+        );
+        fail(plan, &format!("{kind}Failed"), &message, now);
+        plan.status.reason = Some(why.clone());
+        return Outcome::Over;
+    }
+    if is_past_backoff(plan, job, seen) {
+        let message =
+            format!("{kind} {name} has failed because it has reached the specified backoff limit");
+        fail(plan, BACKOFF, &message, now);
+        return Outcome::Over;
+    }
+    if is_past_deadline(plan, job, now) {
+        let message = format!(
+            "{kind} {name} has failed because it was active longer than specified deadline"
+        );
+        fail(plan, DEADLINE, &message, now);
+        return Outcome::Over;
+    }
+    progress(plan, job, seen, now);
+    Outcome::GoesOn
+}
+
+pub(super) fn fail(plan: &mut Plan, reason: &str, message: &str, now: Timestamp) {
+    plan.status
+        .set(ConditionType::Failed, reason, message, &Time(now));
+    plan.status.completion_time = Some(Time(now));
+    plan.status.reason = Some(message.to_owned());
+    plan.notice(true, reason.to_owned(), message);
+}
+
+/// Running or Restarting, if either.
+fn progress(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) {
+    let (kind, name) = (job.kind, format!("{}/{}", job.namespace, job.name));
+    let again = seen.pods.iter().find(|pod| {
+        pod.phase == Phase::Failed
+            && restart::replica(job, pod)
+                .is_some_and(|(_, replica)| restart::starts_again(job, replica, pod))
+    });
+    if let Some(pod) = again {
+        let reason = format!("{kind}Restarting");
+        let what = pod.place.map(task).unwrap_or_default();
+        let why = pod.reason.clone().unwrap_or_default();
+        let message = format!("{kind} {name} is restarting because {what} failed: {why}");
+        if !plan.status.is(ConditionType::Restarting) {
+            plan.notice(true, reason.clone(), &message);
+        }
+        plan.status
+            .set(ConditionType::Restarting, &reason, &message, &Time(now));
+        return;
+    }
+    if is_running(job, seen) {
+        let reason = format!("{kind}Running");
+        let message = format!("{kind} {name} is running.");
+        if !plan.status.is(ConditionType::Running) {
+            plan.notice(false, reason.clone(), &message);
+        }
+        plan.status
+            .set(ConditionType::Running, &reason, &message, &Time(now));
+        plan.status.start_time.get_or_insert(Time(now));
+    }
+}
+
+/// Whether the failure of a replica is that of the job: in v1alpha1 only the master's is.
+fn decides(job: &Job, place: Place) -> bool {
+    job.origin != Version::V1Alpha1 || place.role.leads()
+}
+
+/// The chief or master has; without one, the workers have; without those, everybody has.
+fn has_succeeded(job: &Job, seen: &Seen) -> bool {
+    if let Some(leader) = job.leader() {
+        return count(seen, leader.role, Phase::Succeeded) >= 1;
+    }
+    let Some(workers) = job
+        .replica(Role::Worker)
+        .filter(|workers| workers.count > 0)
+    else {
+        let counted = job.replicas.iter().filter(|one| one.count > 0);
+        let mut all = counted.map(|one| count(seen, one.role, Phase::Succeeded) >= one.count);
+        return job.size() > 0 && all.all(|all| all);
+    };
+    if job.kind == Kind::PyTorchJob || job.all_workers {
+        return count(seen, Role::Worker, Phase::Succeeded) >= workers.count;
+    }
+    let first = Some(Place {
+        role: Role::Worker,
+        index: 0,
+    });
+    let mut pods = seen.pods.iter();
+    pods.any(|pod| pod.place == first && pod.phase == Phase::Succeeded)
+}
+
+fn is_running(job: &Job, seen: &Seen) -> bool {
+    let role = job.leader().map_or(Role::Worker, |leader| leader.role);
+    if job.replica(role).is_some_and(|replica| replica.count > 0) {
+        return count(seen, role, Phase::Running) > 0;
+    }
+    job.replicas
+        .iter()
+        .any(|replica| count(seen, replica.role, Phase::Running) > 0)
+}
+
+fn count(seen: &Seen, role: Role, phase: Phase) -> usize {
+    let pods = seen.pods.iter().filter(|pod| {
+        let counts = !pod.is_deleting || phase == Phase::Succeeded;
+        counts && pod.phase == phase && pod.place.is_some_and(|place| place.role == role)
+    });
+    pods.count()
+}
+
+fn is_past_backoff(plan: &Plan, job: &Job, seen: &Seen) -> bool {
+    let Some(limit) = job.backoff_limit else {
+        return false;
+    };
+    let restarts = restart::total(plan, job, seen);
+    restarts > 0 && restarts >= limit
+}
+
+/// Looks again when the time is over, until then.
+fn is_past_deadline(plan: &mut Plan, job: &Job, now: Timestamp) -> bool {
+    let (Some(seconds), Some(start)) = (job.deadline_seconds, &plan.status.start_time) else {
+        return false;
+    };
+    let allowed = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    let active = Duration::try_from(now.duration_since(start.0)).unwrap_or_default();
+    let left = allowed.saturating_sub(active);
+    if !left.is_zero() {
+        plan.again(left);
+    }
+    left.is_zero()
+}

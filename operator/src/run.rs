@@ -1,0 +1,135 @@
+//! The process: its servers, and for each kind the lease and, while it is held, the controller.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use carrel_jobs::kind::Kind;
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::certificate::{Keeper, Loaded};
+use crate::controller::{self, Settings};
+use crate::crds::{self, Address};
+use crate::leader::Candidate;
+use crate::metrics::{Metrics, OfKind};
+use crate::server;
+
+pub struct Options {
+    pub kinds: Vec<Kind>,
+    /// The only namespace whose jobs are run.
+    pub namespace: Option<String>,
+    /// The namespace of leases and of the Secret with the certificate.
+    pub own_namespace: String,
+    /// Begins the names of leases and of that Secret; the name of the webhook's Service.
+    pub name: String,
+    pub identity: String,
+    pub webhook_url: Option<String>,
+    pub domain: Option<String>,
+    pub webhook: SocketAddr,
+    pub plain: SocketAddr,
+}
+
+/// Runs until it is asked to end.
+///
+/// # Errors
+/// When there is no cluster, or a port is taken.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let client = Client::try_default().await?;
+    let (webhook, plain) = (
+        server::bind(options.webhook).await?,
+        server::bind(options.plain).await?,
+    );
+    let metrics = Arc::new(Metrics::default());
+    let (loaded, current) = watch::channel(None);
+    let keeper = Keeper {
+        secrets: Api::namespaced(client.clone(), &options.own_namespace),
+        secret: format!("{}-webhook", options.name),
+        names: names(&options),
+    };
+    let kinds = options.kinds.iter().map(|kind| {
+        let settings = Settings {
+            client: client.clone(),
+            namespace: options.namespace.clone(),
+            domain: options.domain.clone(),
+            metrics: Arc::clone(&metrics),
+            identity: options.identity.clone(),
+        };
+        of_kind(*kind, &options, settings, current.clone())
+    });
+    let kinds = futures_util::future::join_all(kinds);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        failed = server::plain(plain, Arc::clone(&metrics), current.clone()) => failed?,
+        () = server::tls(webhook, Arc::clone(&metrics), current.clone()) => {}
+        () = keeper.keep(&loaded) => {}
+        _ = kinds => {}
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    for kind in &options.kinds {
+        candidate(*kind, &options, &client).release().await;
+    }
+    Ok(())
+}
+
+/// The names in the certificate.
+fn names(options: &Options) -> Vec<String> {
+    if let Some(url) = &options.webhook_url {
+        let authority = url.split("://").nth(1).unwrap_or(url);
+        let host = authority.split('/').next().unwrap_or_default();
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        return vec![host.trim_matches(['[', ']']).to_owned()];
+    }
+    let (name, namespace) = (&options.name, &options.own_namespace);
+    vec![
+        format!("{name}.{namespace}.svc"),
+        format!("{name}.{namespace}.svc.cluster.local"),
+    ]
+}
+
+fn candidate(kind: Kind, options: &Options, client: &Client) -> Candidate {
+    Candidate {
+        leases: Api::namespaced(client.clone(), &options.own_namespace),
+        lease: format!("{}-{}", options.name, kind.singular()),
+        identity: options.identity.clone(),
+    }
+}
+
+async fn of_kind(
+    kind: Kind,
+    options: &Options,
+    settings: Settings,
+    current: watch::Receiver<Option<Arc<Loaded>>>,
+) {
+    let (leads, mut leading) = watch::channel(false);
+    let address = match &options.webhook_url {
+        Some(url) => Address::Url(url.clone()),
+        None => Address::Service {
+            name: options.name.clone(),
+            namespace: options.own_namespace.clone(),
+        },
+    };
+    let gauge = settings
+        .metrics
+        .leads
+        .get_or_create(&OfKind { kind: kind.name() })
+        .clone();
+    let work = async {
+        // The sender lives as long as this.
+        while leading.wait_for(|leads| *leads).await.is_ok() {
+            gauge.set(1);
+            let client = settings.client.clone();
+            tokio::select! {
+                () = controller::run(kind, settings.clone()) => {}
+                () = crds::publish(kind, client, address.clone(), current.clone()) => {}
+                _ = leading.wait_for(|leads| !*leads) => {}
+            }
+            gauge.set(0);
+        }
+    };
+    let stand = candidate(kind, options, &settings.client);
+    tokio::select! {
+        () = stand.stand(&leads) => {}
+        () = work => {}
+    }
+}

@@ -1,0 +1,171 @@
+//! What is read of pods and services.
+
+use carrel_jobs::kind::{Kind, Role};
+use carrel_jobs::names::{OPERATOR_NAME, REPLICA_INDEX, REPLICA_TYPE};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::children::Child;
+
+/// A pod of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenPod {
+    pub name: String,
+    pub uid: String,
+    pub place: Option<Place>,
+    pub phase: Phase,
+    /// It was asked to end.
+    pub is_deleting: bool,
+    /// Of the container that trains.
+    pub exit_code: Option<i32>,
+    /// How often its containers were started again by the node.
+    pub restarts: i32,
+    /// Why it failed, or what it waits for.
+    pub reason: Option<String>,
+    pub ended: Option<Timestamp>,
+}
+
+/// Which replica of the job it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    pub role: Role,
+    pub index: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+}
+
+impl Phase {
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenService {
+    pub name: String,
+    pub uid: String,
+    pub place: Option<Place>,
+    pub is_deleting: bool,
+}
+
+impl Child for SeenPod {
+    type Object = Pod;
+
+    fn of(pod: &Pod) -> Self {
+        let status = pod.status.clone().unwrap_or_default();
+        let containers = status.container_statuses.as_deref().unwrap_or_default();
+        let names = Kind::ALL.map(Kind::container);
+        let main = containers
+            .iter()
+            .find(|container| names.contains(&container.name.as_str()));
+        let ended = main.and_then(|main| main.state.as_ref()?.terminated.as_ref());
+        let phase = match status.phase.as_deref() {
+            Some("Running") => Phase::Running,
+            Some("Succeeded") => Phase::Succeeded,
+            Some("Failed") => Phase::Failed,
+            _ => Phase::Pending,
+        };
+        Self {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            place: place(&pod.metadata),
+            phase,
+            is_deleting: pod.metadata.deletion_timestamp.is_some(),
+            exit_code: ended.map(|ended| ended.exit_code),
+            restarts: containers.iter().map(|one| one.restart_count).sum(),
+            reason: match phase {
+                Phase::Failed => Some(failure(&status, main)),
+                Phase::Pending | Phase::Running => waiting(&status, containers),
+                Phase::Succeeded => None,
+            },
+            ended: ended.and_then(|ended| Some(ended.finished_at.as_ref()?.0)),
+        }
+    }
+}
+
+impl Child for SeenService {
+    type Object = Service;
+
+    fn of(service: &Service) -> Self {
+        Self {
+            name: service.metadata.name.clone().unwrap_or_default(),
+            uid: service.metadata.uid.clone().unwrap_or_default(),
+            place: place(&service.metadata),
+            is_deleting: service.metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+fn place(meta: &ObjectMeta) -> Option<Place> {
+    let labels = meta.labels.as_ref()?;
+    let operator = labels.get(OPERATOR_NAME)?;
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.operator() == operator)?;
+    Some(Place {
+        role: kind.role(labels.get(REPLICA_TYPE)?)?,
+        index: labels.get(REPLICA_INDEX)?.parse().ok()?,
+    })
+}
+
+/// Why a pod failed, in a few words.
+fn failure(status: &PodStatus, main: Option<&ContainerStatus>) -> String {
+    let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let ended = main.and_then(|main| main.state.as_ref()?.terminated.as_ref());
+    let Some(ended) = ended else {
+        // Evicted, or refused by its node.
+        let reason = text(&status.reason).unwrap_or_else(|| "it was ended".to_owned());
+        return match text(&status.message) {
+            Some(message) => format!("{reason}: {message}"),
+            None => reason,
+        };
+    };
+    let reason = text(&ended.reason).filter(|reason| reason != "Error");
+    let code = format!("exit code {}", ended.exit_code);
+    let what = reason.map_or_else(|| code.clone(), |reason| format!("{reason}, {code}"));
+    match text(&ended.message) {
+        Some(message) => format!("{what}: {}", message.trim()),
+        None => what,
+    }
+}
+
+/// What keeps a pod from its work, if it is more than a moment.
+fn waiting(status: &PodStatus, containers: &[ContainerStatus]) -> Option<String> {
+    for container in containers {
+        let waiting = container
+            .state
+            .as_ref()
+            .and_then(|state| state.waiting.as_ref());
+        let Some(reason) = waiting.and_then(|waiting| waiting.reason.as_deref()) else {
+            continue;
+        };
+        let message = waiting.and_then(|waiting| waiting.message.as_deref());
+        let image = &container.image;
+        return match reason {
+            // The one follows the other again and again.
+            "ErrImagePull" | "ImagePullBackOff" => {
+                Some(format!("the image {image} cannot be pulled"))
+            }
+            "ContainerCreating" | "PodInitializing" => continue,
+            "CrashLoopBackOff" => Some("it ends again and again (CrashLoopBackOff)".to_owned()),
+            reason => Some(message.map_or_else(
+                || reason.to_owned(),
+                |message| format!("{reason}: {message}"),
+            )),
+        };
+    }
+    let unscheduled = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() != Some("SchedulingGated")
+    })?;
+    let message = unscheduled.message.clone().unwrap_or_default();
+    Some(format!("it has no node: {message}"))
+}

@@ -1,0 +1,142 @@
+//! What the operator answers to: the API server's conversions over TLS, and health and metrics without.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::Loaded;
+use crate::metrics::Metrics;
+use crate::webhook;
+
+/// The largest list of jobs that is converted at once.
+const LARGEST: usize = 64 << 20;
+/// How long a client may take to say hello, and to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Connections at a time; the API server needs one or two.
+const CONNECTIONS: usize = 64;
+
+type Current = watch::Receiver<Option<Arc<Loaded>>>;
+
+/// Serves health and metrics, for ever.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn plain(
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    loaded: Current,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready).with_state(loaded))
+        .route("/metrics", get(text).with_state(metrics));
+    axum::serve(listener, router).await
+}
+
+async fn ready(State(loaded): State<Current>) -> (StatusCode, &'static str) {
+    if loaded.borrow().is_some() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "there is no certificate yet\n",
+        )
+    }
+}
+
+async fn text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    let kind = [(
+        CONTENT_TYPE,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    )];
+    match metrics.text() {
+        Ok(text) => (StatusCode::OK, kind, text),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, kind, error.to_string()),
+    }
+}
+
+/// Serves conversions, for ever.
+pub async fn tls(listener: TcpListener, metrics: Arc<Metrics>, loaded: Current) {
+    let router = Router::new()
+        .route("/convert", post(convert))
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .with_state(metrics);
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // It is never closed.
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "Could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(current) = loaded.borrow().clone() else {
+            continue;
+        };
+        let (router, acceptor) = (
+            router.clone(),
+            TlsAcceptor::from(Arc::clone(&current.config)),
+        );
+        tokio::spawn(async move {
+            if let Err(error) = connection(stream, acceptor, router).await {
+                tracing::debug!(%peer, error, "A connection of {peer} failed");
+            }
+            drop(slot);
+        });
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    router: Router,
+) -> Result<(), String> {
+    let stream = timeout(PATIENCE, acceptor.accept(stream)).await;
+    let stream = stream
+        .map_err(|_| "no TLS in time".to_owned())?
+        .map_err(|error| error.to_string())?;
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE);
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    served.await.map_err(|error| error.to_string())
+}
+
+async fn convert(State(metrics): State<Arc<Metrics>>, Json(review): Json<Value>) -> Json<Value> {
+    let (answer, count) = webhook::answer(&review);
+    metrics.conversions.inc_by(count);
+    Json(answer)
+}
+
+/// Binds early, so that a port that is taken is named at once.
+///
+/// # Errors
+/// When it cannot be had.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    use anyhow::Context as _;
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("could not listen on {address}"))
+}

@@ -1,0 +1,406 @@
+//! What is done about jobs, sentence by sentence of `training-serving.md` 1.1 to 1.3.
+
+use carrel_jobs::status::ConditionType;
+use carrel_operator::plan::invalid;
+use carrel_operator::seen::Phase;
+use serde_json::{Value, json};
+
+use crate::world::{EXAMPLE, PYTORCH_EXAMPLE, World, job};
+
+fn tf(version: &str, roles: &[(&str, i32)], restart: &str) -> Value {
+    job("TFJob", version, roles, Some(restart))
+}
+
+/// Of the walkthrough's job only the master's pod stays, with its service.
+#[test]
+fn the_walkthrough_s_tfjob_ends_with_its_master_alone() {
+    let mut world = World::of_yaml(EXAMPLE);
+    let names = [
+        "example-job-master-0",
+        "example-job-ps-0",
+        "example-job-ps-1",
+        "example-job-worker-0",
+    ];
+    assert_eq!(world.pods(), names);
+    assert_eq!(world.services(), names);
+    assert_eq!(world.state(), "Created");
+    assert!(world.status.start_time.is_none());
+    world.run(&["ps-0", "ps-1", "worker-0"]);
+    assert_eq!(world.state(), "Created", "running follows the master");
+    world.run(&["master-0"]);
+    assert_eq!(world.conditions(), "TFJobCreated TFJobRunning");
+    assert!(world.status.start_time.is_some());
+    world.succeed("master-0");
+    assert_eq!(world.conditions(), "TFJobCreated TFJobSucceeded");
+    assert_eq!(world.state(), "Succeeded");
+    assert_eq!(world.pods(), ["example-job-master-0"]);
+    assert_eq!(world.services(), ["example-job-master-0"]);
+    assert!(world.status.completion_time.is_some());
+    let told = world.told.last().unwrap();
+    assert_eq!(told.note, "TFJob is terminated, deleting pods and services");
+}
+
+#[test]
+fn clean_pod_policies_keep_what_they_say() {
+    let left = |version: &str, policy: Option<&str>| {
+        let mut object = tf(version, &[("Chief", 1), ("Worker", 2)], "Never");
+        if let Some(policy) = policy {
+            object["spec"]["cleanPodPolicy"] = json!(policy);
+        }
+        let mut world = World::new(object);
+        world.run(&["chief-0", "worker-0", "worker-1"]);
+        world.succeed("worker-1");
+        world.succeed("chief-0");
+        assert_eq!(world.state(), "Succeeded");
+        (world.pods().join(" "), world.services().len())
+    };
+    let all = "job-chief-0 job-worker-0 job-worker-1".to_owned();
+    let over = "job-chief-0 job-worker-1".to_owned();
+    assert_eq!(left("v1alpha2", None), (over.clone(), 2));
+    assert_eq!(left("v1beta1", None), (over.clone(), 2));
+    assert_eq!(left("v1", None), (all, 3));
+    assert_eq!(left("v1", Some("Running")), (over, 2));
+    assert_eq!(left("v1", Some("All")), (String::new(), 0));
+}
+
+#[test]
+fn without_a_chief_workers_decide() {
+    let ends = |version: &str, policy: Option<&str>| {
+        let mut object = tf(version, &[("Worker", 2), ("PS", 1)], "Never");
+        if let Some(policy) = policy {
+            object["spec"]["successPolicy"] = json!(policy);
+        }
+        let mut world = World::new(object);
+        world.run(&["worker-0", "worker-1", "ps-0"]);
+        assert_eq!(world.state(), "Running");
+        world.succeed("worker-0");
+        let first = world.state().to_owned();
+        if first != "Succeeded" {
+            world.succeed("worker-1");
+        }
+        (first, world.state().to_owned())
+    };
+    let (first, all) = (
+        ("Succeeded".to_owned(), "Succeeded".to_owned()),
+        ("Running".to_owned(), "Succeeded".to_owned()),
+    );
+    assert_eq!(ends("v1alpha2", None), all);
+    assert_eq!(ends("v1beta2", None), all);
+    assert_eq!(ends("v1", None), first);
+    assert_eq!(ends("v1", Some("")), first);
+    assert_eq!(ends("v1", Some("AllWorkers")), all);
+}
+
+#[test]
+fn a_replica_that_fails_for_good_fails_the_job() {
+    let mut world = World::new(tf("v1", &[("Chief", 1), ("PS", 1)], "Never"));
+    world.run(&["chief-0", "ps-0"]);
+    world.fail("ps-0", 1);
+    assert_eq!(world.state(), "Failed");
+    assert_eq!(
+        world.status.reason.as_deref(),
+        Some("ps-0 failed: exit code 1")
+    );
+    let failed = world.status.condition(ConditionType::Failed).unwrap();
+    assert_eq!(failed.reason, "TFJobFailed");
+    let running = world.status.condition(ConditionType::Running).unwrap();
+    assert_eq!(running.status, "False");
+    assert!(world.told.iter().any(|notice| notice.is_warning));
+}
+
+/// 130, 137, 138 and 143 in v1alpha2; from 128 on in v1.
+#[test]
+fn exit_codes_say_whether_to_try_again() {
+    let again = |version: &str, code: i32| {
+        let mut world = World::new(tf(version, &[("Worker", 1)], "ExitCode"));
+        world.run(&["worker-0"]);
+        let plan = world.fail("worker-0", code);
+        if plan.delete_pods.is_empty() {
+            assert_eq!(world.state(), "Failed");
+            return false;
+        }
+        assert_eq!(world.state(), "Restarting");
+        assert_eq!(world.status.condition(ConditionType::Running), None);
+        assert_eq!(world.status.restarts["worker-0"].count, 1);
+        world.look();
+        assert_eq!(world.pods(), ["job-worker-0"]);
+        world.run(&["worker-0"]);
+        assert_eq!(world.state(), "Running");
+        true
+    };
+    for code in [1, 2, 126, 127, 128, 139, 255] {
+        assert!(!again("v1alpha2", code), "{code}");
+    }
+    for code in [130, 137, 138, 143] {
+        assert!(again("v1alpha2", code), "{code}");
+    }
+    for code in [1, 2, 126, 127] {
+        assert!(!again("v1", code), "{code}");
+    }
+    for code in [128, 130, 137, 139, 143, 255] {
+        assert!(again("v1", code), "{code}");
+    }
+}
+
+/// An operator that is killed between the status and the deletion counts the pod once.
+#[test]
+fn a_restart_is_counted_once() {
+    let mut world = World::new(tf("v1", &[("Worker", 1)], "ExitCode"));
+    world.run(&["worker-0"]);
+    let now = world.now;
+    world.change("worker-0", |pod| {
+        pod.phase = Phase::Failed;
+        pod.exit_code = Some(137);
+        pod.ended = Some(now);
+    });
+    for _ in 0..3 {
+        let plan = world.plan();
+        assert_eq!(plan.delete_pods.len(), 1);
+        world.status = plan.status;
+    }
+    assert_eq!(world.status.restarts["worker-0"].count, 1);
+}
+
+#[test]
+fn later_restarts_wait_ever_longer() {
+    let mut world = World::new(tf("v1", &[("Worker", 1)], "ExitCode"));
+    for pause in [0, 10, 20, 40] {
+        world.run(&["worker-0"]);
+        let plan = world.fail("worker-0", 137);
+        if pause > 0 {
+            assert!(plan.delete_pods.is_empty());
+            assert_eq!(plan.again_in.unwrap().as_secs(), pause);
+            let seconds = i64::try_from(pause).unwrap();
+            assert_eq!(world.wait(seconds).delete_pods.len(), 1);
+        }
+        world.look();
+    }
+    assert_eq!(world.status.restarts["worker-0"].count, 4);
+}
+
+#[test]
+fn a_pod_that_was_evicted_is_made_anew_unless_never() {
+    let evicted = |restart: &str| {
+        let mut world = World::new(tf("v1", &[("Worker", 1)], restart));
+        world.run(&["worker-0"]);
+        world.change("worker-0", |pod| {
+            pod.phase = Phase::Failed;
+            pod.reason = Some("Evicted: no memory".to_owned());
+        });
+        world.look();
+        world.state().to_owned()
+    };
+    assert_eq!(evicted("OnFailure"), "Restarting");
+    assert_eq!(evicted("ExitCode"), "Restarting");
+    assert_eq!(evicted("Never"), "Failed");
+}
+
+#[test]
+fn a_pod_that_somebody_deletes_is_made_anew() {
+    let mut world = World::new(tf("v1", &[("Worker", 2)], "Never"));
+    world.run(&["worker-0", "worker-1"]);
+    // Asked to end, it may end in failure: that is none of the job's.
+    world.change("worker-1", |pod| {
+        pod.is_deleting = true;
+        pod.phase = Phase::Failed;
+        pod.exit_code = Some(143);
+    });
+    world.look();
+    assert_eq!(world.state(), "Running");
+    world.seen.pods.retain(|pod| !pod.is_deleting);
+    world.look();
+    assert_eq!(world.pods(), ["job-worker-0", "job-worker-1"]);
+}
+
+#[test]
+fn the_backoff_limit_counts_restarts_of_both_kinds() {
+    let mut object = job("PyTorchJob", "v1", &[("Master", 1), ("Worker", 1)], None);
+    object["spec"]["runPolicy"] = json!({ "backoffLimit": 3 });
+    let mut world = World::new(object);
+    world.run(&["master-0", "worker-0"]);
+    world.change("worker-0", |pod| pod.restarts = 2);
+    world.look();
+    assert_eq!(world.state(), "Running");
+    world.change("worker-0", |pod| pod.restarts = 3);
+    world.look();
+    assert_eq!(world.state(), "Failed");
+    let failed = world.status.condition(ConditionType::Failed).unwrap();
+    assert_eq!(failed.reason, "BackoffLimitExceeded");
+    // Whatever the policy, nothing goes on.
+    assert_eq!(world.pods(), [""; 0]);
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_ended() {
+    let mut object = tf("v1", &[("Worker", 1)], "Never");
+    object["spec"]["runPolicy"] = json!({ "activeDeadlineSeconds": 60 });
+    let mut world = World::new(object);
+    world.run(&["worker-0"]);
+    let plan = world.wait(59);
+    assert_eq!(plan.again_in.unwrap().as_secs(), 1);
+    world.wait(1);
+    let failed = world.status.condition(ConditionType::Failed).unwrap();
+    assert_eq!(failed.reason, "DeadlineExceeded");
+    assert_eq!(world.pods(), [""; 0]);
+}
+
+#[test]
+fn a_job_that_is_over_is_deleted_in_time() {
+    let mut object = tf("v1", &[("Worker", 1)], "Never");
+    object["spec"]["runPolicy"] = json!({ "ttlSecondsAfterFinished": 30 });
+    let mut world = World::new(object);
+    world.run(&["worker-0"]);
+    let plan = world.succeed("worker-0");
+    assert_eq!(plan.again_in.unwrap().as_secs(), 30);
+    world.wait(29);
+    assert!(!world.is_deleted);
+    world.wait(1);
+    assert!(world.is_deleted);
+}
+
+#[test]
+fn a_suspended_job_has_no_pods() {
+    let mut object = tf("v1", &[("Worker", 2)], "Never");
+    object["spec"]["runPolicy"] = json!({ "suspend": true, "activeDeadlineSeconds": 60 });
+    let mut world = World::new(object);
+    assert_eq!((world.state(), world.pods().len()), ("Suspended", 0));
+    world.object["spec"]["runPolicy"]["suspend"] = json!(false);
+    world.look();
+    world.run(&["worker-0", "worker-1"]);
+    assert_eq!(world.state(), "Running");
+    world.object["spec"]["runPolicy"]["suspend"] = json!(true);
+    world.look();
+    assert_eq!((world.state(), world.pods().len()), ("Suspended", 0));
+    assert_eq!(world.services(), [""; 0]);
+    assert_eq!(world.status.start_time, None);
+    // The deadline counts anew.
+    world.wait(3600);
+    world.object["spec"]["runPolicy"]["suspend"] = json!(false);
+    world.look();
+    assert_eq!(world.pods().len(), 2);
+    let suspended = world.status.condition(ConditionType::Suspended).unwrap();
+    assert_eq!(
+        (suspended.status.as_str(), suspended.reason.as_str()),
+        ("False", "TFJobResumed")
+    );
+    let told = world.reasons();
+    assert_eq!(
+        told,
+        [
+            "TFJobCreated",
+            "TFJobSuspended",
+            "TFJobResumed",
+            "TFJobRunning",
+            "TFJobSuspended",
+            "TFJobResumed"
+        ]
+    );
+}
+
+#[test]
+fn jobs_of_another_manager_are_left_alone() {
+    let mut object = tf("v1", &[("Worker", 2)], "Never");
+    object["spec"]["runPolicy"] = json!({ "managedBy": "kueue.x-k8s.io/multikueue" });
+    let world = World::new(object);
+    assert_eq!(world.pods(), [""; 0]);
+    assert_eq!(world.status, carrel_jobs::status::JobStatus::default());
+}
+
+#[test]
+fn replicas_may_become_more_and_fewer() {
+    let mut object = tf("v1", &[("Worker", 1), ("PS", 1)], "Never");
+    object["spec"]["enableDynamicWorker"] = json!(true);
+    let mut world = World::new(object);
+    world.object["spec"]["tfReplicaSpecs"]["Worker"]["replicas"] = json!(3);
+    world.look();
+    assert_eq!(
+        world.pods(),
+        ["job-ps-0", "job-worker-0", "job-worker-1", "job-worker-2"]
+    );
+    world.object["spec"]["tfReplicaSpecs"]["Worker"]["replicas"] = json!(2);
+    world.look();
+    assert_eq!(world.pods(), ["job-ps-0", "job-worker-0", "job-worker-1"]);
+    assert_eq!(world.services(), world.pods());
+}
+
+#[test]
+fn what_a_pod_waits_for_is_said() {
+    let mut world = World::new(tf("v1", &[("Worker", 2)], "Never"));
+    world.change("worker-1", |pod| {
+        pod.reason = Some("the image i cannot be pulled".to_owned());
+    });
+    world.look();
+    assert_eq!(
+        world.status.reason.as_deref(),
+        Some("worker-1 waits: the image i cannot be pulled")
+    );
+    world.change("worker-1", |pod| pod.reason = None);
+    world.look();
+    assert_eq!(world.status.reason, None);
+}
+
+#[test]
+fn a_restart_policy_in_a_template_is_overridden_with_a_warning() {
+    let mut object = tf("v1alpha2", &[("Worker", 1)], "ExitCode");
+    let template = &mut object["spec"]["tfReplicaSpecs"]["Worker"]["template"];
+    template["spec"]["restartPolicy"] = json!("Always");
+    let world = World::new(object);
+    assert!(world.reasons().contains(&"SettedPodTemplateRestartPolicy"));
+}
+
+/// In v1alpha1 the master alone decides, and pods stay.
+#[test]
+fn the_walkthrough_s_pytorchjob_follows_its_master() {
+    let mut world = World::of_yaml(PYTORCH_EXAMPLE);
+    assert_eq!(world.pods().len(), 4);
+    assert_eq!(world.services().len(), 4);
+    world.run(&["worker-0", "worker-1", "worker-2"]);
+    assert_eq!(world.state(), "Created");
+    world.run(&["master-0"]);
+    assert_eq!(world.state(), "Running");
+    world.succeed("worker-0");
+    assert_eq!(world.state(), "Running");
+    world.succeed("master-0");
+    assert_eq!(world.state(), "Succeeded");
+    assert_eq!(world.pods().len(), 4);
+    let workers = &world.status.replica_statuses["Worker"];
+    assert_eq!((workers.active, workers.succeeded), (0, 3));
+}
+
+#[test]
+fn only_the_master_of_v1_has_a_service() {
+    let world = World::new(job(
+        "PyTorchJob",
+        "v1",
+        &[("Master", 1), ("Worker", 2)],
+        None,
+    ));
+    assert_eq!(world.services(), ["job-master-0"]);
+    let mut object = job("PyTorchJob", "v1", &[("Worker", 2)], None);
+    object["spec"]["elasticPolicy"] = json!({ "minReplicas": 1 });
+    let mut world = World::new(object);
+    assert_eq!(world.services(), ["job-worker-0", "job-worker-1"]);
+    world.run(&["worker-0", "worker-1"]);
+    world.succeed("worker-0");
+    assert_eq!(world.state(), "Running");
+    world.succeed("worker-1");
+    assert_eq!(world.state(), "Succeeded");
+}
+
+/// What it says is on the object, and nothing of it goes on.
+#[test]
+fn a_job_that_is_not_valid_says_so() {
+    let mut world = World::new(tf("v1", &[("Worker", 1)], "Never"));
+    world.run(&["worker-0"]);
+    let why = carrel_jobs::job::Invalid(vec!["spec: wrong".to_owned()]);
+    let kind = carrel_jobs::kind::Kind::TfJob;
+    let plan = invalid(kind, "job", &world.status, &world.seen, &why, world.now);
+    world.does(&plan);
+    assert_eq!((world.state(), world.pods().len()), ("Failed", 0));
+    assert_eq!(world.status.reason.as_deref(), Some("spec: wrong"));
+    let failed = world.status.condition(ConditionType::Failed).unwrap();
+    assert_eq!(failed.reason, "InvalidTFJobSpec");
+    assert_eq!(failed.message, "TFJob job is not valid: spec: wrong");
+    let again = invalid(kind, "job", &world.status, &world.seen, &why, world.now);
+    assert_eq!((again.status, again.notices), (world.status, vec![]));
+}

@@ -31,7 +31,7 @@ use busy::BusyGuard;
 use named::NamedError;
 
 pub use background::keep;
-pub use cull::{cull, keep_running};
+pub use cull::{cull, keep_running, may_end};
 pub use leftovers::clear as clear_leftovers;
 pub use routing::{CheckError, check_routes, find_late, keep_routes};
 pub(crate) use stopping::stop_one;

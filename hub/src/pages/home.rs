@@ -169,6 +169,7 @@ async fn show(
         named,
         shared: shared(app, login, shares),
         services: services(app, login).await?,
+        may_end: servers::may_end(app),
         empty_password: user.admin
             && user.password_is_empty
             && app.config.jupyter_hub.authenticator_class.is_native(),

@@ -32,10 +32,10 @@ const PROMPT: Duration = Duration::from_secs(5);
 /// Looks every `IdleCuller.every`, and when a stop is due that was told, for ever; first after that time, so that servers
 /// that a Hub has adopted can report.
 pub async fn cull(app: App) {
-    let culler = &app.config.idle_culler;
-    if !culler.enabled && !super::quota::stops_servers(&app) {
+    if !may_end(&app) {
         return;
     }
+    let culler = &app.config.idle_culler;
     let every = culler.every.max(Duration::from_millis(100));
     let unanswered = Unanswered::new(every);
     let mut pause = every;
@@ -50,6 +50,11 @@ pub async fn cull(app: App) {
             Err(error) => error!(%error, "Could not look for servers that are to be stopped"),
         }
     }
+}
+
+/// Whether the Hub stops servers at all.
+pub fn may_end(app: &App) -> bool {
+    app.config.idle_culler.enabled || super::quota::stops_servers(app)
 }
 
 /// When the next look is due, if it is before its time.

@@ -130,6 +130,8 @@ pub struct HomePage {
     pub shared: Vec<SharedRow>,
     /// Services that the user may open: name and address.
     pub services: Vec<(String, String)>,
+    /// The Hub stops servers, and tells of it before.
+    pub may_end: bool,
     /// The user is an administrator whose password is still empty.
     pub empty_password: bool,
     /// Why a named server was not added or changed.
@@ -139,8 +141,16 @@ pub struct HomePage {
 impl HomePage {
     /// A server is on its way, so the page looks again by itself.
     fn is_changing(&self) -> bool {
-        let named = self.named.iter().flat_map(|named| &named.rows);
-        let mut servers = named.chain([&self.server]);
+        let mut servers = self.servers();
         servers.any(|server| matches!(server.state, ServerState::Starting | ServerState::Stopping))
+    }
+
+    fn is_running(&self) -> bool {
+        self.servers().any(ServerRow::running)
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &ServerRow> {
+        let named = self.named.iter().flat_map(|named| &named.rows);
+        named.chain([&self.server])
     }
 }

@@ -250,6 +250,7 @@ fn home(page: &Page, text: fn() -> String, state: ServerState, has_options: bool
         }),
         shared: STATES.map(shared).to_vec(),
         services: vec![(text(), text())],
+        may_end: true,
         empty_password: has_options,
         error: has_options.then(text),
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tracing::{error, info, warn};
 
+use crate::app::Urls;
 use crate::auth::username::{self, Invalid};
 use crate::auth::{password, secret};
 use crate::config::{self, Config, SpawnerClass};
@@ -174,7 +175,7 @@ pub async fn create_groups(config: &Config, db: &Db) -> Result<(), Error> {
 }
 
 /// The roles of `JupyterHub.load_roles` and the services of `JupyterHub.services`, as the file has them now.
-pub async fn create_roles_and_services(config: &Config, db: &Db) -> Result<(), Error> {
+pub async fn create_roles_and_services(config: &Config, urls: &Urls, db: &Db) -> Result<(), Error> {
     let hub = &config.jupyter_hub;
     let no_info = serde_json::Map::new();
     let hash = |service: &config::Service| {
@@ -193,7 +194,7 @@ pub async fn create_roles_and_services(config: &Config, db: &Db) -> Result<(), E
         command: service.command.as_ref().map_or(&[], |command| &command.0),
         oauth_no_confirm: service.oauth_no_confirm,
         client: service
-            .oauth_client(&hub.base_url)
+            .oauth_client(&urls.public(&urls.service(&service.name)))
             .map(|(client_id, redirect_uri)| NewClient {
                 client_id,
                 redirect_uri,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use carrel_spawner::Spawner;
+use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 use url::Url;
 
@@ -21,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Routing;
 use crate::servers::busy::Busy;
 use crate::servers::queue::Queue;
+use crate::subdomains::Subdomains;
 
 /// The version of JupyterHub whose contract the Hub keeps; stock clients compare it with their own.
 pub const JUPYTERHUB_VERSION: &str = "6.1.1";
@@ -85,16 +87,24 @@ impl App {
         }))
     }
 
-    /// Whether the Hub is served under this name, in `Host` and without a port: on a loopback address under its own alone.
+    /// Whether the Hub is served under this name, in `Host` and without a port: on a loopback address, and where others have
+    /// names below its own, under its own alone.
     pub fn is_own_host(&self, host: &str) -> bool {
         let hub = &self.config.jupyter_hub;
         let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let plain = host.trim_matches(['[', ']']).parse().ok();
+        let known = match &self.urls.subdomains {
+            Some(subdomains) => {
+                host == subdomains.domain() || (plain.is_some() && !hub.ip.is_loopback())
+            }
+            None => !hub.ip.is_loopback(),
+        };
         let servers = hub.hub_connect_url.as_ref().and_then(Url::host_str);
-        !hub.ip.is_loopback()
+        known
             || ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str())
             || Some(host.as_str()) == servers
             || hub.allowed_hosts.iter().any(|allowed| **allowed == *host)
-            || [Some(hub.ip), hub.hub_ip].contains(&host.trim_matches(['[', ']']).parse().ok())
+            || (plain.is_some() && [Some(hub.ip), hub.hub_ip].contains(&plain))
     }
 
     /// Has the Hub end.
@@ -139,6 +149,8 @@ pub struct Urls {
     pub hub: String,
     /// Where servers reach the API, without a slash at the end.
     pub api: String,
+    /// Hosts of servers and services, where they do not share the Hub's.
+    pub subdomains: Option<Subdomains>,
 }
 
 impl Urls {
@@ -152,7 +164,60 @@ impl Urls {
             None => format!("http://{at}"),
         };
         let api = format!("{origin}{hub}api");
-        Self { base, hub, api }
+        let subdomains = Subdomains::of(&config.jupyter_hub);
+        Self {
+            base,
+            hub,
+            api,
+            subdomains,
+        }
+    }
+
+    /// The host of the server or service at a path; none where all share one, and for the Hub's own.
+    pub fn host_of(&self, path: &str) -> Option<String> {
+        let subdomains = self.subdomains.as_ref()?;
+        let mut words = path.strip_prefix(&self.base)?.splitn(3, '/');
+        let (kind, name) = (words.next()?, words.next()?);
+        let name = percent_decode_str(name).decode_utf8().ok()?;
+        match kind {
+            "user" if !name.is_empty() => Some(subdomains.user(&name)),
+            "services" if !name.is_empty() => Some(subdomains.service(&name)),
+            _ => None,
+        }
+    }
+
+    /// A path as browsers reach it from everywhere: with hosts of their own for servers, whole.
+    pub fn public(&self, path: &str) -> String {
+        let Some(subdomains) = &self.subdomains else {
+            return path.to_owned();
+        };
+        match self.host_of(path) {
+            Some(host) => format!("{}{path}", subdomains.origin(&host)),
+            None => format!("{}{path}", subdomains.hub()),
+        }
+    }
+
+    /// [`Urls::public`] where it is whole.
+    pub fn full(&self, path: &str) -> Option<String> {
+        self.subdomains.is_some().then(|| self.public(path))
+    }
+
+    /// The prefix of a route: with hosts of their own for servers, the host stands first.
+    pub fn route(&self, path: &str) -> String {
+        match self.host_of(path) {
+            Some(host) => format!("/{host}{path}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The path of what has come by a route, unless it is another's host that stands there.
+    pub fn path_of<'r>(&self, route: &'r str) -> Option<&'r str> {
+        if self.subdomains.is_none() {
+            return Some(route);
+        }
+        let end = route.get(1..)?.find('/')? + 1;
+        let (host, path) = (&route[1..end], &route[end..]);
+        (self.host_of(path).as_deref() == Some(host)).then_some(path)
     }
 
     /// Where people go on when nothing else is asked for.

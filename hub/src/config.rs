@@ -38,11 +38,11 @@ use carrel_spawner::local::LocalConfig;
 use ipnet::IpNet;
 use url::Url;
 
-pub use address::{BaseUrl, DbUrl, FilePath, HostName, Issuer, UrlPath, Urls};
+pub use address::{BaseUrl, DbUrl, FilePath, HostName, Issuer, PublicHost, UrlPath, Urls};
 pub use authenticators::{
     Authenticator, DummyAuthenticator, NativeAuthenticator, RemoteUserAuthenticator,
 };
-pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass, above};
+pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass, SubdomainHook, above};
 pub use culler::{IdleCuller, Limits, Rules};
 pub use custom_scopes::{CustomScope, CustomScopes};
 pub use event_logger::{EventLogger, FilePath, SERVER_ACTION};
@@ -214,6 +214,12 @@ section! {
         hub_port: Option<u16> = None;
         /// Address at which servers reach the Hub, where it is not the one it listens on.
         hub_connect_url: Option<Url> = None;
+        /// Give each user's servers a host of their own, `<user>.<host>`, and each service `<name>--service.<host>`: the scripts
+        /// of one reach nothing of another. The whole address of the Hub, such as https://hub.example.org; all names below it
+        /// must lead here too, and the certificate must cover them.
+        subdomain_host: Option<PublicHost> = None;
+        /// How those names are made: `idna`, or `legacy` as before JupyterHub 5, with `services.<host>` for all services.
+        subdomain_hook: SubdomainHook = SubdomainHook::Idna;
         /// Database, in JupyterHub's form: `sqlite:///relative`, `sqlite:////absolute` or `postgresql://host/name`;
         /// without it, a SQLite file in the state folder.
         db_url: Option<DbUrl> = None;

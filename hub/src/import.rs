@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::config::{Config, FromPython, read_python};
 use crate::db::{Db, OpenError, jupyterhub};
+use crate::subdomains::Subdomains;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -46,8 +47,13 @@ pub async fn import(
     };
     let read = jupyterhub::read(database).await;
     let found = read.map_err(|error| ImportError::Read(database.display().to_string(), error))?;
-    let base = &config.jupyter_hub.base_url;
-    let made = rows::Made::of(&found, base, taken.existing_users);
+    let hub = &config.jupyter_hub;
+    let made = rows::Made::of(
+        &found,
+        &hub.base_url,
+        Subdomains::of(hub),
+        taken.existing_users,
+    );
     if !made.processes.is_empty() {
         return Err(ImportError::Processes(made.processes.join(", ")));
     }

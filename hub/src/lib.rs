@@ -33,6 +33,7 @@ pub mod servers;
 mod services;
 mod sessions;
 pub mod shares;
+mod subdomains;
 pub mod templates;
 mod time;
 pub mod tokens;

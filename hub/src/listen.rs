@@ -119,7 +119,7 @@ async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)>
 async fn only_api(hub: String, request: Request, next: Next) -> Result<Response, Infallible> {
     let path = request.uri().path().strip_prefix(&hub);
     let path = path.unwrap_or_default();
-    if path == "health" || path == "api" || path.starts_with("api/") {
+    if ["health", "ready", "api"].contains(&path) || path.starts_with("api/") {
         return Ok(next.run(request).await);
     }
     let told =

@@ -17,25 +17,37 @@ use crate::headers::text;
 use crate::peer::Client;
 use crate::templates::CONTENT_SECURITY_POLICY;
 
-/// On a loopback address, turns away whoever asks for another name than the Hub's: the page of a stranger whose name was
-/// pointed at this machine (DNS rebinding) would be of the Hub's own origin to a browser. Servers need no such guard:
-/// only a login here lets in there.
+/// On a loopback address, and where servers have hosts of their own, turns away whoever asks for another name than the
+/// Hub's: the page of a stranger whose name was pointed at this machine (DNS rebinding) would be of the Hub's own origin to
+/// a browser. Servers need no such guard: only a login here lets in there.
 pub async fn own_host(State(app): State<App>, request: Request, next: Next) -> Response {
     let asked = request.uri().host().map(str::to_owned);
     let asked =
         asked.or_else(|| text(request.headers(), header::HOST).map(|host| without_port(&host)));
-    match asked {
-        Some(host) if !app.is_own_host(&host) => AppError::forbidden(format!(
-            "This Hub listens on this machine alone, and not under the name {}.",
-            for_log(&host)
+    let Some(host) = asked.filter(|host| !app.is_own_host(host)) else {
+        // Without a name it is no browser.
+        return next.run(request).await;
+    };
+    let shown = for_log(&host);
+    let error = match &app.urls.subdomains {
+        // A server that does not run: the visitor is sent to the Hub.
+        Some(subdomains)
+            if subdomains.hold(&host) && !request.uri().path().starts_with(&app.urls.hub) =>
+        {
+            return next.run(request).await;
+        }
+        Some(subdomains) => {
+            let told = format!("This Hub is not served under the name {shown}.");
+            AppError::forbidden(told).advise(format!("Open it as {}.", subdomains.hub()))
+        }
+        None => AppError::forbidden(format!(
+            "This Hub listens on this machine alone, and not under the name {shown}."
         ))
         .advise(
             "Open it as http://localhost, with its port. A name that a proxy passes on belongs into JupyterHub.allowed_hosts.",
-        )
-        .into_response(),
-        // Without a name it is no browser.
-        _ => next.run(request).await,
-    }
+        ),
+    };
+    error.into_response()
 }
 
 fn without_port(host: &str) -> String {
@@ -70,6 +82,11 @@ pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Re
     let api = is_api(&app, request.uri().path());
     let mut response = next.run(request).await;
     let mut page_policy = CONTENT_SECURITY_POLICY.to_owned();
+    if let Some(subdomains) = &app.urls.subdomains {
+        // Forms lead to servers too.
+        let allowed = format!("form-action 'self' {}", subdomains.all());
+        page_policy = page_policy.replace("form-action 'self'", &allowed);
+    }
     if let Some(FormAction(origin)) = response.extensions().get() {
         let allowed = format!("form-action 'self' {origin}");
         page_policy = page_policy.replace("form-action 'self'", &allowed);

@@ -18,6 +18,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{HeaderMap, header};
 
+use crate::app::App;
 use crate::auth::next;
 
 /// How long the page of a stop waits for its end.
@@ -36,13 +37,14 @@ pub(crate) fn argument(query: Option<&str>, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// `?next=`, if it leads to a page of this host.
-fn next_path(query: Option<&str>, headers: &HeaderMap) -> Option<String> {
+/// `?next=`, if it leads to a page of this host, or of a server.
+fn next_path(app: &App, query: Option<&str>, headers: &HeaderMap) -> Option<String> {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
-    next::local_path(&argument(query, "next")?, host)
+    let subdomains = app.urls.subdomains.as_ref();
+    next::local_path(&argument(query, "next")?, host, subdomains)
 }
 
 /// `url` with `?next=` where there is one.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::app::App;
 use crate::headers::lossy;
+use crate::subdomains::Subdomains;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
@@ -35,12 +36,14 @@ impl FromRequestParts<App> for Client {
 impl Client {
     /// `X-Forwarded-*` is believed from `JupyterHub.trusted_downstream_ips` alone.
     fn new(app: &App, peer: IpAddr, https: bool, headers: &HeaderMap) -> Self {
+        // Said once for all, there is nothing to find out.
+        let public = app.urls.subdomains.as_ref().map(Subdomains::is_https);
         let trusted = &app.config.jupyter_hub.trusted_downstream_ips;
         if !is_in(trusted, peer) {
             return Self {
                 peer,
                 address: peer,
-                https,
+                https: public.unwrap_or(https),
             };
         }
         // The last entry is the one that the trusted proxy wrote.
@@ -48,7 +51,7 @@ impl Client {
         Self {
             peer,
             address: forwarded(trusted, peer, headers),
-            https: scheme.map_or(https, |scheme| scheme == "https"),
+            https: public.unwrap_or(scheme.map_or(https, |scheme| scheme == "https")),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What leads requests to servers: a table in this process, or a proxy apart. Knows no server's life.
 
+mod by_host;
 mod chp;
 mod open;
 

@@ -44,6 +44,9 @@ pub struct Arguments {
     /// Port that they are sent on to, where it is not --port.
     #[arg(long, value_name = "PORT", requires = "redirect_port")]
     redirect_to: Option<u16>,
+    /// Look for routes by the host first, for JupyterHub.subdomain_host.
+    #[arg(long)]
+    host_routing: bool,
     /// How much is told on stderr.
     #[arg(long, value_enum, ignore_case = true, default_value = "info")]
     pub log_level: LogLevel,
@@ -135,6 +138,7 @@ async fn apart(arguments: Arguments, port: u16, state: &Path) -> anyhow::Result<
         default_targets: arguments.default_target,
         error_pages,
         redirect,
+        by_host: arguments.host_routing,
         file: Some(file(state)?),
         token,
         reserved_cookies: &[cookies::LOGIN, cookies::SESSION_ID, cookies::FORM_ID],

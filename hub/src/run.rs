@@ -106,7 +106,7 @@ impl Hub {
         let app = App::new(config, db, authenticator, spawner, routing, at, xsrf);
         accounts::create_administrators(&app.config, &app.db).await?;
         accounts::create_groups(&app.config, &app.db).await?;
-        accounts::create_roles_and_services(&app.config, &app.db).await?;
+        accounts::create_roles_and_services(&app.config, &app.urls, &app.db).await?;
         accounts::warn_of_empty_passwords(&app.config, &app.db, address).await?;
         accounts::warn_of_shared_account(&app.config, &app.db).await?;
         servers::hubs::enter(&app, address).await?;
@@ -179,6 +179,7 @@ impl Hub {
 /// What users get: the servers of `routes`, and the Hub.
 fn service(app: &App, routes: Routes) -> Proxy<Router, axum::body::Body> {
     Proxy::new(routes, router(app.clone()))
+        .by_host(app.urls.subdomains.is_some())
         .reserve_cookies(&[
             cookies::LOGIN,
             cookies::SESSION_ID,
@@ -300,7 +301,9 @@ async fn answer_unavailable(
     unavailable: Unavailable,
 ) -> http::Response<axum::body::Body> {
     // A server that has died is written down now, so that the next request is told so.
-    tokio::spawn(servers::look_at(app.clone(), unavailable.prefix));
+    if let Some(path) = app.urls.path_of(&unavailable.prefix) {
+        tokio::spawn(servers::look_at(app.clone(), path.to_owned()));
+    }
     let mut headers = HeaderMap::new();
     if let Some(accept) = unavailable.accept {
         headers.insert(header::ACCEPT, accept);

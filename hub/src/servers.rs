@@ -40,7 +40,7 @@ pub use watch::{heed, look_at, watch};
 
 use crate::access::permit::{Permit, StartServer};
 use crate::access::scopes;
-use crate::app::App;
+use crate::app::{App, Urls};
 use crate::auth::secret;
 use crate::auth::username::quote;
 use crate::db;
@@ -219,7 +219,7 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
         prefix: &prefix,
         user_options: start.options.as_ref(),
         client_id: &client_id,
-        redirect_uri: &redirect_uri(&prefix),
+        redirect_uri: &redirect_uri(&app.urls, &prefix),
         allowed_scopes: &[],
         token_hash: &secret::hash(&token),
         token_scopes: &scopes::of_server(user, name),
@@ -268,8 +268,8 @@ async fn further_environment(
     Ok(added.then(|| environment(app, server, &token)))
 }
 
-fn redirect_uri(prefix: &str) -> String {
-    format!("{prefix}oauth_callback")
+pub(crate) fn redirect_uri(urls: &Urls, prefix: &str) -> String {
+    format!("{}oauth_callback", urls.public(prefix))
 }
 
 /// `JUPYTERHUB_*` of a server that has this token.
@@ -280,7 +280,7 @@ fn environment(app: &App, server: &Server, token: &str) -> BTreeMap<String, Stri
         user: &server.user,
         server: &server.name,
         client_id: &client_id(&server.user, &server.name),
-        redirect_uri: &redirect_uri(&server.prefix),
+        redirect_uri: &redirect_uri(&app.urls, &server.prefix),
         token,
     })
 }

@@ -21,6 +21,7 @@ use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{GroupName, UserName};
 use crate::peer::Client;
+use crate::subdomains::Subdomains;
 
 /// What is shown to somebody who does not come in.
 #[derive(Debug)]
@@ -201,11 +202,11 @@ pub async fn begin(
     let (hub, life) = (app.urls.hub.as_str(), Life::Seconds(seconds));
     let set = [
         (cookies::LOGIN, token.as_str(), hub, life),
-        (cookies::SESSION_ID, &session_id, &app.urls.base, life),
         (cookies::XSRF, &app.xsrf.token(&token), hub, life),
         (cookies::FORM_ID, "", hub, Life::Ended),
     ];
-    cookies::append(response, client.https, &set);
+    cookies::append(response, client.https, None, &set);
+    set_session_id(app, client, response, &session_id, life);
     Ok(())
 }
 
@@ -224,10 +225,17 @@ pub async fn end(
     let ended = [
         (cookies::LOGIN, "", hub, Life::Ended),
         (cookies::XSRF, "", hub, Life::Ended),
-        (cookies::SESSION_ID, "", &app.urls.base, Life::Ended),
     ];
-    cookies::append(response, client.https, &ended);
+    cookies::append(response, client.https, None, &ended);
+    set_session_id(app, client, response, "", Life::Ended);
     Ok(())
+}
+
+/// Servers read it too, on hosts of their own.
+fn set_session_id(app: &App, client: &Client, response: &mut Response, id: &str, life: Life) {
+    let domain = app.urls.subdomains.as_ref().map(Subdomains::domain);
+    let cookie = (cookies::SESSION_ID, id, app.urls.base.as_str(), life);
+    cookies::append(response, client.https, domain, &[cookie]);
 }
 
 /// Where a user goes on who asked for no page: `JupyterHub.default_url`; a running server, if `redirect_to_server` says
@@ -243,7 +251,7 @@ pub async fn landing(app: &App, user: &User) -> Result<String, AppError> {
         .await?
         .is_some_and(|server| server.state == RunState::Ready);
     if hub.redirect_to_server && running {
-        return Ok(app.urls.server(&user.name, ""));
+        return Ok(app.urls.public(&app.urls.server(&user.name, "")));
     }
     Ok(app.urls.home())
 }

@@ -12,7 +12,16 @@
 {{- define "carrel.configOfValues" -}}
 JupyterHub:
   ip: 0.0.0.0
+  {{- if include "carrel.certificate" . }}
+  {{- $files := eq .Values.proxy.https.type "secret" | ternary .Values.proxy.https.secret dict }}
+  port: 8443
+  ssl_key: /etc/carrel-tls/{{ $files.key | default "tls.key" }}
+  ssl_cert: /etc/carrel-tls/{{ $files.crt | default "tls.crt" }}
+  hub_ip: 0.0.0.0
+  hub_port: 8000
+  {{- else }}
   port: 8000
+  {{- end }}
   base_url: {{ include "carrel.baseUrl" . }}
   hub_connect_url: http://{{ include "carrel.name" . }}-lb.{{ .Release.Namespace }}.svc
   spawner_class: kube

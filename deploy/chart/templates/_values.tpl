@@ -5,6 +5,7 @@ refused, with what does it instead (moving.yaml). Every template begins with it.
 {{- define "carrel.prepare" -}}
 {{- range list "hub" "hub.config" "hub.image" "hub.db" "hub.db.pvc" "hub.pdb" "hub.networkPolicy" "hub.service"
     "hub.networkPolicy.egressAllowRules" "hub.extraFiles" "proxy" "proxy.service" "proxy.service.nodePorts" "proxy.https"
+    "proxy.https.manual" "proxy.https.secret"
     "singleuser" "singleuser.image" "singleuser.cpu" "singleuser.memory" "singleuser.extraResource" "singleuser.storage"
     "singleuser.storage.static" "singleuser.storage.dynamic" "singleuser.networkPolicy" "singleuser.cloudMetadata"
     "singleuser.networkPolicy.egressAllowRules" "singleuser.networkTools.image" "singleuser.extraFiles"
@@ -23,6 +24,21 @@ refused, with what does it instead (moving.yaml). Every template begins with it.
   {{- if not $image.name -}}{{- $_ := set $image "name" (printf "localhost/%s" $name) -}}{{- end -}}
 {{- end -}}
 {{- include "carrel.refuse" . -}}
+{{- end }}
+
+{{/* The Secret with the certificate by which the Hub itself speaks HTTPS; nothing where it does not. */}}
+{{- define "carrel.certificate" -}}
+{{- $https := .Values.proxy.https -}}
+{{- if and $https.enabled (has $https.type (list "manual" "secret")) -}}
+  {{- if or .Values.ingress.enabled .Values.httpRoute.enabled -}}
+    {{- fail "proxy.https.type: an Ingress or a Gateway has the certificate itself; give it in ingress.tls, or to the Gateway" -}}
+  {{- end -}}
+  {{- if eq $https.type "secret" -}}
+    {{- required "proxy.https.secret.name is needed for proxy.https.type secret" $https.secret.name -}}
+  {{- else -}}
+    {{- include "carrel.name" . }}-tls
+  {{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* How many Hubs there are. Several share a database: one on a volume is one Hub's. */}}

@@ -41,6 +41,8 @@ pub struct Apart {
     pub default_targets: Vec<Url>,
     pub error_pages: ErrorPages,
     pub redirect: Option<Redirect>,
+    /// Routes begin with a host.
+    pub by_host: bool,
     /// Keeps the routes.
     pub file: Option<PathBuf>,
     /// What users of the API must show.
@@ -78,7 +80,8 @@ impl Apart {
         }
         let routes = Routes::new();
         let store = self.routes(&routes)?;
-        let proxy = proxy(routes.clone(), self.error_pages, self.reserved_cookies);
+        let proxy =
+            proxy(routes.clone(), self.error_pages, self.reserved_cookies).by_host(self.by_host);
         let (token, kept) = (self.token, store.clone());
         let rest = Arc::new(Api {
             routes,

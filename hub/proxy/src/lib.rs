@@ -1,11 +1,13 @@
 //! Reverse proxy of Carrel: a route table, HTTP streaming and websockets. Knows nothing of the Hub.
 
 mod apart;
+mod chain;
 mod client;
 mod error_pages;
 mod exchange;
 mod forward;
 mod guard;
+mod host;
 mod http2;
 mod model;
 mod pool;

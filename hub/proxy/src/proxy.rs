@@ -1,5 +1,6 @@
 //! The service: finds a request's route and forwards it, or hands it to the fallback.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
+use crate::chain::chain;
 use crate::exchange::{self, AnswerBody};
 use crate::pool::{Connection, RequestBody};
 use crate::routes::{Route, Routes};
-use crate::{forward, guard, tunnel};
+use crate::{forward, guard, host, tunnel};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Finder = Arc<dyn Fn(&str) -> Option<BoxFuture<'static, bool>> + Send + Sync>;
@@ -34,6 +36,7 @@ pub struct Proxy<F, B> {
     miss: Option<Finder>,
     unavailable: Option<Responder<B>>,
     reserved_cookies: &'static [&'static str],
+    by_host: bool,
     home: Handle,
 }
 
@@ -69,6 +72,7 @@ where
             miss: None,
             unavailable: None,
             reserved_cookies: &[],
+            by_host: false,
             home: Handle::current(),
         }
     }
@@ -76,6 +80,13 @@ where
     /// Names of the fallback's own cookies: no target sets one.
     pub fn reserve_cookies(mut self, names: &'static [&'static str]) -> Self {
         self.reserved_cookies = names;
+        self
+    }
+
+    /// Looks for routes by the host first: it stands before the path, `/<host>/<path>`, in prefixes and in what
+    /// [`Proxy::on_miss`] is asked.
+    pub fn by_host(mut self, by_host: bool) -> Self {
+        self.by_host = by_host;
         self
     }
 
@@ -114,6 +125,7 @@ impl<F: Clone, B> Clone for Proxy<F, B> {
             miss: self.miss.clone(),
             unavailable: self.unavailable.clone(),
             reserved_cookies: self.reserved_cookies,
+            by_host: self.by_host,
             home: self.home.clone(),
         }
     }
@@ -137,21 +149,29 @@ where
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let path = request.uri().path();
-        let route = self.routes.find(path);
+        let place = place(&request, self.by_host);
+        let route = self.routes.find(&place);
         let found = match &self.miss {
-            Some(find) if route.is_none() => find(path),
+            Some(find) if route.is_none() => find(&place),
             _ => None,
         };
         match (route, found) {
             (Some(route), _) => {
                 let respond = self.unavailable.clone();
-                let (home, reserved) = (self.home.clone(), self.reserved_cookies);
-                Box::pin(forward(route, respond, reserved, home, request))
+                let guard = (self.reserved_cookies, self.by_host);
+                Box::pin(forward(route, respond, guard, self.home.clone(), request))
             }
             (None, Some(found)) => Box::pin(look_again(self.clone(), found, request)),
             (None, None) => Box::pin(fall_back(self.home.clone(), self.fallback.clone(), request)),
         }
+    }
+}
+
+/// Where the routes have a request.
+fn place(request: &Request<Incoming>, by_host: bool) -> Cow<'_, str> {
+    match by_host {
+        true => Cow::Owned(host::place(request)),
+        false => Cow::Borrowed(request.uri().path()),
     }
 }
 
@@ -166,11 +186,11 @@ where
     B: Send + 'static,
 {
     let found = run_at(proxy.home.clone(), found).await == Some(true);
-    let route = proxy.routes.find(request.uri().path());
+    let route = proxy.routes.find(&place(&request, proxy.by_host));
     match route.filter(|_| found) {
         Some(route) => {
-            let reserved = proxy.reserved_cookies;
-            forward(route, proxy.unavailable, reserved, proxy.home, request).await
+            let guard = (proxy.reserved_cookies, proxy.by_host);
+            forward(route, proxy.unavailable, guard, proxy.home, request).await
         }
         None => fall_back(proxy.home, proxy.fallback, request).await,
     }
@@ -193,7 +213,7 @@ where
 async fn forward<B>(
     route: Arc<Route>,
     unavailable: Option<Responder<B>>,
-    reserved: &'static [&'static str],
+    (reserved, by_host): (&'static [&'static str], bool),
     home: Handle,
     mut request: Request<Incoming>,
 ) -> Result<Response<ProxyBody<B>>, Infallible>
@@ -219,9 +239,13 @@ where
             "it changed the protocol unasked".to_owned()
         }
         Ok(mut answer) => {
+            let path = match by_host {
+                true => host::path_of(route.prefix()),
+                false => route.prefix(),
+            };
             // Who answers for all that has no other route has the origin for its own.
-            if route.prefix() != "/" {
-                guard::confine(answer.headers_mut(), route.prefix(), &uri, reserved);
+            if path != "/" {
+                guard::confine(answer.headers_mut(), path, &uri, reserved);
             }
             return Ok(accept_answer(answer));
         }
@@ -355,15 +379,6 @@ fn bare_503<B>(close: bool) -> Response<ProxyBody<B>> {
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
-}
-
-/// An error with its causes: hyper's own texts leave them out.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// The body of an answer: a target's, the fallback's or a line of text.

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use crate::proxy::chain;
+use crate::chain::chain;
 
 /// How soon a new certificate is used.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);

@@ -73,8 +73,12 @@ pub async fn routes(
     let mut by_prefix = Map::new();
     for route in routes {
         let (prefix, model) = match route {
-            None => (app.urls.base.clone(), own_route(&app)),
-            Some(found) => (found.route.prefix.clone(), route_model(found)),
+            None => (own_routespec(&app).to_owned(), own_route(&app)),
+            Some(found) => {
+                let model = route_model(&app, found);
+                let routespec = model["routespec"].as_str().unwrap_or_default();
+                (routespec.to_owned(), model)
+            }
         };
         by_prefix.insert(prefix, model);
     }
@@ -83,19 +87,30 @@ pub async fn routes(
 
 fn own_route(app: &App) -> Value {
     json!({
-        "routespec": app.urls.base,
+        "routespec": own_routespec(app),
         "target": app.urls.api.trim_end_matches("/hub/api"),
         "data": { "hub": true },
     })
 }
 
-fn route_model(found: FoundRoute) -> Value {
+/// With hosts of their own for servers, the Hub gets the requests of all others.
+fn own_routespec(app: &App) -> &str {
+    match app.urls.subdomains {
+        Some(_) => "/",
+        None => &app.urls.base,
+    }
+}
+
+/// A host, if there is one, stands before the path without a slash (jupyterhub/proxy.py).
+fn route_model(app: &App, found: FoundRoute) -> Value {
+    let prefix = found.route.prefix;
+    let host = app.urls.host_of(&prefix).unwrap_or_default();
     let mut data = found.route.data;
     data.insert(
         String::from("last_activity"),
         json!(found.last_activity.map(iso)),
     );
-    json!({ "routespec": found.route.prefix, "target": found.route.target, "data": data })
+    json!({ "routespec": format!("{host}{prefix}"), "target": found.route.target, "data": data })
 }
 
 /// POST /proxy: brings the routes up to date.

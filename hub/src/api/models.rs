@@ -112,7 +112,7 @@ pub fn user(
         "admin": user.admin,
         "roles": all_roles(roles::of_user(user.admin), &relations.roles),
         "groups": relations.groups,
-        "server": running.map(|server| &server.prefix),
+        "server": running.map(|server| app.urls.public(&server.prefix)),
         "pending": default.and_then(pending),
         "created": iso(user.created),
         "last_activity": user.last_activity.map(iso),
@@ -191,6 +191,7 @@ pub fn service(app: &App, service: &Service, configured: &[String], scopes: &Sco
 }
 
 pub fn server(app: &App, server: &Server, scopes: &Scopes) -> Value {
+    let progress = app.urls.progress(&server.user, &server.name);
     let mut model = json!({
         "name": server.name,
         "display_name": display_name(server),
@@ -200,11 +201,11 @@ pub fn server(app: &App, server: &Server, scopes: &Scopes) -> Value {
         "pending": pending(server),
         "ready": server.state == State::Ready,
         "stopped": server.state == State::Stopped,
-        "url": server.prefix,
+        "url": app.urls.public(&server.prefix),
         "user_options": server.user_options,
-        "full_url": null,
-        "full_progress_url": null,
-        "progress_url": app.urls.progress(&server.user, &server.name),
+        "full_url": app.urls.full(&server.prefix),
+        "full_progress_url": app.urls.full(&progress),
+        "progress_url": progress,
     });
     if let (Some(told), Some(model)) = (announced(server), model.as_object_mut()) {
         model.insert("stops_at".to_owned(), json!(iso(told.at)));
@@ -256,13 +257,13 @@ pub fn token(token: &ApiToken, owner: &User, scopes: &Scopes) -> Model {
     }
 }
 
-pub fn share(share: &Share) -> Value {
+pub fn share(app: &App, share: &Share) -> Value {
     let (kind, user, group) = match &share.with {
         Partner::User(name) => ("user", Some(json!({ "name": name })), None),
         Partner::Group(name) => ("group", None, Some(json!({ "name": name }))),
     };
     json!({
-        "server": shared_server(&share.server),
+        "server": shared_server(app, &share.server),
         "scopes": shared_scopes(&share.server, &share.scopes),
         "user": user,
         "group": group,
@@ -274,7 +275,7 @@ pub fn share(share: &Share) -> Value {
 /// With the code itself just after it was made, and never again.
 pub fn share_code(app: &App, stored: &ShareCode, code: Option<&str>) -> Value {
     let mut model = json!({
-        "server": shared_server(&stored.server),
+        "server": shared_server(app, &stored.server),
         "scopes": shared_scopes(&stored.server, &stored.scopes),
         "id": format!("sc_{}", stored.id),
         "created_at": iso(stored.created),
@@ -284,19 +285,21 @@ pub fn share_code(app: &App, stored: &ShareCode, code: Option<&str>) -> Value {
     });
     if let (Some(code), Some(model)) = (code, model.as_object_mut()) {
         model.insert("code".to_owned(), json!(code));
-        model.insert("accept_url".to_owned(), json!(app.urls.accept_share(code)));
-        model.insert("full_accept_url".to_owned(), Value::Null);
+        let accept = app.urls.accept_share(code);
+        let full = app.urls.full(&accept);
+        model.insert("accept_url".to_owned(), json!(accept));
+        model.insert("full_accept_url".to_owned(), json!(full));
     }
     model
 }
 
 /// Who may read a share reads this much of the server.
-fn shared_server(server: &SharedServer) -> Value {
+fn shared_server(app: &App, server: &SharedServer) -> Value {
     json!({
         "user": { "name": server.owner },
         "name": server.name,
-        "url": server.prefix,
-        "full_url": null,
+        "url": app.urls.public(&server.prefix),
+        "full_url": app.urls.full(&server.prefix),
         "ready": server.ready,
     })
 }

@@ -147,7 +147,8 @@ async fn client<'s>(
         oauth_no_confirm: spec.oauth_no_confirm,
         ..config::Service::default()
     };
-    let Some((client_id, redirect_uri)) = service.oauth_client(&app.urls.base) else {
+    let place = app.urls.public(&app.urls.service(name));
+    let Some((client_id, redirect_uri)) = service.oauth_client(&place) else {
         return Ok(None);
     };
     let error = service::oauth_error(id.as_deref(), uri.as_deref());

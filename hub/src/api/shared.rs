@@ -29,7 +29,7 @@ pub async fn with_user(
 ) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadSharedWithUser(named.user))?;
     let user = find_user(&app, &permit.0).await?;
-    Ok(page(&wanted, app.db.shares_with_user(user.id).await?))
+    Ok(page(&app, &wanted, app.db.shares_with_user(user.id).await?))
 }
 
 /// GET /users/:user/shared/:owner/:server
@@ -42,7 +42,7 @@ pub async fn one_with_user(
     let permit = caller.permit(ReadSharedWithUser(named.user))?;
     let with = user(&app, &permit.0).await?;
     let (_, share) = find(&app, &server, with).await?;
-    Ok(Answer::new(models::share(&share)))
+    Ok(Answer::new(models::share(&app, &share)))
 }
 
 /// DELETE /users/:user/shared/:owner/:server
@@ -66,7 +66,11 @@ pub async fn with_group(
 ) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadSharedWithGroup(group))?;
     let group = groups::find(&app, &permit.0).await?;
-    Ok(page(&wanted, app.db.shares_with_group(group.id).await?))
+    Ok(page(
+        &app,
+        &wanted,
+        app.db.shares_with_group(group.id).await?,
+    ))
 }
 
 /// GET /groups/:group/shared/:owner/:server
@@ -79,7 +83,7 @@ pub async fn one_with_group(
     let permit = caller.permit(ReadSharedWithGroup(group))?;
     let group = groups::find(&app, &permit.0).await?;
     let (_, share) = find(&app, &server, PartnerId::Group(group.id)).await?;
-    Ok(Answer::new(models::share(&share)))
+    Ok(Answer::new(models::share(&app, &share)))
 }
 
 /// DELETE /groups/:group/shared/:owner/:server

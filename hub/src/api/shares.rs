@@ -54,7 +54,7 @@ pub async fn of_owner(
 ) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadSharesOf(named.user))?;
     let owner = find_user(&app, &permit.0).await?;
-    Ok(page(&wanted, app.db.shares_of_owner(owner.id).await?))
+    Ok(page(&app, &wanted, app.db.shares_of_owner(owner.id).await?))
 }
 
 /// GET /shares/:owner/:server
@@ -66,7 +66,11 @@ pub async fn of_server(
 ) -> Result<Answer<Page<shapes::Share>>, AppError> {
     let permit = caller.permit(ReadShares(named))?;
     let server = named::existing(&app, &permit.0).await?;
-    Ok(page(&wanted, app.db.shares_of_server(server.id).await?))
+    Ok(page(
+        &app,
+        &wanted,
+        app.db.shares_of_server(server.id).await?,
+    ))
 }
 
 /// POST /shares/:owner/:server: shares it with a user or a group, or shares more of it.
@@ -79,7 +83,7 @@ pub async fn give(
     let permit = caller.permit(ShareServer(named))?;
     let (with, scopes) = Request::read(&body)?;
     let share = shares::give(&app, &permit, &caller, &with, &scopes).await?;
-    Ok(Answer::new(models::share(&share)))
+    Ok(Answer::new(models::share(&app, &share)))
 }
 
 /// PATCH /shares/:owner/:server: takes scopes back from a user or a group, or all where none are named.
@@ -92,7 +96,10 @@ pub async fn take_back(
     let permit = caller.permit(ShareServer(named))?;
     let (with, scopes) = Request::read(&body)?;
     let left = shares::take_back(&app, &permit, &caller, &with, &scopes).await?;
-    Ok(Answer::new(left.as_ref().map_or(json!({}), models::share)))
+    Ok(Answer::new(
+        left.as_ref()
+            .map_or(json!({}), |left| models::share(&app, left)),
+    ))
 }
 
 /// DELETE /shares/:owner/:server: takes everything back from everybody.
@@ -107,6 +114,6 @@ pub async fn take_all_back(
 }
 
 /// Lists of shares are always in pages.
-pub(super) fn page(wanted: &Wanted, shares: Vec<Share>) -> Answer<Page<shapes::Share>> {
-    Answer::new(wanted.page_of(shares, models::share))
+pub(super) fn page(app: &App, wanted: &Wanted, shares: Vec<Share>) -> Answer<Page<shapes::Share>> {
+    Answer::new(wanted.page_of(shares, |share| models::share(app, share)))
 }

@@ -43,24 +43,35 @@ pub enum Life {
     Ended,
 }
 
-/// A `Set-Cookie` value. The value and path are the Hub's own, made of characters that need no quoting.
-pub fn set(name: &str, value: &str, path: &str, life: Life, https: bool) -> Option<HeaderValue> {
+/// A `Set-Cookie` value, for one host unless there is a `domain`. The value, path and domain are the Hub's own, made of characters that need no quoting.
+pub fn set(
+    (name, value, path, life): (&str, &str, &str, Life),
+    domain: Option<&str>,
+    https: bool,
+) -> Option<HeaderValue> {
     let life = match life {
         Life::Seconds(seconds) => format!("; Max-Age={seconds}"),
         Life::Browser => String::new(),
         Life::Ended => String::from("; Max-Age=0"),
     };
+    let domain = domain.map(|domain| format!("; Domain={domain}"));
+    let domain = domain.unwrap_or_default();
     let secure = if https { "; Secure" } else { "" };
     HeaderValue::try_from(format!(
-        "{name}={value}; Path={path}{life}; HttpOnly; SameSite=Lax{secure}"
+        "{name}={value}; Path={path}{domain}{life}; HttpOnly; SameSite=Lax{secure}"
     ))
     .ok()
 }
 
 /// Sets cookies by name, value, path and life.
-pub fn append<B>(response: &mut Response<B>, https: bool, cookies: &[(&str, &str, &str, Life)]) {
-    for (name, value, path, life) in cookies {
-        if let Some(cookie) = set(name, value, path, *life, https) {
+pub fn append<B>(
+    response: &mut Response<B>,
+    https: bool,
+    domain: Option<&str>,
+    cookies: &[(&str, &str, &str, Life)],
+) {
+    for &cookie in cookies {
+        if let Some(cookie) = set(cookie, domain, https) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
     }
@@ -93,9 +104,10 @@ mod tests {
 
     #[test]
     fn cookies_are_secure_on_https_only() {
-        let cookie = set("a", "b", "/hub/", Life::Browser, true).unwrap();
+        let cookie = set(("a", "b", "/hub/", Life::Browser), None, true).unwrap();
         assert_eq!(cookie, "a=b; Path=/hub/; HttpOnly; SameSite=Lax; Secure");
-        let cookie = set("a", "", "/", Life::Ended, false).unwrap();
-        assert_eq!(cookie, "a=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
+        let cookie = set(("a", "", "/", Life::Ended), Some("hub.test"), false).unwrap();
+        let want = "a=; Path=/; Domain=hub.test; Max-Age=0; HttpOnly; SameSite=Lax";
+        assert_eq!(cookie, want);
     }
 }

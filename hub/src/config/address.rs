@@ -48,6 +48,12 @@ text_value!(
     |path| path.0.clone()
 );
 text_value!(
+    PublicHost,
+    "the address of a host by name, such as https://hub.example.org",
+    PublicHost::parse,
+    |host| host.0.origin().ascii_serialization()
+);
+text_value!(
     FilePath,
     "a path of a file, such as /etc/hub/tls.crt",
     |text| (!text.is_empty() && !text.contains('\0')).then(|| FilePath(PathBuf::from(text))),
@@ -100,6 +106,20 @@ impl Value for Urls {
             [url] => url.show(),
             urls => urls.to_vec().show(),
         }
+    }
+}
+
+/// `http://name[:port]` or `https://..`; JupyterHub takes one without a scheme for https.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublicHost(pub Url);
+
+impl PublicHost {
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = match text.contains("://") {
+            true => http_url(text),
+            false => http_url(&format!("https://{text}")),
+        }?;
+        (url.domain().is_some() && url.path() == "/").then_some(Self(url))
     }
 }
 

@@ -41,6 +41,13 @@ pub enum ProxyClass {
     Chp,
 }
 
+/// How the names of hosts are made (`JupyterHub.subdomain_hook`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubdomainHook {
+    Idna,
+    Legacy,
+}
+
 impl AuthenticatorClass {
     /// The section with its own keys.
     pub fn section(self) -> &'static str {
@@ -163,6 +170,10 @@ class_value!(AuthenticatorClass, {
     GitHub: "github", "oauthenticator.github.GitHubOAuthenticator", "oauthenticator.GitHubOAuthenticator";
     GitLab: "gitlab", "oauthenticator.gitlab.GitLabOAuthenticator", "oauthenticator.GitLabOAuthenticator";
     Google: "google", "oauthenticator.google.GoogleOAuthenticator", "oauthenticator.GoogleOAuthenticator";
+});
+class_value!(SubdomainHook, {
+    Idna: "idna";
+    Legacy: "legacy";
 });
 class_value!(ProxyClass, {
     InProcess: "in-process";

@@ -48,7 +48,8 @@ section! {
 
 impl Service {
     /// Id and redirect URI of its OAuth client, where it is one (jupyterhub/services/service.py, `oauth_available`).
-    pub fn oauth_client(&self, base_url: &str) -> Option<(String, String)> {
+    /// `place` is where people reach it through the Hub.
+    pub fn oauth_client(&self, place: &str) -> Option<(String, String)> {
         let told = self.oauth_client_id.is_some()
             || self.oauth_redirect_uri.is_some()
             || self.oauth_no_confirm;
@@ -57,7 +58,7 @@ impl Service {
             let uri = self.oauth_redirect_uri.clone();
             (
                 id.unwrap_or_else(|| client_id(&self.name)),
-                uri.unwrap_or_else(|| redirect_uri(base_url, &self.name)),
+                uri.unwrap_or_else(|| redirect_uri(place)),
             )
         })
     }
@@ -69,8 +70,8 @@ pub fn client_id(service: &str) -> String {
 }
 
 /// Where people come back to a service that does not say.
-pub fn redirect_uri(base_url: &str, service: &str) -> String {
-    format!("{}oauth_callback", prefix(base_url, service))
+pub fn redirect_uri(place: &str) -> String {
+    format!("{place}oauth_callback")
 }
 
 /// Where people reach a service through the Hub.

@@ -11,6 +11,8 @@ use crate::app::Urls;
 use crate::auth::username;
 use crate::db::imported::{Group, Import, Running, Server, Share, Token, User};
 use crate::db::{jupyterhub, now};
+use crate::servers::redirect_uri;
+use crate::subdomains::Subdomains;
 use crate::time;
 
 /// What is to be written, and what is not.
@@ -27,11 +29,17 @@ pub struct Made {
 }
 
 impl Made {
-    pub fn of(found: &jupyterhub::JupyterHub, base: &str, existing_users: bool) -> Self {
+    pub fn of(
+        found: &jupyterhub::JupyterHub,
+        base: &str,
+        subdomains: Option<Subdomains>,
+        existing_users: bool,
+    ) -> Self {
         let urls = Urls {
             base: base.to_owned(),
             hub: String::new(),
             api: String::new(),
+            subdomains,
         };
         let mut made = Self::default();
         made.add_users(found, existing_users);
@@ -90,7 +98,7 @@ impl Made {
         };
         let owner = self.import.users[user].name.clone();
         let prefix = urls.server(&owner, &server.name);
-        let running = self.running(server, &owner, &prefix);
+        let running = self.running(server, &owner, urls, &prefix);
         self.servers.insert(server.id, self.import.servers.len());
         self.import.servers.push(Server {
             user,
@@ -109,6 +117,7 @@ impl Made {
         &mut self,
         server: &jupyterhub::Server,
         owner: &str,
+        urls: &Urls,
         prefix: &str,
     ) -> Option<Running> {
         let (ip, port) = (server.ip.as_deref()?, u16::try_from(server.port?).ok()?);
@@ -147,7 +156,7 @@ impl Made {
             ),
             client_id,
             secret_hash,
-            redirect_uri: format!("{prefix}oauth_callback"),
+            redirect_uri: redirect_uri(urls, prefix),
             allowed_scopes: access_scopes(owner, &server.name),
         })
     }
@@ -316,7 +325,7 @@ mod tests {
         let found = hub(server(
             r#"{"pod_name": "jupyter-alice--gpu", "namespace": "hub", "pvc_name": "claim-alice"}"#,
         ));
-        let made = Made::of(&found, "/", false);
+        let made = Made::of(&found, "/", None, false);
         assert!(made.processes.is_empty());
         let running = made.import.servers[0].running.as_ref().unwrap();
         assert_eq!(running.url, "http://10.0.0.7:8888");
@@ -325,7 +334,7 @@ mod tests {
         assert_eq!(made.import.tokens[0].server, Some(0));
         assert_eq!(made.import.users[0].created, 1_767_323_045_678);
 
-        let elsewhere = Made::of(&found, "/science/", false);
+        let elsewhere = Made::of(&found, "/science/", None, false);
         assert!(elsewhere.import.servers[0].running.is_none());
         assert!(elsewhere.import.tokens.is_empty());
         assert!(
@@ -337,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_process_is_named() {
-        let made = Made::of(&hub(server(r#"{"pid": 7}"#)), "/", false);
+        let made = Made::of(&hub(server(r#"{"pid": 7}"#)), "/", None, false);
         assert_eq!(made.processes, ["alice/gpu"]);
     }
 }

@@ -24,7 +24,7 @@ pub async fn form(
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
     let code = argument(query.as_deref(), "code").unwrap_or_default();
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     let invitation = Invitation::find(&app, &login, code, next).await?;
     Ok(invitation.show(&app, &login, StatusCode::OK, None))
 }
@@ -39,14 +39,15 @@ pub async fn accept(
     let login = posted.login;
     let fields = posted.fields.as_ref().unwrap_or_else(|stale| stale);
     let code = fields.get("code").to_owned();
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     let invitation = Invitation::find(&app, &login, code, next).await?;
     if posted.fields.is_err() {
         return Ok(invitation.show(&app, &login, StatusCode::FORBIDDEN, Some(STALE)));
     }
     let share = shares::accept(&app, login.user(), &invitation.code).await?;
     let share = share.ok_or_else(no_such_code)?;
-    Ok(see_other(&invitation.next.unwrap_or(share.server.prefix)))
+    let server = || app.urls.public(&share.server.prefix);
+    Ok(see_other(&invitation.next.unwrap_or_else(server)))
 }
 
 struct Invitation {
@@ -107,7 +108,7 @@ impl Invitation {
             expires: time::human(offer.expires),
             owner: offer.server.owner,
             server: offer.server.name,
-            server_url: offer.server.prefix,
+            server_url: app.urls.public(&offer.server.prefix),
             ready: offer.server.ready,
             may_start,
             code,

@@ -215,7 +215,7 @@ fn shared(app: &App, login: &Login, mut shares: Vec<Share>) -> Vec<SharedRow> {
                 },
                 owner: server.owner,
                 name: server.name,
-                server_url: server.prefix,
+                server_url: app.urls.public(&server.prefix),
                 display_name: String::new(),
                 last_activity: None,
                 failure: None,

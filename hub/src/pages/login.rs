@@ -28,7 +28,7 @@ pub async fn form(
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     if Login::find(&app, &headers).await?.is_some() {
         return Ok(see_other(&next.unwrap_or_else(|| app.urls.home())));
     }
@@ -96,7 +96,7 @@ pub async fn log_in(
     let Authenticator::Form(authenticator) = &app.authenticator else {
         return Err(AppError::forbidden("Nobody logs in here by a password."));
     };
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     let again = async |refused: Refused, name: &str| {
         let username = if name.len() <= username::MAX_LENGTH {
             name.to_owned()
@@ -231,6 +231,6 @@ pub(super) fn anonymous(
         (cookies::XSRF, &xsrf, hub, Life::Browser),
     ];
     let set = if new { &set[..] } else { &set[1..] };
-    cookies::append(&mut response, client.https, set);
+    cookies::append(&mut response, client.https, None, set);
     response
 }

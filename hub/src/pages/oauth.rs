@@ -28,7 +28,7 @@ pub async fn begin(
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
     let oauth = chosen(&app)?;
-    let flow = Flow::new(next_path(query.as_deref(), &headers), db::now());
+    let flow = Flow::new(next_path(&app, query.as_deref(), &headers), db::now());
     let ties = ties(&app, oauth, &flow, &client, &headers);
     let there = oauth.begin(&ties).await;
     let there = there.map_err(|refusal| refused(&app, &client, refusal))?;
@@ -132,5 +132,5 @@ fn refused(app: &App, client: &Client, refusal: Refusal) -> AppError {
 fn set_cookie(app: &App, client: &Client, value: &str, life: Life, response: &mut Response) {
     let path = format!("{}oauth_callback", app.urls.hub);
     let cookie = (cookies::OAUTH, value, path.as_str(), life);
-    cookies::append(response, client.https, &[cookie]);
+    cookies::append(response, client.https, None, &[cookie]);
 }

@@ -28,7 +28,7 @@ pub fn server(app: &App, server: Server) -> ServerRow {
         owner: server.user,
         name: server.name,
         display_name: server.display_name,
-        server_url: server.prefix,
+        server_url: app.urls.public(&server.prefix),
     }
 }
 

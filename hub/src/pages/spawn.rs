@@ -27,7 +27,7 @@ pub async fn form(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     let visit = Visit::of(app, login, named, "start:servers", next).await?;
     match visit.state() {
         RunState::Ready => Ok(visit.to_server()),
@@ -52,7 +52,7 @@ pub async fn start(
     headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, AppError> {
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     let visit = Visit::of(app, posted.login, named, "start:servers", next).await?;
     let app = &visit.app;
     let form = servers::options::form(app, &visit.owner).await?;
@@ -112,7 +112,7 @@ pub async fn pending(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     let visit = Visit::of(app, login, named, "read:servers", next).await?;
     let Some(server) = &visit.server else {
         return Ok(see_other(&visit.spawn_url()));
@@ -164,7 +164,7 @@ pub async fn stop(
     headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, AppError> {
-    let next = next_path(query.as_deref(), &headers);
+    let next = next_path(&app, query.as_deref(), &headers);
     let visit = Visit::of(app, posted.login, named, "delete:servers", next).await?;
     // A stale form goes back to the page it came from, whose button is fresh.
     if posted.fields.is_ok() {
@@ -249,7 +249,8 @@ impl Visit {
     }
 
     fn server_url(&self) -> String {
-        let server = || self.app.urls.server(&self.owner.name, &self.name);
+        let urls = &self.app.urls;
+        let server = || urls.public(&urls.server(&self.owner.name, &self.name));
         self.next.clone().unwrap_or_else(server)
     }
 

@@ -32,7 +32,7 @@ pub async fn outside(
 ) -> Result<Response, AppError> {
     let path = uri.path();
     let Some(rest) = path.strip_prefix(&app.urls.base) else {
-        return Ok(see_other(&app.urls.hub));
+        return Ok(see_other(&app.urls.public(&app.urls.hub)));
     };
     let changes = !matches!(method, Method::GET | Method::HEAD);
     if rest.starts_with("user/") && (changes || is_of_program(&app, path, &headers)) {
@@ -42,11 +42,9 @@ pub async fn outside(
         .query()
         .map(|query| format!("?{query}"))
         .unwrap_or_default();
-    let hub = &app.urls.hub;
-    Ok(
-        AppError::see_other(format!("{hub}{}{query}", rest.trim_start_matches('/')))
-            .into_response(),
-    )
+    let there = format!("{}{}{query}", app.urls.hub, rest.trim_start_matches('/'));
+    // The Hub's cookies do not come along to the hosts of servers.
+    Ok(AppError::see_other(app.urls.public(&there)).into_response())
 }
 
 /// /hub/user/:user/...
@@ -84,7 +82,7 @@ pub async fn user(
         .as_ref()
         .map_or(RunState::Stopped, |server| server.state);
     match state {
-        RunState::Ready => back_to_server(&uri, &asked),
+        RunState::Ready => back_to_server(&uri, &app.urls.public(&asked)),
         RunState::Pending => {
             let pending = app.urls.page("spawn-pending", &owner, name);
             Ok(see_other(&with_next(&pending, Some(&next))))
@@ -147,7 +145,7 @@ pub async fn redirect(
         .await?
         .is_some_and(|server| server.state == RunState::Ready);
     if running {
-        return Ok(see_other(&target));
+        return Ok(see_other(&app.urls.public(&target)));
     }
     Ok(see_other(&with_next(
         &app.urls.page("spawn", &login.user().name, ""),

@@ -6,8 +6,9 @@ use carrel_proxy::Routes;
 use serde_json::{Map, json};
 use url::Url;
 
+use super::by_host::ByHost;
 use super::chp::Chp;
-use super::{InProcess, Route, Routing};
+use super::{InProcess, Proxy, Route, Routing};
 use crate::app::Urls;
 use crate::config::{Config, ProxyClass};
 
@@ -24,18 +25,22 @@ pub enum OpenError {
 
 /// `at` is where the Hub listens; `table` is that by which this process proxies; it stays empty where a proxy apart does.
 pub fn open(config: &Config, at: SocketAddr, table: &Routes) -> Result<Routing, OpenError> {
-    match config.jupyter_hub.proxy_class {
-        ProxyClass::InProcess => Ok(Routing::new(Box::new(InProcess(table.clone())))),
+    let urls = Urls::new(config, at);
+    let proxy: Box<dyn Proxy> = match config.jupyter_hub.proxy_class {
+        ProxyClass::InProcess => Box::new(InProcess(table.clone())),
         ProxyClass::Chp => {
             let section = &config.configurable_http_proxy;
             let token = section.auth_token.clone().ok_or(OpenError::NoToken)?;
             let hub = Route {
                 prefix: String::from("/"),
-                target: Url::parse(&Urls::new(config, at).api)?,
+                target: Url::parse(&urls.api)?,
                 data: Map::from_iter([(String::from("hub"), json!(true))]),
             };
-            let chp = Chp::new(section.api_url.0.clone(), token.0, hub);
-            Ok(Routing::new(Box::new(chp)))
+            Box::new(Chp::new(section.api_url.0.clone(), token.0, hub))
         }
-    }
+    };
+    Ok(Routing::new(match urls.subdomains {
+        Some(_) => Box::new(ByHost { proxy, urls }),
+        None => proxy,
+    }))
 }

@@ -8,6 +8,7 @@ use crate::access::scopes::access_scopes;
 use crate::app::Urls;
 use crate::auth::username::escape;
 use crate::config::Config;
+use crate::subdomains::Subdomains;
 
 #[derive(Debug)]
 pub struct Input<'a> {
@@ -25,13 +26,17 @@ pub struct Input<'a> {
 /// `JUPYTERHUB_SERVICE_URL`, which names the port that it chooses.
 pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
     let scopes = json!(access_scopes(input.user, input.server)).to_string();
+    let prefix = input.urls.server(input.user, input.server);
+    let full = |path: &str| input.urls.full(path).unwrap_or_default();
+    let host = input.urls.subdomains.as_ref().map(Subdomains::hub);
+    let host = host.unwrap_or_default();
     let own = [
         ("JUPYTERHUB_API_TOKEN", input.token.to_owned()),
         // The name before 0.7.2, for old images.
         ("JPY_API_TOKEN", input.token.to_owned()),
         ("JUPYTERHUB_CLIENT_ID", input.client_id.to_owned()),
         ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "0".to_owned()),
-        ("JUPYTERHUB_HOST", String::new()),
+        ("JUPYTERHUB_HOST", host),
         (
             "JUPYTERHUB_OAUTH_CALLBACK_URL",
             input.redirect_uri.to_owned(),
@@ -47,12 +52,9 @@ pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
             format!("{}/users/{}/activity", input.urls.api, escape(input.user)),
         ),
         ("JUPYTERHUB_BASE_URL", input.urls.base.clone()),
-        (
-            "JUPYTERHUB_SERVICE_PREFIX",
-            input.urls.server(input.user, input.server),
-        ),
-        ("JUPYTERHUB_PUBLIC_URL", String::new()),
-        ("JUPYTERHUB_PUBLIC_HUB_URL", String::new()),
+        ("JUPYTERHUB_SERVICE_PREFIX", prefix.clone()),
+        ("JUPYTERHUB_PUBLIC_URL", full(&prefix)),
+        ("JUPYTERHUB_PUBLIC_HUB_URL", full(&input.urls.hub)),
     ];
     let mut environment: BTreeMap<_, _> = own.map(|(name, value)| (name.to_owned(), value)).into();
     if let Some(url) = &input.config.spawner.default_url {
@@ -67,14 +69,16 @@ pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::PublicHost;
 
     fn of(config: &Config, server: &str) -> BTreeMap<String, String> {
         let urls = Urls {
             base: "/".to_owned(),
             hub: "/hub/".to_owned(),
             api: "http://127.0.0.1:8000/hub/api".to_owned(),
+            subdomains: Subdomains::of(&config.jupyter_hub),
         };
-        let redirect_uri = format!("{}oauth_callback", urls.server("ali ce", server));
+        let redirect_uri = crate::servers::redirect_uri(&urls, &urls.server("ali ce", server));
         environment(&Input {
             config,
             urls: &urls,
@@ -110,5 +114,34 @@ JUPYTERHUB_SERVER_NAME=gpu
 JUPYTERHUB_SERVICE_PREFIX=/user/ali%20ce/gpu/
 JUPYTERHUB_USER=ali ce"#;
         assert_eq!(lines, want.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn with_a_host_of_its_own_a_server_knows_it_and_the_hubs() {
+        let mut config = Config::default();
+        config.jupyter_hub.subdomain_host = PublicHost::parse("http://hub.test:8000");
+        let environment = of(&config, "gpu");
+        let host = "http://u-alice--0e0be36.hub.test:8000";
+        for (name, value) in [
+            ("JUPYTERHUB_HOST", String::from("http://hub.test:8000")),
+            (
+                "JUPYTERHUB_OAUTH_CALLBACK_URL",
+                format!("{host}/user/ali%20ce/gpu/oauth_callback"),
+            ),
+            (
+                "JUPYTERHUB_PUBLIC_URL",
+                format!("{host}/user/ali%20ce/gpu/"),
+            ),
+            (
+                "JUPYTERHUB_PUBLIC_HUB_URL",
+                String::from("http://hub.test:8000/hub/"),
+            ),
+            (
+                "JUPYTERHUB_SERVICE_PREFIX",
+                String::from("/user/ali%20ce/gpu/"),
+            ),
+        ] {
+            assert_eq!(environment[name], value);
+        }
     }
 }

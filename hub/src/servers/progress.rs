@@ -134,7 +134,7 @@ impl Follower {
         match server.state {
             State::Pending => None,
             State::Ready => Some(Event::Ready {
-                url: server.prefix.clone(),
+                url: self.app.urls.public(&server.prefix),
             }),
             // Only when nothing of it runs any more may the next start be offered.
             State::Stopping => None,

@@ -164,6 +164,7 @@ fn leads(known: Option<&FoundRoute>, prefix: &str, target: &Url) -> bool {
 /// For a path without a route: adds that of its server, where another Hub has made it ready since the last check. `None`
 /// for a path of no server.
 pub fn find_late(app: &App, path: &str) -> Option<impl Future<Output = bool> + use<>> {
+    let path = app.urls.path_of(path)?;
     let rest = path.strip_prefix(&app.urls.base)?.strip_prefix("user/")?;
     let mut names = rest
         .split('/')

@@ -100,6 +100,71 @@ fn several_hubs_need_a_database_that_all_reach() {
     );
 }
 
+#[test]
+fn the_hub_speaks_https_with_a_certificate_of_the_values() {
+    let secret = [
+        "proxy.https.enabled=true",
+        "proxy.https.type=secret",
+        "proxy.https.secret.name=site",
+        "proxy.https.secret.crt=chain.pem",
+    ];
+    let manual = [
+        "proxy.https.enabled=true",
+        "proxy.https.type=manual",
+        "proxy.https.manual.key=the key",
+        "proxy.https.manual.cert=the certificate",
+    ];
+    for (values, crt) in [(secret, "chain.pem"), (manual, "tls.crt")] {
+        let hub = config_of(&values).jupyter_hub;
+        assert_eq!((hub.port, hub.hub_port), (8443, Some(8000)));
+        let certificate = hub.ssl_cert.unwrap().0;
+        assert_eq!(
+            certificate,
+            std::path::Path::new("/etc/carrel-tls").join(crt)
+        );
+    }
+    let text = |template: &str, values: &[&str]| {
+        let output = helm(template, values);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let pod = text("templates/hub/statefulset.yaml", &secret);
+    assert!(pod.contains("secretName: site\n"), "{pod}");
+    assert!(pod.contains("containerPort: 8443\n"), "{pod}");
+    let made = text("templates/hub/secret.yaml", &manual);
+    assert!(made.contains("tls.key: \"the key\"\n"), "{made}");
+    let way_in = |values: &[&str]| {
+        let services = text("templates/proxy/service.yaml", values);
+        services.rsplit("ports:").next().unwrap().to_owned()
+    };
+    let ports = way_in(&secret);
+    assert!(
+        ports.contains("port: 443\n      targetPort: https\n"),
+        "{ports}"
+    );
+    assert!(!ports.contains("port: 80\n"), "{ports}");
+    let offload = ["proxy.https.enabled=true", "proxy.https.type=offload"];
+    let ports = way_in(&offload);
+    assert!(
+        ports.contains("port: 443\n      targetPort: http\n"),
+        "{ports}"
+    );
+    for (values, told) in [
+        (&secret[..2], "proxy.https.secret.name is needed"),
+        (&manual[..3], "proxy.https.manual.cert is needed"),
+        (&secret[..1], "cert-manager"),
+        (
+            &[&secret[..], &["ingress.enabled=true"]].concat(),
+            "an Ingress or a Gateway has the certificate itself",
+        ),
+    ] {
+        let refused = helm("templates/hub/secret.yaml", values);
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(error.contains(told), "{error}");
+    }
+}
+
 /// The configuration in the Secret of `helm template --set VALUE...`.
 fn config_of(values: &[&str]) -> Config {
     let output = helm("templates/hub/secret.yaml", values);
@@ -109,6 +174,8 @@ fn config_of(values: &[&str]) -> Config {
     let Some((_, config)) = text.split_once("carrel.yaml: |") else {
         panic!("the Secret holds no file: {text}");
     };
+    // Further Secrets follow.
+    let config = config.split("\n---").next().unwrap_or(config);
     Config::parse("carrel.yaml", config).unwrap_or_else(|errors| panic!("{errors}\n{config}"))
 }
 

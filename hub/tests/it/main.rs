@@ -51,6 +51,7 @@ mod shares;
 mod site;
 mod stock_services;
 mod storage;
+mod subdomains;
 mod tls;
 mod tokens;
 mod users;

@@ -14,7 +14,7 @@ use crate::harness::apart::{free_port, prepared};
 use crate::harness::{Browser, Reply, TestHub, wait_for};
 
 /// A Python with this module: `CARREL_TEST_PYTHON`, or that of the prepared environment.
-fn python(module: &str) -> Option<PathBuf> {
+pub fn python(module: &str) -> Option<PathBuf> {
     let own = std::env::var_os("CARREL_TEST_PYTHON").map(PathBuf::from);
     let python = match own {
         Some(own) => own,

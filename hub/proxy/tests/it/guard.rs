@@ -153,3 +153,14 @@ async fn policies_for_the_whole_origin_end_here() {
     );
     assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
 }
+
+#[tokio::test]
+async fn a_target_with_a_host_of_its_own_sets_no_cookie_for_others() {
+    let handler = async || ([("set-cookie", "a=1; Domain=test; Path=/")], "ok");
+    let proxy = TestProxy::by_host().await;
+    let target = backend(Router::new().fallback(handler)).await;
+    proxy.route("/hub.test/user/a/", target);
+    let answer = proxy.get("/user/a/lab").await;
+    let cookie = answer.header("set-cookie");
+    assert_eq!(cookie.as_deref(), Some("a=1; Path=/user/a/"));
+}

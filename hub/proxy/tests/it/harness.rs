@@ -32,6 +32,12 @@ impl TestProxy {
         Self::serving(Routes::new(), |proxy| proxy, options).await
     }
 
+    /// A proxy whose routes begin with a host.
+    pub async fn by_host() -> Self {
+        let options = ServeOptions::default();
+        Self::serving(Routes::new(), |proxy| proxy.by_host(true), options).await
+    }
+
     /// A proxy that asks `find` about paths without a route.
     pub async fn missing<Fut: Future<Output = bool> + Send + 'static>(
         routes: Routes,

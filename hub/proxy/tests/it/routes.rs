@@ -205,3 +205,39 @@ async fn a_further_target_is_for_when_those_before_cannot_be_connected() {
         assert_eq!(proxy.get("/x").await.text(), "second /x");
     }
 }
+
+#[tokio::test]
+async fn a_host_may_stand_before_the_path() {
+    let proxy = TestProxy::by_host().await;
+    proxy.route("/alice.hub.test/user/alice/", named("alice").await);
+    proxy.route("/bob.hub.test/user/bob/", named("bob").await);
+    let get = async |host: &str, path: &str| {
+        let mut client = proxy.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        client.send(&request).await;
+        client.answer().await
+    };
+    for (host, path, answer) in [
+        (
+            "alice.hub.test:8000",
+            "/user/alice/lab",
+            "alice /user/alice/lab",
+        ),
+        ("ALICE.hub.test", "/user/alice", "alice /user/alice"),
+        ("bob.hub.test", "/user/bob/x", "bob /user/bob/x"),
+        ("bob.hub.test", "/user/alice/", "fallback for /user/alice/"),
+        ("hub.test", "/user/alice/", "fallback for /user/alice/"),
+        (
+            "hub.test",
+            "/alice.hub.test/user/alice/",
+            "fallback for /alice.hub.test/user/alice/",
+        ),
+        (
+            "evil/alice.hub.test",
+            "/user/alice/",
+            "fallback for /user/alice/",
+        ),
+    ] {
+        assert_eq!(get(host, path).await.text(), answer, "{host} {path}");
+    }
+}

@@ -47,7 +47,7 @@ pub async fn list(
 /// Back to the page of the form.
 fn back(app: &App, query: Option<&str>, headers: &HeaderMap) -> Response {
     let admin = || format!("{}admin", app.urls.hub);
-    see_other(&next_path(query, headers).unwrap_or_else(admin))
+    see_other(&next_path(app, query, headers).unwrap_or_else(admin))
 }
 
 /// POST /hub/admin/start/:user[/:server]: with the options of the last time.

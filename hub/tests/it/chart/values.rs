@@ -265,16 +265,36 @@ pub struct ProxyWithoutEffect {
 pub struct Https {
     /// Whether there is any.
     enabled: bool,
-    /// offload; the others are refused, see ingress and httpRoute.
+    /// offload, manual or secret; the other is refused, see ingress and httpRoute.
     r#type: HttpsType,
     /// Without effect.
     letsencrypt: Part,
-    /// Without effect.
-    manual: Part,
-    /// Without effect.
-    secret: Part,
+    manual: ManualCertificate,
+    secret: CertificateSecret,
     /// Without effect.
     hosts: Vec<String>,
+}
+
+/// The Hub's certificate itself, in PEM.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ManualCertificate {
+    /// Its private key.
+    key: String,
+    /// The certificate, with those that lead to its authority.
+    cert: String,
+}
+
+/// A Secret that holds the Hub's certificate.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CertificateSecret {
+    /// Its name.
+    name: String,
+    /// Under which key it has the private key.
+    key: String,
+    /// Under which key it has the certificate.
+    crt: String,
 }
 
 #[derive(JsonSchema)]
@@ -314,7 +334,7 @@ pub struct Service {
 pub struct NodePorts {
     /// For HTTP; the cluster chooses one without it.
     http: Option<u16>,
-    /// For what was decrypted before (proxy.https.type: offload).
+    /// For HTTPS, and for what was decrypted before (proxy.https.type: offload).
     https: Option<u16>,
 }
 

@@ -52,21 +52,29 @@ pub struct Apart {
     pub api_port: u16,
     hub_port: u16,
     pub state: TempDir,
+    /// Beside those that every one has.
+    arguments: &'static [&'static str],
     child: Child,
 }
 
 impl Apart {
     /// A proxy that asks for pages at `hub_port`, and has no route.
     pub async fn start(kind: Kind, hub_port: u16) -> Self {
+        Self::start_with(kind, hub_port, &[]).await
+    }
+
+    pub async fn start_with(kind: Kind, hub_port: u16, arguments: &'static [&'static str]) -> Self {
         let (port, api_port) = (free_port(), free_port());
         let state = tempfile::tempdir().unwrap();
-        let child = launch(&kind, port, api_port, hub_port, &state);
+        let command = launch(&kind, port, api_port, hub_port, &state);
+        let child = spawn(command, arguments);
         let apart = Self {
             kind,
             port,
             api_port,
             hub_port,
             state,
+            arguments,
             child,
         };
         apart.answers().await;
@@ -90,13 +98,14 @@ impl Apart {
     }
 
     pub async fn restart(&mut self) {
-        self.child = launch(
+        let command = launch(
             &self.kind,
             self.port,
             self.api_port,
             self.hub_port,
             &self.state,
         );
+        self.child = spawn(command, self.arguments);
         self.answers().await;
     }
 
@@ -146,7 +155,7 @@ impl Drop for Apart {
 }
 
 /// The same arguments for both.
-fn launch(kind: &Kind, port: u16, api_port: u16, hub_port: u16, state: &TempDir) -> Child {
+fn launch(kind: &Kind, port: u16, api_port: u16, hub_port: u16, state: &TempDir) -> Command {
     let mut command = match kind {
         Kind::Ours => {
             let mut command = Command::new(env!("CARGO_BIN_EXE_carrel-hub"));
@@ -170,7 +179,10 @@ fn launch(kind: &Kind, port: u16, api_port: u16, hub_port: u16, state: &TempDir)
             "--error-target=http://127.0.0.1:{hub_port}/hub/error"
         ))
         .env("CONFIGPROXY_AUTH_TOKEN", TOKEN)
-        .stdout(Stdio::inherit())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::inherit());
+    command
+}
+
+fn spawn(mut command: Command, arguments: &[&str]) -> Child {
+    command.args(arguments).spawn().unwrap()
 }

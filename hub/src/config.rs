@@ -45,7 +45,7 @@ pub use authenticators::{
 pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass, SubdomainHook, above};
 pub use culler::{IdleCuller, Limits, Rules};
 pub use custom_scopes::{CustomScope, CustomScopes};
-pub use event_logger::{EventLogger, FilePath, SERVER_ACTION};
+pub use event_logger::{EventLogger, SERVER_ACTION};
 pub use hidden::Hidden;
 pub use idps::{Action, IdentityProvider};
 pub use kube_spawner::KubeSpawner;

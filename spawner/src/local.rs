@@ -199,7 +199,7 @@ impl Spawner for LocalProcessSpawner {
         if process::is_alive(&state.identity())
             .map_err(Error::io("look at the server's process"))?
         {
-            return Ok(Poll::Running);
+            return self.listens_itself(&state);
         }
         let how = match self.children.exit(&state).await {
             Some(exit) => format!("The server {exit}"),
@@ -226,6 +226,23 @@ impl Spawner for LocalProcessSpawner {
             Ok(state) => folders::tail(&state.log, lines).await,
             Err(_) => String::new(),
         }
+    }
+}
+
+impl LocalProcessSpawner {
+    /// Where servers have accounts of their own, a port that is held for one may be taken by the program of another user,
+    /// who would be given the visitors of the first.
+    fn listens_itself(&self, state: &State) -> Result<Poll, Error> {
+        if self.config.system_users {
+            let listeners = port::listeners(state.port);
+            let listeners = listeners.map_err(Error::io("look who listens"))?;
+            let owner = process::owner(state.pid);
+            if listeners.iter().any(|listener| Some(*listener) != owner) {
+                let reason = "A program of another account listens on the server's port".to_owned();
+                return Ok(Poll::Stopped { reason });
+            }
+        }
+        Ok(Poll::Running)
     }
 }
 

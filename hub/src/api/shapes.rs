@@ -99,6 +99,8 @@ shapes! {
             "progress_url": { "type": "string" },
             "full_progress_url": { "type": ["string", "null"] },
             "state": { "type": "object" },
+            "stops_at": time(),
+            "stop_reason": { "type": ["string", "null"] },
         },
         "required": ["name", "full_name", "pending", "ready", "stopped", "url", "progress_url"],
     };

@@ -1,7 +1,5 @@
 //! `/hub/api/user` and `/hub/api/users`.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, Query, State};
 use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
@@ -17,8 +15,6 @@ use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Scopes, Target};
 use crate::app::App;
 use crate::auth::caller::{self, Caller};
-use crate::db;
-use crate::db::user_lists::UserQuery;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::Named;
@@ -121,35 +117,15 @@ pub async fn list(
         limit: wanted.limit,
     };
     let query = users::query(&caller.scopes, &listed)?;
-    let found = found(&app, &query).await?;
-    let models = found.users.iter().map(|(user, relations)| {
+    let (found, total) = app.db.list_users(&query).await?;
+    let mut relations = models::Relations::of_all(&app.db, &found).await?;
+    let models = found.iter().map(|user| {
+        let relations = relations.remove(&user.id).unwrap_or_default();
         let stopped = shown.stopped_servers();
-        models::user(&app, user, relations, stopped, &caller.scopes)
+        models::user(&app, user, &relations, stopped, &caller.scopes)
     });
     let items: Vec<_> = models.filter(|model| !model.is_empty()).collect();
-    Ok(Answer::new(wanted.answer(json!(items), found.total)))
-}
-
-/// A part of the users, and how many there are in all.
-#[derive(Debug, Default)]
-struct Found {
-    users: Vec<(User, models::Relations)>,
-    total: i64,
-}
-
-async fn found(app: &App, query: &UserQuery<'_>) -> Result<Arc<Found>, AppError> {
-    let find = async {
-        let (users, total) = app.db.list_users(query).await?;
-        let mut relations = models::Relations::of_all(&app.db, &users).await?;
-        let mut with = |user: User| {
-            let relations = relations.remove(&user.id).unwrap_or_default();
-            (user, relations)
-        };
-        let users = users.into_iter().map(&mut with).collect();
-        Ok::<_, db::DbError>(Some(Found { users, total }))
-    };
-    let found = app.db.memo(format!("users {query:?}"), find).await?;
-    Ok(found.unwrap_or_default())
+    Ok(Answer::new(wanted.answer(json!(items), total)))
 }
 
 /// POST /users: several at once; those who exist already are passed over, unless all do.

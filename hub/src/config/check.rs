@@ -133,7 +133,12 @@ fn bind_url(config: &mut Config, report: &mut Report) {
             report.contradiction(&path, "`bind_url` says this too; keep one of them");
         }
     }
-    if url.scheme() == "https" && config.jupyter_hub.ssl_cert.is_none() {
+    if !matches!(url.scheme(), "http" | "https") {
+        report.contradiction(
+            PATH,
+            "expected the form http://host:port or https://host:port",
+        );
+    } else if url.scheme() == "https" && config.jupyter_hub.ssl_cert.is_none() {
         report.contradiction(
             PATH,
             "for https the Hub needs `ssl_key` and `ssl_cert`, or a proxy with the certificate before it",

@@ -1,7 +1,6 @@
 //! `EventLogger:`, what a list of Python's handlers says in JupyterHub.
 
-use std::path::PathBuf;
-
+use super::address::FilePath;
 use super::report::Report;
 use super::section::{self, Key, SectionKeys, section};
 use super::value::{self, Value, read_scalar, text_value};
@@ -21,20 +20,6 @@ section! {
         allowed_schemas: Vec<Schema> = vec![Schema];
     }
 }
-
-/// The path of a file; a relative one is looked up where the Hub was started.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FilePath(pub PathBuf);
-
-text_value!(
-    FilePath,
-    "the path of a file",
-    |text| {
-        let fits = !text.is_empty() && !text.contains('\0');
-        fits.then(|| FilePath(text.into()))
-    },
-    |path| path.0.display().to_string()
-);
 
 /// There is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,15 +8,19 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Db, Result};
 
-/// So many answers are kept; then all are forgotten, as after a write.
+/// So many answers are kept, each of some kilobytes; then all are forgotten, as after a write.
 const MOST: usize = 2000;
+/// How long all who ask wait for the database.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 type Answer = Arc<dyn Any + Send + Sync>;
 
@@ -66,29 +70,31 @@ impl Memo {
     async fn state(&self) -> Option<u64> {
         let before = self.looks.load(Ordering::SeqCst);
         let mut look = self.look.lock().await;
-        // One that has begun since is as good as another.
-        if self.looks.load(Ordering::SeqCst) > before && look.connection.is_some() {
-            return Some(look.state);
+        // One that has begun since is as good as another, also where it has failed.
+        if self.looks.load(Ordering::SeqCst) > before {
+            return look.connection.as_ref().map(|_| look.state);
         }
         self.looks.fetch_add(1, Ordering::SeqCst);
-        // Is lost where this future is dropped in between: it might give the answer to another question.
-        let connection = look.connection.take();
-        match Connection::ask(connection, &self.url).await {
-            Ok((connection, seen)) => {
-                look.connection = Some(connection);
-                if look.seen != seen {
-                    look.seen = seen;
-                    look.state += 1;
-                }
-                Some(look.state)
-            }
-            Err(error) => {
+        // Both are lost where this future is dropped in between: the connection might give the answer to another question,
+        // and a new one counts from the same number again.
+        let (connection, last) = (look.connection.take(), std::mem::take(&mut look.seen));
+        let asked = timeout(PATIENCE, Connection::ask(connection, &self.url)).await;
+        let (connection, seen) = match asked {
+            Ok(Ok(asked)) => asked,
+            Ok(Err(error)) => {
                 debug!(%error, "Could not ask whether the database has changed");
-                // Another connection may count otherwise.
-                look.seen.clear();
-                None
+                return None;
             }
+            Err(late) => {
+                debug!(%late, "The database does not say whether it has changed");
+                return None;
+            }
+        };
+        if seen != last {
+            look.state += 1;
         }
+        (look.connection, look.seen) = (Some(connection), seen);
+        Some(look.state)
     }
 
     fn find(&self, state: u64, key: &str) -> Option<Answer> {
@@ -163,6 +169,8 @@ impl Db {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::super::tests::database;
     use super::*;
 
@@ -187,6 +195,25 @@ mod tests {
                 .await
                 .unwrap();
             assert_eq!(name(&db, alice).await.unwrap().as_str(), new);
+        }
+    }
+
+    /// The connection of a look whose request has gone is another's no more, and each new one counts from the same number.
+    #[tokio::test]
+    async fn a_look_that_is_dropped_hides_no_write() {
+        let (_folder, db) = database().await;
+        db.add_user("alice", false, None, true).await.unwrap();
+        let alice = db.user("alice").await.unwrap().unwrap().id;
+        for number in 0..3 {
+            name(&db, alice).await.unwrap();
+            sqlx::query("UPDATE users SET name = $1")
+                .bind(format!("alice{number}"))
+                .execute(&db.pool)
+                .await
+                .unwrap();
+            let dropped = db.memo.state().now_or_never();
+            assert!(dropped.is_none(), "the look has not begun");
+            assert_eq!(*name(&db, alice).await.unwrap(), format!("alice{number}"));
         }
     }
 

@@ -56,7 +56,13 @@ pub async fn wait(
     let mut hint = "";
     loop {
         match ask(url, prefix).await {
-            Answer::Ready => return Ok(()),
+            // It may be another program that answers there.
+            Answer::Ready => {
+                return match spawner.poll(state).await? {
+                    Poll::Stopped { reason } => Err(NotReady::Died(reason)),
+                    Poll::Running | Poll::Moved { .. } => Ok(()),
+                };
+            }
             Answer::Stranger => hint = STRANGER,
             Answer::Nothing => {}
         }

@@ -116,7 +116,12 @@ async fn look_at(
     };
     let within = bounds.limits(app, &server).timeout.unwrap_or_default();
     if !due.is_final && !rests(app, &server, within, unanswered).await {
+        withdraw(app, &server).await;
         return None;
+    }
+    // Its answer may have been long in coming, and somebody has used the server meanwhile.
+    if !due.is_final && is_used_since(app, &server).await {
+        return Some(now);
     }
     match &server.announced {
         Some(told) if told.at > now => return Some(told.at),
@@ -124,8 +129,21 @@ async fn look_at(
         None if due.warning.is_zero() => {}
         _ => return announce(app, &server, &due, now).await,
     }
-    stop(app, &server, &due.reason).await;
+    stop(app, &server, &due).await;
     None
+}
+
+async fn is_used_since(app: &App, server: &Server) -> bool {
+    match app.db.server_by_id(server.id).await {
+        Ok(Some(now)) => {
+            now.last_activity > server.last_activity || now.start_id != server.start_id
+        }
+        Ok(None) => true,
+        Err(error) => {
+            log_db_error(server, "look at a server", &error);
+            true
+        }
+    }
 }
 
 fn first_end(app: &App, server: &Server, bounds: &Bounds) -> Option<Due> {
@@ -208,7 +226,8 @@ pub async fn keep_running(app: &App, permit: &Permit<StartServer>) -> Result<(),
 }
 
 /// Stops a server, and deletes it where it is to be deleted: this start of it, and no other.
-async fn stop(app: &App, server: &Server, reason: &str) {
+async fn stop(app: &App, server: &Server, due: &Due) {
+    let reason = &due.reason;
     info!(server = %server.full_name(), reason, "Culling server {}: {reason}", server.full_name());
     let told = format!("The server was stopped: {reason}");
     let stopping = async {
@@ -217,7 +236,8 @@ async fn stop(app: &App, server: &Server, reason: &str) {
         if !app.db.set_stopping(id, start_id, from, Some(&told)).await? {
             return Ok(());
         }
-        if app.config.idle_culler.remove_named_servers && !server.name.is_empty() {
+        let removes = due.removes && app.config.idle_culler.remove_named_servers;
+        if removes && !server.name.is_empty() {
             app.db.request_removal(id, start_id).await?;
         }
         let busy = app.busy.enter(&server.start_id);

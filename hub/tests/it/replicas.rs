@@ -234,10 +234,15 @@ async fn what_one_hub_takes_back_the_other_gives_to_nobody() {
         assert_eq!(whoami().await.expect(200).json()["name"], "admin");
         assert_eq!(users().await.json().as_array().unwrap().len(), 2);
     }
-    let removed = two.admin.api(Method::DELETE, "/users/ada", &two.token, None);
+    let removed = two
+        .admin
+        .api(Method::DELETE, "/users/ada", &two.token, None);
     removed.await.expect(204);
     assert_eq!(users().await.json().as_array().unwrap().len(), 1);
-    let id = whoami().await.json()["token_id"].as_str().unwrap().to_owned();
+    let id = whoami().await.json()["token_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let path = format!("/users/admin/tokens/{id}");
     let revoked = two.admin.api(Method::DELETE, &path, &two.token, None);
     revoked.await.expect(204);

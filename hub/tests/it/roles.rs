@@ -212,7 +212,8 @@ fn the_token_of_a_service_is_in_no_debug_text() {
 
 #[tokio::test]
 async fn a_token_of_a_role_has_the_scopes_that_the_file_gives_the_role() {
-    let role = r#"JupyterHub: {load_roles: [{name: user, scopes: ["read:users!user", "tokens!user"]}]}"#;
+    let role =
+        r#"JupyterHub: {load_roles: [{name: user, scopes: ["read:users!user", "tokens!user"]}]}"#;
     let hub = services::site(role).await;
     let bob = services::user(&hub, "bob").await;
     let made = post(&bob, "/users/bob/tokens", json!({ "roles": ["user"] })).await;

@@ -85,6 +85,12 @@ pub(super) fn variable(pid: i32, name: &str) -> Option<String> {
     String::from_utf8(value.to_vec()).ok()
 }
 
+/// Whose process it is; `None` if there is none.
+pub(super) fn owner(pid: i32) -> Option<u32> {
+    let found = fs::metadata(format!("/proc/{pid}")).ok()?;
+    Some(std::os::unix::fs::MetadataExt::uid(&found))
+}
+
 /// The file that a process writes its output to.
 pub(super) fn stdout(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/fd/1")).ok()

@@ -117,6 +117,25 @@ async fn what_writes_elsewhere_is_not_found() {
     assert_eq!(found, None);
 }
 
+/// Its port is held for a server until that listens, but for nobody in particular.
+#[tokio::test]
+async fn a_program_of_another_account_does_not_stand_in_for_a_server() {
+    let Some(mut place) = place("sleep 60") else {
+        return;
+    };
+    let started = place.start().await;
+    assert_eq!(
+        place.spawner.poll(&started.state).await.unwrap(),
+        Poll::Running
+    );
+    let port = started.url.port().unwrap();
+    let _root = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    match place.spawner.poll(&started.state).await.unwrap() {
+        Poll::Stopped { reason } => assert!(reason.contains("another account"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn no_server_runs_as_root_unless_it_may() {
     let Some(mut place) = place("sleep 60") else {

@@ -75,6 +75,7 @@ impl Bounds {
                 warning: app.config.idle_culler.warn_before,
                 reason,
                 is_final: true,
+                removes: false,
             };
             used_up.insert(user, due);
         }

@@ -14,6 +14,8 @@ pub struct Due {
     pub reason: String,
     /// Use of the server does not put it off.
     pub is_final: bool,
+    /// A named server is deleted then, where the culler deletes those.
+    pub removes: bool,
 }
 
 impl Due {
@@ -42,6 +44,7 @@ pub fn first(culler: &IdleCuller, limits: Limits, times: Times, now: i64) -> Opt
             in_words(since(active, now))
         ),
         is_final: false,
+        removes: true,
     });
     let old = limits.max_age.map(|max_age| Due {
         at: times.started.saturating_add(millis(max_age)),
@@ -51,6 +54,7 @@ pub fn first(culler: &IdleCuller, limits: Limits, times: Times, now: i64) -> Opt
             in_words(since(times.started, now))
         ),
         is_final: true,
+        removes: true,
     });
     idle.into_iter().chain(old).min_by_key(|due| due.at)
 }

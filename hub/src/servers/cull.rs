@@ -232,6 +232,10 @@ async fn stop(app: &App, server: &Server, due: &Due) {
     let told = format!("The server was stopped: {reason}");
     let stopping = async {
         let (id, start_id) = (server.id, &*server.start_id);
+        // Before the watch can see it as stopping, and finish it undeleted; who stops it already is not in the way.
+        let Some(busy) = app.busy.enter_alone(start_id) else {
+            return Ok(());
+        };
         let from = State::Ready;
         if !app.db.set_stopping(id, start_id, from, Some(&told)).await? {
             return Ok(());
@@ -240,7 +244,6 @@ async fn stop(app: &App, server: &Server, due: &Due) {
         if removes && !server.name.is_empty() {
             app.db.request_removal(id, start_id).await?;
         }
-        let busy = app.busy.enter(&server.start_id);
         stopping::finish_told(app, server, busy).await;
         Ok::<(), db::DbError>(())
     };

@@ -13,7 +13,7 @@ use kube::Api;
 use kube::api::PostParams;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
@@ -25,6 +25,9 @@ const RENEW: Duration = DAY.saturating_mul(240);
 const RENEW_AFTER: &str = "carrel.dev/renew-after";
 /// Between two looks at the Secret.
 const PAUSE: Duration = Duration::from_secs(60);
+/// After this time every operator has seen a new certificate, and the one that leads has told the API server whom to
+/// believe: only then is it served with.
+const SETTLE: Duration = PAUSE.saturating_mul(3);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A certificate with its key, and whom to believe about it.
@@ -54,10 +57,12 @@ pub struct Keeper {
     pub names: Vec<String>,
 }
 
-/// What is served with now.
+/// What is in the Secret, and what is served with.
 pub struct Loaded {
     pub certificate: Certificate,
     pub config: Arc<ServerConfig>,
+    /// Since when the Secret holds a certificate that is not served with yet.
+    waits: Option<Instant>,
 }
 
 impl Keeper {
@@ -67,8 +72,10 @@ impl Keeper {
             let pause = match self.current(Timestamp::now()).await {
                 Ok(certificate) => {
                     let known = loaded.borrow().clone();
-                    if known.is_none_or(|known| known.certificate != certificate) {
-                        self.load(certificate, loaded);
+                    match next(known.as_deref(), certificate, Instant::now()) {
+                        Ok(Some(next)) => drop(loaded.send_replace(Some(Arc::new(next)))),
+                        Ok(None) => {}
+                        Err(error) => tracing::error!("{error}; delete the Secret {}", self.secret),
                     }
                     PAUSE
                 }
@@ -79,19 +86,6 @@ impl Keeper {
                 }
             };
             sleep(pause).await;
-        }
-    }
-
-    fn load(&self, certificate: Certificate, loaded: &watch::Sender<Option<Arc<Loaded>>>) {
-        match certificate.config() {
-            Ok(config) => {
-                let config = Arc::new(config);
-                loaded.send_replace(Some(Arc::new(Loaded {
-                    certificate,
-                    config,
-                })));
-            }
-            Err(error) => tracing::error!("{error}; delete the Secret {}", self.secret),
         }
     }
 
@@ -152,6 +146,29 @@ impl Keeper {
             Err(error) => Err(Box::new(error).into()),
         }
     }
+}
+
+/// What follows on `known` when the Secret holds `certificate`; nothing where all stays.
+fn next(
+    known: Option<&Loaded>,
+    certificate: Certificate,
+    now: Instant,
+) -> Result<Option<Loaded>, CertificateError> {
+    let (config, waits) = match known {
+        None => (Arc::new(certificate.config()?), None),
+        Some(known) if known.certificate == certificate => match known.waits {
+            Some(since) if now.duration_since(since) >= SETTLE => {
+                (Arc::new(certificate.config()?), None)
+            }
+            _ => return Ok(None),
+        },
+        Some(known) => (Arc::clone(&known.config), Some(now)),
+    };
+    Ok(Some(Loaded {
+        certificate,
+        config,
+        waits,
+    }))
 }
 
 fn read(secret: &Secret) -> Option<(Certificate, Timestamp)> {
@@ -228,5 +245,31 @@ impl Certificate {
         let config = config.map_err(|error| unusable(error.to_string()))?;
         let config = config.with_no_client_auth().with_single_cert(chain, key);
         config.map_err(|error| unusable(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The API server must believe a certificate before it meets it.
+    #[test]
+    fn a_new_certificate_is_believed_first_and_served_with_later() {
+        let names = ["operator.default.svc".to_owned()];
+        let old = make(&names, None, Timestamp::now()).unwrap();
+        let new = make(&names, Some(&old), Timestamp::now()).unwrap();
+        let begun = Instant::now();
+        let first = next(None, old.clone(), begun).unwrap().unwrap();
+        assert!(next(Some(&first), old, begun).unwrap().is_none());
+        let second = next(Some(&first), new.clone(), begun).unwrap().unwrap();
+        assert_eq!(second.certificate, new);
+        assert!(Arc::ptr_eq(&second.config, &first.config));
+        let soon = begun + PAUSE;
+        assert!(next(Some(&second), new.clone(), soon).unwrap().is_none());
+        let third = next(Some(&second), new.clone(), begun + SETTLE)
+            .unwrap()
+            .unwrap();
+        assert!(!Arc::ptr_eq(&third.config, &first.config));
+        assert!(next(Some(&third), new, begun + SETTLE).unwrap().is_none());
     }
 }

@@ -18,7 +18,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the jobs of a cluster
-    Run(Run),
+    Run(Box<Run>),
     /// Print the definitions of all kinds
     Crds,
 }
@@ -73,7 +73,7 @@ fn main() -> anyhow::Result<()> {
                 .with_ansi(std::io::stderr().is_terminal())
                 .init();
             let runtime = tokio::runtime::Runtime::new()?;
-            runtime.block_on(run::run(arguments.into()))
+            runtime.block_on(run::run((*arguments).into()))
         }
     }
 }

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 /// After this time a watch that tells nothing is right: somebody else undid what was done.
 const LIMIT: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
+    limit: Duration,
     jobs: Mutex<HashMap<String, OfJob>>,
 }
 
@@ -23,9 +24,19 @@ struct OfJob {
     made: HashMap<(&'static str, String), (String, Instant)>,
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            limit: LIMIT,
+            jobs: Mutex::default(),
+        }
+    }
+}
+
 impl Memory {
     /// The status of a job was changed, which made it this version.
     pub fn patched(&self, job: &str, version: String) {
+        self.sweep();
         self.with(job, |of_job| {
             of_job.version = Some((version, Instant::now()))
         });
@@ -42,7 +53,7 @@ impl Memory {
                 (Some(version), Some(known)) => version >= known,
                 _ => version == known,
             };
-            let is_stale = !reached && since.elapsed() < LIMIT;
+            let is_stale = !reached && since.elapsed() < self.limit;
             if !is_stale {
                 of_job.version = None;
             }
@@ -66,7 +77,7 @@ impl Memory {
     ) -> Vec<String> {
         self.with(job, |of_job| {
             of_job.made.retain(|(of_kind, _), (uid, since)| {
-                *of_kind != kind || (!seen(uid) && since.elapsed() < LIMIT)
+                *of_kind != kind || (!seen(uid) && since.elapsed() < self.limit)
             });
             let unseen = of_job.made.keys().filter(|(of_kind, _)| *of_kind == kind);
             unseen.map(|(_, name)| name.clone()).collect()
@@ -78,8 +89,78 @@ impl Memory {
         jobs.remove(job);
     }
 
+    /// Forgets jobs that nobody has asked about in time: they are gone.
+    fn sweep(&self) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = self.limit;
+        jobs.retain(|_, of_job| {
+            let made = of_job.made.values().map(|(_, since)| since);
+            let mut all = made.chain(of_job.version.iter().map(|(_, since)| since));
+            all.any(|since| since.elapsed() < limit)
+        });
+    }
+
     fn with<T>(&self, job: &str, what: impl FnOnce(&mut OfJob) -> T) -> T {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        what(jobs.entry(job.to_owned()).or_default())
+        let of_job = jobs.entry(job.to_owned()).or_default();
+        let done = what(of_job);
+        if of_job.version.is_none() && of_job.made.is_empty() {
+            jobs.remove(job);
+        }
+        done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without_patience() -> Memory {
+        Memory {
+            limit: Duration::ZERO,
+            ..Memory::default()
+        }
+    }
+
+    #[test]
+    fn a_job_is_stale_until_the_watch_has_caught_up_but_not_for_ever() {
+        let memory = Memory::default();
+        assert!(!memory.is_stale("job", "7"));
+        memory.patched("job", "9".to_owned());
+        assert!(memory.is_stale("job", "8"));
+        // Longer is later, whatever the first digit.
+        assert!(!memory.is_stale("job", "10"));
+        assert!(!memory.is_stale("job", "8"), "it is forgotten by then");
+        let memory = without_patience();
+        memory.patched("job", "9".to_owned());
+        assert!(!memory.is_stale("job", "8"));
+        assert!(memory.jobs.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn jobs_that_are_gone_are_forgotten() {
+        let memory = without_patience();
+        memory.made("gone", "pod", "a", "1".to_owned());
+        memory.patched("job", "9".to_owned());
+        assert_eq!(memory.jobs.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_was_made_counts_until_it_is_seen_but_not_for_ever() {
+        let make = |memory: &Memory| {
+            memory.made("job", "pod", "a", "1".to_owned());
+            memory.made("job", "pod", "b", "2".to_owned());
+            memory.made("job", "service", "a", "3".to_owned());
+        };
+        let memory = Memory::default();
+        make(&memory);
+        let mut unseen = memory.unseen("job", "pod", |_| false);
+        unseen.sort();
+        assert_eq!(unseen, ["a", "b"]);
+        assert_eq!(memory.unseen("job", "pod", |uid| uid == "1"), ["b"]);
+        assert_eq!(memory.unseen("job", "service", |_| false), ["a"]);
+        let memory = without_patience();
+        make(&memory);
+        assert_eq!(memory.unseen("job", "pod", |_| false), [""; 0]);
     }
 }

@@ -25,3 +25,32 @@ pub fn merge_patch(old: &Value, new: &Value) -> Option<Value> {
     }
     Some(Value::Object(patch))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_patch_makes_the_new_of_the_old() {
+        let check = |old: Value, new: Value, patch: Value| {
+            assert_eq!(merge_patch(&old, &new), Some(patch));
+        };
+        assert_eq!(
+            merge_patch(&json!({ "a": [1] }), &json!({ "a": [1] })),
+            None
+        );
+        check(json!({ "a": 1 }), json!({}), json!({ "a": null }));
+        check(
+            json!({ "a": { "b": 1, "c": 2 }, "d": [1] }),
+            json!({ "a": { "c": 3 }, "d": [1, 2] }),
+            json!({ "a": { "b": null, "c": 3 }, "d": [1, 2] }),
+        );
+        check(
+            json!({}),
+            json!({ "a": { "b": 1 } }),
+            json!({ "a": { "b": 1 } }),
+        );
+    }
+}

@@ -9,7 +9,7 @@ use carrel_jobs::job::{Identity, Invalid, Job};
 use carrel_jobs::kind::{Kind, Version};
 use carrel_jobs::original::{ANNOTATION, Original};
 use carrel_jobs::read::read;
-use carrel_jobs::status::{ConditionType, JobStatus};
+use carrel_jobs::status::JobStatus;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::controller::Action;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::children::Children;
 use crate::memory::Memory;
 use crate::metrics::{Metrics, OfError};
-use crate::plan::{Plan, Seen, invalid, plan};
+use crate::plan::{Seen, invalid, plan};
 use crate::seen::{Phase, SeenPod, SeenService};
 
 /// When to look at a job again whose change did not go through.
@@ -41,23 +41,20 @@ pub struct Context {
     pub domain: Option<String>,
 }
 
+/// The API server did not do as it was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
-    #[error("could not {attempted}")]
-    Api {
-        attempted: String,
-        #[source]
-        source: Box<kube::Error>,
-    },
-    #[error("{name} is there and belongs to something else")]
-    Taken { name: String },
+#[error("could not {attempted}")]
+pub struct ReconcileError {
+    attempted: String,
+    #[source]
+    source: Box<kube::Error>,
 }
 
 impl ReconcileError {
     fn cause(&self) -> &'static str {
-        match self {
-            Self::Api { .. } => "api",
-            Self::Taken { .. } => "taken",
+        match &*self.source {
+            kube::Error::Api(_) => "refused",
+            _ => "unreachable",
         }
     }
 }
@@ -102,17 +99,17 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     }
     context.pods.ready().await;
     context.services.ready().await;
-    let status: JobStatus = match serde_json::from_value(object.data["status"].clone()) {
-        Ok(status) => status,
-        // Nobody's but this operator's: begin anew.
-        Err(_) => JobStatus::default(),
-    };
+    // Nobody writes it but this operator; what cannot be read is begun anew.
+    let status = object.data["status"].clone();
+    let status: JobStatus = serde_json::from_value(status).unwrap_or_default();
     let now = Timestamp::now();
     let read = read_job(object, context.kind);
     let seen = seen(&uid, read.as_ref().ok(), context);
     let (job, plan) = match read {
         Ok(job) => {
-            write_back(object, &job, context).await?;
+            if write_back(object, &job, context).await? {
+                return Ok(Action::requeue(SOON));
+            }
             let plan = plan(&job, &status, &seen, now);
             (Some(job), plan)
         }
@@ -122,8 +119,7 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
             (None, plan)
         }
     };
-    count(context, object, &status, &plan);
-    act::act(context, object, job.as_ref(), plan).await
+    act::act(context, object, job.as_ref(), &status, plan).await
 }
 
 fn read_job(object: &DynamicObject, kind: Kind) -> Result<Job, Invalid> {
@@ -186,14 +182,14 @@ fn seen(uid: &str, job: Option<&Job>, context: &Context) -> Seen {
     seen
 }
 
-/// The `RuntimeId` of v1alpha1, for who reads it there.
+/// The `RuntimeId` of v1alpha1, for who reads it there. True: the job has changed by it.
 async fn write_back(
     object: &DynamicObject,
     job: &Job,
     context: &Context,
-) -> Result<(), ReconcileError> {
+) -> Result<bool, ReconcileError> {
     if !job.is_v1alpha1() {
-        return Ok(());
+        return Ok(false);
     }
     let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
     let mut original = Original::from_text(annotation, Version::V1);
@@ -201,7 +197,7 @@ async fn write_back(
     let spec = carrel_jobs::template::object(rest.or_default(), "spec");
     let known = spec.get("RuntimeId").and_then(Value::as_str);
     if known.is_some_and(|known| !known.is_empty()) {
-        return Ok(());
+        return Ok(false);
     }
     spec.insert(
         "RuntimeId".to_owned(),
@@ -209,27 +205,6 @@ async fn write_back(
     );
     let text = original.to_text(Version::V1);
     let patch = serde_json::json!({ "metadata": { "annotations": { ANNOTATION: text } } });
-    act::patch_job(context, object, &patch).await
-}
-
-fn count(context: &Context, object: &DynamicObject, before: &JobStatus, plan: &Plan) {
-    let metrics = &context.metrics;
-    let namespace = object.namespace().unwrap_or_default();
-    let of_job = crate::metrics::OfJob::new(context.kind, &namespace);
-    let is_new = |kind| !before.is(kind) && plan.status.is(kind);
-    if is_new(ConditionType::Created) {
-        metrics.created.get_or_create(&of_job).inc();
-    }
-    if is_new(ConditionType::Succeeded) {
-        metrics.succeeded.get_or_create(&of_job).inc();
-    }
-    if is_new(ConditionType::Failed) {
-        metrics.failed.get_or_create(&of_job).inc();
-    }
-    if is_new(ConditionType::Restarting) {
-        metrics.restarted.get_or_create(&of_job).inc();
-    }
-    if plan.delete_job {
-        metrics.deleted.get_or_create(&of_job).inc();
-    }
+    act::patch_job(context, object, &patch).await?;
+    Ok(true)
 }

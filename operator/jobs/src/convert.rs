@@ -12,6 +12,8 @@ use crate::kind::{Kind, Version};
 use crate::original::{ANNOTATION, Original};
 use rest::merge;
 
+const RUN_POLICY: &str = "runPolicy";
+
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConvertError {
     #[error("{0:?} is no kind of this operator")]
@@ -83,6 +85,10 @@ fn spec(
     rest: &mut Map<String, Value>,
     back: &Map<String, Value>,
 ) -> Map<String, Value> {
+    let mut spec = spec;
+    if from == Version::V1 && spec.get(RUN_POLICY) == Some(&json!({})) {
+        spec.remove(RUN_POLICY);
+    }
     let (mut spec, unplaced) = match (kind, from, to) {
         (Kind::PyTorchJob, Version::V1Alpha1, _) => pytorch::to_v1(spec, rest, back),
         (Kind::PyTorchJob, _, Version::V1Alpha1) => pytorch::from_v1(spec, rest, back),
@@ -94,6 +100,10 @@ fn spec(
     }
     if let Some(Value::Object(back)) = back.get("spec") {
         merge(&mut spec, back);
+    }
+    if to == Version::V1 {
+        // Its schema has it by default, and the SDK reads no job without it.
+        spec.entry(RUN_POLICY).or_insert_with(|| json!({}));
     }
     spec
 }

@@ -84,13 +84,22 @@ fn version(kind: Kind, version: Version) -> Value {
 
 fn spec(kind: Kind, version: Version) -> Value {
     match (kind, version) {
-        (Kind::TfJob, Version::V1) => schema::of::<tfjob::V1>(),
+        (Kind::TfJob, Version::V1) => with_run_policy(schema::of::<tfjob::V1>()),
         (Kind::TfJob, Version::V1Alpha2) => schema::of::<tfjob::V1Alpha2>(),
         (Kind::TfJob, _) => schema::of::<tfjob::V1Beta>(),
-        (Kind::PyTorchJob, Version::V1) => schema::of::<pytorchjob::V1>(),
+        (Kind::PyTorchJob, Version::V1) => with_run_policy(schema::of::<pytorchjob::V1>()),
         (Kind::PyTorchJob, Version::V1Alpha1) => schema::of::<pytorchjob::V1Alpha1>(),
         (Kind::PyTorchJob, _) => schema::of::<pytorchjob::V1Beta>(),
     }
+}
+
+/// The Python SDK refuses jobs without `runPolicy`, and all that are listed with one.
+fn with_run_policy(mut schema: Value) -> Value {
+    if let Some(policy) = schema["properties"]["runPolicy"].as_object_mut() {
+        policy.remove("nullable");
+        policy.insert("default".to_owned(), json!({}));
+    }
+    schema
 }
 
 fn status(kind: Kind, version: Version) -> Value {

@@ -1,6 +1,9 @@
 //! Doing what a plan says. What is done already is not done again, and is no failure.
 
+use std::time::Duration;
+
 use carrel_jobs::job::Job;
+use carrel_jobs::status::{ConditionType, JobStatus};
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Context, RETRY, ReconcileError, SOON};
+use crate::metrics::OfJob;
 use crate::objects;
 use crate::patch::merge_patch;
 use crate::plan::{Notice, Plan, fail};
@@ -27,9 +31,13 @@ pub(super) const SERVICE: &str = "service";
 /// Requests for one job that are under way at a time.
 const AT_A_TIME: usize = 16;
 
+const RESYNC: Duration = Duration::from_secs(600);
+
 /// How the making of an object went.
 enum Made {
     Done(String),
+    /// It was there already.
+    There,
     /// It cannot be, for these reasons.
     Never(String),
     /// It may be later, when there is room.
@@ -48,11 +56,13 @@ pub(super) async fn act(
     context: &Context,
     object: &DynamicObject,
     job: Option<&Job>,
+    before: &JobStatus,
     mut plan: Plan,
 ) -> Result<Action, ReconcileError> {
     if !write_status(context, object, &mut plan).await? {
         return Ok(Action::requeue(SOON));
     }
+    count(context, object, before, &plan);
     delete(context, object, &plan).await?;
     let mut notices = std::mem::take(&mut plan.notices);
     if let Some(job) = job {
@@ -66,9 +76,10 @@ pub(super) async fn act(
     if plan.delete_job {
         delete_job(context, object).await?;
     }
-    Ok(plan
-        .again_in
-        .map_or_else(Action::await_change, Action::requeue))
+    // A job that goes on is looked at from time to time, whatever the watches say.
+    let resync = (!plan.status.is_over() && job.is_some()).then_some(RESYNC);
+    let again = plan.again_in.or(resync);
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Whether the status is written; false: the job has changed meanwhile.
@@ -206,6 +217,7 @@ async fn create(
         match made? {
             Made::Done(name) if kind == POD => pods.push(name),
             Made::Done(name) => services.push(name),
+            Made::There => {}
             other => drop(refused.get_or_insert(other)),
         }
     }
@@ -267,10 +279,10 @@ where
             let is_ours =
                 |one: &DynamicObject| one.owner_references().iter().any(|owner| owner.uid == uid);
             match there {
-                Some(there) if is_ours(&there) => Ok(Made::Done(name.to_owned())),
-                Some(_) => Err(ReconcileError::Taken {
-                    name: name.to_owned(),
-                }),
+                Some(there) if is_ours(&there) => Ok(Made::There),
+                Some(_) => Ok(Made::Later(format!(
+                    "the {kind} {name} is there and belongs to something else"
+                ))),
                 None => Err(failed(&format!("create {name}"), error)),
             }
         }
@@ -291,7 +303,8 @@ async fn refuse(
     let reason = "FailedCreatePod";
     let (said, for_good) = match refused {
         Made::Never(said) => (said, true),
-        Made::Later(said) | Made::Done(said) => (said, false),
+        Made::Later(said) => (said, false),
+        Made::Done(_) | Made::There => return Ok(Vec::new()),
     };
     if for_good {
         fail(plan, reason, &said, Timestamp::now());
@@ -367,8 +380,30 @@ fn is(error: &kube::Error, code: u16) -> bool {
 }
 
 fn failed(attempted: &str, source: kube::Error) -> ReconcileError {
-    ReconcileError::Api {
+    ReconcileError {
         attempted: attempted.to_owned(),
         source: Box::new(source),
+    }
+}
+
+fn count(context: &Context, object: &DynamicObject, before: &JobStatus, plan: &Plan) {
+    let metrics = &context.metrics;
+    let namespace = object.namespace().unwrap_or_default();
+    let of_job = OfJob::new(context.kind, &namespace);
+    let is_new = |kind| !before.is(kind) && plan.status.is(kind);
+    if is_new(ConditionType::Created) {
+        metrics.created.get_or_create(&of_job).inc();
+    }
+    if is_new(ConditionType::Succeeded) {
+        metrics.succeeded.get_or_create(&of_job).inc();
+    }
+    if is_new(ConditionType::Failed) {
+        metrics.failed.get_or_create(&of_job).inc();
+    }
+    if is_new(ConditionType::Restarting) {
+        metrics.restarted.get_or_create(&of_job).inc();
+    }
+    if plan.delete_job {
+        metrics.deleted.get_or_create(&of_job).inc();
     }
 }

@@ -290,7 +290,7 @@ fn bad_jobs_are_refused_or_named() {
             specs["Worker"]["template"]["metadata"] =
                 json!({ "annotations": { "a": "x".repeat(1_400_000) } })
         },
-        "",
+        "Too long",
     );
 }
 
@@ -331,4 +331,20 @@ fn what_a_job_waits_for_is_named() {
     reason("second", "exceeded quota");
     site.kubectl(&["delete", "resourcequota", "pods"]);
     site.state("tfjob", "second", "Running");
+
+    let foreign = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "third-worker-0" },
+        "spec": object["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"],
+    });
+    site.apply(&foreign.to_string());
+    object["metadata"]["name"] = json!("third");
+    site.apply(&object.to_string());
+    reason(
+        "third",
+        "the pod third-worker-0 is there and belongs to something else",
+    );
+    site.kubectl(&["delete", "pod", "third-worker-0"]);
+    site.state("tfjob", "third", "Running");
 }

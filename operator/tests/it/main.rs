@@ -1,6 +1,8 @@
 //! The operator: what it makes of jobs without a cluster, and with one (`make test-cluster`).
+#![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
 mod certificate;
+mod chart;
 mod cluster;
 mod definitions;
 mod objects;

@@ -142,7 +142,7 @@ impl World {
     }
 
     pub fn wait(&mut self, seconds: i64) -> Plan {
-        self.now = self.now + SignedDuration::from_secs(seconds);
+        self.now += SignedDuration::from_secs(seconds);
         self.look()
     }
 

@@ -34,6 +34,7 @@ pub struct Values {
     ingress: Ingress,
     http_route: HttpRoute,
     pre_puller: scheduling::PrePuller,
+    operator: Operator,
     debug: Debug,
     /// Refused: it is hub.config.
     auth: Part,
@@ -178,6 +179,25 @@ pub struct ImagePullSecret {
     password: String,
     /// Its mail address.
     email: String,
+}
+
+/// Runs TFJobs and PyTorchJobs, in all namespaces.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Operator {
+    /// Whether it is installed; the definitions of the kinds are in any case.
+    enabled: bool,
+    /// How many of each there are; one works, the others wait.
+    replicas: u32,
+    image: Image,
+    /// Requests and limits of the container.
+    resources: Part,
+    /// Labels that the node must have.
+    node_selector: Labels,
+    /// Taints of nodes that the pods tolerate.
+    tolerations: Items,
+    /// The domain of the cluster's DNS, for names of hosts in TF_CONFIG; those that jobs had upstream without it.
+    cluster_domain: String,
 }
 
 /// For a look inside.

@@ -9,6 +9,7 @@ fn structural(at: &str, schema: &Value) {
     let fields = schema.as_object().unwrap();
     let known = [
         "additionalProperties",
+        "default",
         "description",
         "enum",
         "format",

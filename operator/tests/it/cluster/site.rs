@@ -209,7 +209,10 @@ pub fn job(site: &Site, kind: &str, version: &str, role: &str, arguments: &[&str
     } else {
         "pytorchReplicaSpecs"
     };
-    let container = &mut job["spec"][specs][role]["template"]["spec"]["containers"][0];
+    let pod = &mut job["spec"][specs][role]["template"]["spec"];
+    // It does not listen when it is asked to end.
+    pod["terminationGracePeriodSeconds"] = json!(1);
+    let container = &mut pod["containers"][0];
     container["image"] = json!(site.image);
     container["args"] = json!(arguments);
     container["imagePullPolicy"] = json!("IfNotPresent");

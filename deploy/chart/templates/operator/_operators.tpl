@@ -1,0 +1,9 @@
+{{/* The operators under the names of the walkthrough, each with its kind, as JSON. */}}
+{{- define "carrel.operators" -}}
+{{- dict "tf-job-operator-v1alpha2" "tfjob" "pytorch-operator" "pytorchjob" | toJson -}}
+{{- end }}
+
+{{- define "carrel.operatorLabels" -}}
+{{ include "carrel.selectorLabels" (index . 0) }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}

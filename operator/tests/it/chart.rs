@@ -1,0 +1,104 @@
+//! The operators as the chart installs them.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The objects of a template, by kind and name.
+fn objects(template: &str, values: &[&str]) -> Vec<Value> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/chart");
+    let mut helm = Command::new("helm");
+    helm.args(["template", "carrel"]).arg(chart);
+    helm.args(["--namespace", "jobs", "--show-only", template]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    let output = helm.output();
+    let output =
+        output.unwrap_or_else(|error| panic!("helm: {error}; deploy/local/test puts it on PATH"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split("\n---\n")
+        .map(|text| text.trim_start_matches("---\n"))
+        .filter(|text| text.contains("kind:"))
+        .map(|text| serde_saphyr::from_str(text).unwrap())
+        .collect()
+}
+
+fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let is = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
+    let found = objects.iter().find(is);
+    found.unwrap_or_else(|| panic!("no {kind} {name}: {objects:#?}"))
+}
+
+#[test]
+fn there_are_none_unless_asked() {
+    assert_eq!(
+        objects("templates/operator/deployment.yaml", &[]),
+        [Value::Null; 0]
+    );
+    assert_eq!(
+        objects("templates/operator/rbac.yaml", &[]),
+        [Value::Null; 0]
+    );
+}
+
+/// Under the names of the walkthrough, one for each kind, with a Service that leads to its webhook.
+#[test]
+fn each_kind_has_its_operator() {
+    let values = ["operator.enabled=true", "operator.replicas=2"];
+    let objects = objects("templates/operator/deployment.yaml", &values);
+    for (name, kind) in [
+        ("tf-job-operator-v1alpha2", "tfjob"),
+        ("pytorch-operator", "pytorchjob"),
+    ] {
+        let deployment = find(&objects, "Deployment", name);
+        assert_eq!(deployment["spec"]["replicas"], 2);
+        let pod = &deployment["spec"]["template"];
+        let container = &pod["spec"]["containers"][0];
+        let arguments: Vec<&str> = container["args"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|argument| argument.as_str().unwrap())
+            .collect();
+        assert_eq!(
+            arguments,
+            ["run", &format!("--kinds={kind}"), &format!("--name={name}")]
+        );
+        let service = find(&objects, "Service", name);
+        for (label, value) in service["spec"]["selector"].as_object().unwrap() {
+            assert_eq!(&pod["metadata"]["labels"][label], value);
+        }
+        let target = &service["spec"]["ports"][0]["targetPort"];
+        let ports = container["ports"].as_array().unwrap();
+        let port = ports.iter().find(|port| &port["name"] == target).unwrap();
+        assert_eq!(port["containerPort"], 8443);
+    }
+}
+
+/// Rights name what they are for, wherever a rule can.
+#[test]
+fn rights_are_those_that_are_used() {
+    let objects = objects("templates/operator/rbac.yaml", &["operator.enabled=true"]);
+    let role = find(&objects, "ClusterRole", "jobs:pytorch-operator");
+    for rule in role["rules"].as_array().unwrap() {
+        let resources = rule["resources"].to_string();
+        assert!(!resources.contains('*') && !rule["verbs"].to_string().contains('*'));
+        assert!(!resources.contains("secrets"), "{rule}");
+        if resources.contains("customresourcedefinitions") {
+            assert_eq!(rule["resourceNames"][0], "pytorchjobs.kubeflow.org");
+            assert_eq!(rule["verbs"].to_string(), r#"["patch"]"#);
+        }
+    }
+    let role = find(&objects, "Role", "pytorch-operator");
+    let named: Vec<_> = role["rules"].as_array().unwrap().iter().collect();
+    let names: Vec<_> = named
+        .iter()
+        .filter_map(|rule| rule["resourceNames"][0].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["pytorch-operator-pytorchjob", "pytorch-operator-webhook"]
+    );
+}

@@ -6,19 +6,23 @@ use std::time::Duration;
 
 use carrel_jobs::crd::definition;
 use carrel_jobs::kind::Kind;
+use futures_util::StreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use crate::certificate::Loaded;
 
-/// How often the definitions are written though nothing changed: somebody may have put older ones there.
-const AGAIN: Duration = Duration::from_secs(1800);
-const RETRY: Duration = Duration::from_secs(5);
+/// How often the definitions are written though nothing changed.
+const AGAIN: Duration = Duration::from_secs(600);
+/// Between two writes.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// The definitions of `kinds`.
 ///
@@ -57,44 +61,50 @@ impl Address {
     }
 }
 
-/// Keeps the definition of `kind` up to date, for ever.
+/// Keeps the definition of `kind` up to date, for ever: also where somebody applies the file anew, or an older one.
 pub async fn publish(
     kind: Kind,
     client: Client,
     address: Address,
     mut loaded: watch::Receiver<Option<Arc<Loaded>>>,
 ) {
-    loop {
-        let current = loaded.borrow_and_update().clone();
-        let pause = match current {
-            None => AGAIN,
-            Some(loaded) => {
-                let authorities = &loaded.certificate.authorities;
-                match write(kind, &client, &address, authorities).await {
-                    Ok(()) => AGAIN,
-                    Err(error) => {
-                        let name = kind.definition();
-                        tracing::error!(
-                            %error,
-                            "Could not update the definition {name}; is it there? (carrel-operator crds | kubectl apply -f -)"
-                        );
-                        RETRY
-                    }
-                }
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = kind.definition();
+    let changes = watch_object(definitions.clone(), &name).default_backoff();
+    let mut changes = std::pin::pin!(changes);
+    while let Some(authorities) = authorities(&mut loaded).await {
+        let written = write(kind, &definitions, &address, &authorities).await;
+        if let Err(error) = &written {
+            tracing::error!(
+                %error,
+                "Could not update the definition {name}; is it there? (carrel-operator crds | kubectl apply -f -)"
+            );
+        }
+        // Two installations that do not know of each other shall not keep the API server busy.
+        sleep(PAUSE).await;
+        if written.is_ok() {
+            tokio::select! {
+                _ = changes.next() => {}
+                _ = loaded.changed() => {}
+                () = sleep(AGAIN) => {}
             }
-        };
-        // Whichever comes first.
-        let _ = timeout(pause, loaded.changed()).await;
+        }
     }
+}
+
+/// Whom to believe, once there is a certificate.
+async fn authorities(loaded: &mut watch::Receiver<Option<Arc<Loaded>>>) -> Option<String> {
+    let loaded = loaded.wait_for(Option::is_some).await.ok()?;
+    let loaded = loaded.as_ref()?;
+    Some(loaded.certificate.authorities.clone())
 }
 
 async fn write(
     kind: Kind,
-    client: &Client,
+    definitions: &Api<CustomResourceDefinition>,
     address: &Address,
     authorities: &str,
 ) -> Result<(), kube::Error> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let ours = definition(kind);
     let patch = json!({ "spec": {
         "names": ours["spec"]["names"],

@@ -6,9 +6,10 @@ use crate::kind::{GROUP, Kind, Version};
 use crate::status::{self, JobStatus};
 use crate::{pytorchjob, schema, tfjob};
 
-/// Where nobody converts: until the operator has put its own address in this place, a job in another version than the
-/// stored one is refused at once. Without a webhook it would lose what the stored shape lacks, and nobody would be told.
-const NOT_READY: &str = "https://127.0.0.1:1/the-operator-is-not-ready";
+/// The Service that converts, before there is one: until the operator has put its own in this place, a job in another
+/// version than the stored one is refused at once. Without a webhook it would lose what the stored shape lacks, and nobody
+/// would be told.
+const NOT_READY: &str = "the-operator-is-not-ready";
 
 /// The definition of `kind`, without the address of the webhook that converts.
 pub fn definition(kind: Kind) -> Value {
@@ -36,7 +37,12 @@ pub fn definition(kind: Kind) -> Value {
                 "strategy": "Webhook",
                 "webhook": {
                     "conversionReviewVersions": ["v1"],
-                    "clientConfig": { "url": NOT_READY },
+                    "clientConfig": { "service": {
+                        "name": NOT_READY,
+                        "namespace": "default",
+                        "path": "/convert",
+                        "port": 443,
+                    } },
                 },
             },
         },

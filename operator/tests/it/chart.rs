@@ -88,7 +88,10 @@ fn rights_are_those_that_are_used() {
         assert!(!resources.contains("secrets"), "{rule}");
         if resources.contains("customresourcedefinitions") {
             assert_eq!(rule["resourceNames"][0], "pytorchjobs.kubeflow.org");
-            assert_eq!(rule["verbs"].to_string(), r#"["patch"]"#);
+            assert_eq!(
+                rule["verbs"].to_string(),
+                r#"["get","list","watch","patch"]"#
+            );
         }
     }
     let role = find(&objects, "Role", "pytorch-operator");

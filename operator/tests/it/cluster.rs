@@ -125,6 +125,18 @@ fn every_version_is_served() {
         json!({ "cleanPodPolicy": "None", "ttlSecondsAfterFinished": 600 }),
         "a write in the older version keeps what it cannot hold"
     );
+    // Somebody applies the definitions of another day: the operator puts its own back.
+    let other =
+        r#"{"spec":{"conversion":{"webhook":{"clientConfig":{"url":"https://127.0.0.1:1/"}}}}}"#;
+    site.kubectl(&[
+        "patch",
+        "crd",
+        "tfjobs.kubeflow.org",
+        "--type=merge",
+        "-p",
+        other,
+    ]);
+    site.converts();
 }
 
 #[test]

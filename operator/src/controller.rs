@@ -65,18 +65,12 @@ pub async fn run(kind: Kind, settings: Settings) {
     let context = Arc::new(Context {
         kind,
         client: settings.client.clone(),
+        recorder: recorder(kind, &settings),
         resource,
         pods,
         services,
         memory: Memory::default(),
         metrics: settings.metrics,
-        recorder: Recorder::new(
-            settings.client,
-            Reporter {
-                controller: kind.operator().to_owned(),
-                instance: Some(settings.identity),
-            },
-        ),
         domain: settings.domain,
     });
     let config = Config::default().concurrency(AT_A_TIME);
@@ -90,6 +84,14 @@ pub async fn run(kind: Kind, settings: Settings) {
             }
         })
         .await;
+}
+
+fn recorder(kind: Kind, settings: &Settings) -> Recorder {
+    let reporter = Reporter {
+        controller: kind.operator().to_owned(),
+        instance: Some(settings.identity.clone()),
+    };
+    Recorder::new(settings.client.clone(), reporter)
 }
 
 /// The jobs of a kind as the API server stores them.

@@ -98,8 +98,13 @@ pub fn plan(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan 
         }
         Outcome::GoesOn => {}
     }
-    plan.status.reason = waiting(job, seen).or(failed.into_iter().next().map(|(_, why)| why));
     scale(&mut plan, job, seen);
+    let reason = waiting(job, seen).or(failed.into_iter().next().map(|(_, why)| why));
+    let is_whole = plan.create_pods.is_empty() && plan.create_services.is_empty();
+    // Why something could not be made holds until it is there.
+    if reason.is_some() || is_whole {
+        plan.status.reason = reason;
+    }
     plan
 }
 

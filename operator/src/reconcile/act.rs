@@ -221,6 +221,10 @@ async fn create(
             other => drop(refused.get_or_insert(other)),
         }
     }
+    Ok((refused, created(services, pods)))
+}
+
+fn created(services: Vec<String>, pods: Vec<String>) -> Vec<Notice> {
     let mut notices = Vec::new();
     for (reason, mut names, what) in [
         ("SuccessfulCreateService", services, "services"),
@@ -235,7 +239,7 @@ async fn create(
             });
         }
     }
-    Ok((refused, notices))
+    notices
 }
 
 async fn make<K>(
@@ -273,24 +277,28 @@ where
     };
     let said = status.message.clone();
     match status.code {
-        409 => {
-            let there = api.get_opt(name).await;
-            let there = there.map_err(|error| failed(&format!("look for {name}"), error))?;
-            let is_ours =
-                |one: &DynamicObject| one.owner_references().iter().any(|owner| owner.uid == uid);
-            match there {
-                Some(there) if is_ours(&there) => Ok(Made::There),
-                Some(_) => Ok(Made::Later(format!(
-                    "the {kind} {name} is there and belongs to something else"
-                ))),
-                None => Err(failed(&format!("create {name}"), error)),
-            }
-        }
+        409 => match api.get_opt(name).await {
+            Ok(Some(there)) => Ok(there_is(&there, &uid, kind)),
+            // It went meanwhile.
+            Ok(None) => Err(failed(&format!("create {name}"), error)),
+            Err(error) => Err(failed(&format!("look for {name}"), error)),
+        },
         // Not for now, by a quota or a policy; the namespace may also be about to go.
         403 => Ok(Made::Later(said)),
         400 | 413 | 422 => Ok(Made::Never(said)),
         _ => Err(failed(&format!("create {name}"), error)),
     }
+}
+
+/// What it means that an object of that name is there.
+fn there_is(there: &DynamicObject, owner: &str, kind: &str) -> Made {
+    if there.owner_references().iter().any(|one| one.uid == owner) {
+        return Made::There;
+    }
+    let name = there.name_any();
+    Made::Later(format!(
+        "the {kind} {name} is there and belongs to something else"
+    ))
 }
 
 /// The API server refused a pod: the job says so, and fails if it will never be otherwise.

@@ -339,6 +339,18 @@ fn what_a_pod_waits_for_is_said() {
     assert_eq!(world.status.reason, None);
 }
 
+/// No flicker: what the API server refused is tried again and again.
+#[test]
+fn why_a_pod_could_not_be_made_stays_until_it_is() {
+    let mut world = World::new(tf("v1", &[("Worker", 2)], "Never"));
+    world.seen.pods.pop();
+    world.status.reason = Some("exceeded quota".to_owned());
+    let plan = world.plan();
+    assert_eq!(plan.status.reason.as_deref(), Some("exceeded quota"));
+    world.does(&plan);
+    assert_eq!(world.plan().status.reason, None);
+}
+
 #[test]
 fn a_restart_policy_in_a_template_is_overridden_with_a_warning() {
     let mut object = tf("v1alpha2", &[("Worker", 1)], "ExitCode");

@@ -13,8 +13,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long a lease counts that is not renewed.
 const LEASE: Duration = Duration::from_secs(15);
-/// After this time without renewal its holder stops.
-const GIVE_UP: Duration = Duration::from_secs(10);
 /// Between two renewals, or looks.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The longest that the API server may take for one answer.
@@ -68,8 +66,9 @@ impl Candidate {
         }
     }
 
+    /// Stops where the next look may come after the lease is over.
     fn lose_in_time(&self, renewed: Instant, leads: &watch::Sender<bool>) {
-        if renewed.elapsed() + PAUSE + PATIENCE > GIVE_UP {
+        if renewed.elapsed() + PAUSE + PATIENCE > LEASE {
             self.lose(leads);
         }
     }

@@ -13,7 +13,7 @@ use kube::Api;
 use kube::api::PostParams;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
@@ -23,11 +23,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const VALID: Duration = DAY.saturating_mul(365);
 const RENEW: Duration = DAY.saturating_mul(240);
 const RENEW_AFTER: &str = "carrel.dev/renew-after";
+/// The names that a certificate is for.
+const NAMES: &str = "carrel.dev/names";
+/// How long the certificate before is served after a renewal: all look at the Secret and the API server learns whom to
+/// believe until then.
+const HANDOVER: Duration = Duration::from_secs(5 * 60);
+/// The longest that the API server may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at the Secret.
 const PAUSE: Duration = Duration::from_secs(60);
-/// After this time every operator has seen a new certificate, and the one that leads has told the API server whom to
-/// believe: only then is it served with.
-const SETTLE: Duration = PAUSE.saturating_mul(3);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// A certificate with its key, and whom to believe about it.
@@ -45,7 +49,9 @@ pub enum CertificateError {
     Make(#[from] rcgen::Error),
     #[error("could not use the Secret of the certificate")]
     Api(#[from] Box<kube::Error>),
-    #[error("the certificate in the Secret cannot be used: {0}")]
+    #[error("there was no answer within {} s about the Secret of the certificate", PATIENCE.as_secs())]
+    Late,
+    #[error("the certificate in the Secret cannot be used, delete the Secret: {0}")]
     Use(String),
 }
 
@@ -57,26 +63,29 @@ pub struct Keeper {
     pub names: Vec<String>,
 }
 
-/// What is in the Secret, and what is served with.
+/// What is served with now.
 pub struct Loaded {
     pub certificate: Certificate,
     pub config: Arc<ServerConfig>,
-    /// Since when the Secret holds a certificate that is not served with yet.
-    waits: Option<Instant>,
 }
 
 impl Keeper {
     /// Keeps `loaded` up to date, for ever.
     pub async fn keep(self, loaded: &watch::Sender<Option<Arc<Loaded>>>) {
+        let mut renewed = None;
         loop {
-            let pause = match self.current(Timestamp::now()).await {
-                Ok(certificate) => {
-                    let known = loaded.borrow().clone();
-                    match next(known.as_deref(), certificate, Instant::now()) {
-                        Ok(Some(next)) => drop(loaded.send_replace(Some(Arc::new(next)))),
-                        Ok(None) => {}
-                        Err(error) => tracing::error!("{error}; delete the Secret {}", self.secret),
-                    }
+            let known = loaded.borrow().clone();
+            let before = known.as_ref().map(|known| &known.certificate);
+            let current = timeout(PATIENCE, self.current(before, Timestamp::now())).await;
+            let next = current
+                .unwrap_or(Err(CertificateError::Late))
+                .and_then(|certificate| {
+                    next(known.as_deref(), certificate, &mut renewed, Instant::now())
+                });
+            let pause = match next {
+                Ok(None) => PAUSE,
+                Ok(Some(next)) => {
+                    loaded.send_replace(Some(Arc::new(next)));
                     PAUSE
                 }
                 Err(error) => {
@@ -89,18 +98,27 @@ impl Keeper {
         }
     }
 
-    /// The certificate in the Secret; a new one where there is none, or it is old.
-    async fn current(&self, now: Timestamp) -> Result<Certificate, CertificateError> {
+    /// The certificate in the Secret; a new one where there is none, it is old, or it is for other names. Who believes a
+    /// new one believes that of the Secret too, or where there is none `before`.
+    ///
+    /// # Errors
+    /// When the API server does not let it.
+    pub async fn current(
+        &self,
+        before: Option<&Certificate>,
+        now: Timestamp,
+    ) -> Result<Certificate, CertificateError> {
         loop {
             let secret = self.secrets.get_opt(&self.secret).await.map_err(Box::new)?;
             let kept = secret.as_ref().and_then(read);
-            if let Some((certificate, renew_after)) = &kept
-                && now < *renew_after
+            if let Some(kept) = &kept
+                && now < kept.renew_after
+                && kept.names == self.names.join(",")
             {
-                return Ok(certificate.clone());
+                return Ok(kept.certificate.clone());
             }
-            let before = kept.map(|(certificate, _)| certificate);
-            let certificate = make(&self.names, before.as_ref(), now)?;
+            let kept = kept.map(|kept| kept.certificate);
+            let certificate = make(&self.names, kept.as_ref().or(before), now)?;
             if self.write(secret, &certificate, now).await? {
                 return Ok(certificate);
             }
@@ -126,6 +144,7 @@ impl Keeper {
         let renew_after = now.checked_add(RENEW).unwrap_or(now).to_string();
         let annotations = secret.metadata.annotations.get_or_insert_default();
         annotations.insert(RENEW_AFTER.to_owned(), renew_after);
+        annotations.insert(NAMES.to_owned(), self.names.join(","));
         let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
         secret.data = Some(BTreeMap::from([
             ("ca.crt".to_owned(), bytes(&certificate.authorities)),
@@ -148,39 +167,59 @@ impl Keeper {
     }
 }
 
-/// What follows on `known` when the Secret holds `certificate`; nothing where all stays.
-fn next(
+/// What is served next, where `certificate` is what the Secret holds: at once who is to be believed, and after a while what
+/// they believe. `renewed` is since when the Secret holds one that is not served yet.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn next(
     known: Option<&Loaded>,
     certificate: Certificate,
+    renewed: &mut Option<Instant>,
     now: Instant,
 ) -> Result<Option<Loaded>, CertificateError> {
-    let (config, waits) = match known {
-        None => (Arc::new(certificate.config()?), None),
-        Some(known) if known.certificate == certificate => match known.waits {
-            Some(since) if now.duration_since(since) >= SETTLE => {
-                (Arc::new(certificate.config()?), None)
+    let config = match (known, *renewed) {
+        (Some(known), None) if known.certificate == certificate => return Ok(None),
+        (Some(known), Some(since)) if known.certificate == certificate => {
+            if now.duration_since(since) < HANDOVER {
+                return Ok(None);
             }
-            _ => return Ok(None),
-        },
-        Some(known) => (Arc::clone(&known.config), Some(now)),
+            *renewed = None;
+            Arc::new(certificate.config()?)
+        }
+        (Some(known), _) => {
+            certificate.config()?;
+            *renewed = Some(now);
+            Arc::clone(&known.config)
+        }
+        (None, _) => Arc::new(certificate.config()?),
     };
     Ok(Some(Loaded {
         certificate,
         config,
-        waits,
     }))
 }
 
-fn read(secret: &Secret) -> Option<(Certificate, Timestamp)> {
+/// What a Secret holds.
+struct Kept {
+    certificate: Certificate,
+    names: String,
+    renew_after: Timestamp,
+}
+
+fn read(secret: &Secret) -> Option<Kept> {
     let data = secret.data.as_ref()?;
     let text = |name: &str| String::from_utf8(data.get(name)?.0.clone()).ok();
     let annotations = secret.metadata.annotations.as_ref()?;
-    let certificate = Certificate {
-        authorities: text("ca.crt")?,
-        certificate: text("tls.crt")?,
-        key: text("tls.key")?,
-    };
-    Some((certificate, annotations.get(RENEW_AFTER)?.parse().ok()?))
+    Some(Kept {
+        certificate: Certificate {
+            authorities: text("ca.crt")?,
+            certificate: text("tls.crt")?,
+            key: text("tls.key")?,
+        },
+        names: annotations.get(NAMES)?.clone(),
+        renew_after: annotations.get(RENEW_AFTER)?.parse().ok()?,
+    })
 }
 
 /// A certificate for `names`; who believes it believes the one before it too.
@@ -245,31 +284,5 @@ impl Certificate {
         let config = config.map_err(|error| unusable(error.to_string()))?;
         let config = config.with_no_client_auth().with_single_cert(chain, key);
         config.map_err(|error| unusable(error.to_string()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The API server must believe a certificate before it meets it.
-    #[test]
-    fn a_new_certificate_is_believed_first_and_served_with_later() {
-        let names = ["operator.default.svc".to_owned()];
-        let old = make(&names, None, Timestamp::now()).unwrap();
-        let new = make(&names, Some(&old), Timestamp::now()).unwrap();
-        let begun = Instant::now();
-        let first = next(None, old.clone(), begun).unwrap().unwrap();
-        assert!(next(Some(&first), old, begun).unwrap().is_none());
-        let second = next(Some(&first), new.clone(), begun).unwrap().unwrap();
-        assert_eq!(second.certificate, new);
-        assert!(Arc::ptr_eq(&second.config, &first.config));
-        let soon = begun + PAUSE;
-        assert!(next(Some(&second), new.clone(), soon).unwrap().is_none());
-        let third = next(Some(&second), new.clone(), begun + SETTLE)
-            .unwrap()
-            .unwrap();
-        assert!(!Arc::ptr_eq(&third.config, &first.config));
-        assert!(next(Some(&third), new, begun + SETTLE).unwrap().is_none());
     }
 }

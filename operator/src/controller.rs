@@ -40,8 +40,8 @@ pub struct Settings {
 pub async fn run(kind: Kind, settings: Settings) {
     let resource = resource(kind);
     let (pods, services) = (
-        Arc::new(Children::<SeenPod>::default()),
-        Arc::new(Children::<SeenService>::default()),
+        Arc::new(Children::<SeenPod>::new(kind)),
+        Arc::new(Children::<SeenService>::new(kind)),
     );
     let writer = Writer::new(resource.clone());
     let reader = writer.as_reader();
@@ -49,6 +49,8 @@ pub async fn run(kind: Kind, settings: Settings) {
         Some(namespace) => Api::namespaced_with(settings.client.clone(), namespace, &resource),
         None => Api::all_with(settings.client.clone(), &resource),
     };
+    // Of a job that is nested more than 128 deep the client cannot read a line: none is run until it is deleted. In older
+    // versions the webhook refuses such a job.
     let jobs = watcher(jobs, watcher::Config::default())
         .default_backoff()
         .modify(|job| {

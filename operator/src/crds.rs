@@ -15,12 +15,14 @@ use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::certificate::Loaded;
 
 /// How often the definitions are written though nothing changed.
 const AGAIN: Duration = Duration::from_secs(600);
+/// The longest that the API server may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two writes.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -73,10 +75,14 @@ pub async fn publish(
     let changes = watch_object(definitions.clone(), &name).default_backoff();
     let mut changes = std::pin::pin!(changes);
     while let Some(authorities) = authorities(&mut loaded).await {
-        let written = write(kind, &definitions, &address, &authorities).await;
+        let written = write(kind, &definitions, &address, &authorities);
+        let written = match timeout(PATIENCE, written).await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(late) => Err(late.to_string()),
+        };
         if let Err(error) = &written {
             tracing::error!(
-                %error,
+                error,
                 "Could not update the definition {name}; is it there? (carrel-operator crds | kubectl apply -f -)"
             );
         }

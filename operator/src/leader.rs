@@ -13,15 +13,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long a lease counts that is not renewed.
 const LEASE: Duration = Duration::from_secs(15);
+/// After this time without renewal its holder stops.
+const GIVE_UP: Duration = Duration::from_secs(14);
 /// Between two renewals, or looks.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The longest that the API server may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// One attempt that gets no answer is none too many.
+const _: () = assert!(2 * (PAUSE.as_secs() + PATIENCE.as_secs()) <= GIVE_UP.as_secs());
+const _: () = assert!(GIVE_UP.as_secs() < LEASE.as_secs());
 
 pub struct Candidate {
     pub leases: Api<Lease>,
     pub lease: String,
-    /// Of this process and its successors in the same pod: those go on at once.
+    /// Of this process, or of this pod: then its successors in it go on at once. Nobody else's.
     pub identity: String,
 }
 
@@ -53,22 +58,24 @@ impl Candidate {
         }
     }
 
-    /// Lets another take the lease at once.
+    /// Lets another take the lease at once; without an answer it waits until the lease is over.
     pub async fn release(&self) {
+        let _ = timeout(PATIENCE, self.let_go()).await;
+    }
+
+    async fn let_go(&self) {
         let Ok(Some(mut lease)) = self.leases.get_opt(&self.lease).await else {
             return;
         };
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() == Some(&self.identity) {
             spec.holder_identity = None;
-            // Whoever wants it waits until it is over otherwise.
             let _ = self.replace(&lease).await;
         }
     }
 
-    /// Stops where the next look may come after the lease is over.
     fn lose_in_time(&self, renewed: Instant, leads: &watch::Sender<bool>) {
-        if renewed.elapsed() + PAUSE + PATIENCE > LEASE {
+        if renewed.elapsed() + PAUSE + PATIENCE > GIVE_UP {
             self.lose(leads);
         }
     }

@@ -5,7 +5,7 @@ pub mod children;
 pub mod controller;
 pub mod crds;
 pub mod leader;
-mod memory;
+pub mod memory;
 pub mod metrics;
 pub mod objects;
 mod patch;

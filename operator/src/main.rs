@@ -19,7 +19,7 @@ struct Arguments {
 enum Command {
     /// Run the jobs of a cluster
     Run(Box<Run>),
-    /// Print the definitions of all kinds
+    /// Print the definitions of all kinds, for a cluster that has none yet: `run` keeps them up to date
     Crds,
 }
 
@@ -37,8 +37,8 @@ struct Run {
     /// The name of the Service in front of the webhook; leases and the certificate's Secret are named after it
     #[arg(long, default_value = "carrel-operator")]
     name: String,
-    /// Who this is among the operators of that name
-    #[arg(long, env = "POD_NAME", default_value = "carrel-operator")]
+    /// Who this is among the operators of that name; no two may be the same
+    #[arg(long, env = "POD_NAME", default_value_t = run::identity())]
     identity: String,
     /// Where the API server finds the webhook, instead of the Service: https://HOST:PORT/convert
     #[arg(long)]
@@ -47,10 +47,10 @@ struct Run {
     #[arg(long, env = "CUSTOM_CLUSTER_DOMAIN")]
     cluster_domain: Option<String>,
     /// Where the webhook listens
-    #[arg(long, default_value = "0.0.0.0:8443")]
+    #[arg(long, default_value = "[::]:8443")]
     webhook_listen: SocketAddr,
     /// Where /metrics, /healthz and /readyz are
-    #[arg(long, default_value = "0.0.0.0:8080")]
+    #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
 }
 
@@ -84,7 +84,14 @@ fn filter() -> tracing_subscriber::EnvFilter {
 }
 
 impl From<Run> for Options {
-    fn from(arguments: Run) -> Self {
+    fn from(mut arguments: Run) -> Self {
+        // Two of one kind would lead by one lease.
+        arguments.kinds.sort_unstable();
+        arguments.kinds.dedup();
+        if arguments.identity.is_empty() {
+            // A lease that nobody holds says so.
+            arguments.identity = run::identity();
+        }
         Self {
             kinds: arguments.kinds,
             namespace: arguments.namespace,

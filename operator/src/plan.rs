@@ -5,7 +5,7 @@ mod end;
 mod outcome;
 mod restart;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +20,25 @@ use crate::objects;
 use crate::seen::{Phase, Place, SeenPod, SeenService};
 use outcome::Outcome;
 
+/// When to look again though no watch tells of anything.
+const RESYNC: Duration = Duration::from_secs(60);
+/// When to look again after something was made that no watch has told of.
+const UNSURE: Duration = Duration::from_secs(15);
+
 /// What there is of a job.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub pods: Vec<Arc<SeenPod>>,
     pub services: Vec<Arc<SeenService>>,
+}
+
+impl Seen {
+    /// Whether some of it was made a moment ago and not seen yet.
+    fn is_guessed(&self) -> bool {
+        let mut pods = self.pods.iter();
+        let mut services = self.services.iter();
+        pods.any(|pod| pod.uid.is_empty()) || services.any(|service| service.uid.is_empty())
+    }
 }
 
 /// In the order in which it is done: the status first, so that what follows is never forgotten.
@@ -66,6 +80,10 @@ impl Plan {
         });
     }
 
+    fn creates(&self) -> bool {
+        !(self.create_pods.is_empty() && self.create_services.is_empty())
+    }
+
     /// Looks again after that time, unless it is to look earlier.
     fn again(&mut self, after: Duration) {
         self.again_in = Some(self.again_in.map_or(after, |before| before.min(after)));
@@ -74,6 +92,16 @@ impl Plan {
 
 /// What is to be done about `job`.
 pub fn plan(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan {
+    let mut plan = decide(job, status, seen, now);
+    if !job.is_foreign && !plan.status.is_over() {
+        // A watch may have missed something: the end of a pod that it had not told of yet, most likely.
+        let is_unsure = plan.creates() || seen.is_guessed();
+        plan.again(if is_unsure { UNSURE } else { RESYNC });
+    }
+    plan
+}
+
+fn decide(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan {
     let mut plan = Plan::of(status);
     if job.is_foreign {
         return plan;
@@ -92,31 +120,41 @@ pub fn plan(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan 
     plan.status.replica_statuses = counts(job, seen);
     match outcome::outcome(&mut plan, job, seen, &failed, now) {
         Outcome::Over => {
+            // None of those is made anew any more.
             plan.delete_pods.clear();
+            plan.status.restarts.clone_from(&status.restarts);
             end::clean_up(&mut plan, job, seen, now);
             return plan;
         }
         Outcome::GoesOn => {}
     }
+    plan.status.reason = waiting(job, seen).or(failed.into_iter().next().map(|(_, why)| why));
     scale(&mut plan, job, seen);
-    let reason = waiting(job, seen).or(failed.into_iter().next().map(|(_, why)| why));
-    let is_whole = plan.create_pods.is_empty() && plan.create_services.is_empty();
-    // Why something could not be made holds until it is there.
-    if reason.is_some() || is_whole {
-        plan.status.reason = reason;
+    if plan.creates() && status.reason.is_some() {
+        // It may say why what is missing was refused. Taken back and said again it would be a change each time, and each
+        // change a reason to look at once.
+        plan.status.reason.clone_from(&status.reason);
     }
     plan
 }
 
+/// A job that is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrong<'a> {
+    pub kind: Kind,
+    pub name: &'a str,
+    pub why: &'a Invalid,
+}
+
 /// What is to be done about a job that is none: it is told so, and nothing of it goes on.
 pub fn invalid(
-    kind: Kind,
-    name: &str,
+    wrong: &Wrong<'_>,
     status: &JobStatus,
     seen: &Seen,
-    why: &Invalid,
+    ttl_seconds: Option<i32>,
     now: Timestamp,
 ) -> Plan {
+    let Wrong { kind, name, why } = wrong;
     let mut plan = Plan::of(status);
     if !status.is_over() {
         let reason = format!("Invalid{kind}Spec");
@@ -129,6 +167,7 @@ pub fn invalid(
     }
     let active = |pod: &&Arc<SeenPod>| !pod.phase.is_over() && !pod.is_deleting;
     plan.delete_pods = seen.pods.iter().filter(active).cloned().collect();
+    end::expire(&mut plan, ttl_seconds, now);
     plan
 }
 
@@ -200,7 +239,7 @@ fn resume(plan: &mut Plan, job: &Job, now: Timestamp) {
             .unset(ConditionType::Suspended, &reason, &message, &Time(now));
         plan.notice(false, reason, &message);
     }
-    // v1alpha2 starts with the first replica that runs.
+    // v1alpha2 starts when all replicas of a type run.
     if plan.status.start_time.is_none() && job.origin != Version::V1Alpha2 {
         plan.status.start_time = Some(Time(now));
     }
@@ -214,7 +253,10 @@ fn counts(job: &Job, seen: &Seen) -> BTreeMap<String, ReplicaStatus> {
             selector: Some(selector(job, replica.role.lower())),
             ..ReplicaStatus::default()
         };
-        let own = |pod: &&Arc<SeenPod>| pod.place.is_some_and(|place| place.role == replica.role);
+        let own = |pod: &&Arc<SeenPod>| {
+            let of = restart::replica(job, pod);
+            of.is_some_and(|(place, _)| place.role == replica.role)
+        };
         for pod in seen.pods.iter().filter(own) {
             match pod.phase {
                 Phase::Succeeded => status.succeeded += 1,
@@ -256,17 +298,19 @@ fn waiting(job: &Job, seen: &Seen) -> Option<String> {
 
 /// Makes what is missing, and ends what is too many.
 fn scale(plan: &mut Plan, job: &Job, seen: &Seen) {
+    let pods: HashSet<_> = seen.pods.iter().filter_map(|pod| pod.place).collect();
+    let services = seen.services.iter();
+    let services: HashSet<_> = services.filter_map(|service| service.place).collect();
     for replica in &job.replicas {
         for index in 0..replica.count {
             let place = Place {
                 role: replica.role,
                 index,
             };
-            if !seen.pods.iter().any(|pod| pod.place == Some(place)) {
+            if !pods.contains(&place) {
                 plan.create_pods.push(place);
             }
-            let has = |service: &Arc<SeenService>| service.place == Some(place);
-            if job.has_service(replica.role) && !seen.services.iter().any(has) {
+            if job.has_service(replica.role) && !services.contains(&place) {
                 plan.create_services.push(place);
             }
         }

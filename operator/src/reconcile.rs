@@ -1,32 +1,39 @@
 //! One look at a job: reads it, asks [`crate::plan`] what is to be done, and does it.
 
 mod act;
+mod make;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use carrel_jobs::job::{Identity, Invalid, Job};
 use carrel_jobs::kind::{Kind, Version};
 use carrel_jobs::original::{ANNOTATION, Original};
-use carrel_jobs::read::read;
-use carrel_jobs::status::JobStatus;
+use carrel_jobs::read::{self, read};
+use carrel_jobs::status::{ConditionType, JobStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::{Client, ResourceExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::children::Children;
+use crate::children::{Children, Owner};
 use crate::memory::Memory;
 use crate::metrics::{Metrics, OfError};
-use crate::plan::{Seen, invalid, plan};
-use crate::seen::{Phase, SeenPod, SeenService};
+use crate::plan::{Plan, Seen, Wrong, invalid, plan};
+use crate::seen::{Phase, Place, SeenPod, SeenService};
 
 /// When to look at a job again whose change did not go through.
 const RETRY: Duration = Duration::from_secs(2);
 /// When a watch is late.
 const SOON: Duration = Duration::from_millis(200);
+/// When only a person can help.
+const LATE: Duration = Duration::from_secs(60);
+/// The longest that one look may take, all its requests together.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Context {
     pub kind: Kind,
@@ -41,20 +48,29 @@ pub struct Context {
     pub domain: Option<String>,
 }
 
-/// The API server did not do as it was asked.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {attempted}")]
-pub struct ReconcileError {
-    attempted: String,
-    #[source]
-    source: Box<kube::Error>,
+pub enum ReconcileError {
+    #[error("could not {attempted}")]
+    Api {
+        attempted: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    #[error("could not do all that there is to do within {} s", PATIENCE.as_secs())]
+    Late,
+    #[error("could not read its status, which this operator has not written")]
+    Status(#[source] serde_json::Error),
 }
 
 impl ReconcileError {
     fn cause(&self) -> &'static str {
-        match &*self.source {
-            kube::Error::Api(_) => "refused",
-            _ => "unreachable",
+        match self {
+            Self::Api { source, .. } => match &**source {
+                kube::Error::Api(_) => "refused",
+                _ => "unreachable",
+            },
+            Self::Late => "late",
+            Self::Status(_) => "status",
         }
     }
 }
@@ -64,10 +80,12 @@ pub async fn reconcile(
     object: Arc<DynamicObject>,
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
+    context.pods.ready().await;
+    context.services.ready().await;
     let begun = tokio::time::Instant::now();
-    let done = look(&object, &context).await;
+    let done = timeout(PATIENCE, look(&object, &context)).await;
     context.metrics.took(begun.elapsed());
-    done
+    done.unwrap_or(Err(ReconcileError::Late))
 }
 
 /// After a failure.
@@ -81,7 +99,10 @@ pub fn again(object: Arc<DynamicObject>, error: &ReconcileError, context: Arc<Co
     let source = std::error::Error::source(error).map(ToString::to_string);
     let name = object.name_any();
     tracing::warn!(job.kind = kind, job.name = %name, source, "{kind} {name}: {error}");
-    Action::requeue(RETRY)
+    Action::requeue(match error {
+        ReconcileError::Status(_) => LATE,
+        ReconcileError::Api { .. } | ReconcileError::Late => RETRY,
+    })
 }
 
 async fn look(object: &DynamicObject, context: &Context) -> Result<Action, ReconcileError> {
@@ -97,15 +118,17 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     ) {
         return Ok(Action::requeue(SOON));
     }
-    context.pods.ready().await;
-    context.services.ready().await;
-    // Nobody writes it but this operator; what cannot be read is begun anew.
-    let status = object.data["status"].clone();
-    let status: JobStatus = serde_json::from_value(status).unwrap_or_default();
+    let status = JobStatus::read(object.data.get("status")).map_err(ReconcileError::Status)?;
+    let spec = object.data.get("spec").unwrap_or(&Value::Null);
+    let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
+    let was_over = Original::from_text(annotation, Version::V1).was_over();
+    if read::is_foreign(spec) || (was_over && status.conditions.is_empty()) {
+        return Ok(Action::await_change());
+    }
     let now = Timestamp::now();
     let read = read_job(object, context.kind);
-    let seen = seen(&uid, read.as_ref().ok(), context);
-    let (job, plan) = match read {
+    let seen = seen(object, read.as_ref().ok(), context);
+    let (job, mut plan) = match read {
         Ok(job) => {
             if write_back(object, &job, context).await? {
                 return Ok(Action::requeue(SOON));
@@ -114,12 +137,20 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
             (Some(job), plan)
         }
         Err(why) => {
-            let name = object.name_any();
-            let plan = invalid(context.kind, &name, &status, &seen, &why, now);
-            (None, plan)
+            let (name, ttl) = (object.name_any(), read::ttl_seconds(spec));
+            let why = Wrong {
+                kind: context.kind,
+                name: &name,
+                why: &why,
+            };
+            (None, invalid(&why, &status, &seen, ttl, now))
         }
     };
-    act::act(context, object, job.as_ref(), &status, plan).await
+    if !act::write_status(context, object, &mut plan).await? {
+        return Ok(Action::requeue(SOON));
+    }
+    count(context, object, &status, &plan);
+    act::act(context, object, job.as_ref(), plan).await
 }
 
 fn read_job(object: &DynamicObject, kind: Kind) -> Result<Job, Invalid> {
@@ -138,39 +169,43 @@ fn read_job(object: &DynamicObject, kind: Kind) -> Result<Job, Invalid> {
 }
 
 /// What the watches tell, and what was made a moment ago.
-fn seen(uid: &str, job: Option<&Job>, context: &Context) -> Seen {
+fn seen(object: &DynamicObject, job: Option<&Job>, context: &Context) -> Seen {
+    let owner = Owner {
+        name: object.name_any(),
+        namespace: object.namespace().unwrap_or_default(),
+        uid: object.uid().unwrap_or_default(),
+    };
+    let uid = &owner.uid;
     let mut seen = Seen {
-        pods: context.pods.of(uid),
-        services: context.services.of(uid),
+        pods: context.pods.of(&owner),
+        services: context.services.of(&owner),
     };
     let Some(job) = job else {
         return seen;
     };
-    let is_seen = |made: &str| seen.pods.iter().any(|pod| pod.uid == made);
-    let pods = context.memory.unseen(uid, act::POD, is_seen);
-    let is_seen = |made: &str| seen.services.iter().any(|service| service.uid == made);
-    let services = context.memory.unseen(uid, act::SERVICE, is_seen);
+    let uids: HashSet<_> = seen.pods.iter().map(|pod| pod.uid.as_str()).collect();
+    let made = context
+        .memory
+        .unseen(uid, make::POD, |made| uids.contains(made));
+    let pods: HashSet<_> = made.into_iter().collect();
+    let uids: HashSet<_> = seen.services.iter().map(|one| one.uid.as_str()).collect();
+    let made = context
+        .memory
+        .unseen(uid, make::SERVICE, |made| uids.contains(made));
+    let services: HashSet<_> = made.into_iter().collect();
     if pods.is_empty() && services.is_empty() {
         return seen;
     }
+    let with_pod: HashSet<_> = seen.pods.iter().filter_map(|pod| pod.place).collect();
+    let with_service = seen.services.iter().filter_map(|service| service.place);
+    let with_service: HashSet<_> = with_service.collect();
     for place in act::places(job) {
         let name = carrel_jobs::names::pod(job, place.role, place.index);
-        if pods.contains(&name) && !seen.pods.iter().any(|pod| pod.place == Some(place)) {
-            seen.pods.push(Arc::new(SeenPod {
-                name,
-                uid: String::new(),
-                place: Some(place),
-                phase: Phase::Pending,
-                is_deleting: false,
-                exit_code: None,
-                restarts: 0,
-                reason: None,
-                ended: None,
-            }));
+        if pods.contains(&name) && !with_pod.contains(&place) {
+            seen.pods.push(Arc::new(made_pod(name, place)));
         }
         let name = carrel_jobs::names::service(job, place.role, place.index);
-        let has = |service: &Arc<SeenService>| service.place == Some(place);
-        if services.contains(&name) && !seen.services.iter().any(has) {
+        if services.contains(&name) && !with_service.contains(&place) {
             seen.services.push(Arc::new(SeenService {
                 name,
                 uid: String::new(),
@@ -182,7 +217,22 @@ fn seen(uid: &str, job: Option<&Job>, context: &Context) -> Seen {
     seen
 }
 
-/// The `RuntimeId` of v1alpha1, for who reads it there. True: the job has changed by it.
+/// One that no watch has told of.
+fn made_pod(name: String, place: Place) -> SeenPod {
+    SeenPod {
+        name,
+        uid: String::new(),
+        place: Some(place),
+        phase: Phase::Pending,
+        is_deleting: false,
+        exit_code: None,
+        restarts: 0,
+        reason: None,
+        ended: None,
+    }
+}
+
+/// The `RuntimeId` of v1alpha1, for who reads it there; whether it was not there yet.
 async fn write_back(
     object: &DynamicObject,
     job: &Job,
@@ -204,7 +254,39 @@ async fn write_back(
         Value::String(job.runtime_id.clone()),
     );
     let text = original.to_text(Version::V1);
-    let patch = serde_json::json!({ "metadata": { "annotations": { ANNOTATION: text } } });
-    act::patch_job(context, object, &patch).await?;
+    act::annotate(context, object, &json!({ ANNOTATION: text })).await?;
     Ok(true)
+}
+
+fn count(context: &Context, object: &DynamicObject, before: &JobStatus, plan: &Plan) {
+    let metrics = &context.metrics;
+    let namespace = object.namespace().unwrap_or_default();
+    let of_job = crate::metrics::OfJob::new(context.kind, &namespace);
+    let is_new = |kind| !before.is(kind) && plan.status.is(kind);
+    if is_new(ConditionType::Created) {
+        metrics.created.get_or_create(&of_job).inc();
+    }
+    if is_new(ConditionType::Succeeded) {
+        metrics.succeeded.get_or_create(&of_job).inc();
+    }
+    if is_new(ConditionType::Failed) {
+        metrics.failed.get_or_create(&of_job).inc();
+    }
+    if is_new(ConditionType::Restarting) {
+        metrics.restarted.get_or_create(&of_job).inc();
+    }
+    if plan.delete_job {
+        metrics.deleted.get_or_create(&of_job).inc();
+    }
+}
+
+fn is(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
+}
+
+fn failed(attempted: &str, source: kube::Error) -> ReconcileError {
+    ReconcileError::Api {
+        attempted: attempted.to_owned(),
+        source: Box::new(source),
+    }
 }

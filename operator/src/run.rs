@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carrel_jobs::kind::Kind;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use tokio::sync::watch;
 
 use crate::certificate::{Keeper, Loaded};
@@ -13,6 +14,9 @@ use crate::crds::{self, Address};
 use crate::leader::Candidate;
 use crate::metrics::{Metrics, OfKind};
 use crate::server;
+
+/// The longest that the API server may send nothing. Watches last 290 s.
+const SILENCE: Duration = Duration::from_secs(300);
 
 pub struct Options {
     pub kinds: Vec<Kind>,
@@ -34,7 +38,10 @@ pub struct Options {
 /// # Errors
 /// When there is no cluster, or a port is taken.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let client = Client::try_default().await?;
+    let mut config = Config::infer().await?;
+    // A watch ends by itself before; one whose connection broke without a word would be waited for for ever.
+    config.read_timeout = Some(SILENCE);
+    let client = Client::try_from(config)?;
     let (webhook, plain) = (
         server::bind(options.webhook).await?,
         server::bind(options.plain).await?,
@@ -70,6 +77,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         candidate(*kind, &options, &client).release().await;
     }
     Ok(())
+}
+
+/// Of this process alone.
+pub fn identity() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "carrel-operator".to_owned());
+    format!("{host}_{}", uuid::Uuid::new_v4())
 }
 
 /// The names in the certificate.

@@ -61,10 +61,9 @@ impl Child for SeenPod {
     fn of(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let containers = status.container_statuses.as_deref().unwrap_or_default();
-        let names = Kind::ALL.map(Kind::container);
-        let main = containers
-            .iter()
-            .find(|container| names.contains(&container.name.as_str()));
+        let name = kind(&pod.metadata).map(Kind::container);
+        let mut all = containers.iter();
+        let main = all.find(|container| Some(container.name.as_str()) == name);
         let ended = main.and_then(|main| main.state.as_ref()?.terminated.as_ref());
         let phase = match status.phase.as_deref() {
             Some("Running") => Phase::Running,
@@ -85,7 +84,13 @@ impl Child for SeenPod {
                 Phase::Pending | Phase::Running => waiting(&status, containers),
                 Phase::Succeeded => None,
             },
-            ended: ended.and_then(|ended| Some(ended.finished_at.as_ref()?.0)),
+            // One that its node refused has no containers that could have ended.
+            ended: ended
+                .and_then(|ended| ended.finished_at.clone())
+                .or_else(|| status.start_time.clone())
+                .or_else(|| pod.metadata.creation_timestamp.clone())
+                .filter(|_| phase.is_over())
+                .map(|time| time.0),
         }
     }
 }
@@ -103,14 +108,17 @@ impl Child for SeenService {
     }
 }
 
+/// The kind of its job.
+fn kind(meta: &ObjectMeta) -> Option<Kind> {
+    let operator = meta.labels.as_ref()?.get(OPERATOR_NAME)?;
+    let mut kinds = Kind::ALL.into_iter();
+    kinds.find(|kind| kind.operator() == operator)
+}
+
 fn place(meta: &ObjectMeta) -> Option<Place> {
     let labels = meta.labels.as_ref()?;
-    let operator = labels.get(OPERATOR_NAME)?;
-    let kind = Kind::ALL
-        .into_iter()
-        .find(|kind| kind.operator() == operator)?;
     Some(Place {
-        role: kind.role(labels.get(REPLICA_TYPE)?)?,
+        role: kind(meta)?.role(labels.get(REPLICA_TYPE)?)?,
         index: labels.get(REPLICA_INDEX)?.parse().ok()?,
     })
 }
@@ -123,7 +131,7 @@ fn failure(status: &PodStatus, main: Option<&ContainerStatus>) -> String {
         // Evicted, or refused by its node.
         let reason = text(&status.reason).unwrap_or_else(|| "it was ended".to_owned());
         return match text(&status.message) {
-            Some(message) => format!("{reason}: {message}"),
+            Some(message) => format!("{reason}: {}", brief(&message)),
             None => reason,
         };
     };
@@ -131,7 +139,7 @@ fn failure(status: &PodStatus, main: Option<&ContainerStatus>) -> String {
     let code = format!("exit code {}", ended.exit_code);
     let what = reason.map_or_else(|| code.clone(), |reason| format!("{reason}, {code}"));
     match text(&ended.message) {
-        Some(message) => format!("{what}: {}", message.trim()),
+        Some(message) => format!("{what}: {}", brief(&message)),
         None => what,
     }
 }
@@ -157,7 +165,7 @@ fn waiting(status: &PodStatus, containers: &[ContainerStatus]) -> Option<String>
             "CrashLoopBackOff" => Some("it ends again and again (CrashLoopBackOff)".to_owned()),
             reason => Some(message.map_or_else(
                 || reason.to_owned(),
-                |message| format!("{reason}: {message}"),
+                |message| format!("{reason}: {}", brief(message)),
             )),
         };
     }
@@ -167,5 +175,15 @@ fn waiting(status: &PodStatus, containers: &[ContainerStatus]) -> Option<String>
             && condition.reason.as_deref() != Some("SchedulingGated")
     })?;
     let message = unscheduled.message.clone().unwrap_or_default();
-    Some(format!("it has no node: {message}"))
+    Some(format!("it has no node: {}", brief(&message)))
+}
+
+/// The first line of a message, which may be a log.
+fn brief(message: &str) -> String {
+    const LONGEST: usize = 200;
+    let line = message.trim().lines().next().unwrap_or_default();
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }

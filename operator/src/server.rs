@@ -1,10 +1,12 @@
 //! What the operator answers to: the API server's conversions over TLS, and health and metrics without.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -27,6 +29,10 @@ use crate::webhook;
 const LARGEST: usize = 64 << 20;
 /// How long a client may take to say hello, and to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection lasts; the API server makes another.
+const LIFE: Duration = Duration::from_secs(300);
+/// Requests that are read and answered at a time: each may be as large as [`LARGEST`].
+const REQUESTS: usize = 4;
 /// Connections at a time; the API server needs one or two.
 const CONNECTIONS: usize = 64;
 
@@ -70,12 +76,17 @@ async fn text(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     }
 }
 
+/// What answers conversions.
+pub fn conversions(metrics: Arc<Metrics>) -> Router {
+    let state = (metrics, Arc::new(Semaphore::new(REQUESTS)));
+    Router::new()
+        .route("/convert", post(convert))
+        .with_state(state)
+}
+
 /// Serves conversions, for ever.
 pub async fn tls(listener: TcpListener, metrics: Arc<Metrics>, loaded: Current) {
-    let router = Router::new()
-        .route("/convert", post(convert))
-        .layer(DefaultBodyLimit::max(LARGEST))
-        .with_state(metrics);
+    let router = conversions(metrics);
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // It is never closed.
@@ -121,13 +132,37 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE);
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    served.await.map_err(|error| error.to_string())
+    let mut served = pin!(served);
+    if let Ok(done) = timeout(LIFE, served.as_mut()).await {
+        return done.map_err(|error| error.to_string());
+    }
+    served.as_mut().graceful_shutdown();
+    let done = timeout(LIFE, served).await;
+    done.map_err(|_| "no end in time".to_owned())?
+        .map_err(|error| error.to_string())
 }
 
-async fn convert(State(metrics): State<Arc<Metrics>>, Json(review): Json<Value>) -> Json<Value> {
+type Refusal = (StatusCode, String);
+
+async fn convert(
+    State((metrics, slots)): State<(Arc<Metrics>, Arc<Semaphore>)>,
+    body: Body,
+) -> Result<Json<Value>, Refusal> {
+    // Before the body is read. It is never closed.
+    let _slot = slots.acquire().await;
+    let body = timeout(PATIENCE, to_bytes(body, LARGEST)).await;
+    let late = |_| {
+        let text = format!("the body was not there within {} s", PATIENCE.as_secs());
+        (StatusCode::REQUEST_TIMEOUT, text)
+    };
+    let body = body
+        .map_err(late)?
+        .map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    let review: Value = serde_json::from_slice(&body)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("no JSON: {error}")))?;
     let (answer, count) = webhook::answer(&review);
     metrics.conversions.inc_by(count);
-    Json(answer)
+    Ok(Json(answer))
 }
 
 /// Binds early, so that a port that is taken is named at once.
@@ -136,7 +171,13 @@ async fn convert(State(metrics): State<Arc<Metrics>>, Json(review): Json<Value>)
 /// When it cannot be had.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     use anyhow::Context as _;
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("could not listen on {address}"))
+    let bound = match TcpListener::bind(address).await {
+        // A machine without IPv6.
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
+            let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            TcpListener::bind(all).await.map_err(|_| error)
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("could not listen on {address}"))
 }

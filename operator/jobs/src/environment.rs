@@ -220,7 +220,7 @@ fn elastic(job: &Job) -> Vec<(&'static str, String)> {
         variables.push(("PET_RDZV_BACKEND", backend.name().to_owned()));
     }
     if policy.standalone == Some(true) {
-        variables.push(("PET_STANDALONE", String::new()));
+        variables.push(("PET_STANDALONE", "1".to_owned()));
     } else {
         let host = policy.rdzv_host.clone();
         let host = host.unwrap_or_else(|| names::service(job, Role::Worker, 0));

@@ -42,6 +42,15 @@ impl Original {
         self.rest.get(version.name())
     }
 
+    /// Whether a job was over before an operator of v1 saw it, as its status of v1alpha1 says.
+    pub fn was_over(&self) -> bool {
+        let status = self
+            .rest(Version::V1Alpha1)
+            .and_then(|rest| rest.get("status"));
+        let phase = status.and_then(|status| status["phase"].as_str());
+        phase.is_some_and(|phase| ["CleanUp", "Done", "Failed"].contains(&phase))
+    }
+
     /// The annotation on an object in the shape of `version`; none where the object says it all.
     pub fn to_text(&self, version: Version) -> Option<String> {
         let says_nothing = self.version == version.name() && self.rest.is_empty();

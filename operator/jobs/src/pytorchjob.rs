@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::schema;
-use crate::spec::{ReplicaSpec, RunPolicy, Template, TopPolicy};
+use crate::spec::{MOST_REPLICAS, ReplicaSpec, RunPolicy, Template, TopPolicy};
 
 /// kubeflow.org/v1, the version that is stored.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
@@ -104,7 +104,7 @@ pub struct V1Alpha1 {
 #[serde(default, rename_all = "camelCase")]
 pub struct ReplicaSpecV1Alpha1 {
     /// How many; 1 unless given.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MOST_REPLICAS))]
     pub replicas: Option<i32>,
     /// The pod of each.
     #[schemars(schema_with = "schema::template")]

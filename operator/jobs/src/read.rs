@@ -30,6 +30,7 @@ pub fn read(kind: Kind, identity: &Identity<'_>, spec: &Value) -> Result<Job, In
         Kind::TfJob => of_tf(typed(spec)?, origin)?,
         Kind::PyTorchJob => of_pytorch(typed(spec)?, origin)?,
     };
+    job.is_foreign = is_foreign(spec);
     identity.name.clone_into(&mut job.name);
     identity.namespace.clone_into(&mut job.namespace);
     identity.uid.clone_into(&mut job.uid);
@@ -38,6 +39,20 @@ pub fn read(kind: Kind, identity: &Identity<'_>, spec: &Value) -> Result<Job, In
     }
     validate::job(&job)?;
     Ok(job)
+}
+
+/// Whether a job is another controller's, as its spec says even where it is not valid: that is the other's to tell.
+pub fn is_foreign(spec: &Value) -> bool {
+    let manager = spec["runPolicy"]["managedBy"].as_str();
+    manager.is_some_and(|manager| !manager.is_empty() && manager != MANAGER)
+}
+
+/// After which time a job goes that is not valid.
+pub fn ttl_seconds(spec: &Value) -> Option<i32> {
+    const FIELD: &str = "ttlSecondsAfterFinished";
+    let given = spec["runPolicy"][FIELD].as_i64();
+    let given = given.or_else(|| spec[FIELD].as_i64())?;
+    i32::try_from(given).ok()
 }
 
 fn typed<T: DeserializeOwned>(spec: &Value) -> Result<T, Invalid> {
@@ -83,6 +98,15 @@ fn of_pytorch(spec: pytorchjob::V1, origin: Version) -> Result<Job, Invalid> {
         None => "auto".to_owned(),
     };
     let elastic = spec.elastic_policy;
+    let metrics = elastic
+        .as_ref()
+        .and_then(|elastic| elastic.metrics.as_ref());
+    if metrics.is_some_and(|metrics| !metrics.is_empty()) {
+        job.warnings.push(
+            "spec.elasticPolicy.metrics: they are without effect, this operator makes no HorizontalPodAutoscalers"
+                .to_owned(),
+        );
+    }
     let of_elastic = elastic.as_ref().and_then(|elastic| elastic.n_proc_per_node);
     job.torch = Torch {
         processes: of_elastic.map_or(processes, |number| number.to_string()),
@@ -100,6 +124,13 @@ fn common(
     clean: CleanPodPolicy,
 ) -> Job {
     let given = policy.clean_pod_policy;
+    let mut warnings = Vec::new();
+    if policy.scheduling_policy.is_some() {
+        warnings.push(
+            "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups"
+                .to_owned(),
+        );
+    }
     Job {
         kind,
         origin,
@@ -114,14 +145,12 @@ fn common(
         deadline_seconds: policy.active_deadline_seconds,
         backoff_limit: policy.backoff_limit,
         suspend: policy.suspend.unwrap_or_default(),
-        is_foreign: policy
-            .managed_by
-            .is_some_and(|manager| !manager.is_empty() && manager != MANAGER),
+        is_foreign: false,
         all_workers: false,
         is_dynamic: false,
         torch: Torch::default(),
         runtime_id: String::new(),
-        warnings: Vec::new(),
+        warnings,
     }
 }
 

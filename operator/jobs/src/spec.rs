@@ -10,12 +10,15 @@ use crate::schema;
 /// A pod's template as it was written: fields that this program does not know go to the pod all the same.
 pub type Template = Map<String, Value>;
 
+/// The most pods that a job may have: each needs an object, and knows of all others.
+pub const MOST_REPLICAS: i32 = 5000;
+
 /// One kind of replicas of a job.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ReplicaSpec {
     /// How many; 1 unless given.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MOST_REPLICAS))]
     pub replicas: Option<i32>,
     /// When a pod that ends is started again.
     pub restart_policy: Option<RestartPolicy>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::schema;
 
@@ -117,6 +118,20 @@ pub struct Restarts {
 }
 
 impl JobStatus {
+    /// From an object's field; nulls, which Go programs write, are nothing.
+    ///
+    /// # Errors
+    /// When somebody else has written it. To take it for nothing would begin a job anew that may be over.
+    pub fn read(status: Option<&Value>) -> Result<Self, serde_json::Error> {
+        let mut status = status.cloned().unwrap_or_default();
+        match &mut status {
+            Value::Null => return Ok(Self::default()),
+            Value::Object(fields) => fields.retain(|_, value| !value.is_null()),
+            _ => {}
+        }
+        serde_json::from_value(status)
+    }
+
     pub fn condition(&self, kind: ConditionType) -> Option<&JobCondition> {
         self.conditions
             .iter()

@@ -7,9 +7,11 @@ use crate::kind::{Kind, Role, Version};
 use crate::names;
 use crate::original::Original;
 use crate::pytorchjob;
-use crate::spec::RestartPolicy;
+use crate::spec::{MOST_REPLICAS, RestartPolicy};
 use crate::template;
 
+/// The backend of the walkthrough, which its container uses.
+const BACKEND: &str = "tcp";
 /// The longest name of a pod's label value and of a service.
 const LONGEST: usize = 63;
 
@@ -52,6 +54,13 @@ pub(crate) fn job(job: &Job) -> Result<(), Invalid> {
     }
     if job.kind == Kind::PyTorchJob && leaders == 0 && job.torch.elastic.is_none() {
         mistakes.push(format!("spec.{field}: there is no Master"));
+    }
+    let most = usize::try_from(MOST_REPLICAS).unwrap_or_default();
+    if job.size() > most {
+        let size = job.size();
+        mistakes.push(format!(
+            "spec.{field}: {size} replicas are too many, a job may have {most}"
+        ));
     }
     processes(job, &mut mistakes);
     name(job, &mut mistakes);
@@ -125,6 +134,11 @@ pub(crate) fn v1alpha1(job: &mut Job, original: &Original) -> Result<(), Invalid
         };
     }
     termination(field("terminationPolicy"), &mut mistakes);
+    if let Some(backend) = text("backend").filter(|backend| *backend != BACKEND) {
+        job.warnings.push(format!(
+            "spec.backend: {backend} is without effect, the container chooses its backend"
+        ));
+    }
     let used = job.leader().map(|master| master.port);
     let given = field("masterPort").map(|given| (given, pytorchjob::port(given)));
     if let (Some(used), Some((given, port))) = (used, given)

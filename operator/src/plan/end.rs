@@ -16,6 +16,7 @@ pub(super) fn clean_up(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) 
     let pods = seen.pods.iter().filter(|pod| !pod.is_deleting);
     let goes = |pod: &&Arc<SeenPod>| match job.clean {
         CleanPodPolicy::All => true,
+        // Pending ones too: they would run when everybody else is gone.
         CleanPodPolicy::Running => !pod.phase.is_over(),
         CleanPodPolicy::None | CleanPodPolicy::Unset => ran_out(plan) && !pod.phase.is_over(),
     };
@@ -44,7 +45,7 @@ pub(super) fn clean_up(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) 
         let note = format!("{kind} is terminated, deleting pods and services");
         plan.notice(false, format!("{kind}Terminated"), &note);
     }
-    expire(plan, job, now);
+    expire(plan, job.ttl_seconds, now);
 }
 
 /// Whether the job was ended, and did not end by itself: then nothing of it goes on, whatever the policy.
@@ -53,8 +54,8 @@ fn ran_out(plan: &Plan) -> bool {
     failed.is_some_and(|failed| [BACKOFF, DEADLINE].contains(&failed.reason.as_str()))
 }
 
-fn expire(plan: &mut Plan, job: &Job, now: Timestamp) {
-    let (Some(seconds), Some(end)) = (job.ttl_seconds, &plan.status.completion_time) else {
+pub(super) fn expire(plan: &mut Plan, ttl_seconds: Option<i32>, now: Timestamp) {
+    let (Some(seconds), Some(end)) = (ttl_seconds, &plan.status.completion_time) else {
         return;
     };
     let kept = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrel_jobs::job::Job;
+use carrel_jobs::job::{Job, Replica};
 use carrel_jobs::kind::{Kind, Role, Version};
 use carrel_jobs::status::ConditionType;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -91,9 +91,7 @@ fn progress(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) {
         }
         plan.status
             .set(ConditionType::Restarting, &reason, &message, &Time(now));
-        return;
-    }
-    if is_running(job, seen) {
+    } else if is_running(job, seen) {
         let reason = format!("{kind}Running");
         let message = format!("{kind} {name} is running.");
         if !plan.status.is(ConditionType::Running) {
@@ -101,6 +99,12 @@ fn progress(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) {
         }
         plan.status
             .set(ConditionType::Running, &reason, &message, &Time(now));
+    }
+    let of_role = |replica: &Replica| {
+        replica.count > 0 && count(job, seen, replica.role, Phase::Running) == replica.count
+    };
+    // The others started when they were first seen.
+    if job.replicas.iter().any(of_role) {
         plan.status.start_time.get_or_insert(Time(now));
     }
 }
@@ -113,18 +117,18 @@ fn decides(job: &Job, place: Place) -> bool {
 /// The chief or master has; without one, the workers have; without those, everybody has.
 fn has_succeeded(job: &Job, seen: &Seen) -> bool {
     if let Some(leader) = job.leader() {
-        return count(seen, leader.role, Phase::Succeeded) >= 1;
+        return count(job, seen, leader.role, Phase::Succeeded) >= 1;
     }
     let Some(workers) = job
         .replica(Role::Worker)
         .filter(|workers| workers.count > 0)
     else {
         let counted = job.replicas.iter().filter(|one| one.count > 0);
-        let mut all = counted.map(|one| count(seen, one.role, Phase::Succeeded) >= one.count);
+        let mut all = counted.map(|one| count(job, seen, one.role, Phase::Succeeded) >= one.count);
         return job.size() > 0 && all.all(|all| all);
     };
     if job.kind == Kind::PyTorchJob || job.all_workers {
-        return count(seen, Role::Worker, Phase::Succeeded) >= workers.count;
+        return count(job, seen, Role::Worker, Phase::Succeeded) >= workers.count;
     }
     let first = Some(Place {
         role: Role::Worker,
@@ -137,17 +141,19 @@ fn has_succeeded(job: &Job, seen: &Seen) -> bool {
 fn is_running(job: &Job, seen: &Seen) -> bool {
     let role = job.leader().map_or(Role::Worker, |leader| leader.role);
     if job.replica(role).is_some_and(|replica| replica.count > 0) {
-        return count(seen, role, Phase::Running) > 0;
+        return count(job, seen, role, Phase::Running) > 0;
     }
     job.replicas
         .iter()
-        .any(|replica| count(seen, replica.role, Phase::Running) > 0)
+        .any(|replica| count(job, seen, replica.role, Phase::Running) > 0)
 }
 
-fn count(seen: &Seen, role: Role, phase: Phase) -> usize {
+/// Pods that are one too many do not count.
+fn count(job: &Job, seen: &Seen, role: Role, phase: Phase) -> usize {
     let pods = seen.pods.iter().filter(|pod| {
         let counts = !pod.is_deleting || phase == Phase::Succeeded;
-        counts && pod.phase == phase && pod.place.is_some_and(|place| place.role == role)
+        let is_of = |(place, _): (Place, _)| place.role == role;
+        counts && pod.phase == phase && restart::replica(job, pod).is_some_and(is_of)
     });
     pods.count()
 }
@@ -156,8 +162,9 @@ fn is_past_backoff(plan: &Plan, job: &Job, seen: &Seen) -> bool {
     let Some(limit) = job.backoff_limit else {
         return false;
     };
-    let restarts = restart::total(plan, job, seen);
-    restarts > 0 && restarts >= limit
+    let by_node = restart::by_node(job, seen);
+    // The training operator's arithmetic: its own restarts may reach the limit, those by the node may not.
+    restart::anew(plan) > limit || (by_node > 0 && by_node >= limit)
 }
 
 /// Looks again when the time is over, until then.

@@ -53,23 +53,23 @@ pub(super) fn restart(
     failed
 }
 
-/// Restarts so far: of pods, and by the node within pods.
-pub(super) fn total(plan: &Plan, job: &Job, seen: &Seen) -> i32 {
-    let by_node = |pod: &&Arc<SeenPod>| {
+/// Restarts within the pods that there are, by the node.
+pub(super) fn by_node(job: &Job, seen: &Seen) -> i32 {
+    let counts = |pod: &&Arc<SeenPod>| {
         let policy = replica(job, pod).map(|(_, replica)| replica.restart);
         matches!(
             policy,
             Some(RestartPolicy::OnFailure | RestartPolicy::Always)
         )
     };
-    let by_node: i32 = seen
-        .pods
-        .iter()
-        .filter(by_node)
-        .map(|pod| pod.restarts)
-        .sum();
-    let anew: i32 = plan.status.restarts.values().map(|one| one.count).sum();
-    by_node.saturating_add(anew)
+    let restarts = seen.pods.iter().filter(counts).map(|pod| pod.restarts);
+    restarts.fold(0, i32::saturating_add)
+}
+
+/// How many pods were made anew.
+pub(super) fn anew(plan: &Plan) -> i32 {
+    let counts = plan.status.restarts.values().map(|one| one.count);
+    counts.fold(0, i32::saturating_add)
 }
 
 /// Whether the pod that failed is made anew.

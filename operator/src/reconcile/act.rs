@@ -1,48 +1,25 @@
 //! Doing what a plan says. What is done already is not done again, and is no failure.
 
-use std::time::Duration;
-
 use carrel_jobs::job::Job;
-use carrel_jobs::status::{ConditionType, JobStatus};
-use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{
-    Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
-    PropagationPolicy,
+    Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Context, RETRY, ReconcileError, SOON};
-use crate::metrics::OfJob;
-use crate::objects;
+use super::make::{Made, create};
+use super::{Context, RETRY, ReconcileError, SOON, count, failed, is};
 use crate::patch::merge_patch;
 use crate::plan::{Notice, Plan, fail};
 use crate::seen::Place;
 
-pub(super) const POD: &str = "pod";
-pub(super) const SERVICE: &str = "service";
-
-/// Requests for one job that are under way at a time.
-const AT_A_TIME: usize = 16;
-
-const RESYNC: Duration = Duration::from_secs(600);
-
-/// How the making of an object went.
-enum Made {
-    Done(String),
-    /// It was there already.
-    There,
-    /// It cannot be, for these reasons.
-    Never(String),
-    /// It may be later, when there is room.
-    Later(String),
-}
+/// The API server takes notes of 1024 bytes.
+const LONGEST: usize = 1000;
 
 /// All replicas of a job.
 pub(super) fn places(job: &Job) -> impl Iterator<Item = Place> {
@@ -52,38 +29,36 @@ pub(super) fn places(job: &Job) -> impl Iterator<Item = Place> {
     })
 }
 
+/// The rest of a plan, whose status is written. What was decided is told first: it is so whatever fails after it.
 pub(super) async fn act(
     context: &Context,
     object: &DynamicObject,
     job: Option<&Job>,
-    before: &JobStatus,
     mut plan: Plan,
 ) -> Result<Action, ReconcileError> {
-    if !write_status(context, object, &mut plan).await? {
-        return Ok(Action::requeue(SOON));
-    }
-    count(context, object, before, &plan);
+    tell(context, object, std::mem::take(&mut plan.notices)).await;
     delete(context, object, &plan).await?;
-    let mut notices = std::mem::take(&mut plan.notices);
     if let Some(job) = job {
-        let (refused, made) = create(context, object, job, &plan).await?;
-        notices.extend(made);
-        if let Some(refused) = refused {
-            notices.extend(refuse(context, object, &mut plan, refused).await?);
+        let created = create(context, object, job, &plan).await;
+        tell(context, object, created.notices).await;
+        if let Some(refused) = created.refused {
+            let notices = refuse(context, object, &mut plan, refused).await?;
+            tell(context, object, notices).await;
+        }
+        if let Some(error) = created.error {
+            return Err(error);
         }
     }
-    tell(context, object, notices).await;
     if plan.delete_job {
         delete_job(context, object).await?;
     }
-    // A job that goes on is looked at from time to time, whatever the watches say.
-    let resync = (!plan.status.is_over() && job.is_some()).then_some(RESYNC);
-    let again = plan.again_in.or(resync);
-    Ok(again.map_or_else(Action::await_change, Action::requeue))
+    Ok(plan
+        .again_in
+        .map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Whether the status is written; false: the job has changed meanwhile.
-async fn write_status(
+pub(super) async fn write_status(
     context: &Context,
     object: &DynamicObject,
     plan: &mut Plan,
@@ -122,21 +97,30 @@ async fn write_status(
     }
 }
 
-pub(super) async fn patch_job(
+/// Changes the job's metadata, if it is still the one that `object` was; nothing where it is another by now.
+pub(super) async fn annotate(
     context: &Context,
     object: &DynamicObject,
-    patch: &Value,
+    annotations: &Value,
 ) -> Result<(), ReconcileError> {
+    let meta = &object.metadata;
+    let patch = json!({ "metadata": {
+        "uid": meta.uid,
+        "resourceVersion": meta.resource_version,
+        "annotations": annotations,
+    } });
+    let parameters = PatchParams::default();
     let patched = jobs(context, object)
-        .patch(
-            &object.name_any(),
-            &PatchParams::default(),
-            &Patch::Merge(patch),
-        )
+        .patch(&object.name_any(), &parameters, &Patch::Merge(&patch))
         .await;
     match patched {
-        Ok(_) => Ok(()),
-        Err(error) if is(&error, 404) => Ok(()),
+        Ok(patched) => {
+            let version = patched.resource_version().unwrap_or_default();
+            let uid = object.uid().unwrap_or_default();
+            context.memory.patched(&uid, version);
+            Ok(())
+        }
+        Err(error) if is(&error, 409) || is(&error, 404) => Ok(()),
         Err(error) => Err(failed("write the annotation", error)),
     }
 }
@@ -182,125 +166,6 @@ fn gone(error: Option<kube::Error>, name: &str) -> Result<(), ReconcileError> {
     }
 }
 
-/// Makes what is missing; what the API server refused first, and what to tell.
-async fn create(
-    context: &Context,
-    object: &DynamicObject,
-    job: &Job,
-    plan: &Plan,
-) -> Result<(Option<Made>, Vec<Notice>), ReconcileError> {
-    let domain = context.domain.as_deref();
-    let replica = |place: Place| job.replica(place.role);
-    let services = plan.create_services.iter().filter_map(|place| {
-        let service = objects::service(job, replica(*place)?, place.index);
-        Some((SERVICE, service))
-    });
-    let pods = plan.create_pods.iter().filter_map(|place| {
-        let pod = objects::pod(job, replica(*place)?, place.index, domain);
-        Some((POD, pod))
-    });
-    let requests: Vec<_> = services.chain(pods).collect();
-    let requests = requests.into_iter().map(|(kind, child)| async move {
-        let made = match kind {
-            SERVICE => make::<Service>(context, object, SERVICE, &child).await,
-            _ => make::<Pod>(context, object, POD, &child).await,
-        };
-        (kind, made)
-    });
-    let results: Vec<_> = stream::iter(requests)
-        .buffer_unordered(AT_A_TIME)
-        .collect()
-        .await;
-    let mut refused = None;
-    let (mut pods, mut services) = (Vec::new(), Vec::new());
-    for (kind, made) in results {
-        match made? {
-            Made::Done(name) if kind == POD => pods.push(name),
-            Made::Done(name) => services.push(name),
-            Made::There => {}
-            other => drop(refused.get_or_insert(other)),
-        }
-    }
-    Ok((refused, created(services, pods)))
-}
-
-fn created(services: Vec<String>, pods: Vec<String>) -> Vec<Notice> {
-    let mut notices = Vec::new();
-    for (reason, mut names, what) in [
-        ("SuccessfulCreateService", services, "services"),
-        ("SuccessfulCreatePod", pods, "pods"),
-    ] {
-        if !names.is_empty() {
-            names.sort();
-            notices.push(Notice {
-                is_warning: false,
-                reason: reason.to_owned(),
-                note: format!("Created {what}: {}", names.join(", ")),
-            });
-        }
-    }
-    notices
-}
-
-async fn make<K>(
-    context: &Context,
-    object: &DynamicObject,
-    kind: &'static str,
-    child: &Value,
-) -> Result<Made, ReconcileError>
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned,
-    K: std::fmt::Debug,
-    K::DynamicType: Default,
-{
-    let namespace = object.namespace().unwrap_or_default();
-    let name = child["metadata"]["name"].as_str().unwrap_or_default();
-    let uid = object.uid().unwrap_or_default();
-    // As JSON: types would drop fields that are newer than they.
-    let resource = kube::api::ApiResource::erase::<K>(&K::DynamicType::default());
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    let typed: DynamicObject = match serde_json::from_value(child.clone()) {
-        Ok(typed) => typed,
-        Err(error) => return Ok(Made::Never(format!("{name}: {error}"))),
-    };
-    let error = match api.create(&PostParams::default(), &typed).await {
-        Ok(made) => {
-            let made = made.uid().unwrap_or_default();
-            context.memory.made(&uid, kind, name, made);
-            return Ok(Made::Done(name.to_owned()));
-        }
-        Err(error) => error,
-    };
-    let kube::Error::Api(status) = &error else {
-        return Err(failed(&format!("create {name}"), error));
-    };
-    let said = status.message.clone();
-    match status.code {
-        409 => match api.get_opt(name).await {
-            Ok(Some(there)) => Ok(there_is(&there, &uid, kind)),
-            // It went meanwhile.
-            Ok(None) => Err(failed(&format!("create {name}"), error)),
-            Err(error) => Err(failed(&format!("look for {name}"), error)),
-        },
-        // Not for now, by a quota or a policy; the namespace may also be about to go.
-        403 => Ok(Made::Later(said)),
-        400 | 413 | 422 => Ok(Made::Never(said)),
-        _ => Err(failed(&format!("create {name}"), error)),
-    }
-}
-
-/// What it means that an object of that name is there.
-fn there_is(there: &DynamicObject, owner: &str, kind: &str) -> Made {
-    if there.owner_references().iter().any(|one| one.uid == owner) {
-        return Made::There;
-    }
-    let name = there.name_any();
-    Made::Later(format!(
-        "the {kind} {name} is there and belongs to something else"
-    ))
-}
-
 /// The API server refused a pod: the job says so, and fails if it will never be otherwise.
 async fn refuse(
     context: &Context,
@@ -314,6 +179,7 @@ async fn refuse(
         Made::Later(said) => (said, false),
         Made::Done(_) | Made::There => return Ok(Vec::new()),
     };
+    let before = plan.status.clone();
     if for_good {
         fail(plan, reason, &said, Timestamp::now());
     } else {
@@ -325,10 +191,14 @@ async fn refuse(
     }
     let current = jobs(context, object).get_opt(&object.name_any()).await;
     let current = current.map_err(|error| failed("read the job", error))?;
-    if let Some(current) = current
-        && !write_status(context, &current, plan).await?
-    {
-        plan.again_in = Some(SOON);
+    // Another of that name is none the worse.
+    let current = current.filter(|current| current.uid() == object.uid());
+    if let Some(current) = current {
+        if write_status(context, &current, plan).await? {
+            count(context, object, &before, plan);
+        } else {
+            plan.again_in = Some(SOON);
+        }
     }
     let is_new = object.data["status"]["reason"] != said;
     let notice = Notice {
@@ -345,9 +215,8 @@ async fn tell(context: &Context, object: &DynamicObject, notices: Vec<Notice>) {
     let reference = object.object_ref(&context.resource);
     for notice in notices {
         let mut note = notice.note;
-        // The API server's limit is 1 kB.
-        if let Some((end, _)) = note.char_indices().nth(900) {
-            note.truncate(end);
+        if note.len() > LONGEST {
+            note.truncate(note.floor_char_boundary(LONGEST));
             note.push('…');
         }
         let event = Event {
@@ -381,37 +250,4 @@ async fn delete_job(context: &Context, object: &DynamicObject) -> Result<(), Rec
 fn jobs(context: &Context, object: &DynamicObject) -> Api<DynamicObject> {
     let namespace = object.namespace().unwrap_or_default();
     Api::namespaced_with(context.client.clone(), &namespace, &context.resource)
-}
-
-fn is(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
-}
-
-fn failed(attempted: &str, source: kube::Error) -> ReconcileError {
-    ReconcileError {
-        attempted: attempted.to_owned(),
-        source: Box::new(source),
-    }
-}
-
-fn count(context: &Context, object: &DynamicObject, before: &JobStatus, plan: &Plan) {
-    let metrics = &context.metrics;
-    let namespace = object.namespace().unwrap_or_default();
-    let of_job = OfJob::new(context.kind, &namespace);
-    let is_new = |kind| !before.is(kind) && plan.status.is(kind);
-    if is_new(ConditionType::Created) {
-        metrics.created.get_or_create(&of_job).inc();
-    }
-    if is_new(ConditionType::Succeeded) {
-        metrics.succeeded.get_or_create(&of_job).inc();
-    }
-    if is_new(ConditionType::Failed) {
-        metrics.failed.get_or_create(&of_job).inc();
-    }
-    if is_new(ConditionType::Restarting) {
-        metrics.restarted.get_or_create(&of_job).inc();
-    }
-    if plan.delete_job {
-        metrics.deleted.get_or_create(&of_job).inc();
-    }
 }

@@ -1,11 +1,17 @@
 //! The operator: what it makes of jobs without a cluster, and with one (`make test-cluster`).
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
+mod api;
 mod certificate;
 mod chart;
 mod cluster;
 mod definitions;
+mod leader;
+mod limits;
 mod objects;
 mod plan;
+mod reconcile;
+mod status;
+mod watched;
 mod webhook;
 mod world;

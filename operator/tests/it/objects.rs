@@ -149,3 +149,32 @@ fn what_the_template_says_stays() {
     assert_eq!(main["ports"].as_array().unwrap().len(), 1);
     assert_eq!(service["spec"]["ports"][0]["port"], 1234);
 }
+
+/// The scheduler of v1alpha1 is that of every pod; the port that others find is on each.
+#[test]
+fn pods_of_a_pytorchjob_have_its_port_and_scheduler() {
+    let mut object: Value = serde_saphyr::from_str(PYTORCH_EXAMPLE).unwrap();
+    object["spec"]["schedulerName"] = json!("mine");
+    let (pod, _) = of(&World::new(object), Role::Worker, 2);
+    assert_eq!(pod["spec"]["schedulerName"], "mine");
+    let mut object = job("PyTorchJob", "v1", &[("Master", 1), ("Worker", 1)], None);
+    let template = &mut object["spec"]["pytorchReplicaSpecs"]["Worker"]["template"];
+    template["spec"]["schedulerName"] = json!("theirs");
+    let world = World::new(object);
+    let (pod, _) = of(&world, Role::Worker, 0);
+    assert_eq!(pod["spec"]["schedulerName"], "theirs");
+    let port = json!([{ "name": "pytorchjob-port", "containerPort": 23456, "protocol": "TCP" }]);
+    assert_eq!(pod["spec"]["containers"][0]["ports"], port);
+    assert_eq!(pod["spec"]["restartPolicy"], "OnFailure");
+    let (pod, _) = of(&world, Role::Master, 0);
+    assert_eq!(
+        pod["metadata"]["labels"],
+        json!({
+            "training.kubeflow.org/job-name": "job",
+            "training.kubeflow.org/job-role": "master",
+            "training.kubeflow.org/operator-name": "pytorchjob-controller",
+            "training.kubeflow.org/replica-index": "0",
+            "training.kubeflow.org/replica-type": "master",
+        })
+    );
+}

@@ -1,13 +1,14 @@
 //! What is done about jobs, sentence by sentence of `training-serving.md` 1.1 to 1.3.
 
 use carrel_jobs::status::ConditionType;
-use carrel_operator::plan::invalid;
+use carrel_operator::plan::{Wrong, invalid};
 use carrel_operator::seen::Phase;
+use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::world::{EXAMPLE, PYTORCH_EXAMPLE, World, job};
 
-fn tf(version: &str, roles: &[(&str, i32)], restart: &str) -> Value {
+pub fn tf(version: &str, roles: &[(&str, i32)], restart: &str) -> Value {
     job("TFJob", version, roles, Some(restart))
 }
 
@@ -213,100 +214,6 @@ fn a_pod_that_somebody_deletes_is_made_anew() {
 }
 
 #[test]
-fn the_backoff_limit_counts_restarts_of_both_kinds() {
-    let mut object = job("PyTorchJob", "v1", &[("Master", 1), ("Worker", 1)], None);
-    object["spec"]["runPolicy"] = json!({ "backoffLimit": 3 });
-    let mut world = World::new(object);
-    world.run(&["master-0", "worker-0"]);
-    world.change("worker-0", |pod| pod.restarts = 2);
-    world.look();
-    assert_eq!(world.state(), "Running");
-    world.change("worker-0", |pod| pod.restarts = 3);
-    world.look();
-    assert_eq!(world.state(), "Failed");
-    let failed = world.status.condition(ConditionType::Failed).unwrap();
-    assert_eq!(failed.reason, "BackoffLimitExceeded");
-    // Whatever the policy, nothing goes on.
-    assert_eq!(world.pods(), [""; 0]);
-}
-
-#[test]
-fn a_job_that_takes_too_long_is_ended() {
-    let mut object = tf("v1", &[("Worker", 1)], "Never");
-    object["spec"]["runPolicy"] = json!({ "activeDeadlineSeconds": 60 });
-    let mut world = World::new(object);
-    world.run(&["worker-0"]);
-    let plan = world.wait(59);
-    assert_eq!(plan.again_in.unwrap().as_secs(), 1);
-    world.wait(1);
-    let failed = world.status.condition(ConditionType::Failed).unwrap();
-    assert_eq!(failed.reason, "DeadlineExceeded");
-    assert_eq!(world.pods(), [""; 0]);
-}
-
-#[test]
-fn a_job_that_is_over_is_deleted_in_time() {
-    let mut object = tf("v1", &[("Worker", 1)], "Never");
-    object["spec"]["runPolicy"] = json!({ "ttlSecondsAfterFinished": 30 });
-    let mut world = World::new(object);
-    world.run(&["worker-0"]);
-    let plan = world.succeed("worker-0");
-    assert_eq!(plan.again_in.unwrap().as_secs(), 30);
-    world.wait(29);
-    assert!(!world.is_deleted);
-    world.wait(1);
-    assert!(world.is_deleted);
-}
-
-#[test]
-fn a_suspended_job_has_no_pods() {
-    let mut object = tf("v1", &[("Worker", 2)], "Never");
-    object["spec"]["runPolicy"] = json!({ "suspend": true, "activeDeadlineSeconds": 60 });
-    let mut world = World::new(object);
-    assert_eq!((world.state(), world.pods().len()), ("Suspended", 0));
-    world.object["spec"]["runPolicy"]["suspend"] = json!(false);
-    world.look();
-    world.run(&["worker-0", "worker-1"]);
-    assert_eq!(world.state(), "Running");
-    world.object["spec"]["runPolicy"]["suspend"] = json!(true);
-    world.look();
-    assert_eq!((world.state(), world.pods().len()), ("Suspended", 0));
-    assert_eq!(world.services(), [""; 0]);
-    assert_eq!(world.status.start_time, None);
-    // The deadline counts anew.
-    world.wait(3600);
-    world.object["spec"]["runPolicy"]["suspend"] = json!(false);
-    world.look();
-    assert_eq!(world.pods().len(), 2);
-    let suspended = world.status.condition(ConditionType::Suspended).unwrap();
-    assert_eq!(
-        (suspended.status.as_str(), suspended.reason.as_str()),
-        ("False", "TFJobResumed")
-    );
-    let told = world.reasons();
-    assert_eq!(
-        told,
-        [
-            "TFJobCreated",
-            "TFJobSuspended",
-            "TFJobResumed",
-            "TFJobRunning",
-            "TFJobSuspended",
-            "TFJobResumed"
-        ]
-    );
-}
-
-#[test]
-fn jobs_of_another_manager_are_left_alone() {
-    let mut object = tf("v1", &[("Worker", 2)], "Never");
-    object["spec"]["runPolicy"] = json!({ "managedBy": "kueue.x-k8s.io/multikueue" });
-    let world = World::new(object);
-    assert_eq!(world.pods(), [""; 0]);
-    assert_eq!(world.status, carrel_jobs::status::JobStatus::default());
-}
-
-#[test]
 fn replicas_may_become_more_and_fewer() {
     let mut object = tf("v1", &[("Worker", 1), ("PS", 1)], "Never");
     object["spec"]["enableDynamicWorker"] = json!(true);
@@ -321,34 +228,6 @@ fn replicas_may_become_more_and_fewer() {
     world.look();
     assert_eq!(world.pods(), ["job-ps-0", "job-worker-0", "job-worker-1"]);
     assert_eq!(world.services(), world.pods());
-}
-
-#[test]
-fn what_a_pod_waits_for_is_said() {
-    let mut world = World::new(tf("v1", &[("Worker", 2)], "Never"));
-    world.change("worker-1", |pod| {
-        pod.reason = Some("the image i cannot be pulled".to_owned());
-    });
-    world.look();
-    assert_eq!(
-        world.status.reason.as_deref(),
-        Some("worker-1 waits: the image i cannot be pulled")
-    );
-    world.change("worker-1", |pod| pod.reason = None);
-    world.look();
-    assert_eq!(world.status.reason, None);
-}
-
-/// No flicker: what the API server refused is tried again and again.
-#[test]
-fn why_a_pod_could_not_be_made_stays_until_it_is() {
-    let mut world = World::new(tf("v1", &[("Worker", 2)], "Never"));
-    world.seen.pods.pop();
-    world.status.reason = Some("exceeded quota".to_owned());
-    let plan = world.plan();
-    assert_eq!(plan.status.reason.as_deref(), Some("exceeded quota"));
-    world.does(&plan);
-    assert_eq!(world.plan().status.reason, None);
 }
 
 #[test]
@@ -399,20 +278,94 @@ fn only_the_master_of_v1_has_a_service() {
     assert_eq!(world.state(), "Succeeded");
 }
 
+/// It would run when everybody else is gone.
+#[test]
+fn a_pod_that_waits_goes_with_those_that_run() {
+    let mut world = World::new(tf("v1alpha2", &[("Chief", 1), ("Worker", 1)], "Never"));
+    world.run(&["chief-0"]);
+    world.succeed("chief-0");
+    assert_eq!(world.pods(), ["job-chief-0"]);
+    assert_eq!(world.services(), ["job-chief-0"]);
+}
+
+#[test]
+fn an_evaluator_that_fails_fails_the_job() {
+    let mut world = World::new(tf("v1", &[("Chief", 1), ("Evaluator", 1)], "Never"));
+    world.run(&["chief-0", "evaluator-0"]);
+    world.fail("evaluator-0", 1);
+    assert_eq!(world.state(), "Failed");
+}
+
+/// In v1alpha1 a worker that fails is none of the job's state; it is in the reason.
+#[test]
+fn only_the_master_s_failure_is_that_of_v1alpha1() {
+    let mut object: Value = serde_saphyr::from_str(PYTORCH_EXAMPLE).unwrap();
+    for replica in object["spec"]["replicaSpecs"].as_array_mut().unwrap() {
+        replica["template"]["spec"]["restartPolicy"] = json!("Never");
+    }
+    let mut world = World::new(object);
+    world.run(&["master-0", "worker-0", "worker-1", "worker-2"]);
+    world.fail("worker-1", 1);
+    assert_eq!(world.state(), "Running");
+    let reason = world.status.reason.as_deref();
+    assert_eq!(reason, Some("worker-1 failed: exit code 1"));
+    world.fail("master-0", 2);
+    assert_eq!(world.state(), "Failed");
+    let reason = world.status.reason.as_deref();
+    assert_eq!(reason, Some("master-0 failed: exit code 2"));
+}
+
+/// Those that are too many, and not gone yet, decide nothing.
+#[test]
+fn a_replica_too_many_does_not_count() {
+    let mut world = World::new(tf("v1beta2", &[("Worker", 3)], "Never"));
+    world.run(&["worker-0", "worker-1", "worker-2"]);
+    world.succeed("worker-0");
+    world.change("worker-2", |pod| pod.phase = Phase::Succeeded);
+    world.object["spec"]["tfReplicaSpecs"]["Worker"]["replicas"] = json!(2);
+    world.look();
+    assert_eq!(world.state(), "Running");
+    world.succeed("worker-1");
+    assert_eq!(world.state(), "Succeeded");
+}
+
+#[test]
+fn a_warning_is_told_once() {
+    let mut object: Value = serde_saphyr::from_str(PYTORCH_EXAMPLE).unwrap();
+    object["spec"]["masterPort"] = json!(4444);
+    let mut world = World::new(object);
+    world.run(&["master-0"]);
+    let reasons = world.reasons();
+    let warnings = reasons.iter().filter(|one| **one == "PyTorchJobWarning");
+    assert_eq!(warnings.count(), 1);
+}
+
 /// What it says is on the object, and nothing of it goes on.
 #[test]
 fn a_job_that_is_not_valid_says_so() {
     let mut world = World::new(tf("v1", &[("Worker", 1)], "Never"));
     world.run(&["worker-0"]);
     let why = carrel_jobs::job::Invalid(vec!["spec: wrong".to_owned()]);
-    let kind = carrel_jobs::kind::Kind::TfJob;
-    let plan = invalid(kind, "job", &world.status, &world.seen, &why, world.now);
+    let wrong = Wrong {
+        kind: carrel_jobs::kind::Kind::TfJob,
+        name: "job",
+        why: &why,
+    };
+    let plan = invalid(&wrong, &world.status, &world.seen, Some(30), world.now);
     world.does(&plan);
     assert_eq!((world.state(), world.pods().len()), ("Failed", 0));
     assert_eq!(world.status.reason.as_deref(), Some("spec: wrong"));
     let failed = world.status.condition(ConditionType::Failed).unwrap();
     assert_eq!(failed.reason, "InvalidTFJobSpec");
     assert_eq!(failed.message, "TFJob job is not valid: spec: wrong");
-    let again = invalid(kind, "job", &world.status, &world.seen, &why, world.now);
-    assert_eq!((again.status, again.notices), (world.status, vec![]));
+    let again = invalid(&wrong, &world.status, &world.seen, Some(30), world.now);
+    assert_eq!(
+        (again.delete_job, again.again_in.unwrap().as_secs()),
+        (false, 30)
+    );
+    assert_eq!((&again.status, again.notices), (&world.status, vec![]));
+    // It goes in time as any other.
+    let later = world.now + SignedDuration::from_secs(30);
+    let last = invalid(&wrong, &world.status, &world.seen, Some(30), later);
+    assert!(last.delete_job);
 }

@@ -1,7 +1,17 @@
 //! The API server's questions.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use carrel_operator::metrics::Metrics;
+use carrel_operator::server::conversions;
 use carrel_operator::webhook::answer;
+use futures_util::future::join_all;
+use futures_util::stream;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::world::EXAMPLE;
 
@@ -53,4 +63,28 @@ fn nonsense_is_refused_with_the_cause() {
         "TFJob has no version \"kubeflow.org/v7\""
     );
     assert_eq!(said(review("v1", json!([1]))), "the object has no kind");
+}
+
+/// The body comes late: the request ends, and makes room for others.
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for() {
+    let router = conversions(Arc::new(Metrics::default()));
+    let ask = |body: Body| {
+        let request = Request::post("/convert").body(body).unwrap();
+        router.clone().oneshot(request)
+    };
+    let silent = || Body::from_stream(stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    let late: Vec<_> = (0..4).map(|_| ask(silent())).collect();
+    let late = tokio::spawn(join_all(late));
+    tokio::task::yield_now().await;
+    let begun = Instant::now();
+    let nonsense = ask(Body::from("{")).await.unwrap();
+    assert_eq!(nonsense.status(), StatusCode::BAD_REQUEST);
+    // No more than four are read at a time.
+    assert!(begun.elapsed() > Duration::from_secs(5));
+    let answered = ask(Body::from(review("v1", json!([])).to_string())).await;
+    assert_eq!(answered.unwrap().status(), StatusCode::OK);
+    for answer in late.await.unwrap() {
+        assert_eq!(answer.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+    }
 }

@@ -97,7 +97,7 @@ impl World {
         for place in &plan.create_services {
             self.seen.services.push(Arc::new(SeenService {
                 name: names::service(&job, place.role, place.index),
-                uid: String::new(),
+                uid: "service".to_owned(),
                 place: Some(*place),
                 is_deleting: false,
             }));

@@ -155,3 +155,17 @@ fn elastic_workers_meet_at_the_first() {
          PET_MAX_RESTARTS=10\n"
     );
 }
+
+/// Alone, they meet nowhere; torchrun reads a number.
+#[test]
+fn a_standalone_job_says_so() {
+    let mut object = pytorch("v1", &[("Worker", 1)]);
+    object["spec"]["elasticPolicy"] = json!({ "standalone": true, "rdzvId": "mine" });
+    let job = job(&object).unwrap();
+    let lines = lines(&job, Role::Worker, 0);
+    assert!(
+        lines.contains("PET_STANDALONE=1\nPET_RDZV_ID=mine\n"),
+        "{lines}"
+    );
+    assert!(!lines.contains("PET_RDZV_ENDPOINT"), "{lines}");
+}

@@ -2,6 +2,7 @@
 
 use carrel_jobs::kind::{Role, Version};
 use carrel_jobs::spec::{CleanPodPolicy, RestartPolicy};
+use carrel_jobs::status::JobStatus;
 use serde_json::{Value, json};
 
 use crate::harness::{EXAMPLE, PYTORCH_EXAMPLE, job, mistakes, pytorch, replica, tf, yaml};
@@ -125,6 +126,13 @@ fn mistakes_are_named_with_their_place() {
         "spec.tfReplicaSpecs.worker: Worker is there twice",
     );
     check(&tf("v1", &[]), "spec.tfReplicaSpecs: there are no replicas");
+    assert!(job(&tf("v1", &[("Worker", 4999), ("PS", 1)])).is_ok());
+    check(
+        &tf("v1", &[("Worker", 5000), ("PS", 1)]),
+        "spec.tfReplicaSpecs: 5001 replicas are too many, a job may have 5000",
+    );
+    let many = mistakes(&tf("v1", &[("Worker", i32::MAX)]));
+    assert!(many.contains("2147483647 replicas are too many"), "{many}");
     check(
         &pytorch("v1", &[("Worker", 1)]),
         "spec.pytorchReplicaSpecs: there is no Master",
@@ -182,4 +190,69 @@ fn wrong_types_are_named_with_their_place() {
         said.starts_with("spec.tfReplicaSpecs.Worker.restartPolicy: unknown variant `Sometimes`"),
         "{said}"
     );
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let mut object = yaml(PYTORCH_EXAMPLE);
+    object["spec"]["backend"] = json!("nccl");
+    assert_eq!(
+        job(&object).unwrap().warnings,
+        ["spec.backend: nccl is without effect, the container chooses its backend"]
+    );
+    let mut object = pytorch("v1", &[("Worker", 2)]);
+    object["spec"]["runPolicy"] = json!({ "schedulingPolicy": { "minAvailable": 2 } });
+    object["spec"]["elasticPolicy"] = json!({ "metrics": [{ "type": "Resource" }] });
+    assert_eq!(
+        job(&object).unwrap().warnings,
+        [
+            "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups",
+            "spec.elasticPolicy.metrics: they are without effect, this operator makes no HorizontalPodAutoscalers"
+        ]
+    );
+}
+
+#[test]
+fn v1alpha1_has_a_master_unless_it_says_otherwise() {
+    let mut object = yaml(PYTORCH_EXAMPLE);
+    let first = object["spec"]["replicaSpecs"][0].as_object_mut().unwrap();
+    first.remove("replicaType");
+    assert_eq!(job(&object).unwrap().leader().unwrap().role, Role::Master);
+    let mut wrong = object.clone();
+    wrong["spec"]["terminationPolicy"] = json!({ "master": { "replicaRank": 1 } });
+    let said = "spec.terminationPolicy.master: only replicaName MASTER with replicaRank 0 is known";
+    assert_eq!(mistakes(&wrong), said);
+    object["spec"]["terminationPolicy"] = json!({ "master": { "replicaName": "MASTER" } });
+    assert!(job(&object).is_ok());
+}
+
+#[test]
+fn processes_of_a_node_are_a_number_or_a_word() {
+    let of = |given: Value| {
+        let mut object = pytorch("v1", &[("Master", 1)]);
+        object["spec"]["nprocPerNode"] = given;
+        job(&object).map(|job| job.torch.processes)
+    };
+    for word in ["auto", "cpu", "gpu", "3"] {
+        assert_eq!(of(json!(word)).unwrap(), word);
+    }
+    assert_eq!(of(json!(2)).unwrap(), "2");
+    assert_eq!(of(Value::Null).unwrap(), "auto");
+    for nonsense in [json!("many"), json!(0), json!("-1")] {
+        let said = of(nonsense).unwrap_err().to_string();
+        assert!(said.starts_with("spec.nprocPerNode: "), "{said}");
+    }
+}
+
+/// Go programs write null for nothing. What nobody knows is not taken for nothing: the job may be over.
+#[test]
+fn statuses_of_others_are_read_or_refused() {
+    let read = |status: Value| JobStatus::read(Some(&status));
+    assert_eq!(JobStatus::read(None).unwrap(), JobStatus::default());
+    let nulls = json!({ "conditions": null, "replicaStatuses": null, "startTime": null });
+    assert_eq!(read(nulls).unwrap(), JobStatus::default());
+    let condition = |kind: &str| json!({ "conditions": [{ "type": kind, "status": "True" }] });
+    assert!(read(condition("Succeeded")).unwrap().is_over());
+    assert!(read(condition("Finished")).is_err());
+    assert!(read(json!({ "startTime": "soon" })).is_err());
 }

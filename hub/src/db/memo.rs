@@ -204,17 +204,19 @@ mod tests {
         let (_folder, db) = database().await;
         db.add_user("alice", false, None, true).await.unwrap();
         let alice = db.user("alice").await.unwrap().unwrap().id;
-        for number in 0..3 {
+        let mut dropped = 0;
+        for number in 0..20 {
             name(&db, alice).await.unwrap();
             sqlx::query("UPDATE users SET name = $1")
                 .bind(format!("alice{number}"))
                 .execute(&db.pool)
                 .await
                 .unwrap();
-            let dropped = db.memo.state().now_or_never();
-            assert!(dropped.is_none(), "the look has not begun");
+            // SQLite's thread may be quicker than this one.
+            dropped += usize::from(db.memo.state().now_or_never().is_none());
             assert_eq!(*name(&db, alice).await.unwrap(), format!("alice{number}"));
         }
+        assert!(dropped > 0);
     }
 
     #[tokio::test]

@@ -215,7 +215,7 @@ section! {
         /// Address at which servers reach the Hub, where it is not the one it listens on.
         hub_connect_url: Option<Url> = None;
         /// Give each user's servers a host of their own, `<user>.<host>`, and each service `<name>--service.<host>`: the scripts
-        /// of one reach nothing of another. The whole address of the Hub, such as https://hub.example.org; all names below it
+        /// of one reach nothing of another. The whole address of the Hub, such as `https://hub.example.org`; all names below it
         /// must lead here too, and the certificate must cover them.
         subdomain_host: Option<PublicHost> = None;
         /// How those names are made: `idna`, or `legacy` as before JupyterHub 5, with `services.<host>` for all services.

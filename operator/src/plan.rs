@@ -85,7 +85,7 @@ impl Plan {
     }
 
     /// Looks again after that time, unless it is to look earlier.
-    fn again(&mut self, after: Duration) {
+    pub fn again(&mut self, after: Duration) {
         self.again_in = Some(self.again_in.map_or(after, |before| before.min(after)));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrel_jobs::job::{Identity, Invalid, Job};
+use carrel_jobs::job::{Identity, Job};
 use carrel_jobs::kind::{Kind, Version};
 use carrel_jobs::original::{ANNOTATION, Original};
 use carrel_jobs::read::{self, read};
@@ -119,18 +119,19 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
         return Ok(Action::requeue(SOON));
     }
     let status = JobStatus::read(object.data.get("status")).map_err(ReconcileError::Status)?;
-    let spec = object.data.get("spec").unwrap_or(&Value::Null);
+    let none = Value::Object(serde_json::Map::new());
+    let spec = object.data.get("spec").unwrap_or(&none);
     let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
-    let was_over = Original::from_text(annotation, Version::V1).was_over();
-    if read::is_foreign(spec) || (was_over && status.conditions.is_empty()) {
+    let original = Original::from_text(annotation, Version::V1);
+    if read::is_foreign(spec) || (original.was_over() && status.conditions.is_empty()) {
         return Ok(Action::await_change());
     }
     let now = Timestamp::now();
-    let read = read_job(object, context.kind);
+    let read = read(context.kind, &identity(object, annotation), spec);
     let seen = seen(object, read.as_ref().ok(), context);
     let (job, mut plan) = match read {
         Ok(job) => {
-            if write_back(object, &job, context).await? {
+            if write_back(object, &job, original, context).await? {
                 return Ok(Action::requeue(SOON));
             }
             let plan = plan(&job, &status, &seen, now);
@@ -153,19 +154,14 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     act::act(context, object, job.as_ref(), plan).await
 }
 
-fn read_job(object: &DynamicObject, kind: Kind) -> Result<Job, Invalid> {
+fn identity<'a>(object: &'a DynamicObject, original: Option<&'a str>) -> Identity<'a> {
     let meta = &object.metadata;
-    let annotations = meta.annotations.as_ref();
-    let original = annotations.and_then(|annotations| annotations.get(ANNOTATION));
-    let identity = Identity {
+    Identity {
         name: meta.name.as_deref().unwrap_or_default(),
         namespace: meta.namespace.as_deref().unwrap_or_default(),
         uid: meta.uid.as_deref().unwrap_or_default(),
-        original: original.map(String::as_str),
-    };
-    let none = Value::Object(serde_json::Map::new());
-    let spec = object.data.get("spec").unwrap_or(&none);
-    read(kind, &identity, spec)
+        original,
+    }
 }
 
 /// What the watches tell, and what was made a moment ago.
@@ -236,13 +232,12 @@ fn made_pod(name: String, place: Place) -> SeenPod {
 async fn write_back(
     object: &DynamicObject,
     job: &Job,
+    mut original: Original,
     context: &Context,
 ) -> Result<bool, ReconcileError> {
     if !job.is_v1alpha1() {
         return Ok(false);
     }
-    let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
-    let mut original = Original::from_text(annotation, Version::V1);
     let rest = original.rest.entry(Version::V1Alpha1.name().to_owned());
     let spec = carrel_jobs::template::object(rest.or_default(), "spec");
     let known = spec.get("RuntimeId").and_then(Value::as_str);

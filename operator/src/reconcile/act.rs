@@ -84,17 +84,7 @@ pub(super) async fn write_status(
     let patched = api
         .patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch))
         .await;
-    match patched {
-        Ok(patched) => {
-            let version = patched.resource_version().unwrap_or_default();
-            context
-                .memory
-                .patched(&object.uid().unwrap_or_default(), version);
-            Ok(true)
-        }
-        Err(error) if is(&error, 409) || is(&error, 404) => Ok(false),
-        Err(error) => Err(failed("write the status", error)),
-    }
+    remember(context, object, patched, "write the status")
 }
 
 /// Changes the job's metadata, if it is still the one that `object` was; nothing where it is another by now.
@@ -113,15 +103,25 @@ pub(super) async fn annotate(
     let patched = jobs(context, object)
         .patch(&object.name_any(), &parameters, &Patch::Merge(&patch))
         .await;
+    remember(context, object, patched, "write the annotation").map(drop)
+}
+
+/// Takes note of the version that a change has made; false where the job has changed meanwhile, or is gone.
+fn remember(
+    context: &Context,
+    object: &DynamicObject,
+    patched: kube::Result<DynamicObject>,
+    attempted: &str,
+) -> Result<bool, ReconcileError> {
     match patched {
         Ok(patched) => {
             let version = patched.resource_version().unwrap_or_default();
             let uid = object.uid().unwrap_or_default();
             context.memory.patched(&uid, version);
-            Ok(())
+            Ok(true)
         }
-        Err(error) if is(&error, 409) || is(&error, 404) => Ok(()),
-        Err(error) => Err(failed("write the annotation", error)),
+        Err(error) if is(&error, 409) || is(&error, 404) => Ok(false),
+        Err(error) => Err(failed(attempted, error)),
     }
 }
 
@@ -183,10 +183,7 @@ async fn refuse(
     if for_good {
         fail(plan, reason, &said, Timestamp::now());
     } else {
-        plan.again_in = Some(
-            plan.again_in
-                .map_or(RETRY * 5, |before| before.min(RETRY * 5)),
-        );
+        plan.again(RETRY * 5);
         plan.status.reason = Some(said.clone());
     }
     let current = jobs(context, object).get_opt(&object.name_any()).await;

@@ -141,7 +141,7 @@ async fn apart(arguments: Arguments, port: u16, state: &Path) -> anyhow::Result<
         by_host: arguments.host_routing,
         file: Some(file(state)?),
         token,
-        reserved_cookies: &[cookies::LOGIN, cookies::SESSION_ID, cookies::FORM_ID],
+        reserved_cookies: &cookies::OF_THE_HUB,
     })
 }
 

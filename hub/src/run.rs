@@ -147,7 +147,8 @@ impl Hub {
         servers::keep(&mut background, &app, "cull", servers::cull);
         servers::keep(&mut background, &app, "routes", servers::keep_routes);
         let services = Managed::start(&app);
-        let service = service(&app, self.routes);
+        let router = router(app.clone());
+        let service = service(&app, self.routes, router.clone());
         let end = async {
             tokio::select! {
                 () = shutdown => {}
@@ -155,9 +156,7 @@ impl Hub {
             }
         };
         let hub = app.urls.hub.clone();
-        self.listeners
-            .serve(service, router(app.clone()), hub, end)
-            .await;
+        self.listeners.serve(service, router, hub, end).await;
         background.abort_all();
         services.stop().await;
         if app.stops_servers(servers::hubs::is_alone(&app).await)
@@ -177,15 +176,10 @@ impl Hub {
 }
 
 /// What users get: the servers of `routes`, and the Hub.
-fn service(app: &App, routes: Routes) -> Proxy<Router, axum::body::Body> {
-    Proxy::new(routes, router(app.clone()))
+fn service(app: &App, routes: Routes, router: Router) -> Proxy<Router, axum::body::Body> {
+    Proxy::new(routes, router)
         .by_host(app.urls.subdomains.is_some())
-        .reserve_cookies(&[
-            cookies::LOGIN,
-            cookies::SESSION_ID,
-            cookies::FORM_ID,
-            cookies::OAUTH,
-        ])
+        .reserve_cookies(&cookies::OF_THE_HUB)
         .on_miss({
             let app = app.clone();
             move |path| servers::find_late(&app, path)
@@ -245,6 +239,7 @@ fn db_url(config: &Config, state: &Path) -> DbUrl {
 
 async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, StartError> {
     let spawner = config.spawner.clone();
+    let system_users = accounts::are_of_the_machine(config);
     Ok(match config.jupyter_hub.spawner_class {
         SpawnerClass::Kube => {
             let mut options = config.kube_spawner.0.clone();
@@ -256,8 +251,11 @@ async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, Star
         }
         SpawnerClass::LocalProcess => Arc::new(LocalProcessSpawner::new(LocalConfig {
             state_dir: state.to_owned(),
-            args: with_leave_for_root(config, spawner.args),
-            system_users: accounts::are_of_the_machine(config),
+            args: match system_users && !config.local_process_spawner.allow_root {
+                true => spawner.args,
+                false => with_leave_for_root(&spawner.cmd.0, spawner.args, system_users),
+            },
+            system_users,
             allow_root: config.local_process_spawner.allow_root,
             cmd: spawner.cmd.0,
             notebook_dir: spawner.notebook_dir,
@@ -271,21 +269,12 @@ async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, Star
 }
 
 /// A server that runs as root ends at once unless it is told that this is meant.
-fn with_leave_for_root(config: &Config, mut args: Vec<String>) -> Vec<String> {
+fn with_leave_for_root(cmd: &[String], mut args: Vec<String>, system_users: bool) -> Vec<String> {
     const LEAVE: &str = "--allow-root";
-    if accounts::are_of_the_machine(config) && !config.local_process_spawner.allow_root {
-        return args;
-    }
-    let program = config
-        .spawner
-        .cmd
-        .0
-        .first()
-        .map(Path::new)
-        .and_then(Path::file_name);
+    let program = cmd.first().map(Path::new).and_then(Path::file_name);
     let singleuser = program.is_some_and(|name| name == "jupyterhub-singleuser");
     if singleuser && nix::unistd::geteuid().is_root() && !args.iter().any(|arg| arg == LEAVE) {
-        if !accounts::are_of_the_machine(config) {
+        if !system_users {
             warn!(
                 "The Hub runs as root and so do all servers: run it as another user where others log in"
             );

@@ -11,6 +11,8 @@ pub const FORM_ID: &str = "jupyterhub-hub-form";
 /// A login that goes by way of another service, sent to where it comes back alone.
 pub const OAUTH: &str = "jupyterhub-hub-oauth";
 /// Copy of the form token, for clients that take it from here (hubtraf).
+/// Those that no server may set, behind whatever proxy.
+pub const OF_THE_HUB: [&str; 4] = [LOGIN, SESSION_ID, FORM_ID, OAUTH];
 pub const XSRF: &str = "_xsrf";
 
 /// Every value of a cookie: two of the same name arrive together when they have different paths. The other programs of

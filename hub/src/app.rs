@@ -202,6 +202,13 @@ impl Urls {
         self.subdomains.is_some().then(|| self.public(path))
     }
 
+    /// The Hub's origin, where servers have others; empty where they share it.
+    pub fn origin(&self) -> String {
+        self.subdomains
+            .as_ref()
+            .map_or(String::new(), Subdomains::hub)
+    }
+
     /// The prefix of a route: with hosts of their own for servers, the host stands first.
     pub fn route(&self, path: &str) -> String {
         match self.host_of(path) {

@@ -20,7 +20,6 @@ use crate::app::{App, Urls};
 use crate::auth::secret;
 use crate::config::{self, Service};
 use crate::db::DbError;
-use crate::subdomains::Subdomains;
 
 /// Before a service is started anew; each time twice as long, unless it ran for longer than the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -179,14 +178,14 @@ fn kept() -> impl Iterator<Item = (String, std::ffi::OsString)> {
 /// As in JupyterHub the service's own variables win, but for those that say which service it is.
 fn environment(urls: &Urls, service: &Service, token: &str) -> BTreeMap<String, String> {
     let name = &service.name;
-    let place = urls.public(&urls.service(name));
+    let prefix = urls.service(name);
+    let place = urls.public(&prefix);
     let full = |path: &str| urls.full(path).unwrap_or_default();
     // Only of one that is reached through the Hub.
     let public = match service.url.is_empty() {
         true => String::new(),
-        false => full(&urls.service(name)),
+        false => full(&prefix),
     };
-    let hub = urls.subdomains.as_ref().map(Subdomains::hub);
     let client = service.oauth_client(&place);
     let (client_id, redirect_uri) = client.unwrap_or_else(|| {
         let id = config::service::client_id(name);
@@ -204,7 +203,7 @@ fn environment(urls: &Urls, service: &Service, token: &str) -> BTreeMap<String, 
         ("JPY_API_TOKEN", token),
         ("JUPYTERHUB_API_URL", &urls.api),
         ("JUPYTERHUB_BASE_URL", &urls.base),
-        ("JUPYTERHUB_HOST", &hub.unwrap_or_default()),
+        ("JUPYTERHUB_HOST", &urls.origin()),
         ("JUPYTERHUB_USER", ""),
         ("JUPYTERHUB_SERVER_NAME", ""),
         ("JUPYTERHUB_PUBLIC_URL", &public),

@@ -19,12 +19,12 @@ use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
 use crate::chain::chain;
+use crate::client::BoxError;
 use crate::exchange::{self, AnswerBody};
 use crate::pool::{Connection, RequestBody};
 use crate::routes::{Route, Routes};
 use crate::{forward, guard, host, tunnel};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Finder = Arc<dyn Fn(&str) -> Option<BoxFuture<'static, bool>> + Send + Sync>;
 type Responder<B> = Arc<dyn Fn(Unavailable) -> BoxFuture<'static, Response<B>> + Send + Sync>;
 

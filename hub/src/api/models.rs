@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::auth::username::escape;
 use crate::db::groups::Group;
 use crate::db::roles::Role;
-use crate::db::servers::{Announced, Server, State};
+use crate::db::servers::{Server, State};
 use crate::db::services::Service;
 use crate::db::share_codes::ShareCode;
 use crate::db::shares::{Partner, Share, SharedServer};
@@ -207,7 +207,8 @@ pub fn server(app: &App, server: &Server, scopes: &Scopes) -> Value {
         "full_progress_url": app.urls.full(&progress),
         "progress_url": progress,
     });
-    if let (Some(told), Some(model)) = (announced(server), model.as_object_mut()) {
+    // JupyterHub has nothing of the kind.
+    if let (Some(told), Some(model)) = (server.ending(), model.as_object_mut()) {
         model.insert("stops_at".to_owned(), json!(iso(told.at)));
         model.insert("stop_reason".to_owned(), json!(told.reason));
     }
@@ -220,12 +221,6 @@ pub fn server(app: &App, server: &Server, scopes: &Scopes) -> Value {
         );
     }
     model
-}
-
-/// That the Hub will stop a server that runs; JupyterHub has nothing of the kind.
-fn announced(server: &Server) -> Option<&Announced> {
-    let announced = server.announced.as_ref();
-    announced.filter(|_| server.state == State::Ready)
 }
 
 fn display_name(server: &Server) -> &str {

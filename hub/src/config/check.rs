@@ -127,12 +127,7 @@ fn bind_url(config: &mut Config, report: &mut Report) {
     let Some(url) = config.jupyter_hub.bind_url.take() else {
         return;
     };
-    for part in ["ip", "port", "base_url"] {
-        let path = format!("JupyterHub.{part}");
-        if report.given(&path).is_some() {
-            report.contradiction(&path, "`bind_url` says this too; keep one of them");
-        }
-    }
+    said_once(report, "bind_url", &["ip", "port", "base_url"]);
     if !matches!(url.scheme(), "http" | "https") {
         report.contradiction(
             PATH,
@@ -165,18 +160,23 @@ fn bind_url(config: &mut Config, report: &mut Report) {
     }
 }
 
+/// A URL and its parts are not given both.
+fn said_once(report: &mut Report, url: &str, parts: &[&str]) {
+    for part in parts {
+        let path = format!("JupyterHub.{part}");
+        if report.given(&path).is_some() {
+            report.contradiction(&path, format!("`{url}` says this too; keep one of them"));
+        }
+    }
+}
+
 /// As `bind_url`, for `hub_ip` and `hub_port`.
 fn hub_bind_url(config: &mut Config, report: &mut Report) {
     const PATH: &str = "JupyterHub.hub_bind_url";
     let Some(url) = config.jupyter_hub.hub_bind_url.take() else {
         return;
     };
-    for part in ["hub_ip", "hub_port"] {
-        let path = format!("JupyterHub.{part}");
-        if report.given(&path).is_some() {
-            report.contradiction(&path, "`hub_bind_url` says this too; keep one of them");
-        }
-    }
+    said_once(report, "hub_bind_url", &["hub_ip", "hub_port"]);
     let hub = &mut config.jupyter_hub;
     match listen_address(&url).filter(|_| url.scheme() == "http") {
         Some(ip) => (hub.hub_ip, hub.hub_port) = (Some(ip), Some(url.port().unwrap_or(80))),

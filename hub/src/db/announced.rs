@@ -1,7 +1,7 @@
 //! What users are told of the end of a server that runs.
 
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row, Transaction};
 
 use super::{Db, Result};
 
@@ -52,13 +52,4 @@ impl Db {
             .await?;
         Ok(())
     }
-}
-
-/// What was told of a server that has stopped.
-pub(super) async fn forget(tx: &mut Transaction<'static, Any>, id: i64) -> Result<()> {
-    sqlx::query("UPDATE servers SET stops_at = NULL WHERE id = $1")
-        .bind(id)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }

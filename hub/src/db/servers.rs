@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 
-use super::announced;
 pub use super::announced::Announced;
 use super::leftovers::remove_stopped;
 use super::users::User;
@@ -67,11 +66,17 @@ pub struct Server {
     pub worker: String,
     /// The start waits in the queue: nothing of it was asked of the spawner.
     pub waits: bool,
-    /// Of a server that runs: that the Hub will stop it.
+    /// That the Hub will stop it; of a server that runs, see [`Server::ending`].
     pub announced: Option<Announced>,
 }
 
 impl Server {
+    /// That the Hub will stop it, while it runs.
+    pub fn ending(&self) -> Option<&Announced> {
+        let announced = self.announced.as_ref();
+        announced.filter(|_| self.state == State::Ready)
+    }
+
     /// The default server of a user that has no row yet.
     pub fn never_started(user: &User, prefix: String) -> Self {
         Self {
@@ -288,7 +293,7 @@ impl Db {
     /// where [`Db::request_removal`] asked for it.
     pub async fn set_stopped(&self, id: i64, start_id: &str) -> Result<Stopped> {
         let mut tx = self.begin().await?;
-        let update = "UPDATE servers SET state = 'stopped', spawner_state = NULL, url = NULL \
+        let update = "UPDATE servers SET state = 'stopped', spawner_state = NULL, url = NULL, stops_at = NULL \
                       WHERE id = $1 AND start_id = $2 AND state = 'stopping' RETURNING remove_requested";
         let done: Option<(i64,)> = sqlx::query_as(update)
             .bind(id)
@@ -298,7 +303,6 @@ impl Db {
         let mut removed = false;
         if let Some((remove_requested,)) = done {
             runs::end(&mut tx, id).await?;
-            announced::forget(&mut tx, id).await?;
             sqlx::query("DELETE FROM api_tokens WHERE server_id = $1")
                 .bind(id)
                 .execute(&mut *tx)

@@ -14,7 +14,6 @@ use crate::time;
 pub fn server(app: &App, server: Server) -> ServerRow {
     let page = |page| app.urls.page(page, &server.user, &server.name);
     let failure = server.failure.as_deref();
-    let announced = server.announced.as_ref();
     ServerRow {
         spawn_url: page("spawn"),
         stop_url: page("stop"),
@@ -22,8 +21,8 @@ pub fn server(app: &App, server: Server) -> ServerRow {
         state: state(server.state),
         last_activity: server.last_activity.map(time::human),
         failure: failure.map(|failure| split_failure(failure).0.to_owned()),
-        ending: announced
-            .filter(|_| server.state == State::Ready)
+        ending: server
+            .ending()
             .map(|told| ending(told, page("keep-running"))),
         owner: server.user,
         name: server.name,

@@ -101,27 +101,23 @@ async fn look_at(
         }
     }
     // The list may be old by the time its turn comes: the server was used, stopped or started again meanwhile.
-    let server = match app.db.server_by_id(listed.id).await {
-        Ok(Some(now)) if now.state == State::Ready && now.start_id == listed.start_id => now,
-        Ok(_) => return None,
-        Err(error) => {
-            log_db_error(listed, "look at a server", &error);
-            return None;
-        }
-    };
+    let server = as_it_is_now(app, listed).await?;
     let (due, now) = (first_end(app, &server, bounds), db::now());
     let Some(due) = due.filter(|due| due.told_from() <= now) else {
         withdraw(app, &server).await;
         return None;
     };
     let within = bounds.limits(app, &server).timeout.unwrap_or_default();
-    if !due.is_final && !rests(app, &server, within, unanswered).await {
-        withdraw(app, &server).await;
-        return None;
-    }
-    // Its answer may have been long in coming, and somebody has used the server meanwhile.
-    if !due.is_final && is_used_since(app, &server).await {
-        return Some(now);
+    if !due.is_final {
+        if !rests(app, &server, within, unanswered).await {
+            withdraw(app, &server).await;
+            return None;
+        }
+        // Its answer may have been long in coming, and somebody has used the server meanwhile.
+        let current = as_it_is_now(app, &server).await?;
+        if current.last_activity > server.last_activity {
+            return Some(now);
+        }
     }
     match &server.announced {
         Some(told) if told.at > now => return Some(told.at),
@@ -133,17 +129,12 @@ async fn look_at(
     None
 }
 
-async fn is_used_since(app: &App, server: &Server) -> bool {
-    match app.db.server_by_id(server.id).await {
-        Ok(Some(now)) => {
-            now.last_activity > server.last_activity || now.start_id != server.start_id
-        }
-        Ok(None) => true,
-        Err(error) => {
-            log_db_error(server, "look at a server", &error);
-            true
-        }
-    }
+/// The server, unless it has been stopped or started again since.
+async fn as_it_is_now(app: &App, server: &Server) -> Option<Server> {
+    let found = app.db.server_by_id(server.id).await;
+    let found = found.inspect_err(|error| log_db_error(server, "look at a server", error));
+    let same = |now: &Server| now.state == State::Ready && now.start_id == server.start_id;
+    found.ok().flatten().filter(same)
 }
 
 fn first_end(app: &App, server: &Server, bounds: &Bounds) -> Option<Due> {

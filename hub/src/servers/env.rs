@@ -8,7 +8,6 @@ use crate::access::scopes::access_scopes;
 use crate::app::Urls;
 use crate::auth::username::escape;
 use crate::config::Config;
-use crate::subdomains::Subdomains;
 
 #[derive(Debug)]
 pub struct Input<'a> {
@@ -28,15 +27,13 @@ pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
     let scopes = json!(access_scopes(input.user, input.server)).to_string();
     let prefix = input.urls.server(input.user, input.server);
     let full = |path: &str| input.urls.full(path).unwrap_or_default();
-    let host = input.urls.subdomains.as_ref().map(Subdomains::hub);
-    let host = host.unwrap_or_default();
     let own = [
         ("JUPYTERHUB_API_TOKEN", input.token.to_owned()),
         // The name before 0.7.2, for old images.
         ("JPY_API_TOKEN", input.token.to_owned()),
         ("JUPYTERHUB_CLIENT_ID", input.client_id.to_owned()),
         ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "0".to_owned()),
-        ("JUPYTERHUB_HOST", host),
+        ("JUPYTERHUB_HOST", input.urls.origin()),
         (
             "JUPYTERHUB_OAUTH_CALLBACK_URL",
             input.redirect_uri.to_owned(),
@@ -70,6 +67,7 @@ pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
     use crate::config::PublicHost;
+    use crate::subdomains::Subdomains;
 
     fn of(config: &Config, server: &str) -> BTreeMap<String, String> {
         let urls = Urls {

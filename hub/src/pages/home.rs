@@ -186,7 +186,7 @@ async fn services(app: &App, login: &Login) -> Result<Vec<(String, String)>, App
         service.display && !service.url.is_empty() && login.scopes.holds("access:services", target)
     });
     let link = |service: Service| {
-        let url = app.urls.service(&service.name);
+        let url = app.urls.public(&app.urls.service(&service.name));
         (service.name, url)
     };
     Ok(services.into_iter().map(link).collect())

@@ -232,6 +232,9 @@ async fn a_service_at_its_own_host_logs_people_in() {
     let (url, shown) = browser.follow(&page).await;
     assert_eq!(url, page);
     assert_eq!(shown.expect(200).json()["name"], "admin");
+    let home = browser.get("/hub/home").await.expect(200);
+    let link = format!("<a href=\"{page}\">whoami</a>");
+    assert!(home.body.contains(&link), "{}", home.body);
 }
 
 async fn a_proxy_apart_leads_by_host(kind: Kind) {

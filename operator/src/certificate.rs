@@ -18,6 +18,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
+use crate::refusal::unless_conflict;
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a certificate counts, and after which time it is made anew.
 const VALID: Duration = DAY.saturating_mul(365);
@@ -159,11 +161,7 @@ impl Keeper {
                 .replace(&self.secret, &parameters, &secret)
                 .await
         };
-        match written {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-            Err(error) => Err(Box::new(error).into()),
-        }
+        unless_conflict(written).map_err(|error| Box::new(error).into())
     }
 }
 

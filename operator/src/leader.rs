@@ -11,6 +11,8 @@ use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::refusal::unless_conflict;
+
 /// How long a lease counts that is not renewed.
 const LEASE: Duration = Duration::from_secs(15);
 /// After this time without renewal its holder stops.
@@ -99,7 +101,7 @@ impl Candidate {
                 spec: Some(self.held(&LeaseSpec::default())),
             };
             let created = self.leases.create(&PostParams::default(), &lease).await;
-            return unless_conflict(created.map(drop));
+            return unless_conflict(created);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
@@ -124,7 +126,7 @@ impl Candidate {
     async fn replace(&self, lease: &Lease) -> Result<bool, kube::Error> {
         let parameters = PostParams::default();
         let replaced = self.leases.replace(&self.lease, &parameters, lease).await;
-        unless_conflict(replaced.map(drop))
+        unless_conflict(replaced)
     }
 
     fn held(&self, before: &LeaseSpec) -> LeaseSpec {
@@ -140,14 +142,5 @@ impl Candidate {
             lease_transitions: Some(transitions + i32::from(!is_same)),
             ..before.clone()
         }
-    }
-}
-
-/// False where another was faster.
-fn unless_conflict(done: Result<(), kube::Error>) -> Result<bool, kube::Error> {
-    match done {
-        Ok(()) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
-        Err(error) => Err(error),
     }
 }

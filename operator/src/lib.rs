@@ -11,6 +11,7 @@ pub mod objects;
 mod patch;
 pub mod plan;
 pub mod reconcile;
+mod refusal;
 pub mod run;
 pub mod seen;
 pub mod server;

@@ -275,10 +275,6 @@ fn count(context: &Context, object: &DynamicObject, before: &JobStatus, plan: &P
     }
 }
 
-fn is(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
-}
-
 fn failed(attempted: &str, source: kube::Error) -> ReconcileError {
     ReconcileError::Api {
         attempted: attempted.to_owned(),

@@ -13,9 +13,10 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::make::{Made, create};
-use super::{Context, RETRY, ReconcileError, SOON, count, failed, is};
+use super::{Context, RETRY, ReconcileError, SOON, count, failed};
 use crate::patch::merge_patch;
 use crate::plan::{Notice, Plan, fail};
+use crate::refusal::is;
 use crate::seen::Place;
 
 /// The API server takes notes of 1024 bytes.

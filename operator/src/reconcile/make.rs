@@ -11,9 +11,10 @@ use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Context, ReconcileError, failed, is};
+use super::{Context, ReconcileError, failed};
 use crate::objects;
 use crate::plan::{Notice, Plan};
+use crate::refusal::is;
 use crate::seen::Place;
 
 pub(super) const POD: &str = "pod";

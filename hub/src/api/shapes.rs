@@ -248,61 +248,43 @@ shapes! {
     };
 }
 
-/// A part of a list: bare, or with `_pagination` for who accepts `application/jupyterhub-pagination+json`.
-#[derive(Debug)]
-pub struct Listed<T>(PhantomData<fn() -> T>);
+/// Shapes of parts of what is long, each a type of another shape.
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident = |$whole:ident| $shape:expr;)*) => { $(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name<T>(PhantomData<fn() -> T>);
 
-impl<T: JsonSchema> JsonSchema for Listed<T> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("List of {}", T::schema_name()).into()
-    }
+        impl<T: JsonSchema> JsonSchema for $name<T> {
+            fn schema_name() -> Cow<'static, str> {
+                format!("{} of {}", stringify!($name), T::schema_name()).into()
+            }
 
-    fn inline_schema() -> bool {
-        true
-    }
+            fn inline_schema() -> bool {
+                true
+            }
 
-    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
-        let items = list(schemas.subschema_for::<T>());
-        json_schema!({ "anyOf": [items, page(&items)] })
-    }
+            fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+                let $whole = schemas.subschema_for::<T>();
+                $shape.try_into().unwrap_or_default()
+            }
+        }
+    )* };
 }
 
-/// The same of what is a map and no list.
-#[derive(Debug)]
-pub struct ListedMap<T>(PhantomData<fn() -> T>);
-
-impl<T: JsonSchema> JsonSchema for ListedMap<T> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("Map of {}", T::schema_name()).into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
-        let map = json!(schemas.subschema_for::<T>());
-        json_schema!({ "anyOf": [page(&map), map] })
-    }
-}
-
-/// A part of a list that always has `_pagination`.
-#[derive(Debug)]
-pub struct Page<T>(PhantomData<fn() -> T>);
-
-impl<T: JsonSchema> JsonSchema for Page<T> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("Page of {}", T::schema_name()).into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
-        let page = page(&list(schemas.subschema_for::<T>()));
-        page.try_into().unwrap_or_default()
-    }
+parts! {
+    /// A part of a list: bare, or with `_pagination` for who accepts `application/jupyterhub-pagination+json`.
+    Listed = |item| {
+        let items = list(item);
+        json!({ "anyOf": [items, page(&items)] })
+    };
+    /// The same of what is a map and no list.
+    ListedMap = |map| {
+        let map = json!(map);
+        json!({ "anyOf": [page(&map), map] })
+    };
+    /// A part of a list that always has `_pagination`.
+    Page = |item| page(&list(item));
 }
 
 type Json = serde_json::Value;

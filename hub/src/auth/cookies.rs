@@ -45,7 +45,8 @@ pub enum Life {
     Ended,
 }
 
-/// A `Set-Cookie` value, for one host unless there is a `domain`. The value, path and domain are the Hub's own, made of characters that need no quoting.
+/// A `Set-Cookie` value, for one host unless there is a `domain`. The value, path and domain are the Hub's own, made of
+/// characters that need no quoting.
 pub fn set(
     (name, value, path, life): (&str, &str, &str, Life),
     domain: Option<&str>,

@@ -20,8 +20,8 @@ pub struct HubRow {
 }
 
 impl Db {
-    /// Writes this Hub down, and forgets those that are long dead; in the place of the one before it at the same host and port: that one is dead, for two
-    /// cannot listen there.
+    /// Writes this Hub down, and forgets those that are long dead; in the place of the one before it at the same host and
+    /// port: that one is dead, for two cannot listen there.
     pub async fn enter_hub(&self, name: &str, machine: &str) -> Result<()> {
         let mut tx = self.begin().await?;
         sqlx::query("DELETE FROM hubs WHERE name = $1")

@@ -10,7 +10,8 @@ use crate::{SERVICE_URL, StartRequest};
 pub(super) const START_ID: &str = "CARREL_START_ID";
 
 /// All variables of a server on `port`, whose working folder is `home`, where an account may have a shell; `inherited` are
-/// the Hub's own. Later ones win: those of `env_keep`, those of the user, the configured ones, the Hub's `JUPYTERHUB_*`, the spawner's.
+/// the Hub's own. Later ones win: those of `env_keep`, those of the user, the configured ones, the Hub's `JUPYTERHUB_*`,
+/// the spawner's.
 ///
 /// `HOME` is the working folder, so that users share no settings: what servers need from the Hub's own home
 /// (kernels by `JUPYTER_PATH`, toolchains by `RUSTUP_HOME`) is named in `Spawner.environment`.

@@ -160,6 +160,7 @@ impl Spawner for LocalProcessSpawner {
         let started = state.started()?;
         // Nobody may listen, as when the Hub only wants the result.
         let _ = events.send(StartEvent::State(started.state.clone()));
+        let _ = events.send(StartEvent::HandedOver);
         let message = format!(
             "Process {} started, waiting for it on port {port}",
             state.pid

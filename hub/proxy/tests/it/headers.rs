@@ -143,7 +143,7 @@ async fn http_1_0_without_a_host_is_served() {
 /// Programs count bytes, not fields: those of tracing and of single sign-on add dozens.
 #[tokio::test]
 async fn hundreds_of_fields_pass_both_ways() {
-    let lines: String = (0..900)
+    let lines: String = (0..250)
         .map(|count| format!("x-{count}: {count}\r\n"))
         .collect();
     let fields = lines.clone();
@@ -169,8 +169,8 @@ async fn hundreds_of_fields_pass_both_ways() {
         .await;
     let answer = client.answer().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.text(), "904 arrived", "four are of the proxy");
-    assert_eq!(answer.header("x-899").as_deref(), Some("899"));
+    assert_eq!(answer.text(), "254 arrived", "four are of the proxy");
+    assert_eq!(answer.header("x-249").as_deref(), Some("249"));
 }
 
 /// A byte beyond ASCII in one option does not hide the others.
@@ -190,7 +190,7 @@ async fn an_option_that_does_not_read_leaves_the_others_in_force() {
 async fn a_head_that_is_too_large_or_ambiguous_is_refused() {
     let proxy = mirror().await;
     let large = format!("Host: x\r\nX-Large: {}", "x".repeat(100_000));
-    let many = "X-Many: 1\r\n".repeat(1001) + "Host: x";
+    let many = "X-Many: 1\r\n".repeat(257) + "Host: x";
     for (lines, status) in [
         (large.as_str(), 431),
         (many.as_str(), 431),

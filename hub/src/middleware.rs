@@ -77,39 +77,73 @@ impl FormAction {
     }
 }
 
+/// What browsers may load and where forms may lead, as most answers say it.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    api: HeaderValue,
+    page: HeaderValue,
+    /// That of a page before an address for reports is added.
+    of_page: String,
+    reports: String,
+}
+
+impl Policies {
+    pub fn of(app: &App) -> Self {
+        let reports = format!("; report-uri {}security/csp-report", app.urls.hub);
+        let mut of_page = CONTENT_SECURITY_POLICY.to_owned();
+        if let Some(subdomains) = &app.urls.subdomains {
+            // Forms lead to servers too.
+            of_page = with_form_action(&of_page, &subdomains.all());
+        }
+        Self {
+            api: policy(&format!(
+                "default-src 'none'; frame-ancestors 'none'{reports}"
+            )),
+            page: policy(&format!("{of_page}{reports}")),
+            of_page,
+            reports,
+        }
+    }
+
+    fn for_answer(&self, api: bool, response: &Response) -> HeaderValue {
+        match response.extensions().get() {
+            _ if api => self.api.clone(),
+            None => self.page.clone(),
+            Some(FormAction(origin)) => {
+                policy(&(with_form_action(&self.of_page, origin) + &self.reports))
+            }
+        }
+    }
+}
+
+/// Of what cannot stand in a header, a browser may load nothing.
+fn policy(text: &str) -> HeaderValue {
+    let nothing = HeaderValue::from_static("default-src 'none'; form-action 'none'");
+    text.try_into().unwrap_or(nothing)
+}
+
+fn with_form_action(policy: &str, allowed: &str) -> String {
+    policy.replace(
+        "form-action 'self'",
+        &format!("form-action 'self' {allowed}"),
+    )
+}
+
 /// The version that stock clients compare, and what browsers may do with an answer.
-pub async fn headers(State(app): State<App>, request: Request, next: Next) -> Response {
+pub async fn headers(
+    State((app, policies)): State<(App, Policies)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let api = is_api(&app, request.uri().path());
     let mut response = next.run(request).await;
-    let mut page_policy = CONTENT_SECURITY_POLICY.to_owned();
-    if let Some(subdomains) = &app.urls.subdomains {
-        // Forms lead to servers too.
-        let allowed = format!("form-action 'self' {}", subdomains.all());
-        page_policy = page_policy.replace("form-action 'self'", &allowed);
-    }
-    if let Some(FormAction(origin)) = response.extensions().get() {
-        let allowed = format!("form-action 'self' {origin}");
-        page_policy = page_policy.replace("form-action 'self'", &allowed);
-    }
-    let report = |policy: &str| {
-        HeaderValue::try_from(format!(
-            "{policy}; report-uri {}security/csp-report",
-            app.urls.hub
-        ))
-    };
-    let policy = report(if api {
-        "default-src 'none'; frame-ancestors 'none'"
-    } else {
-        &page_policy
-    });
+    let policy = policies.for_answer(api, &response);
     let headers = response.headers_mut();
     headers.insert(
         "x-jupyterhub-version",
         HeaderValue::from_static(JUPYTERHUB_VERSION),
     );
-    if let Ok(policy) = policy {
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

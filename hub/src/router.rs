@@ -71,6 +71,7 @@ pub fn router(app: App) -> Router {
         .nest("/api", api::openapi::documented(api(), &api_prefix))
         .fallback(errors::not_found)
         .method_not_allowed_fallback(errors::method_not_allowed);
+    let policies = middleware::Policies::of(&app);
     let prefix = app.urls.hub.trim_end_matches('/').to_owned();
     Router::new()
         .nest(&prefix, hub)
@@ -81,7 +82,10 @@ pub fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), middleware::options))
         .layer(from_fn_with_state(app.clone(), middleware::own_host))
         .layer(from_fn_with_state(app.clone(), error::render))
-        .layer(from_fn_with_state(app.clone(), middleware::headers))
+        .layer(from_fn_with_state(
+            (app.clone(), policies),
+            middleware::headers,
+        ))
         .layer(from_fn_with_state(app.clone(), middleware::log))
         .with_state(app)
 }

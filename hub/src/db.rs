@@ -9,7 +9,7 @@ pub mod imported;
 pub mod jupyterhub;
 pub mod leftovers;
 mod lists;
-mod memo;
+pub mod memo;
 pub mod named_servers;
 pub mod oauth;
 pub mod progress;

@@ -73,6 +73,12 @@ impl Wanted {
         (all.into_iter().skip(offset).take(limit).collect(), total)
     }
 
+    /// What tells this from any other part of any list.
+    pub fn key(&self) -> String {
+        let form = if self.paged { "paged" } else { "bare" };
+        format!("{form} {}", self.url)
+    }
+
     /// The answer: this part of so many.
     pub fn answer(&self, items: Value, total: i64) -> Value {
         if self.paged {

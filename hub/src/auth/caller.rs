@@ -17,6 +17,7 @@ use crate::access::sharing::NotShareable;
 use crate::app::App;
 use crate::audit;
 use crate::db;
+use crate::db::memo::Keep;
 use crate::db::sessions::Session;
 use crate::db::tokens::ApiToken;
 use crate::db::users::User;
@@ -32,6 +33,8 @@ pub struct Login {
     /// Token for forms of this session.
     pub xsrf: String,
 }
+
+impl Keep for Login {}
 
 impl Login {
     pub fn user(&self) -> &User {
@@ -60,7 +63,7 @@ impl Login {
         for cookie in cookies::all(headers, cookies::LOGIN) {
             let hash = secret::hash(cookie);
             let login = Self::of(app, cookie, &hash);
-            let login = app.db.memo(format!("login {hash}"), login).await?;
+            let login = app.db.memo_if_found(format!("login {hash}"), login).await?;
             if let Some(login) = login.filter(|login| login.session.expires > db::now()) {
                 record_visit(app, login.user()).await;
                 return Ok(Some(Self::clone(&login)));
@@ -142,6 +145,8 @@ pub struct Standing {
     /// What it was told of itself.
     pub whoami: OnceLock<Bytes>,
 }
+
+impl Keep for Standing {}
 
 impl Deref for Caller {
     type Target = Standing;
@@ -225,7 +230,7 @@ pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
     let hash = secret::hash(token);
     let standing = app
         .db
-        .memo(format!("token {hash}"), standing(app, token, &hash));
+        .memo_if_found(format!("token {hash}"), standing(app, token, &hash));
     let caller = Caller(standing.await?.ok_or_else(unknown)?);
     let Some(token) = caller.token.as_ref().filter(|token| !token.has_ended()) else {
         return Err(unknown());

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -17,12 +18,28 @@ use tracing::debug;
 
 use super::{Db, Result};
 
-/// So many answers are kept, each of some kilobytes; then all are forgotten, as after a write.
-const MOST: usize = 2000;
+/// So many bytes of answers are kept; then all are forgotten, as after a write.
+const MOST: usize = 8 << 20;
+/// No answer that takes more is kept.
+const LONGEST: usize = MOST / 32;
 /// How long all who ask wait for the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 type Answer = Arc<dyn Any + Send + Sync>;
+
+/// What can be kept.
+pub trait Keep: Any + Send + Sync {
+    /// About how many bytes of memory it takes, with its key.
+    fn size(&self) -> usize {
+        4096
+    }
+}
+
+impl Keep for Bytes {
+    fn size(&self) -> usize {
+        self.len() + 512
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Memo {
@@ -54,6 +71,8 @@ enum Connection {
 struct Kept {
     state: u64,
     answers: HashMap<String, Answer>,
+    /// That these take.
+    bytes: usize,
 }
 
 impl Memo {
@@ -105,14 +124,21 @@ impl Memo {
             .cloned()
     }
 
-    fn keep(&self, state: u64, key: String, answer: Answer) {
+    fn keep(&self, state: u64, key: String, answer: Arc<impl Keep>) {
+        let size = answer.size();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if state > kept.state || kept.answers.len() >= MOST {
-            kept.answers.clear();
-            kept.state = kept.state.max(state);
+        if state < kept.state || size > LONGEST {
+            return;
         }
-        if state == kept.state {
-            kept.answers.insert(key, answer);
+        if state > kept.state || kept.bytes + size > MOST {
+            *kept = Kept {
+                state,
+                ..Kept::default()
+            };
+        }
+        // Requests that come together may each have found it.
+        if kept.answers.insert(key, answer).is_none() {
+            kept.bytes += size;
         }
     }
 }
@@ -142,28 +168,45 @@ impl Connection {
 }
 
 impl Db {
-    /// What `find` finds: as it was found before where nobody has written to the database since. What it does not find is
-    /// not kept, so that nobody fills the memory with questions.
-    pub async fn memo<T, E>(
+    /// What `find` finds: as it was found before where nobody has written to the database since.
+    pub async fn memo<T: Keep, E>(
+        &self,
+        key: String,
+        find: impl Future<Output = Result<T, E>>,
+    ) -> Result<Arc<T>, E> {
+        let (state, kept) = self.kept(&key).await;
+        match kept {
+            Some(kept) => Ok(kept),
+            None => Ok(self.keep(state, key, find.await?)),
+        }
+    }
+
+    /// The same where there may be none: that is not kept, so that nobody fills the memory with questions.
+    pub async fn memo_if_found<T: Keep, E>(
         &self,
         key: String,
         find: impl Future<Output = Result<Option<T>, E>>,
-    ) -> Result<Option<Arc<T>>, E>
-    where
-        T: Any + Send + Sync,
-    {
-        let state = self.memo.state().await;
-        let kept = state.and_then(|state| self.memo.find(state, &key));
-        if let Some(Ok(kept)) = kept.map(Arc::downcast) {
-            return Ok(Some(kept));
+    ) -> Result<Option<Arc<T>>, E> {
+        let (state, kept) = self.kept(&key).await;
+        match kept {
+            Some(kept) => Ok(Some(kept)),
+            None => Ok(find.await?.map(|found| self.keep(state, key, found))),
         }
-        let Some(found) = find.await?.map(Arc::new) else {
-            return Ok(None);
-        };
+    }
+
+    /// The state of the database, and the answer that is kept of it.
+    async fn kept<T: Keep>(&self, key: &str) -> (Option<u64>, Option<Arc<T>>) {
+        let state = self.memo.state().await;
+        let kept = state.and_then(|state| self.memo.find(state, key));
+        (state, kept.and_then(|kept| Arc::downcast(kept).ok()))
+    }
+
+    fn keep<T: Keep>(&self, state: Option<u64>, key: String, found: T) -> Arc<T> {
+        let found = Arc::new(found);
         if let Some(state) = state {
             self.memo.keep(state, key, found.clone());
         }
-        Ok(Some(found))
+        found
     }
 }
 
@@ -174,9 +217,12 @@ mod tests {
     use super::super::tests::database;
     use super::*;
 
+    impl Keep for String {}
+
     async fn name(db: &Db, id: i64) -> Option<Arc<String>> {
         let find = async { Ok::<_, sqlx::Error>(db.user_by_id(id).await?.map(|user| user.name)) };
-        db.memo(format!("name {id}"), find).await.unwrap()
+        let found = db.memo_if_found(format!("name {id}"), find).await;
+        found.unwrap()
     }
 
     /// By this Hub, or by another program.
@@ -232,10 +278,31 @@ mod tests {
     async fn an_answer_of_the_past_is_not_kept() {
         let (_folder, db) = database().await;
         let memo = &db.memo;
-        memo.keep(2, "a".to_owned(), Arc::new(2));
-        memo.keep(1, "a".to_owned(), Arc::new(1));
+        memo.keep(2, "a".to_owned(), Arc::new("new".to_owned()));
+        memo.keep(1, "a".to_owned(), Arc::new("old".to_owned()));
         assert!(memo.find(1, "a").is_none());
         let kept = memo.find(2, "a").unwrap();
-        assert_eq!(kept.downcast_ref::<i32>(), Some(&2));
+        assert_eq!(kept.downcast_ref::<String>().unwrap(), "new");
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_bounded() {
+        let (_folder, db) = database().await;
+        let memo = &db.memo;
+        let bytes = |size| Arc::new(Bytes::from(vec![0; size]));
+        memo.keep(1, "too long".to_owned(), bytes(LONGEST));
+        assert!(memo.find(1, "too long").is_none());
+        for number in 0..100 {
+            memo.keep(1, number.to_string(), bytes(LONGEST / 2));
+            assert!(memo.find(1, &number.to_string()).is_some());
+            assert!(memo.kept.lock().unwrap().bytes <= MOST);
+        }
+        let kept = memo.kept.lock().unwrap();
+        let sum: usize = kept
+            .answers
+            .values()
+            .map(|kept| kept.downcast_ref::<Bytes>().unwrap().size())
+            .sum();
+        assert_eq!(kept.bytes, sum);
     }
 }

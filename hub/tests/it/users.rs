@@ -56,6 +56,34 @@ async fn a_list_is_told_in_pages_whose_addresses_lead_on() {
     );
 }
 
+/// Lists are kept until somebody writes, each for one token.
+#[tokio::test]
+async fn a_list_is_that_of_now_and_of_who_asks() {
+    let (_hub, browser, admin) = with_admin().await;
+    let narrow = token(&browser, &["list:users!user=user1"]).await;
+    let list = async |token: &str| {
+        let reply = browser.api(Method::GET, "/users", token, None).await;
+        reply.expect(200).json()
+    };
+    for number in 1..4 {
+        let path = format!("/users/user{number}");
+        let made = browser.api(Method::POST, &path, &admin, None).await;
+        made.expect(201);
+        for _ in 0..2 {
+            let all = list(&admin).await;
+            assert_eq!(all.as_array().unwrap().len(), 1 + number);
+            assert!(all[0].as_object().unwrap().contains_key("last_activity"));
+            assert_eq!(
+                list(&narrow).await,
+                json!([{ "kind": "user", "name": "user1", "user_info": null, "admin": false }])
+            );
+        }
+    }
+    let gone = browser.api(Method::DELETE, "/users/user3", &admin, None);
+    gone.await.expect(204);
+    assert_eq!(names(&list(&admin).await), ["admin", "user1", "user2"]);
+}
+
 #[tokio::test]
 async fn a_list_is_narrowed_by_name_and_by_what_servers_do() {
     let (_hub, browser, admin) = with_admin().await;

@@ -85,13 +85,13 @@ def proxies(options, folder, backend, stack):
         command += [f"--default-target={target}", "--log-level=error"]
         ports[name] = (stack.enter_context(running(command, folder, None)), port)
     forward = (
-        "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection $connection;"
+        "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection $hop;"
         "proxy_set_header Upgrade $http_upgrade; proxy_read_timeout 600;"
     )
     # Without a named upstream nginx opens a connection for each request.
     upstream = (
         f"upstream backend {{ server 127.0.0.1:{backend}; keepalive 64; }}"
-        "map $http_upgrade $connection { default upgrade; '' ''; }"
+        "map $http_upgrade $hop { default upgrade; '' ''; }"
     )
     port = free_port()
     ports[NGINX] = (stack.enter_context(nginx(folder, "proxy", port, forward, upstream)), port)

@@ -1,6 +1,6 @@
 //! A fake single-user server for tests on a cluster: one static program, all of an image of a megabyte. It answers
-//! every request as jupyterhub-singleuser answers the Hub's first one, and fails in the ways that servers fail. Under the
-//! names of the walkthrough's images it is a task of a job: it prints its place, and ends well if it leads the job.
+//! every request as jupyterhub-singleuser answers the Hub's first one, and fails in the ways that servers fail; or it is
+//! a task of a job that does as the job's file says.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -34,25 +34,8 @@ fn main() -> std::io::Result<()> {
             std::thread::sleep(std::time::Duration::from_secs(seconds.parse().unwrap_or(1)));
             Ok(())
         }
-        [] if std::env::var_os("TF_CONFIG").is_some() => task(),
         _ => serve(),
     }
-}
-
-/// A task of a TFJob or of a PyTorchJob of v1alpha1. Parameter servers and workers of a job with a master never end by
-/// themselves; other ranks do.
-fn task() -> std::io::Result<()> {
-    let variable = |name| std::env::var(name).unwrap_or_default();
-    let config = variable("TF_CONFIG");
-    println!("tf_config: {config}");
-    for name in ["MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"] {
-        println!("{name}={}", variable(name));
-    }
-    if config.contains("\"type\":\"master\"") || !variable("RANK").is_empty() {
-        std::thread::sleep(std::time::Duration::from_secs(3));
-        return Ok(());
-    }
-    serve()
 }
 
 /// Uses ever more memory.

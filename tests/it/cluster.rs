@@ -2,6 +2,7 @@
 //! browser and by kubectl, through crashes and an upgrade, to the uninstallation.
 
 mod drain;
+mod jobs;
 mod training;
 
 use std::time::Duration;
@@ -76,7 +77,8 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
     foreign_image(cluster, &admin)
         .await
         .context("foreign image")?;
-    training::jobs(cluster).await.context("training")
+    training::jobs(cluster).await.context("training")?;
+    jobs::walkthrough(cluster).await.context("jobs")
 }
 
 /// The first run installs, the second and a check change nothing.

@@ -6,17 +6,16 @@ use carrel_training::random::Random;
 use carrel_training::ranks::{Environment, Meeting, Ranks};
 
 const SIZE: usize = 64;
+/// Set by the image.
+const GIT_VERSION_VARIABLE: &str = "CARREL_GIT_VERSION";
 
 pub fn run(environment: Environment, secret: Vec<u8>) -> anyhow::Result<()> {
     println!("Carrel version: {}", env!("CARGO_PKG_VERSION"));
     println!(
         "Carrel git version: {}",
-        option_env!("CARREL_GIT_VERSION").unwrap_or("unknown")
+        variable(GIT_VERSION_VARIABLE, "unknown")
     );
-    println!(
-        "tf_config: {}",
-        std::env::var("TF_CONFIG").unwrap_or_else(|_| "none".to_owned())
-    );
+    println!("tf_config: {}", variable("TF_CONFIG", "none"));
     let meeting = Meeting {
         secret,
         configuration: "smoke".to_owned(),
@@ -49,6 +48,10 @@ pub fn run(environment: Environment, secret: Vec<u8>) -> anyhow::Result<()> {
         ranks.world()
     );
     Ok(())
+}
+
+fn variable(name: &str, otherwise: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| otherwise.to_owned())
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

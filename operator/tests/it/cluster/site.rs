@@ -159,6 +159,10 @@ impl Site {
 
     /// Waits for a job's state.
     pub fn state(&self, kind: &str, name: &str, state: &str) {
+        self.state_within(LIMIT, kind, name, state);
+    }
+
+    pub fn state_within(&self, limit: Duration, kind: &str, name: &str, state: &str) {
         let begun = Instant::now();
         loop {
             let object = self.get(kind, name);
@@ -166,7 +170,7 @@ impl Site {
                 return;
             }
             assert!(
-                begun.elapsed() < LIMIT,
+                begun.elapsed() < limit,
                 "{name} is not {state}: {:#}\n{}\n{}",
                 object["status"],
                 self.kubectl(&["get", "pods"]),

@@ -55,7 +55,7 @@ fn every_source_file_is_tidy() -> anyhow::Result<()> {
 }
 
 /// What each crate of ours may link of the others. Never: spawner -> hub, training -> kernel, tests -> any of them.
-const EDGES: [(&str, &[&str]); 20] = [
+const EDGES: [(&str, &[&str]); 22] = [
     ("carrel-analyzer", &["carrel-protocol"]),
     ("carrel-cell", &[]),
     (
@@ -63,6 +63,10 @@ const EDGES: [(&str, &[&str]); 20] = [
         &["carrel-proxy", "carrel-skip", "carrel-spawner"],
     ),
     ("carrel-jobs", &[]),
+    (
+        "carrel-jobs-service",
+        &["carrel-operator", "carrel-report", "carrel-spawner"],
+    ),
     (
         "carrel-kernel",
         &["carrel-cell", "carrel-protocol", "carrel-zmtp"],
@@ -77,6 +81,7 @@ const EDGES: [(&str, &[&str]); 20] = [
             "carrel-plot",
             "carrel-protocol",
             "carrel-ranks",
+            "carrel-report",
             "carrel-runtime",
             "carrel-training",
         ],
@@ -84,12 +89,16 @@ const EDGES: [(&str, &[&str]); 20] = [
     ("carrel-protocol", &[]),
     ("carrel-proxy", &[]),
     ("carrel-ranks", &[]),
+    ("carrel-report", &[]),
     ("carrel-runtime", &[]),
     ("carrel-skip", &[]),
     ("carrel-spawner", &[]),
     ("carrel-tests", &["carrel-skip"]),
     ("carrel-train", &["carrel-training"]),
-    ("carrel-training", &["carrel-onnx", "carrel-ranks"]),
+    (
+        "carrel-training",
+        &["carrel-onnx", "carrel-ranks", "carrel-report"],
+    ),
     (
         "carrel-worker",
         &["carrel-prelude", "carrel-protocol", "carrel-runtime"],

@@ -10,7 +10,10 @@
 mod folder;
 mod function;
 mod http;
+mod list;
 mod local;
+mod log;
+mod model;
 mod objects;
 mod remote;
 mod report;
@@ -25,13 +28,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
+pub use carrel_report::{JobState, JobStatus, RankState, RankStatus, Report, SECRET_VARIABLE};
 pub use folder::{JobFolder, Jobs};
 pub use function::{Function, FunctionJob, NewFunction, Rank, run_function};
-pub use remote::{JOBS_TOKEN_VARIABLE, JOBS_URL_VARIABLE, JobView, RemoteJobs};
-pub use report::{Report, ReportTo, Reporter};
-pub use status::{JobState, JobStatus, RankState, RankStatus, StatusFile};
+pub use list::JobList;
+pub use log::Log;
+pub use model::ModelSender;
+pub use remote::{JOBS_TOKEN_VARIABLE, JOBS_URL_VARIABLE, RemoteJobs};
+pub use report::{ReportTo, Reporter};
+pub use status::StatusFile;
 
 use crate::nn::{Layer, StateError};
 use crate::recipes::{MnistNet, Recipe};
@@ -39,8 +45,6 @@ use crate::trainer::CheckpointError;
 
 /// The folder of all jobs on this machine, instead of the one in the user's data.
 pub const JOBS_VARIABLE: &str = "CARREL_JOBS";
-/// What the ranks of a job know and nobody else.
-pub const SECRET_VARIABLE: &str = "CARREL_JOB_SECRET";
 /// What a shell reports of a process that SIGTERM ended, and what a rank that was stopped ends with.
 pub const STOPPED: u8 = 143;
 /// How many threads tensors are computed on; read by rayon and candle.
@@ -56,21 +60,11 @@ pub fn secret() -> Vec<u8> {
 }
 
 /// What a job is, for its processes and for a jobs service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Description {
-    pub name: String,
-    pub ranks: usize,
-    #[serde(flatten)]
-    pub work: Work,
-}
-
+pub type Description = carrel_report::Description<Recipe, Function>;
 /// What the ranks of a job do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Work {
-    Recipe(Recipe),
-    Function(Function),
-}
+pub type Work = carrel_report::Work<Recipe, Function>;
+/// A job as a jobs service shows it.
+pub type JobView = carrel_report::JobView<Recipe, Function>;
 
 /// A job, which runs or has ended.
 #[derive(Clone, Debug)]
@@ -84,11 +78,13 @@ pub struct TrainJob {
 trait Backend: Debug + Send + Sync {
     fn status(&self) -> Result<JobStatus, JobError>;
 
-    fn logs(&self, rank: usize) -> Result<String, JobError>;
+    fn logs(&self, rank: usize) -> Result<Log, JobError>;
 
     fn cancel(&self) -> Result<(), JobError>;
 
     fn resume(&self) -> Result<(), JobError>;
+
+    fn delete(&self) -> Result<(), JobError>;
 
     /// The weights of the newest checkpoint; None before the first.
     fn weights(&self) -> Result<Option<BTreeMap<String, Tensor>>, JobError>;
@@ -200,8 +196,7 @@ impl NewJob {
     }
 
     fn description_of(self, work: Work) -> Result<Description, JobError> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if self.name.is_empty() || !self.name.chars().all(fits) {
+        if !carrel_report::is_name(&self.name) {
             return Err(JobError::Name(self.name));
         }
         if self.ranks == 0 {
@@ -241,10 +236,10 @@ impl TrainJob {
     ///
     /// # Errors
     /// When there is no folder for them, or the service does not answer.
-    pub fn list() -> Result<Vec<Self>, JobError> {
+    pub fn list() -> Result<JobList, JobError> {
         match RemoteJobs::from_process() {
-            Some(jobs) => jobs.list(),
-            None => Ok(Jobs::of_user()?.list()),
+            Some(jobs) => jobs.table(),
+            None => Jobs::of_user()?.table(),
         }
     }
 
@@ -266,7 +261,7 @@ impl TrainJob {
     ///
     /// # Errors
     /// When there is no such rank, or its log cannot be had.
-    pub fn logs(&self, rank: usize) -> Result<String, JobError> {
+    pub fn logs(&self, rank: usize) -> Result<Log, JobError> {
         if rank >= self.description.ranks {
             return Err(JobError::NoRank(self.id.clone(), rank));
         }
@@ -298,6 +293,17 @@ impl TrainJob {
             return Err(JobError::Running(self.id.clone()));
         }
         self.backend.resume()
+    }
+
+    /// Forgets the job with its logs and checkpoints.
+    ///
+    /// # Errors
+    /// When it runs, or the jobs service does not take it.
+    pub fn delete(self) -> Result<(), JobError> {
+        if !self.status()?.state().is_final() {
+            return Err(JobError::Running(self.id));
+        }
+        self.backend.delete()
     }
 
     /// The network with the weights of the newest checkpoint.

@@ -38,11 +38,16 @@ JupyterHub:
   {{ $key }}: {{ toJson $value }}
   {{- end }}
   {{- end }}
+  {{- if include "carrel.training" . }}
+  load_roles: {{ include "carrel.trainingRoles" . }}
+  services: {{ include "carrel.trainingServices" . }}
+  {{- else }}
   {{- with include "carrel.named" .Values.hub.loadRoles | fromJsonArray }}
   load_roles: {{ toJson . }}
   {{- end }}
   {{- with include "carrel.services" .Values.hub.services | fromJsonArray }}
   services: {{ toJson . }}
+  {{- end }}
   {{- end }}
   {{- if eq .Values.hub.db.type "postgres" }}
   db_url: {{ required "hub.db.url is needed for hub.db.type postgres" .Values.hub.db.url | quote }}
@@ -83,6 +88,9 @@ KubeSpawner:
   {{- $pods := $.Values.scheduling.userPods }}
   {{- $purpose := include "carrel.purpose" (list $pods "user") | fromJson }}
   {{- $environment := dict }}
+  {{- if include "carrel.training" $ }}
+  {{- $_ := set $environment "CARREL_JOBS_URL" (printf "http://%s-lb.%s.svc%s" (include "carrel.name" $) $.Release.Namespace (include "carrel.trainingPath" $)) }}
+  {{- end }}
   {{- range include "carrel.env" .extraEnv | fromJsonArray }}
   {{- $_ := set $environment .name (hasKey . "value" | ternary .value (omit . "name")) }}
   {{- end }}

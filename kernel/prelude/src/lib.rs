@@ -26,7 +26,8 @@ pub use carrel_training::job::run_function;
 // What is offered here has a path by which later cells name it: a variable may have any type of these crates.
 #[doc(hidden)]
 pub use {
-    carrel_onnx, carrel_plot, carrel_protocol, carrel_ranks, carrel_training, serde, serde_json,
+    carrel_onnx, carrel_plot, carrel_protocol, carrel_ranks, carrel_report, carrel_training, serde,
+    serde_json,
 };
 
 pub use crate::comm::{Frontends, connect, receive};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use carrel_plot::Plot;
 use carrel_runtime::{DisplayHandle, MimeBundle, ProgressBar, display, is_interrupted, tick};
 use carrel_training::data::TableError;
-use carrel_training::job::{JobError, JobStatus};
+use carrel_training::job::{JobError, JobList, JobStatus, Log};
 use carrel_training::prelude::{History, Step, Table, TrainError, Watcher};
 use carrel_training::trainer::{Epoch, Host, set_host};
 
@@ -35,6 +35,10 @@ pub(crate) fn register_all() {
     });
     register_with_results::<_, JobError>(|status: &JobStatus| {
         MimeBundle::plain(status.to_string())
+    });
+    register_with_results::<_, JobError>(|log: &Log| MimeBundle::plain(log.to_string()));
+    register_with_results::<_, JobError>(|jobs: &JobList| {
+        MimeBundle::plain(jobs.to_string()).with("text/html", jobs.html())
     });
 }
 

@@ -121,7 +121,7 @@ async fn a_function_of_cells_runs_on_two_ranks() {
         notebook.value("job.result()?").await,
         "[(2, 30.0), (2, 30.0)]"
     );
-    assert_eq!(notebook.value("job.logs(1)?").await, "\"rank 1\\n\"");
+    assert_eq!(notebook.value("job.logs(1)?").await, "rank 1\n");
     let failed = notebook
         .value(
             "let job = TrainJob::function(\"wrong\", wrong).ranks(1).submit_to(&jobs)?;

@@ -6,13 +6,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use candle_core::Tensor;
 
+use super::list::Entry;
 use super::{
-    Backend, Description, JOBS_VARIABLE, JobError, JobStatus, NewJob, RankState, TRAIN_VARIABLE,
-    TrainJob, Work, find, io_error, local, status,
+    Backend, Description, JOBS_VARIABLE, JobError, JobList, JobStatus, Log, NewJob, RankState,
+    TRAIN_VARIABLE, TrainJob, Work, find, io_error, local, status,
 };
 use crate::trainer::Checkpoint;
 
@@ -89,6 +90,24 @@ impl Jobs {
 
     /// All jobs, oldest first.
     pub fn list(&self) -> Vec<TrainJob> {
+        let jobs = self.folders().into_iter();
+        jobs.map(|(_, job)| job.into()).collect()
+    }
+
+    /// The same, with how they stand.
+    pub(super) fn table(&self) -> Result<JobList, JobError> {
+        let entry = |(made, job): (SystemTime, JobFolder)| {
+            Ok(Entry {
+                status: job.status()?,
+                started: Some(made),
+                job: job.into(),
+            })
+        };
+        self.folders().into_iter().map(entry).collect()
+    }
+
+    /// With the time when each was submitted.
+    fn folders(&self) -> Vec<(SystemTime, JobFolder)> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut jobs: Vec<_> = entries
             .filter_map(|entry| {
@@ -102,7 +121,7 @@ impl Jobs {
             })
             .collect();
         jobs.sort_by_key(|(made, _)| *made);
-        jobs.into_iter().map(|(_, job)| job.into()).collect()
+        jobs
     }
 
     /// The newest job of this name, or the one of this id.
@@ -220,10 +239,9 @@ impl Backend for JobFolder {
         })
     }
 
-    fn logs(&self, rank: usize) -> Result<String, JobError> {
+    fn logs(&self, rank: usize) -> Result<Log, JobError> {
         let path = self.log_file(rank);
-        let bytes = fs::read(&path).map_err(io_error(&path))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        fs::read(&path).map(Log::from).map_err(io_error(&path))
     }
 
     fn cancel(&self) -> Result<(), JobError> {
@@ -233,6 +251,10 @@ impl Backend for JobFolder {
 
     fn resume(&self) -> Result<(), JobError> {
         local::start(self)
+    }
+
+    fn delete(&self) -> Result<(), JobError> {
+        fs::remove_dir_all(&self.path).map_err(io_error(&self.path))
     }
 
     fn weights(&self) -> Result<Option<BTreeMap<String, Tensor>>, JobError> {

@@ -13,8 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::status::{self, RankState, RankStatus};
-use super::{JobError, JobFolder, SECRET_VARIABLE, THREADS_VARIABLE, Work, function, io_error};
+use super::{
+    JobError, JobFolder, RankState, RankStatus, SECRET_VARIABLE, THREADS_VARIABLE, Work, function,
+    io_error, status,
+};
 
 const PROGRAM: &str = "carrel-train";
 const PROCESSES: &str = "processes.json";

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::{Device, Tensor};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::http::{self, variable};
-use super::{Backend, Description, JobError, JobStatus, NewJob, TrainJob, find};
+use super::list::{self, Entry};
+use super::{Backend, JobError, JobList, JobStatus, JobView, Log, NewJob, TrainJob, find};
 
 /// The address of the jobs service.
 pub const JOBS_URL_VARIABLE: &str = "CARREL_JOBS_URL";
@@ -31,14 +32,6 @@ pub struct RemoteJobs {
     url: String,
     token: Option<String>,
     agent: ureq::Agent,
-}
-
-/// A job as the service shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct JobView {
-    pub id: String,
-    pub description: Description,
-    pub status: JobStatus,
 }
 
 /// All jobs of the user, oldest first.
@@ -98,10 +91,22 @@ impl RemoteJobs {
     /// # Errors
     /// When the service refuses or cannot be reached.
     pub fn list(&self) -> Result<Vec<TrainJob>, JobError> {
+        Ok(self.table()?.into_iter().collect())
+    }
+
+    /// The same, with how they stand.
+    pub(super) fn table(&self) -> Result<JobList, JobError> {
         let path = "jobs";
         let list: List = self.json("GET", path, &[])?;
         let jobs = list.jobs.into_iter();
-        jobs.map(|view| self.job(path, view)).collect()
+        let entry = |view: JobView| {
+            Ok(Entry {
+                status: view.status.clone(),
+                started: view.started.map(list::time),
+                job: self.job(path, view)?,
+            })
+        };
+        jobs.map(entry).collect()
     }
 
     /// The newest job of this name, or the one of this id.
@@ -205,10 +210,9 @@ impl Backend for RemoteJob {
         Ok(view.status)
     }
 
-    fn logs(&self, rank: usize) -> Result<String, JobError> {
+    fn logs(&self, rank: usize) -> Result<Log, JobError> {
         let path = self.path(&format!("/ranks/{rank}/log"));
-        let bytes = self.jobs.call("GET", &path, &[])?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        self.jobs.call("GET", &path, &[]).map(Log::from)
     }
 
     fn cancel(&self) -> Result<(), JobError> {
@@ -219,6 +223,10 @@ impl Backend for RemoteJob {
     fn resume(&self) -> Result<(), JobError> {
         let path = self.path("/resume");
         self.jobs.call("POST", &path, &[]).map(|_| ())
+    }
+
+    fn delete(&self) -> Result<(), JobError> {
+        self.jobs.call("DELETE", &self.path(""), &[]).map(|_| ())
     }
 
     fn weights(&self) -> Result<Option<BTreeMap<String, Tensor>>, JobError> {

@@ -6,20 +6,15 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use carrel_ranks::{Environment, lock};
-use hmac::{Hmac, KeyInit, Mac};
-use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use carrel_report::{
+    ATTEMPT_VARIABLE, JOB_VARIABLE, RankState, RankStatus, Report, SIGNATURE_HEADER,
+    TOKEN_VARIABLE, URL_VARIABLE, sign,
+};
 
 use super::http::{self, variable};
-use super::{RankState, RankStatus, secret};
+use super::secret;
 use crate::trainer::{Epoch, History, Step, Watcher};
 
-/// Where a rank reports to.
-pub const URL_VARIABLE: &str = "CARREL_STATUS_URL";
-/// Sent with each report.
-pub const TOKEN_VARIABLE: &str = "CARREL_STATUS_TOKEN";
-/// The signature of a report's body by the job's secret, as `sha256=` and hexadecimal digits.
-const SIGNATURE_HEADER: &str = "X-Carrel-Signature-256";
 /// Between two reports, unless an epoch ends.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long one report may take.
@@ -27,25 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the last one, with the reason of a failure, may be tried.
 const LAST: Duration = Duration::from_secs(5);
 
-/// What a rank posts, as JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    pub rank: usize,
-    /// The number of ranks.
-    pub world: usize,
-    /// The task of TF_CONFIG, such as `ps 0`.
-    pub task: Option<String>,
-    /// Milliseconds since 1970: an older report than another came late, or was sent by somebody else.
-    pub time: u64,
-    pub status: RankStatus,
-}
-
 /// Where reports go, and how they show that they are the job's.
 #[derive(Clone)]
 pub struct ReportTo {
+    /// `{rank}` in it stands for the rank's number.
     pub url: String,
     pub token: Option<String>,
     pub secret: Vec<u8>,
+    /// The id of the job, and how often it was started.
+    pub job: String,
+    pub attempt: u64,
 }
 
 impl ReportTo {
@@ -55,6 +41,8 @@ impl ReportTo {
             url: variable(URL_VARIABLE)?,
             token: variable(TOKEN_VARIABLE),
             secret: secret(),
+            job: variable(JOB_VARIABLE).unwrap_or_default(),
+            attempt: variable(ATTEMPT_VARIABLE).map_or(0, |text| text.parse().unwrap_or(0)),
         })
     }
 }
@@ -83,20 +71,23 @@ struct News {
 }
 
 impl Reporter {
-    pub fn start(to: ReportTo, environment: &Environment) -> Self {
+    pub fn start(mut to: ReportTo, environment: &Environment) -> Self {
+        to.url = to.url.replace("{rank}", &environment.rank.to_string());
         let shared = Arc::new(Shared::default());
         shared.change(true, |_| {});
         let mut sender = Sender {
             shared: shared.clone(),
             agent: http::agent().timeout_global(Some(PATIENCE)).build().into(),
-            to,
             report: Report {
+                job: to.job.clone(),
+                attempt: to.attempt,
                 rank: environment.rank,
                 world: environment.world,
                 task: environment.task.map(|task| task.to_string()),
-                time: 0,
-                status: RankStatus::default(),
+                begun: now(),
+                ..Report::default()
             },
+            to,
             complained: false,
         };
         thread::spawn(move || sender.run());
@@ -202,12 +193,12 @@ impl Sender {
 
     fn send(&mut self) -> Result<(), String> {
         http::check(&self.to.url)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.report.time = now.map_or(0, |now| now.as_millis() as u64);
+        self.report.time = now();
+        self.report.sequence += 1;
         let body = serde_json::to_vec(&self.report).map_err(|error| error.to_string())?;
         let mut request = http::request("POST", &self.to.url, self.to.token.as_deref());
         if !self.to.secret.is_empty() {
-            request = request.header(SIGNATURE_HEADER, signature(&self.to.secret, &body)?);
+            request = request.header(SIGNATURE_HEADER, sign(&self.to.secret, &body));
         }
         let request = request.body(body).map_err(|error| error.to_string())?;
         let response = self.agent.run(request);
@@ -215,11 +206,8 @@ impl Sender {
     }
 }
 
-/// Shows that a body is of somebody who knows the secret.
-fn signature(secret: &[u8], body: &[u8]) -> Result<String, String> {
-    let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret);
-    let mut mac = mac.map_err(|error| error.to_string())?;
-    mac.update(body);
-    let digits = hex::encode(mac.finalize().into_bytes());
-    Ok(format!("sha256={digits}"))
+/// Now, in milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_millis() as u64)
 }

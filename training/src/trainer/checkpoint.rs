@@ -171,6 +171,11 @@ impl Checkpoint {
         newest.map_or(Ok(None), Err)
     }
 
+    /// The file with the weights of the newest one in a folder.
+    pub(crate) fn newest_model(folder: &Path) -> Option<PathBuf> {
+        Some(list(folder).pop()?.join(MODEL))
+    }
+
     /// The contents of the three files.
     pub(super) fn to_files(&self) -> io::Result<[Vec<u8>; 3]> {
         let tensors = |tensors: &BTreeMap<String, Tensor>| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use carrel_training::job::{JobFolder, RankState, StatusFile, Work};
+use carrel_training::job::{JobFolder, ModelSender, RankState, StatusFile, Work};
 use carrel_training::parameter_servers::Updates;
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::{Recipe, Setting};
@@ -60,6 +60,9 @@ pub fn run_job(
         bail!("this job is a function: the program that made it runs it");
     };
     let rank = environment.rank;
+    let sender = (rank == 0).then(|| ModelSender::from_process(job.checkpoints()));
+    let sender = sender.flatten();
+    watchers.extend(sender.iter().map(ModelSender::watcher));
     let part = Part {
         environment,
         secret,
@@ -68,6 +71,9 @@ pub fn run_job(
         watchers,
     };
     let ended = train(recipe, part);
+    if let Some(sender) = sender {
+        sender.end();
+    }
     let (state, reason) = last_word(&ended);
     if let Err(error) = job.end_rank(rank, state, reason) {
         // How training ended is worth more.

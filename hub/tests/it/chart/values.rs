@@ -4,6 +4,7 @@
 mod common;
 mod scheduling;
 mod singleuser;
+mod training;
 
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -35,6 +36,7 @@ pub struct Values {
     http_route: HttpRoute,
     pre_puller: scheduling::PrePuller,
     operator: Operator,
+    training_service: training::TrainingService,
     debug: Debug,
     /// Refused: it is hub.config.
     auth: Part,

@@ -61,6 +61,7 @@ fn prelude(metadata: &Metadata) -> CrateGraph {
     let needed = [
         "carrel_onnx",
         "carrel_ranks",
+        "carrel_report",
         "carrel_runtime",
         "pin_project_lite",
     ];

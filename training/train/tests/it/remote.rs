@@ -43,6 +43,8 @@ fn view(job: &TrainJob) -> Result<JobView, JobError> {
     Ok(JobView {
         id: job.id().to_owned(),
         description: job.description().clone(),
+        started: None,
+        attempt: 0,
         status: job.status()?,
     })
 }
@@ -75,9 +77,10 @@ fn answer(jobs: &Jobs, request: &Request) -> Result<Answer, JobError> {
             };
             match (method, rest) {
                 ("GET", []) => json(200, json!(view(&job)?)),
-                ("GET", ["ranks", rank, "log"]) => {
-                    Ok((200, job.logs(rank.parse().unwrap())?.into_bytes()))
-                }
+                ("GET", ["ranks", rank, "log"]) => Ok((
+                    200,
+                    job.logs(rank.parse().unwrap())?.to_string().into_bytes(),
+                )),
                 ("GET", ["model"]) => Ok(newest_model(&job)),
                 ("POST", ["cancel"]) => job.cancel().map(|()| (202, Vec::new())),
                 ("POST", ["resume"]) => job.resume().map(|()| (202, Vec::new())),

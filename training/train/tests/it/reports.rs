@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use carrel_report::verify;
 use carrel_training::job::{RankState, Report};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use crate::harness::{ended, epochs, free_port, mnist, rank_with, text, write_digits};
 use crate::http::serve;
@@ -19,7 +18,12 @@ fn two_ranks(data: &Path, url: &str) -> Vec<Output> {
     let kept = data.join("checkpoints");
     let arguments = mnist(data, "3", &kept, &["--batch", "32"]);
     let port = free_port();
-    let variables = [("CARREL_STATUS_URL", url), ("CARREL_STATUS_TOKEN", "t0ken")];
+    let variables = [
+        ("CARREL_STATUS_URL", url),
+        ("CARREL_STATUS_TOKEN", "t0ken"),
+        ("CARREL_JOB", "digits-7"),
+        ("CARREL_JOB_ATTEMPT", "3"),
+    ];
     let ranks: Vec<_> = (0..2)
         .map(|number| rank_with(number, 2, port, &arguments, &variables))
         .collect();
@@ -33,17 +37,16 @@ fn every_rank_reports_its_losses_and_its_end_with_token_and_signature() {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let kept = reports.clone();
     let address = serve(move |request| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(b"secret").unwrap();
-        mac.update(&request.body);
-        let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
-        let is_right = request.headers["x-carrel-signature-256"] == signature
-            && request.headers["authorization"] == "Bearer t0ken"
-            && [request.method.as_str(), request.path.as_str()] == ["POST", "/status?job=7"];
         let report: Report = serde_json::from_slice(&request.body).unwrap();
+        let signature = &request.headers["x-carrel-signature-256"];
+        let is_right = verify(b"secret", &request.body, signature)
+            && request.headers["authorization"] == "Bearer t0ken"
+            && [request.method.as_str(), request.path.as_str()]
+                == ["POST", &*format!("/{}/status", report.rank)];
         kept.lock().unwrap().push((is_right, report));
         (204, Vec::new())
     });
-    for output in two_ranks(folder.path(), &format!("{address}/status?job=7")) {
+    for output in two_ranks(folder.path(), &format!("{address}/{{rank}}/status")) {
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert!(!text(&output.stderr).contains("cannot report"));
     }
@@ -56,9 +59,12 @@ fn every_rank_reports_its_losses_and_its_end_with_token_and_signature() {
             .filter(|report| report.rank == rank)
             .collect();
         assert!(own.is_sorted_by_key(|report| report.time));
+        assert!(own.is_sorted_by(|one, next| one.order() < next.order()));
         assert_eq!(own[0].status.state, RankState::Starting);
         let last = own.last().unwrap();
         assert_eq!((last.world, last.task.as_deref()), (2, None));
+        assert_eq!((last.job.as_str(), last.attempt), ("digits-7", 3));
+        assert_eq!(last.sequence, own.len() as u64);
         let status = &last.status;
         assert_eq!(status.state, RankState::Succeeded);
         assert_eq!((status.epochs, status.losses.len()), (3, 3));

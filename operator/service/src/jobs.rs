@@ -1,0 +1,375 @@
+//! All jobs, and what is done with them. What a user wants is written down on the cluster before it is done, so that a
+//! service that ends in the midst of it goes on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use carrel_report::{Description, JobView};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+};
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::answer::Refusal;
+use crate::objects::{self, Settings};
+use crate::options::Quotas;
+use crate::record::Record;
+use crate::submission;
+
+/// What is asked of the cluster.
+#[derive(Clone)]
+pub struct Apis {
+    pub records: Api<ConfigMap>,
+    pub secrets: Api<Secret>,
+    pub pods: Api<Pod>,
+    pub objects: Api<DynamicObject>,
+}
+
+/// The kind of the objects that the operator runs.
+pub fn resource() -> ApiResource {
+    let (group, version) = objects::API_VERSION
+        .split_once('/')
+        .unwrap_or(("", objects::API_VERSION));
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, objects::KIND))
+}
+
+impl Apis {
+    pub fn new(client: &Client, namespace: &str) -> Self {
+        Self {
+            records: Api::namespaced(client.clone(), namespace),
+            secrets: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client.clone(), namespace),
+            objects: Api::namespaced_with(client.clone(), namespace, &resource()),
+        }
+    }
+}
+
+pub struct Jobs {
+    pub apis: Apis,
+    pub settings: Settings,
+    pub quotas: Quotas,
+    pub changed: Arc<Notify>,
+    records: Mutex<Option<BTreeMap<String, Record>>>,
+    /// One write at a time, so that none overtakes another.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Jobs {
+    pub fn new(apis: Apis, settings: Settings, quotas: Quotas, changed: Arc<Notify>) -> Self {
+        Self {
+            apis,
+            settings,
+            quotas,
+            changed,
+            records: Mutex::new(None),
+            writing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<String, Record>>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all jobs were read once.
+    pub fn is_ready(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Does something with all jobs, once they were read.
+    ///
+    /// # Errors
+    /// Before they were.
+    fn with<T>(
+        &self,
+        what: impl FnOnce(&mut BTreeMap<String, Record>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        match self.lock().as_mut() {
+            Some(records) => what(records),
+            None => Err(Refusal::away("the service has not read all jobs yet")),
+        }
+    }
+
+    /// Does something with a job that exists.
+    ///
+    /// # Errors
+    /// Where there is none of this id.
+    pub fn with_job<T>(
+        &self,
+        id: &str,
+        what: impl FnOnce(&mut Record) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.with(|records| {
+            let record = records.get_mut(id).filter(|record| record.uid.is_some());
+            what(record.ok_or_else(|| Refusal::no_job(id))?)
+        })
+    }
+
+    /// The same with a job of a user; those of others are not there.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn with_own<T>(
+        &self,
+        user: &str,
+        id: &str,
+        what: impl FnOnce(&mut Record) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.with_job(id, |record| match record.kept.user == user {
+            true => what(record),
+            false => Err(Refusal::no_job(id)),
+        })
+    }
+
+    /// The ids of all jobs that something may become of.
+    pub fn alive(&self) -> Vec<String> {
+        let records = self.lock();
+        let records = records.iter().flatten().map(|(_, record)| record);
+        let alive = records.filter(|record| {
+            let is_alive = !record.is_over() || record.is_changed;
+            record.uid.is_some() && is_alive
+        });
+        alive.map(|record| record.id.clone()).collect()
+    }
+
+    /// All jobs of a user, oldest first.
+    ///
+    /// # Errors
+    /// Before all were read.
+    pub fn list(&self, user: &str) -> Result<Vec<JobView>, Refusal> {
+        self.with(|records| {
+            let own = records.values().filter(|record| record.kept.user == user);
+            let mut own: Vec<_> = own.filter(|record| record.uid.is_some()).collect();
+            own.sort_by_key(|record| record.kept.submitted);
+            Ok(own.into_iter().map(Record::view).collect())
+        })
+    }
+
+    /// What there is now; jobs that were just submitted stay.
+    pub fn set_all(&self, listed: Vec<Record>) {
+        let mut records = self.lock();
+        let records = records.get_or_insert_default();
+        let uids: Vec<_> = listed.iter().filter_map(|one| one.uid.clone()).collect();
+        records.retain(|_, record| record.uid.as_ref().is_none_or(|uid| uids.contains(uid)));
+        for record in listed {
+            records.entry(record.id.clone()).or_insert(record);
+        }
+        self.changed.notify_one();
+    }
+
+    pub fn add_unknown(&self, record: Record) {
+        let mut records = self.lock();
+        if let Some(records) = records.as_mut() {
+            records.entry(record.id.clone()).or_insert(record);
+            self.changed.notify_one();
+        }
+    }
+
+    pub fn forget(&self, uid: &str) {
+        if let Some(records) = self.lock().as_mut() {
+            records.retain(|_, record| record.uid.as_deref() != Some(uid));
+        }
+    }
+
+    /// Starts a job.
+    ///
+    /// # Errors
+    /// When the user may have no more, or the cluster does not take it.
+    pub async fn submit(&self, user: &str, description: Description) -> Result<JobView, Refusal> {
+        let id = submission::id(&description.name);
+        let record = self.with(|records| {
+            let own = records.values().filter(|record| record.kept.user == user);
+            submission::allow(&self.quotas, own, description.ranks, true)?;
+            let record = Record::new(id.clone(), user, description, now());
+            // It counts from now on, and is shown once it is written down.
+            records.insert(id.clone(), record.clone());
+            Ok(record)
+        })?;
+        let made = match self.write_first(&record).await {
+            Ok(made) => made,
+            Err(refusal) => {
+                self.drop_record(&id);
+                return Err(refusal);
+            }
+        };
+        self.with(|records| {
+            if let Some(record) = records.get_mut(&id) {
+                record.uid.clone_from(&made.metadata.uid);
+            }
+            Ok(())
+        })?;
+        if let Err(refusal) = self.make(&id).await {
+            // It would be made by and by; who was told that it was refused does not wait for it.
+            self.take_away(&id).await?;
+            return Err(refusal);
+        }
+        tracing::info!(id, user, "The job {id} was submitted");
+        self.with_job(&id, |record| Ok(record.view()))
+    }
+
+    async fn write_first(&self, record: &Record) -> Result<ConfigMap, Refusal> {
+        let map = object(objects::record(record))?;
+        let parameters = PostParams::default();
+        Ok(self.apis.records.create(&parameters, &map).await?)
+    }
+
+    fn drop_record(&self, id: &str) {
+        if let Some(records) = self.lock().as_mut() {
+            records.remove(id);
+        }
+    }
+
+    /// Makes the object of the present attempt, unless it is there.
+    ///
+    /// # Errors
+    /// When the cluster does not take it.
+    pub async fn make(&self, id: &str) -> Result<(), Refusal> {
+        let record = self.with_job(id, |record| Ok(record.clone()))?;
+        let parameters = PostParams::default();
+        let secret = object::<Secret>(objects::secret(&record, &self.settings))?;
+        unless_there(self.apis.secrets.create(&parameters, &secret).await)?;
+        let job = object::<DynamicObject>(objects::job(&record, &self.settings))?;
+        unless_there(self.apis.objects.create(&parameters, &job).await)?;
+        let attempt = record.kept.attempt;
+        self.with_job(id, |record| {
+            record.kept.made = record.kept.made.max(attempt);
+            record.is_changed = true;
+            Ok(())
+        })?;
+        self.write(id).await
+    }
+
+    /// Asks all ranks to write a checkpoint and end.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub async fn cancel(&self, user: &str, id: &str) -> Result<(), Refusal> {
+        self.with_own(user, id, |record| {
+            if !record.is_over() && record.kept.cancelled.is_none() {
+                record.kept.cancelled = Some(now());
+                record.is_changed = true;
+            }
+            Ok(())
+        })?;
+        self.write(id).await?;
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Starts a job that has ended again.
+    ///
+    /// # Errors
+    /// When it runs, has nothing to go on from, or the user may have no more.
+    pub async fn resume(&self, user: &str, id: &str) -> Result<(), Refusal> {
+        let before = self.with(|records| {
+            let record = records.get(id).filter(|record| record.kept.user == user);
+            let record = record.filter(|record| record.uid.is_some());
+            let record = record.ok_or_else(|| Refusal::no_job(id))?.clone();
+            if !record.is_over() {
+                return Err(Refusal::conflict(format!(
+                    "the job {id} still runs: cancel it first, or wait for its end"
+                )));
+            }
+            if self.settings.claim.is_none() {
+                return Err(Refusal::conflict(format!(
+                    "the job {id} has no checkpoint to go on from: it went with the pod of rank 0, as this service has \
+                     no volume for checkpoints (--claim)"
+                )));
+            }
+            let own = records.values().filter(|record| record.kept.user == user);
+            submission::allow(&self.quotas, own, record.ranks.len(), false)?;
+            if let Some(record) = records.get_mut(id) {
+                record.begin_again(now());
+            }
+            Ok(record)
+        })?;
+        if let Err(refusal) = self.write(id).await {
+            // Nobody knows of it.
+            return self.with_job(id, |record| {
+                *record = before;
+                Err(refusal)
+            });
+        }
+        let (old, background) = (before.object(), DeleteParams::background());
+        unless_gone(self.apis.objects.delete(&old, &background).await)?;
+        self.make(id).await
+    }
+
+    /// Ends a job that runs, and forgets it.
+    ///
+    /// # Errors
+    /// When the cluster does not take it.
+    pub async fn delete(&self, user: &str, id: &str) -> Result<(), Refusal> {
+        self.with_own(user, id, |_| Ok(()))?;
+        self.take_away(id).await
+    }
+
+    async fn take_away(&self, id: &str) -> Result<(), Refusal> {
+        // All other objects are owned by it.
+        let background = DeleteParams::background();
+        unless_gone(self.apis.records.delete(id, &background).await)?;
+        self.drop_record(id);
+        Ok(())
+    }
+
+    /// Writes down what has changed.
+    ///
+    /// # Errors
+    /// When the cluster does not take it.
+    pub async fn write(&self, id: &str) -> Result<(), Refusal> {
+        let _turn = self.writing.lock().await;
+        let (uid, data) = self.with_job(id, |record| {
+            record.is_changed = false;
+            Ok((record.uid.clone(), record.data()))
+        })?;
+        // Not one of the same name that somebody made since.
+        let patch = Patch::Merge(json!({ "metadata": { "uid": uid }, "data": data }));
+        let parameters = PatchParams::default();
+        let written = self.apis.records.patch(id, &parameters, &patch).await;
+        if let Err(error) = written {
+            self.with_job(id, |record| {
+                record.is_changed = true;
+                Ok(())
+            })?;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
+
+/// Now, in milliseconds since 1970.
+pub fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// An object that this program made.
+fn object<T: DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+    serde_json::from_value(value).map_err(|error| {
+        tracing::error!(%error, "An object of a job is none");
+        Refusal::bad(format!("the job cannot be made: {error}"))
+    })
+}
+
+fn unless_there<T>(made: kube::Result<T>) -> kube::Result<()> {
+    unless(made, 409)
+}
+
+/// For what may be gone already.
+///
+/// # Errors
+/// Those of all other reasons.
+pub fn unless_gone<T>(gone: kube::Result<T>) -> kube::Result<()> {
+    unless(gone, 404)
+}
+
+fn unless<T>(done: kube::Result<T>, code: u16) -> kube::Result<()> {
+    match done {
+        Err(kube::Error::Api(status)) if status.code == code => Ok(()),
+        done => done.map(|_| ()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What ranks print, as their pods keep it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::{AsyncRead, AsyncReadExt as _, stream};
+use kube::api::LogParams;
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::answer::Refusal;
+use crate::objects::CONTAINER;
+use crate::service::Service;
+
+/// The most of one log that is sent, in bytes.
+const LARGEST: i64 = 64 << 20;
+/// What is read at a time.
+const PART: usize = 16 << 10;
+
+#[derive(Deserialize)]
+pub struct Asked {
+    /// Whether what is printed from now on is wanted too, until the rank ends.
+    #[serde(default)]
+    follow: bool,
+}
+
+/// `GET /jobs/ID/ranks/RANK/log`
+pub async fn log(
+    State(service): State<Arc<Service>>,
+    Path((id, rank)): Path<(String, usize)>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let user = service.hub.user(&headers).await?;
+    let (record, is_over) = service
+        .jobs
+        .with_own(&user, &id, |record| Ok((record.clone(), record.is_over())))?;
+    if rank >= record.ranks.len() {
+        let message = format!("the job {id} has no rank {rank}");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, message));
+    }
+    let sight = service.seen.of(&record);
+    let pod = sight.pods.into_iter().nth(rank).flatten();
+    let Some(pod) = pod else {
+        return match is_over {
+            // What was never printed cannot be told from what is gone.
+            true => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                format!(
+                    "the log of rank {rank} is not there any more: it went with the rank's pod"
+                ),
+            )),
+            false => Ok(text(Body::empty())),
+        };
+    };
+    let slots = if asked.follow {
+        let slots = Arc::clone(&service.followers).try_acquire_owned();
+        Some(slots.map_err(|_| {
+            let message = "too many logs are followed now: ask for it without follow";
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
+        })?)
+    } else {
+        None
+    };
+    let parameters = LogParams {
+        container: Some(CONTAINER.to_owned()),
+        follow: asked.follow,
+        limit_bytes: Some(LARGEST),
+        ..LogParams::default()
+    };
+    let pods = &service.jobs.apis.pods;
+    match pods.log_stream(&pod.seen.name, &parameters).await {
+        Ok(log) => Ok(text(parts(log, slots))),
+        // Its container has not begun, or its node is away.
+        Err(kube::Error::Api(status)) if status.code == 400 => Ok(text(Body::empty())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn text(body: Body) -> Response {
+    let kind = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        // A log may hold anything.
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (kind, body).into_response()
+}
+
+/// A body that is read as it is sent; whoever leaves ends it.
+fn parts(log: impl AsyncRead + Send + 'static, slot: Option<OwnedSemaphorePermit>) -> Body {
+    let log = Box::pin(log);
+    Body::from_stream(stream::try_unfold((log, slot), async |(mut log, slot)| {
+        let mut part = vec![0; PART];
+        let read = log.read(&mut part).await?;
+        part.truncate(read);
+        let next = (read > 0).then(|| (Bytes::from(part), (log, slot)));
+        Ok::<_, std::io::Error>(next)
+    }))
+}

@@ -1,0 +1,95 @@
+//! The newest model of each job, which rank 0 hands over.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use carrel_report::Verifier;
+use futures_util::{Stream, stream};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use crate::answer::Refusal;
+use crate::reports::{check_token, signature};
+use crate::service::Service;
+
+/// What is read at a time.
+const PART: usize = 64 << 10;
+
+/// `PUT /jobs/ID/model`
+pub async fn put(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    let keys = &service.jobs.settings.keys;
+    check_token(keys, &id, &headers)?;
+    // Its name becomes that of a file.
+    service.jobs.with_job(&id, |_| Ok(()))?;
+    let Some(models) = &service.models else {
+        return Err(Refusal::conflict("this service keeps no models (--models)"));
+    };
+    let verifier = Verifier::new(keys.secret(&id).as_bytes());
+    let signature = signature(&headers);
+    models.take(&id, body, verifier, signature).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /jobs/ID/model`
+pub async fn get(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let user = service.hub.user(&headers).await?;
+    let is_over = service
+        .jobs
+        .with_own(&user, &id, |record| Ok(record.is_over()))?;
+    let missing = |why: &str| {
+        let message = format!("the model of {id} is not here: {why}");
+        Err(Refusal::new(StatusCode::NOT_FOUND, message))
+    };
+    let Some(models) = &service.models else {
+        return missing("this service keeps no models (--models)");
+    };
+    match models.get(&id).await {
+        Ok(file) => {
+            let length = file.metadata().await.map(|metadata| metadata.len());
+            let mut response = Body::from_stream(parts(file)).into_response();
+            let fields = response.headers_mut();
+            fields.insert(
+                header::CONTENT_TYPE,
+                header::HeaderValue::from_static("application/octet-stream"),
+            );
+            if let Ok(length) = length {
+                fields.insert(header::CONTENT_LENGTH, length.into());
+            }
+            Ok(response)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_over => {
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            missing("rank 0 ended before it had one, or could not hand it over")
+        }
+        Err(error) => {
+            tracing::error!(id, %error, "The model of {id} could not be read");
+            let message = "the model could not be read";
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message))
+        }
+    }
+}
+
+fn parts(file: File) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(file, async |mut file| {
+        let mut part = vec![0; PART];
+        let read = file.read(&mut part).await?;
+        part.truncate(read);
+        Ok((read > 0).then(|| (Bytes::from(part), file)))
+    })
+}

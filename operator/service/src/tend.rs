@@ -1,0 +1,109 @@
+//! Does what [`plan`] says about every job that goes on, whenever something has changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use crate::answer::Refusal;
+use crate::jobs::{Jobs, now, unless_gone};
+use crate::plan::{AT_ONCE, Plan, plan};
+use crate::watch::Seen;
+
+/// Between two looks at all jobs.
+const PAUSE: Duration = Duration::from_millis(200);
+/// When to look again though nothing was heard of.
+const RESYNC: Duration = Duration::from_secs(5);
+/// Between two writes of how the ranks of a job stand; how they ended is written at once.
+const WRITES: Duration = Duration::from_secs(10);
+
+/// For ever.
+pub async fn tend(jobs: Arc<Jobs>, seen: Arc<Seen>) {
+    let mut written = HashMap::new();
+    if !seen.wait().await {
+        return;
+    }
+    loop {
+        // Whether something was heard or not.
+        let _ = timeout(RESYNC, jobs.changed.notified()).await;
+        let alive = jobs.alive();
+        written.retain(|id, _| alive.contains(id));
+        for id in &alive {
+            if let Err(refusal) = look(&jobs, &seen, id, &mut written).await {
+                let message = refusal.message;
+                tracing::warn!(id, message, "The job {id} is to be looked at again");
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Writes down what was not written yet, before the end.
+pub async fn write_all(jobs: &Jobs) {
+    for id in jobs.alive() {
+        let is_changed = jobs.with_job(&id, |record| Ok(record.is_changed));
+        if is_changed == Ok(true)
+            && let Err(refusal) = jobs.write(&id).await
+        {
+            let message = refusal.message;
+            tracing::error!(id, message, "How the job {id} stands could not be kept");
+        }
+    }
+}
+
+async fn look(
+    jobs: &Jobs,
+    seen: &Seen,
+    id: &str,
+    written: &mut HashMap<String, Instant>,
+) -> Result<(), Refusal> {
+    let (plan, attempt) = jobs.with_job(id, |record| {
+        let plan = plan(record, &seen.of(record), now());
+        Ok((plan, record.kept.attempt))
+    })?;
+    if plan.makes {
+        jobs.make(id).await?;
+    }
+    // Before it is known that the job is over: nobody looks at it any more then.
+    act(jobs, id, &plan).await?;
+    let (is_urgent, is_changed) = jobs.with_job(id, |record| {
+        if record.kept.attempt == attempt {
+            record.end(&plan.ended);
+            record.message = plan.message;
+        }
+        Ok((record.is_over(), record.is_changed))
+    })?;
+    let is_due = written
+        .get(id)
+        .is_none_or(|written| written.elapsed() >= WRITES);
+    if is_changed && (is_urgent || is_due) {
+        written.insert(id.to_owned(), Instant::now());
+        jobs.write(id).await?;
+    }
+    Ok(())
+}
+
+async fn act(jobs: &Jobs, id: &str, plan: &Plan) -> Result<(), Refusal> {
+    let merge = PatchParams::default();
+    for pod in &plan.end {
+        let patch = json!({ "spec": { "activeDeadlineSeconds": AT_ONCE } });
+        unless_gone(
+            jobs.apis
+                .pods
+                .patch(pod, &merge, &Patch::Merge(patch))
+                .await,
+        )?;
+    }
+    for pod in &plan.delete {
+        unless_gone(jobs.apis.pods.delete(pod, &DeleteParams::default()).await)?;
+    }
+    if plan.suspend {
+        let object = jobs.with_job(id, |record| Ok(record.object()))?;
+        let patch = Patch::Merge(json!({ "spec": { "runPolicy": { "suspend": true } } }));
+        unless_gone(jobs.apis.objects.patch(&object, &merge, &patch).await)?;
+    }
+    Ok(())
+}

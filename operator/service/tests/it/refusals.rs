@@ -1,0 +1,191 @@
+//! What the service refuses, and whom.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::site::{Site, answered, description};
+
+fn said(body: &Value) -> &str {
+    body["message"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn only_a_user_whose_token_leads_here_is_let_in() {
+    let site = Site::new(None).await;
+    let get = || site.request(Method::GET, "/jobs");
+    assert_eq!(answered(get()).await.0, 401);
+    for (header, status, words) in [
+        ("Basic YTpi", 401, "no token"),
+        ("Bearer ", 401, "no token"),
+        ("Bearer nobody", 403, "does not know this token"),
+        ("Bearer other", 403, "access:services!service=training"),
+        ("Bearer service", 403, "of no user"),
+        ("Bearer broken", 503, "the Hub does not answer"),
+    ] {
+        let (found, body) = answered(get().header("authorization", header)).await;
+        assert_eq!(found, status, "{header}: {body}");
+        assert_eq!(body["status"], status);
+        assert!(said(&body).contains(words), "{header}: {body}");
+    }
+    for header in ["Bearer ada", "token ada", "bearer eve"] {
+        let (status, body) = answered(get().header("authorization", header)).await;
+        assert_eq!((status, body), (200, json!({ "jobs": [] })), "{header}");
+    }
+    // Every path but those of ranks asks.
+    for (method, path) in [
+        (Method::POST, "/jobs"),
+        (Method::GET, "/jobs/a"),
+        (Method::DELETE, "/jobs/a"),
+        (Method::GET, "/jobs/a/ranks/0/log"),
+        (Method::GET, "/jobs/a/model"),
+        (Method::POST, "/jobs/a/cancel"),
+        (Method::POST, "/jobs/a/resume"),
+    ] {
+        let (status, body) = answered(site.request(method, path)).await;
+        assert_eq!(status, 401, "{path}: {body}");
+    }
+    assert_eq!(answered(site.request(Method::GET, "/none")).await.0, 404);
+}
+
+#[tokio::test]
+async fn the_hub_is_not_asked_for_every_request() {
+    let site = Site::new(None).await;
+    for _ in 0..5 {
+        site.ask("ada", Method::GET, "/jobs", Value::Null).await;
+        site.ask("nobody", Method::GET, "/jobs", Value::Null).await;
+    }
+    let asked = *site.asked.lock().unwrap();
+    assert!((2..10).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn what_is_no_description_is_refused_with_the_place() {
+    let site = Site::new(None).await;
+    let good = serde_json::to_value(description(1)).unwrap();
+    let without = |field: &str| {
+        let mut description = good.clone();
+        description.as_object_mut().unwrap().remove(field);
+        description
+    };
+    let with = |field: &str, value: Value| {
+        let mut description = good.clone();
+        description[field] = value;
+        description
+    };
+    for (body, words) in [
+        (json!("{"), "no JSON"),
+        (json!([]), "no object"),
+        (without("name"), "name: it is missing"),
+        (with("name", json!("a/b")), "name: use letters"),
+        (with("name", json!("")), "name: use letters"),
+        (with("name", json!("n".repeat(101))), "name: use letters"),
+        (with("name", json!(7)), "name: it is no text"),
+        (without("ranks"), "ranks: it is missing"),
+        (with("ranks", json!(0)), "ranks: it is no number from 1 on"),
+        (with("ranks", json!(-1)), "ranks: it is no number from 1 on"),
+        (
+            with("ranks", json!(1.5)),
+            "ranks: it is no number from 1 on",
+        ),
+        (without("recipe"), "recipe: it is missing"),
+        (
+            with("recipe", json!("mnist")),
+            "recipe.recipe: it is no text",
+        ),
+        (
+            with("recipe", json!({ "recipe": "x" })),
+            "recipe.recipe: there is no such recipe",
+        ),
+        (
+            with("function", json!({})),
+            "function: this service runs recipes",
+        ),
+    ] {
+        let (status, answer) = site.ask("ada", Method::POST, "/jobs", body.clone()).await;
+        assert_eq!(status, 400, "{body}: {answer}");
+        assert!(said(&answer).contains(words), "{body}: {answer}");
+    }
+    let large = with(
+        "recipe",
+        json!({ "recipe": "mnist", "data": "x".repeat(70_000) }),
+    );
+    assert_eq!(site.ask("ada", Method::POST, "/jobs", large).await.0, 413);
+    assert_eq!(site.cluster.names("configmaps"), [""; 0]);
+}
+
+#[tokio::test]
+async fn quotas_are_kept_for_each_user() {
+    let site = Site::new(None).await;
+    let ask = async |user: &str, ranks: usize| {
+        let body = serde_json::to_value(description(ranks)).unwrap();
+        site.ask(user, Method::POST, "/jobs", body).await
+    };
+    let (status, body) = ask("ada", 5).await;
+    assert_eq!(status, 403);
+    assert!(said(&body).contains("at most 4"), "{body}");
+    let first = site.submit("ada", 4).await;
+    let (status, body) = ask("ada", 3).await;
+    assert_eq!(status, 429);
+    assert!(said(&body).contains("4 ranks that run"), "{body}");
+    site.submit("ada", 2).await;
+    let (status, body) = ask("ada", 1).await;
+    assert_eq!(status, 429);
+    assert!(said(&body).contains("2 of your jobs run"), "{body}");
+    // Another user has quotas of their own, and ended jobs do not count as running.
+    site.submit("bob", 4).await;
+    let path = format!("/jobs/{first}");
+    assert_eq!(
+        site.ask("ada", Method::DELETE, &path, Value::Null).await.0,
+        204
+    );
+    site.submit("ada", 1).await;
+}
+
+#[tokio::test]
+async fn nobody_sees_or_touches_the_jobs_of_another() {
+    let site = Site::new(Some("claim-{username}")).await;
+    let id = site.submit("ada", 1).await;
+    assert!(id.starts_with("digits-1-"), "{id}");
+    for (method, path) in [
+        (Method::GET, ""),
+        (Method::DELETE, ""),
+        (Method::GET, "/ranks/0/log"),
+        (Method::GET, "/model"),
+        (Method::POST, "/cancel"),
+        (Method::POST, "/resume"),
+    ] {
+        let path = format!("/jobs/{id}{path}");
+        let (status, body) = site.ask("bob", method, &path, Value::Null).await;
+        assert_eq!(status, 404, "{path}: {body}");
+        // As for one that is not there.
+        assert_eq!(said(&body), format!("you have no job \"{id}\""));
+    }
+    let (_, list) = site.ask("bob", Method::GET, "/jobs", Value::Null).await;
+    assert_eq!(list["jobs"], json!([]));
+    let (_, list) = site.ask("ada", Method::GET, "/jobs", Value::Null).await;
+    assert_eq!(list["jobs"][0]["id"], json!(id));
+}
+
+#[tokio::test]
+async fn a_job_that_runs_is_not_resumed_and_a_deleted_one_is_gone() {
+    let site = Site::new(None).await;
+    let id = site.submit("ada", 2).await;
+    let path = format!("/jobs/{id}");
+    let ask = async |method, end: &str| {
+        let path = format!("{path}{end}");
+        site.ask("ada", method, &path, Value::Null).await
+    };
+    let (status, body) = ask(Method::POST, "/resume").await;
+    assert_eq!(status, 409);
+    assert!(said(&body).contains("still runs"), "{body}");
+    assert_eq!(ask(Method::GET, "/model").await.0, 204);
+    // Nothing of it is on a node yet.
+    assert_eq!(ask(Method::GET, "/ranks/1/log").await, (200, json!("")));
+    assert_eq!(ask(Method::GET, "/ranks/2/log").await.0, 404);
+    assert_eq!(ask(Method::POST, "/cancel").await.0, 202);
+    let kept = site.cluster.get("configmaps", &id)["data"]["job.json"].clone();
+    assert!(kept.as_str().unwrap().contains("\"cancelled\":1"), "{kept}");
+    assert_eq!(ask(Method::DELETE, "").await.0, 204);
+    assert_eq!(ask(Method::GET, "").await.0, 404);
+    assert_eq!(site.cluster.names("configmaps"), [""; 0]);
+}

@@ -286,19 +286,38 @@ impl Place {
         self.queue.change(|state| state.set(&self.start_id, stage));
     }
 
-    /// Waits for the turn; false where the start is given up meanwhile.
-    pub(super) async fn turn(&mut self) -> bool {
-        let Some(turn) = &mut self.turn else {
-            return true;
-        };
-        let granted = turn.await.is_ok();
-        self.turn = None;
-        granted
+    /// Waits for the turn, which ends with this value at the latest; none where the start is given up meanwhile.
+    pub(super) async fn turn(&mut self) -> Option<Turn<'_>> {
+        if let Some(turn) = &mut self.turn {
+            let granted = turn.await.is_ok();
+            self.turn = None;
+            if !granted {
+                return None;
+            }
+        }
+        Some(Turn(self))
     }
+}
 
-    /// Ends the turn; the start is still under way.
+/// A start's turn. Who gives the start up while it has it may have to wait for the end of a server, and nobody else shall.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(&'a Place);
+
+impl Turn<'_> {
+    /// Ends it; the start is still under way.
     pub(super) fn pass_on(&self) {
-        self.queue.change(|state| state.pass_on(&self.start_id));
+        let Place {
+            queue, start_id, ..
+        } = self.0;
+        if queue.lock().turn.as_deref() == Some(start_id) {
+            queue.change(|state| state.pass_on(start_id));
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.pass_on();
     }
 }
 
@@ -338,7 +357,7 @@ mod tests {
 
     async fn has_turn(place: &mut Place) -> bool {
         let turn = tokio::time::timeout(Duration::ZERO, place.turn());
-        turn.await.unwrap_or(false)
+        turn.await.is_ok_and(|turn| turn.is_some())
     }
 
     #[tokio::test]
@@ -351,8 +370,8 @@ mod tests {
         places[0].written(false);
         places[2].written(false);
         for place in &mut places {
+            // It ends with the value.
             assert!(has_turn(place).await);
-            place.pass_on();
         }
     }
 
@@ -382,7 +401,7 @@ mod tests {
         let mut place = queue.enter("a");
         place.written(true);
         queue.give_up("a");
-        assert!(!place.turn().await);
+        assert!(place.turn().await.is_none());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::answer::{self, NotReady};
-use super::queue::Place;
+use super::queue::{Place, Turn};
 use super::{BegunStart, BusyGuard, log_db_error, routing, stopping};
 use crate::app::{App, Wake};
 use crate::db::progress::ProgressRow;
@@ -51,11 +51,9 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
         let mut progress = Progress::new(&app, &server);
         let work = async {
             let request = request(&app, &server, environment).await?;
-            if !place.turn().await {
-                return Err(Failed::Cancelled);
-            }
+            let turn = place.turn().await.ok_or(Failed::Cancelled)?;
             progress.report(0, "Server requested").await;
-            run_spawner(&app, &server, &mut progress, &place, |events| {
+            run_spawner(&app, &server, &mut progress, &turn, |events| {
                 app.spawner.start(&request, events)
             })
             .await
@@ -85,7 +83,7 @@ pub(super) async fn resume(
     app: &App,
     server: &Server,
     state: SpawnerState,
-    place: Place,
+    mut place: Place,
     busy: BusyGuard,
 ) {
     let told = app.db.progress_after(&server.start_id, 0).await;
@@ -96,7 +94,8 @@ pub(super) async fn resume(
     let work = async {
         let environment = super::further_environment(app, server).await?;
         let request = request(app, server, environment.ok_or(Failed::Cancelled)?).await?;
-        run_spawner(app, server, &mut progress, &place, |events| {
+        let turn = place.turn().await.ok_or(Failed::Cancelled)?;
+        run_spawner(app, server, &mut progress, &turn, |events| {
             let (state, request) = (state.clone(), request.clone());
             async move { app.spawner.resume(&state, &request, events).await }
         })
@@ -165,7 +164,7 @@ async fn run_spawner<S>(
     app: &App,
     server: &Server,
     progress: &mut Progress<'_>,
-    place: &Place,
+    turn: &Turn<'_>,
     start: impl FnOnce(UnboundedSender<StartEvent>) -> S,
 ) -> Result<Started, Failed>
 where
@@ -178,7 +177,7 @@ where
     // All run to their end: the channels close when the start is over.
     let (started, (), ()) = tokio::join!(
         start,
-        take_turn(place, events, told),
+        take_turn(turn, events, told),
         record(app, server, to_record, progress)
     );
     let started = started.map_err(|_| Failed::TooSlow {
@@ -198,7 +197,7 @@ where
 /// Ends the start's turn when the server is handed over, and passes all else on: the turn does not wait until that is
 /// written down.
 async fn take_turn(
-    place: &Place,
+    turn: &Turn<'_>,
     mut events: UnboundedReceiver<StartEvent>,
     told: UnboundedSender<StartEvent>,
 ) {
@@ -211,7 +210,7 @@ async fn take_turn(
         };
         match event {
             Some(StartEvent::HandedOver) => {
-                place.pass_on();
+                turn.pass_on();
                 over = true;
             }
             Some(event) => {
@@ -220,7 +219,7 @@ async fn take_turn(
             None => break,
         }
     }
-    place.pass_on();
+    turn.pass_on();
 }
 
 /// Writes down what the spawner reports, state above all: with it the server is found after a crash.

@@ -3,16 +3,19 @@
 //! `CARREL_MODEL_SECONDS=300 cargo nextest run -E 'test(model)'` does so for five minutes in place of seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use carrel_hub::app::App;
 use carrel_hub::config::Config;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
+use crate::harness::{Behaviour, Browser, FakeSpawner, LIMIT, Reply, TestHub, wait_for};
 
 const CLIENTS: u64 = 20;
 /// The default server, and names that further ones get.
@@ -31,6 +34,7 @@ struct Model {
 
 struct Person {
     name: String,
+    app: App,
     browser: Browser,
     /// Of an administrator: only the user's own things are touched by it.
     token: String,
@@ -42,9 +46,23 @@ struct Person {
 impl Person {
     async fn ask(&self, method: Method, path: &str, body: Value) -> Reply {
         let path = format!("/users/{}{path}", self.name);
-        self.browser
-            .api(method, &path, &self.token, Some(body))
-            .await
+        let asked = format!("{method} {path}");
+        let reply = self.browser.api(method, &path, &self.token, Some(body));
+        match timeout(LIMIT - Duration::from_secs(1), reply).await {
+            Ok(reply) => reply,
+            Err(late) => panic!("{asked}: {late}\n{}", self.known().await),
+        }
+    }
+
+    /// What the Hub knows of the user's servers, and who waits before them.
+    async fn known(&self) -> String {
+        let user = self.app.db.user(&self.name).await.unwrap().unwrap();
+        let mut known = String::new();
+        for server in self.app.db.servers_of_users(&[user.id]).await.unwrap() {
+            let place = self.app.queue.place_of(&server).await;
+            let _ = writeln!(known, "{server:?}, in the queue {place:?}");
+        }
+        known + &format!("{:?}", self.app.queue)
     }
 
     fn path(server: &str) -> String {
@@ -263,6 +281,7 @@ async fn whatever_twenty_clients_do_all_is_as_they_have_made_it() {
         );
         let mut person = Person {
             name,
+            app: hub.app.clone(),
             browser: hub.browser(),
             token: token.clone(),
             model: Model::default(),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use carrel_jobs::kind::{GROUP, Kind};
+use carrel_jobs::kind::Kind;
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::reflector::ObjectRef;
@@ -120,7 +120,7 @@ impl<T: Child> Children<T> {
         let controls = |owner: &&OwnerReference| owner.controller == Some(true);
         let owner = meta.owner_references.as_ref()?.iter().find(controls)?;
         let (group, _) = owner.api_version.split_once('/')?;
-        if owner.kind != self.kind.name() || group != GROUP {
+        if owner.kind != self.kind.name() || group != self.kind.group() {
             return None;
         }
         let owner = Owner {

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use carrel_jobs::kind::{GROUP, Kind, Version};
+use carrel_jobs::kind::Kind;
 use carrel_jobs::names;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::controller::{Config, Error, applier, trigger_self, trigger_with};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, ResourceExt as _};
 
 use crate::children::{Child, Children, Owner, follow};
+use crate::events::Recorder;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::reconcile::{Context, again, reconcile};
+use crate::reports::Reporting;
+use crate::resource::resource;
 use crate::seen::{SeenPod, SeenService};
 
 /// Jobs that are looked at a time.
@@ -34,6 +36,8 @@ pub struct Settings {
     pub metrics: Arc<Metrics>,
     /// Who it is that writes events.
     pub identity: String,
+    /// Where processes of TrainJobs report.
+    pub reporting: Reporting,
 }
 
 /// Runs the jobs of `kind`; ends only when it is dropped.
@@ -74,6 +78,7 @@ pub async fn run(kind: Kind, settings: Settings) {
         memory: Memory::default(),
         metrics: settings.metrics,
         domain: settings.domain,
+        reporting: (kind == Kind::TrainJob).then_some(settings.reporting),
     });
     let config = Config::default().concurrency(AT_A_TIME);
     let looks = |object, context| Box::pin(reconcile(object, context));
@@ -89,17 +94,11 @@ pub async fn run(kind: Kind, settings: Settings) {
 }
 
 fn recorder(kind: Kind, settings: &Settings) -> Recorder {
-    let reporter = Reporter {
-        controller: kind.operator().to_owned(),
-        instance: Some(settings.identity.clone()),
-    };
-    Recorder::new(settings.client.clone(), reporter)
-}
-
-/// The jobs of a kind as the API server stores them.
-pub fn resource(kind: Kind) -> ApiResource {
-    let named = GroupVersionKind::gvk(GROUP, Version::V1.name(), kind.name());
-    ApiResource::from_gvk_with_plural(&named, kind.plural())
+    Recorder {
+        client: settings.client.clone(),
+        component: kind.operator().to_owned(),
+        instance: settings.identity.clone(),
+    }
 }
 
 type Queue = stream::BoxStream<

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrel_jobs::crd::definition;
+use carrel_jobs::crd::definitions;
 use carrel_jobs::kind::Kind;
 use futures_util::StreamExt as _;
 use k8s_openapi::ByteString;
@@ -32,8 +32,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// When they cannot be written as YAML.
 pub fn yaml(kinds: &[Kind]) -> anyhow::Result<String> {
     let mut text = "# Written by `carrel-operator crds`.\n".to_owned();
-    for kind in kinds {
-        let mut definition = definition(*kind);
+    for mut definition in kinds.iter().copied().flat_map(definitions) {
         // Whatever feature of serde_json another crate asks for.
         definition.sort_all_objects();
         text.push_str("---\n");
@@ -70,12 +69,12 @@ pub async fn publish(
     address: Address,
     mut loaded: watch::Receiver<Option<Arc<Loaded>>>,
 ) {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = kind.definition();
-    let changes = watch_object(definitions.clone(), &name).default_backoff();
+    let changes = watch_object(api.clone(), &name).default_backoff();
     let mut changes = std::pin::pin!(changes);
     while let Some(authorities) = authorities(&mut loaded).await {
-        let written = write(kind, &definitions, &address, &authorities);
+        let written = write(kind, &api, &address, &authorities);
         let written = match timeout(PATIENCE, written).await {
             Ok(written) => written.map_err(|error| error.to_string()),
             Err(late) => Err(late.to_string()),
@@ -107,26 +106,27 @@ async fn authorities(loaded: &mut watch::Receiver<Option<Arc<Loaded>>>) -> Optio
 
 async fn write(
     kind: Kind,
-    definitions: &Api<CustomResourceDefinition>,
+    api: &Api<CustomResourceDefinition>,
     address: &Address,
     authorities: &str,
 ) -> Result<(), kube::Error> {
-    let ours = definition(kind);
-    let patch = json!({ "spec": {
-        "names": ours["spec"]["names"],
-        "versions": ours["spec"]["versions"],
-        "conversion": {
-            "strategy": "Webhook",
-            "webhook": {
-                "conversionReviewVersions": ["v1"],
-                "clientConfig": address.client_config(authorities),
-            },
-        },
-    } });
-    let patch = Patch::Merge(&patch);
-    let name = kind.definition();
-    definitions
-        .patch(&name, &PatchParams::default(), &patch)
-        .await
-        .map(drop)
+    for ours in definitions(kind) {
+        let mut spec = json!({
+            "names": ours["spec"]["names"],
+            "versions": ours["spec"]["versions"],
+        });
+        if kind.converts() {
+            spec["conversion"] = json!({
+                "strategy": "Webhook",
+                "webhook": {
+                    "conversionReviewVersions": ["v1"],
+                    "clientConfig": address.client_config(authorities),
+                },
+            });
+        }
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        let name = ours["metadata"]["name"].as_str().unwrap_or_default();
+        api.patch(name, &PatchParams::default(), &patch).await?;
+    }
+    Ok(())
 }

@@ -1,9 +1,10 @@
-//! Runs TFJobs and PyTorchJobs on a Kubernetes cluster.
+//! Runs TFJobs, PyTorchJobs and TrainJobs on a Kubernetes cluster.
 
 pub mod certificate;
 pub mod children;
 pub mod controller;
 pub mod crds;
+pub mod events;
 pub mod leader;
 pub mod memory;
 pub mod metrics;
@@ -12,7 +13,10 @@ mod patch;
 pub mod plan;
 pub mod reconcile;
 mod refusal;
+pub mod reports;
+pub mod resource;
 pub mod run;
+pub mod runtimes;
 pub mod seen;
 pub mod server;
 pub mod webhook;

@@ -1,11 +1,11 @@
-//! `carrel-operator`: runs TFJobs and PyTorchJobs on a Kubernetes cluster, or prints their definitions.
+//! `carrel-operator`: runs TFJobs, PyTorchJobs and TrainJobs on a Kubernetes cluster, or prints their definitions.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 
 use carrel_jobs::kind::Kind;
-use carrel_operator::crds;
 use carrel_operator::run::{self, Options};
+use carrel_operator::{crds, runtimes};
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -21,12 +21,14 @@ enum Command {
     Run(Box<Run>),
     /// Print the definitions of all kinds, for a cluster that has none yet: `run` keeps them up to date
     Crds,
+    /// Print the runtimes that come with it, for TrainJobs
+    Runtimes,
 }
 
 #[derive(Args)]
 struct Run {
     /// Kinds of jobs to run
-    #[arg(long, value_delimiter = ',', value_parser = kind, default_value = "tfjob,pytorchjob")]
+    #[arg(long, value_delimiter = ',', value_parser = kind, default_value = "tfjob,pytorchjob,trainjob")]
     kinds: Vec<Kind>,
     /// Only the jobs of this namespace; all, unless given
     #[arg(long)]
@@ -49,6 +51,12 @@ struct Run {
     /// Where the webhook listens
     #[arg(long, default_value = "[::]:8443")]
     webhook_listen: SocketAddr,
+    /// Where processes of TrainJobs report, over TLS
+    #[arg(long, default_value = "[::]:8444")]
+    report_listen: SocketAddr,
+    /// How they find it, instead of the Service: https://HOST:PORT; the host is that of --webhook-url
+    #[arg(long)]
+    report_url: Option<String>,
     /// Where /metrics, /healthz and /readyz are
     #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
@@ -57,13 +65,19 @@ struct Run {
 fn kind(text: &str) -> Result<Kind, String> {
     let known = |kind: &Kind| text.eq_ignore_ascii_case(kind.singular());
     let kind = Kind::ALL.into_iter().find(known);
-    kind.ok_or_else(|| format!("there is no kind {text:?}; there are tfjob and pytorchjob"))
+    kind.ok_or_else(|| {
+        format!("there is no kind {text:?}; there are tfjob, pytorchjob and trainjob")
+    })
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Crds => {
             let text = crds::yaml(&Kind::ALL)?;
+            Ok(std::io::stdout().write_all(text.as_bytes())?)
+        }
+        Command::Runtimes => {
+            let text = runtimes::yaml()?;
             Ok(std::io::stdout().write_all(text.as_bytes())?)
         }
         Command::Run(arguments) => {
@@ -101,6 +115,8 @@ impl From<Run> for Options {
             webhook_url: arguments.webhook_url,
             domain: arguments.cluster_domain.filter(|domain| !domain.is_empty()),
             webhook: arguments.webhook_listen,
+            reports: arguments.report_listen,
+            report_url: arguments.report_url,
             plain: arguments.listen,
         }
     }

@@ -1,8 +1,10 @@
 //! The pods and services of a job, as JSON: made of plain data, without asking anybody.
 
+pub mod reporting;
+
 use carrel_jobs::environment::{is_for, variables};
 use carrel_jobs::job::{Job, Replica};
-use carrel_jobs::kind::{Role, Version};
+use carrel_jobs::kind::{Kind, Role};
 use carrel_jobs::names;
 use carrel_jobs::template::{self, add_port, object, set_variables};
 use serde_json::{Value, json};
@@ -23,19 +25,36 @@ pub fn pod(job: &Job, replica: &Replica, index: usize, domain: Option<&str>) -> 
     metadata.insert("namespace".to_owned(), json!(job.namespace));
     metadata.insert("ownerReferences".to_owned(), owner(job));
 
+    if job.kind == Kind::TrainJob {
+        let annotations = object(metadata, "annotations");
+        annotations.insert(names::COMPLETION_INDEX.to_owned(), json!(index.to_string()));
+    }
+
     let spec = object(&mut pod, "spec");
+    if job.kind == Kind::TrainJob {
+        // By these others find it, through the service of the job.
+        spec.insert(
+            "hostname".to_owned(),
+            json!(names::pod(job, replica.role, index)),
+        );
+        let service = names::service(job, replica.role, index);
+        spec.insert("subdomain".to_owned(), json!(service));
+    }
     spec.insert("restartPolicy".to_owned(), json!(replica.restart.of_pod()));
     if let Some(scheduler) = &job.torch.scheduler {
         spec.insert("schedulerName".to_owned(), json!(scheduler));
     }
     let variables = variables(job, replica, index, domain);
-    let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
-    for container in containers.into_iter().flatten() {
-        if is_for(job, container) {
-            set_variables(container, &variables);
-        }
-        if container["name"] == job.kind.container() {
-            add_port(container, job.kind.port_name(), replica.port);
+    for field in ["containers", "initContainers"] {
+        let containers = spec.get_mut(field).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            // Those that prepare a pod of the other kinds never found them.
+            if (field == "containers" || job.kind == Kind::TrainJob) && is_for(job, container) {
+                set_variables(container, &variables);
+            }
+            if field == "containers" && container["name"] == job.kind.container() {
+                add_port(container, job.kind.port_name(), replica.port);
+            }
         }
     }
     Value::Object(pod)
@@ -82,7 +101,7 @@ pub fn overridden(job: &Job) -> Vec<Role> {
 
 fn owner(job: &Job) -> Value {
     json!([{
-        "apiVersion": Version::V1.api_version(),
+        "apiVersion": job.kind.api_version(),
         "kind": job.kind.name(),
         "name": job.name,
         "uid": job.uid,

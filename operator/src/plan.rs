@@ -4,6 +4,7 @@
 mod end;
 mod outcome;
 mod restart;
+mod whole;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,17 +14,21 @@ use carrel_jobs::job::{Invalid, Job};
 use carrel_jobs::kind::{Kind, Version};
 use carrel_jobs::names;
 use carrel_jobs::status::{ConditionType, JobStatus, ReplicaStatus};
+use carrel_jobs::trainjob;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::objects;
 use crate::seen::{Phase, Place, SeenPod, SeenService};
 use outcome::Outcome;
+use whole::Whole;
 
 /// When to look again though no watch tells of anything.
 const RESYNC: Duration = Duration::from_secs(60);
 /// When to look again after something was made that no watch has told of.
 const UNSURE: Duration = Duration::from_secs(15);
+/// When to look again for a runtime that is not there.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// What there is of a job.
 #[derive(Clone, Debug, Default)]
@@ -116,19 +121,32 @@ fn decide(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan {
         return plan;
     }
     resume(&mut plan, job, now);
-    let failed = restart::restart(&mut plan, job, seen, now);
     plan.status.replica_statuses = counts(job, seen);
-    match outcome::outcome(&mut plan, job, seen, &failed, now) {
-        Outcome::Over => {
+    let whole = match job.kind {
+        Kind::TrainJob => whole::restart(&mut plan, job, seen, now),
+        _ => Whole::GoesOn(restart::restart(&mut plan, job, seen, now)),
+    };
+    let outcome = match &whole {
+        Whole::GoesOn(failed) => outcome::outcome(&mut plan, job, seen, failed, now),
+        Whole::Ends => outcome::in_time(&mut plan, job, now),
+    };
+    let failed = match (outcome, whole) {
+        (Outcome::Over, _) => {
             // None of those is made anew any more.
             plan.delete_pods.clear();
             plan.status.restarts.clone_from(&status.restarts);
+            plan.status.train.clone_from(&status.train);
             end::clean_up(&mut plan, job, seen, now);
             return plan;
         }
-        Outcome::GoesOn => {}
-    }
-    plan.status.reason = waiting(job, seen).or(failed.into_iter().next().map(|(_, why)| why));
+        (Outcome::GoesOn, Whole::Ends) => return plan,
+        (Outcome::GoesOn, Whole::GoesOn(failed)) => failed,
+    };
+    // Why all nodes begin anew is said until they run.
+    let is_anew = job.kind == Kind::TrainJob && plan.status.is(ConditionType::Restarting);
+    let before = is_anew.then(|| status.reason.clone()).flatten();
+    let failed = failed.into_iter().next().map(|(_, why)| why);
+    plan.status.reason = waiting(job, seen).or(failed).or(before);
     scale(&mut plan, job, seen);
     if plan.creates() && status.reason.is_some() {
         // It may say why what is missing was refused. Taken back and said again it would be a change each time, and each
@@ -168,6 +186,18 @@ pub fn invalid(
     let active = |pod: &&Arc<SeenPod>| !pod.phase.is_over() && !pod.is_deleting;
     plan.delete_pods = seen.pods.iter().filter(active).cloned().collect();
     end::expire(&mut plan, ttl_seconds, now);
+    plan
+}
+
+/// What is to be done about a TrainJob whose runtime is not there: it waits, and says so.
+pub fn waits(status: &JobStatus, why: &str) -> Plan {
+    let mut plan = Plan::of(status);
+    if status.reason.as_deref() != Some(why) {
+        plan.notice(true, "TrainingRuntimeNotFound".to_owned(), why);
+    }
+    plan.status.state = Some(trainjob::status::WAITING.to_owned());
+    plan.status.reason = Some(why.to_owned());
+    plan.again(WAIT);
     plan
 }
 
@@ -250,7 +280,7 @@ fn counts(job: &Job, seen: &Seen) -> BTreeMap<String, ReplicaStatus> {
     let mut counts = BTreeMap::new();
     for replica in &job.replicas {
         let mut status = ReplicaStatus {
-            selector: Some(selector(job, replica.role.lower())),
+            selector: Some(names::role_selector(job, replica.role)),
             ..ReplicaStatus::default()
         };
         let own = |pod: &&Arc<SeenPod>| {
@@ -269,17 +299,6 @@ fn counts(job: &Job, seen: &Seen) -> BTreeMap<String, ReplicaStatus> {
         counts.insert(replica.role.name().to_owned(), status);
     }
     counts
-}
-
-fn selector(job: &Job, role: &str) -> String {
-    format!(
-        "{}={},{}={},{}={role}",
-        names::JOB_NAME,
-        job.name,
-        names::OPERATOR_NAME,
-        job.kind.operator(),
-        names::REPLICA_TYPE,
-    )
 }
 
 /// What the first pod that cannot start waits for.
@@ -310,7 +329,7 @@ fn scale(plan: &mut Plan, job: &Job, seen: &Seen) {
             if !pods.contains(&place) {
                 plan.create_pods.push(place);
             }
-            if job.has_service(replica.role) && !services.contains(&place) {
+            if job.has_service(replica.role, index) && !services.contains(&place) {
                 plan.create_services.push(place);
             }
         }

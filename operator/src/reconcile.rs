@@ -2,28 +2,31 @@
 
 mod act;
 mod make;
+mod runtime;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrel_jobs::job::{Identity, Job};
+use carrel_jobs::job::{Identity, Invalid, Job};
 use carrel_jobs::kind::{Kind, Version};
 use carrel_jobs::original::{ANNOTATION, Original};
 use carrel_jobs::read::{self, read};
 use carrel_jobs::status::{ConditionType, JobStatus};
+use carrel_jobs::trainjob;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::children::{Children, Owner};
+use crate::events::Recorder;
 use crate::memory::Memory;
 use crate::metrics::{Metrics, OfError};
-use crate::plan::{Plan, Seen, Wrong, invalid, plan};
+use crate::plan::{Plan, Seen, Wrong, invalid, plan, waits};
+use crate::reports::Reporting;
 use crate::seen::{Phase, Place, SeenPod, SeenService};
 
 /// When to look at a job again whose change did not go through.
@@ -46,6 +49,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// The domain of the cluster, where names of hosts are to hold it.
     pub domain: Option<String>,
+    /// Where processes of TrainJobs report.
+    pub reporting: Option<Reporting>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -118,26 +123,41 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     ) {
         return Ok(Action::requeue(SOON));
     }
-    let status = JobStatus::read(object.data.get("status")).map_err(ReconcileError::Status)?;
+    let mut status = status(context.kind, object).map_err(ReconcileError::Status)?;
     let none = Value::Object(serde_json::Map::new());
     let spec = object.data.get("spec").unwrap_or(&none);
     let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
     let original = Original::from_text(annotation, Version::V1);
-    if read::is_foreign(spec) || (original.was_over() && status.conditions.is_empty()) {
+    if read::is_foreign(context.kind, spec) || (original.was_over() && status.conditions.is_empty())
+    {
         return Ok(Action::await_change());
     }
+    let reporting = context.reporting.as_ref();
+    if reporting.is_some_and(|reporting| reporting.authorities().is_none()) {
+        return Ok(Action::requeue(SOON));
+    }
     let now = Timestamp::now();
-    let read = read(context.kind, &identity(object, annotation), spec);
-    let seen = seen(object, read.as_ref().ok(), context);
+    let identity = identity(object, annotation);
+    let read = match context.kind {
+        Kind::TrainJob if status.is_over() && status.train.runtime.is_none() => {
+            return Ok(Action::await_change());
+        }
+        Kind::TrainJob => runtime::job(&identity, spec, &mut status, context).await?,
+        kind => {
+            read(kind, &identity, spec).map_or_else(Read::Wrong, |job| Read::Job(Box::new(job)))
+        }
+    };
+    let seen = seen(object, read.job(), context);
     let (job, mut plan) = match read {
-        Ok(job) => {
+        Read::Job(job) => {
             if write_back(object, &job, original, context).await? {
                 return Ok(Action::requeue(SOON));
             }
             let plan = plan(&job, &status, &seen, now);
             (Some(job), plan)
         }
-        Err(why) => {
+        Read::Waits(why) => (None, waits(&status, &why)),
+        Read::Wrong(why) => {
             let (name, ttl) = (object.name_any(), read::ttl_seconds(spec));
             let why = Wrong {
                 kind: context.kind,
@@ -151,7 +171,32 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
         return Ok(Action::requeue(SOON));
     }
     count(context, object, &status, &plan);
-    act::act(context, object, job.as_ref(), plan).await
+    act::act(context, object, job.as_deref(), plan).await
+}
+
+/// What became of reading a job.
+enum Read {
+    Job(Box<Job>),
+    Wrong(Invalid),
+    /// For something that may come.
+    Waits(String),
+}
+
+impl Read {
+    fn job(&self) -> Option<&Job> {
+        match self {
+            Self::Job(job) => Some(job),
+            Self::Wrong(_) | Self::Waits(_) => None,
+        }
+    }
+}
+
+fn status(kind: Kind, object: &DynamicObject) -> Result<JobStatus, serde_json::Error> {
+    let status = object.data.get("status");
+    match kind {
+        Kind::TfJob | Kind::PyTorchJob => JobStatus::read(status),
+        Kind::TrainJob => trainjob::status::read(status),
+    }
 }
 
 fn identity<'a>(object: &'a DynamicObject, original: Option<&'a str>) -> Identity<'a> {
@@ -198,7 +243,8 @@ fn seen(object: &DynamicObject, job: Option<&Job>, context: &Context) -> Seen {
     for place in act::places(job) {
         let name = carrel_jobs::names::pod(job, place.role, place.index);
         if pods.contains(&name) && !with_pod.contains(&place) {
-            seen.pods.push(Arc::new(made_pod(name, place)));
+            seen.pods
+                .push(Arc::new(made_pod(name, place, job.train.attempt)));
         }
         let name = carrel_jobs::names::service(job, place.role, place.index);
         if services.contains(&name) && !with_service.contains(&place) {
@@ -214,11 +260,12 @@ fn seen(object: &DynamicObject, job: Option<&Job>, context: &Context) -> Seen {
 }
 
 /// One that no watch has told of.
-fn made_pod(name: String, place: Place) -> SeenPod {
+fn made_pod(name: String, place: Place, attempt: i32) -> SeenPod {
     SeenPod {
         name,
         uid: String::new(),
         place: Some(place),
+        attempt,
         phase: Phase::Pending,
         is_deleting: false,
         exit_code: None,

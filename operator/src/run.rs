@@ -13,7 +13,8 @@ use crate::controller::{self, Settings};
 use crate::crds::{self, Address};
 use crate::leader::Candidate;
 use crate::metrics::{Metrics, OfKind};
-use crate::server;
+use crate::reports::{self, Reporting};
+use crate::server::{self, Tls};
 
 /// The longest that the API server may send nothing. Watches last 290 s.
 const SILENCE: Duration = Duration::from_secs(300);
@@ -30,6 +31,9 @@ pub struct Options {
     pub webhook_url: Option<String>,
     pub domain: Option<String>,
     pub webhook: SocketAddr,
+    pub reports: SocketAddr,
+    /// Where processes of TrainJobs find `reports`, instead of the Service.
+    pub report_url: Option<String>,
     pub plain: SocketAddr,
 }
 
@@ -42,8 +46,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A watch ends by itself before; one whose connection broke without a word would be waited for for ever.
     config.read_timeout = Some(SILENCE);
     let client = Client::try_from(config)?;
-    let (webhook, plain) = (
+    let (webhook, reports, plain) = (
         server::bind(options.webhook).await?,
+        server::bind(options.reports).await?,
         server::bind(options.plain).await?,
     );
     let metrics = Arc::new(Metrics::default());
@@ -60,14 +65,30 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             domain: options.domain.clone(),
             metrics: Arc::clone(&metrics),
             identity: options.identity.clone(),
+            reporting: Reporting {
+                url: report_url(&options),
+                loaded: current.clone(),
+            },
         };
         of_kind(*kind, &options, settings, current.clone())
     });
     let kinds = futures_util::future::join_all(kinds);
+    let conversions = Tls {
+        listener: webhook,
+        router: server::conversions(Arc::clone(&metrics)),
+        keeps: true,
+    };
+    // Of one's own: however many processes report, the API server is answered.
+    let reports = Tls {
+        listener: reports,
+        router: reports::router(client.clone()),
+        keeps: false,
+    };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         failed = server::plain(plain, Arc::clone(&metrics), current.clone()) => failed?,
-        () = server::tls(webhook, Arc::clone(&metrics), current.clone()) => {}
+        () = server::tls(conversions, current.clone()) => {}
+        () = server::tls(reports, current.clone()) => {}
         () = keeper.keep(&loaded) => {}
         _ = kinds => {}
         _ = terminate.recv() => {}
@@ -83,6 +104,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 pub fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "carrel-operator".to_owned());
     format!("{host}_{}", uuid::Uuid::new_v4())
+}
+
+fn report_url(options: &Options) -> String {
+    let (name, namespace, port) = (
+        &options.name,
+        &options.own_namespace,
+        options.reports.port(),
+    );
+    let url = options.report_url.clone();
+    url.unwrap_or_else(|| format!("https://{name}.{namespace}.svc:{port}"))
 }
 
 /// The names in the certificate.

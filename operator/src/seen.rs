@@ -1,7 +1,7 @@
 //! What is read of pods and services.
 
 use carrel_jobs::kind::{Kind, Role};
-use carrel_jobs::names::{OPERATOR_NAME, REPLICA_INDEX, REPLICA_TYPE};
+use carrel_jobs::names::{ATTEMPT, Marks};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -14,6 +14,8 @@ pub struct SeenPod {
     pub name: String,
     pub uid: String,
     pub place: Option<Place>,
+    /// In which attempt it was made, where it is one of a TrainJob.
+    pub attempt: i32,
     pub phase: Phase,
     /// It was asked to end.
     pub is_deleting: bool,
@@ -75,6 +77,7 @@ impl Child for SeenPod {
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             place: place(&pod.metadata),
+            attempt: attempt(&pod.metadata),
             phase,
             is_deleting: pod.metadata.deletion_timestamp.is_some(),
             exit_code: ended.map(|ended| ended.exit_code),
@@ -110,16 +113,27 @@ impl Child for SeenService {
 
 /// The kind of its job.
 fn kind(meta: &ObjectMeta) -> Option<Kind> {
-    let operator = meta.labels.as_ref()?.get(OPERATOR_NAME)?;
+    let labels = meta.labels.as_ref()?;
     let mut kinds = Kind::ALL.into_iter();
-    kinds.find(|kind| kind.operator() == operator)
+    kinds.find(|kind| {
+        let operator = labels.get(Marks::of(*kind).operator);
+        operator.is_some_and(|operator| kind.operator() == operator)
+    })
+}
+
+fn attempt(meta: &ObjectMeta) -> i32 {
+    let labels = meta.labels.as_ref();
+    let attempt = labels.and_then(|labels| labels.get(ATTEMPT)?.parse().ok());
+    attempt.unwrap_or_default()
 }
 
 fn place(meta: &ObjectMeta) -> Option<Place> {
     let labels = meta.labels.as_ref()?;
+    let kind = kind(meta)?;
+    let marks = Marks::of(kind);
     Some(Place {
-        role: kind(meta)?.role(labels.get(REPLICA_TYPE)?)?,
-        index: labels.get(REPLICA_INDEX)?.parse().ok()?,
+        role: kind.role(labels.get(marks.role)?)?,
+        index: labels.get(marks.index)?.parse().ok()?,
     })
 }
 

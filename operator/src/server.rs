@@ -1,4 +1,5 @@
-//! What the operator answers to: the API server's conversions over TLS, and health and metrics without.
+//! What the operator answers to: the API server's conversions and reports of processes over TLS, and health and metrics
+//! without.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -84,9 +85,21 @@ pub fn conversions(metrics: Arc<Metrics>) -> Router {
         .with_state(state)
 }
 
-/// Serves conversions, for ever.
-pub async fn tls(listener: TcpListener, metrics: Arc<Metrics>, loaded: Current) {
-    let router = conversions(metrics);
+/// A server that speaks TLS.
+pub struct Tls {
+    pub listener: TcpListener,
+    pub router: Router,
+    /// Whether connections stay for further requests.
+    pub keeps: bool,
+}
+
+/// Serves it, for ever.
+pub async fn tls(server: Tls, loaded: Current) {
+    let Tls {
+        listener,
+        router,
+        keeps,
+    } = server;
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         // It is never closed.
@@ -109,7 +122,7 @@ pub async fn tls(listener: TcpListener, metrics: Arc<Metrics>, loaded: Current) 
             TlsAcceptor::from(Arc::clone(&current.config)),
         );
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, acceptor, router).await {
+            if let Err(error) = connection(stream, acceptor, router, keeps).await {
                 tracing::debug!(%peer, error, "A connection of {peer} failed");
             }
             drop(slot);
@@ -121,6 +134,7 @@ async fn connection(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     router: Router,
+    keeps: bool,
 ) -> Result<(), String> {
     let stream = timeout(PATIENCE, acceptor.accept(stream)).await;
     let stream = stream
@@ -130,6 +144,7 @@ async fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
+        .keep_alive(keeps)
         .header_read_timeout(PATIENCE);
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut served = pin!(served);

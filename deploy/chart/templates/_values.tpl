@@ -12,7 +12,7 @@ refused, with what does it instead (moving.yaml). Every template begins with it.
     "singleuser.extraNodeAffinity" "singleuser.extraPodAffinity" "singleuser.extraPodAntiAffinity"
     "scheduling.podPriority" "scheduling.userPlaceholder" "scheduling.userPlaceholder.image"
     "scheduling.corePods.nodeAffinity" "scheduling.userPods.nodeAffinity" "cull" "rbac" "ingress" "httpRoute"
-    "prePuller" "prePuller.hook" "prePuller.continuous" "imagePullSecret" "operator" "operator.image" "debug" -}}
+    "prePuller" "prePuller.hook" "prePuller.continuous" "imagePullSecret" "operator" "operator.image" "operator.runtimeImages" "debug" -}}
   {{- $at := $.Values -}}
   {{- range $key := splitList "." . -}}
     {{- if not (kindIs "map" (get $at $key)) -}}{{- $_ := set $at $key dict -}}{{- end -}}

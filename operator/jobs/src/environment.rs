@@ -29,6 +29,7 @@ pub fn variables(
         (Kind::TfJob, _) => tf(job, replica, index, domain),
         (Kind::PyTorchJob, Version::V1Alpha1) => pytorch_v1alpha1(job, replica, index),
         (Kind::PyTorchJob, _) => pytorch(job, replica, index),
+        (Kind::TrainJob, _) => train(job, replica, index),
     };
     let own = |(name, value): (&str, String)| (name.to_owned(), value);
     pairs.into_iter().map(own).collect()
@@ -39,6 +40,10 @@ pub fn is_for(job: &Job, container: &Value) -> bool {
     let all = match (job.kind, job.origin) {
         (Kind::TfJob, origin) => origin != Version::V1,
         (Kind::PyTorchJob, origin) => origin != Version::V1Alpha1,
+        (Kind::TrainJob, _) => {
+            let mut named = job.train.containers.iter();
+            named.any(|name| container["name"] == name.as_str())
+        }
     };
     all || container["name"] == job.kind.container()
 }
@@ -204,6 +209,22 @@ fn pytorch(job: &Job, replica: &Replica, index: usize) -> Vec<(&'static str, Str
         Some(_) => variables.extend(elastic(job)),
     }
     variables
+}
+
+/// For torchrun.
+fn train(job: &Job, replica: &Replica, index: usize) -> Vec<(&'static str, String)> {
+    if !job.train.is_torch {
+        return Vec::new();
+    }
+    let service = names::service(job, replica.role, 0);
+    let first = names::pod(job, replica.role, 0);
+    vec![
+        ("PET_NNODES", replica.count.to_string()),
+        ("PET_NPROC_PER_NODE", job.torch.processes.clone()),
+        ("PET_NODE_RANK", index.to_string()),
+        ("PET_MASTER_ADDR", format!("{first}.{service}")),
+        ("PET_MASTER_PORT", replica.port.to_string()),
+    ]
 }
 
 /// For torchrun, whose workers may come and go.

@@ -26,6 +26,7 @@ pub struct Job {
     /// Whether workers know only themselves and the parameter servers.
     pub is_dynamic: bool,
     pub torch: Torch,
+    pub train: Train,
     /// In names of v1alpha1.
     pub runtime_id: String,
     /// What was given and has no effect, or another than it seems.
@@ -49,6 +50,19 @@ pub struct Torch {
     pub elastic: Option<ElasticPolicy>,
     /// The scheduler of v1alpha1, for all pods.
     pub scheduler: Option<String>,
+}
+
+/// What only TrainJobs have.
+#[derive(Clone, Debug, Default)]
+pub struct Train {
+    /// Whether nodes find what torchrun reads in their environment.
+    pub is_torch: bool,
+    /// Other containers than that which trains that find it too.
+    pub containers: Vec<String>,
+    /// How often the whole job may start anew after a failure.
+    pub max_restarts: i32,
+    /// How often it has: each pod says in which attempt it was made.
+    pub attempt: i32,
 }
 
 /// What identifies a job.
@@ -90,7 +104,7 @@ impl Job {
         match (self.kind, self.leader()) {
             (_, Some(_)) => role.leads(),
             (Kind::TfJob, None) => role == Role::Worker && index == 0,
-            (Kind::PyTorchJob, None) => false,
+            (Kind::PyTorchJob | Kind::TrainJob, None) => false,
         }
     }
 
@@ -103,13 +117,15 @@ impl Job {
         }
     }
 
-    /// Whether the pod of a replica is to be found by a name of its own.
-    pub fn has_service(&self, role: Role) -> bool {
+    /// Whether there is a service for a replica: one by which its pod is found, or for TrainJobs, with the first, one by
+    /// which all are.
+    pub fn has_service(&self, role: Role, index: usize) -> bool {
         match self.kind {
             Kind::TfJob => true,
             Kind::PyTorchJob => {
                 self.is_v1alpha1() || role == Role::Master || self.torch.elastic.is_some()
             }
+            Kind::TrainJob => index == 0,
         }
     }
 }

@@ -2,17 +2,20 @@
 
 use std::fmt;
 
-/// The API group of all kinds.
+/// The API group of TFJobs and PyTorchJobs.
 pub const GROUP: &str = "kubeflow.org";
+/// The API group of TrainJobs and their runtimes.
+pub const TRAINER_GROUP: &str = "trainer.kubeflow.org";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     TfJob,
     PyTorchJob,
+    TrainJob,
 }
 
 impl Kind {
-    pub const ALL: [Self; 2] = [Self::TfJob, Self::PyTorchJob];
+    pub const ALL: [Self; 3] = [Self::TfJob, Self::PyTorchJob, Self::TrainJob];
 
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -23,6 +26,7 @@ impl Kind {
         match self {
             Self::TfJob => "TFJob",
             Self::PyTorchJob => "PyTorchJob",
+            Self::TrainJob => "TrainJob",
         }
     }
 
@@ -30,6 +34,7 @@ impl Kind {
         match self {
             Self::TfJob => "tfjobs",
             Self::PyTorchJob => "pytorchjobs",
+            Self::TrainJob => "trainjobs",
         }
     }
 
@@ -37,6 +42,7 @@ impl Kind {
         match self {
             Self::TfJob => "tfjob",
             Self::PyTorchJob => "pytorchjob",
+            Self::TrainJob => "trainjob",
         }
     }
 
@@ -44,12 +50,13 @@ impl Kind {
         match self {
             Self::TfJob => "tfj",
             Self::PyTorchJob => "ptj",
+            Self::TrainJob => "trj",
         }
     }
 
     /// The name of the definition.
     pub fn definition(self) -> String {
-        format!("{}.{GROUP}", self.plural())
+        format!("{}.{}", self.plural(), self.group())
     }
 
     /// Oldest first; the last is the one that is stored.
@@ -67,6 +74,40 @@ impl Kind {
                 Version::V1Beta2,
                 Version::V1,
             ],
+            Self::TrainJob => &[Version::V1Alpha1],
+        }
+    }
+
+    /// The version that is stored.
+    pub fn stored(self) -> Version {
+        match self {
+            Self::TfJob | Self::PyTorchJob => Version::V1,
+            Self::TrainJob => Version::V1Alpha1,
+        }
+    }
+
+    /// Whether others than the stored version are served, and have to be converted.
+    pub fn converts(self) -> bool {
+        self.versions().len() > 1
+    }
+
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::TfJob | Self::PyTorchJob => GROUP,
+            Self::TrainJob => TRAINER_GROUP,
+        }
+    }
+
+    /// What stored objects say under `apiVersion`.
+    pub fn api_version(self) -> String {
+        format!("{}/{}", self.group(), self.stored())
+    }
+
+    /// What `managedBy` says of a job that this operator runs.
+    pub fn manager(self) -> &'static str {
+        match self {
+            Self::TfJob | Self::PyTorchJob => "kubeflow.org/training-operator",
+            Self::TrainJob => "trainer.kubeflow.org/trainjob-controller",
         }
     }
 
@@ -75,6 +116,7 @@ impl Kind {
         match self {
             Self::TfJob => "tensorflow",
             Self::PyTorchJob => "pytorch",
+            Self::TrainJob => "node",
         }
     }
 
@@ -83,6 +125,7 @@ impl Kind {
         match self {
             Self::TfJob => "tfjob-port",
             Self::PyTorchJob => "pytorchjob-port",
+            Self::TrainJob => "rendezvous",
         }
     }
 
@@ -90,14 +133,16 @@ impl Kind {
         match self {
             Self::TfJob => 2222,
             Self::PyTorchJob => 23456,
+            Self::TrainJob => 29500,
         }
     }
 
-    /// The field of the spec that holds the replicas.
+    /// The field of the spec that says what the replicas are.
     pub fn replicas_field(self) -> &'static str {
         match self {
             Self::TfJob => "tfReplicaSpecs",
             Self::PyTorchJob => "pytorchReplicaSpecs",
+            Self::TrainJob => "trainer",
         }
     }
 
@@ -106,6 +151,7 @@ impl Kind {
         match self {
             Self::TfJob => "tfjob-controller",
             Self::PyTorchJob => "pytorchjob-controller",
+            Self::TrainJob => "trainjob-controller",
         }
     }
 
@@ -120,6 +166,7 @@ impl Kind {
                 Role::Evaluator,
             ],
             Self::PyTorchJob => &[Role::Master, Role::Worker],
+            Self::TrainJob => &[Role::Node],
         }
     }
 
@@ -196,6 +243,7 @@ pub enum Role {
     Ps,
     Worker,
     Evaluator,
+    Node,
 }
 
 impl Role {
@@ -206,6 +254,7 @@ impl Role {
             Self::Ps => "PS",
             Self::Worker => "Worker",
             Self::Evaluator => "Evaluator",
+            Self::Node => "Node",
         }
     }
 
@@ -217,6 +266,7 @@ impl Role {
             Self::Ps => "ps",
             Self::Worker => "worker",
             Self::Evaluator => "evaluator",
+            Self::Node => "node",
         }
     }
 

@@ -1,4 +1,4 @@
-//! TFJobs and PyTorchJobs as data: their shapes in every version of their API, how one becomes another, what defaults and
+//! TFJobs, PyTorchJobs and TrainJobs as data: their shapes in every version of their API, how one becomes another, what defaults and
 //! mistakes they have, and what their processes find in their environment. It asks no cluster and links no tensor library.
 
 pub mod convert;
@@ -15,4 +15,5 @@ pub mod spec;
 pub mod status;
 pub mod template;
 pub mod tfjob;
+pub mod trainjob;
 mod validate;

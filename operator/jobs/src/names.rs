@@ -12,12 +12,57 @@ pub const REPLICA_INDEX: &str = "training.kubeflow.org/replica-index";
 pub const JOB_ROLE: &str = "training.kubeflow.org/job-role";
 pub const OPERATOR_NAME: &str = "training.kubeflow.org/operator-name";
 
+/// What the SDK `kubeflow` selects pods of TrainJobs by.
+pub const JOBSET_NAME: &str = "jobset.sigs.k8s.io/jobset-name";
+pub const REPLICATED_JOB: &str = "jobset.sigs.k8s.io/replicatedjob-name";
+pub const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
+/// In which attempt a pod of a TrainJob was made.
+pub const ATTEMPT: &str = "jobset.sigs.k8s.io/restart-attempt";
+
+/// The labels by which this operator knows whose a pod or service is.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    pub operator: &'static str,
+    pub job: &'static str,
+    pub role: &'static str,
+    pub index: &'static str,
+}
+
+impl Marks {
+    pub fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::TfJob | Kind::PyTorchJob => Self {
+                operator: OPERATOR_NAME,
+                job: JOB_NAME,
+                role: REPLICA_TYPE,
+                index: REPLICA_INDEX,
+            },
+            Kind::TrainJob => Self {
+                operator: "trainer.kubeflow.org/operator-name",
+                job: JOBSET_NAME,
+                role: REPLICATED_JOB,
+                index: COMPLETION_INDEX,
+            },
+        }
+    }
+}
+
 /// The longest name of a job that names of PyTorchJobs v1alpha1 hold whole.
 const LONGEST: usize = 40;
 
 /// The selector of all pods of `kind`.
 pub fn selector(kind: Kind) -> String {
-    format!("{OPERATOR_NAME}={}", kind.operator())
+    format!("{}={}", Marks::of(kind).operator, kind.operator())
+}
+
+/// The selector of the pods of a role.
+pub fn role_selector(job: &Job, role: Role) -> String {
+    let marks = Marks::of(job.kind);
+    let (name, operator, role) = (&job.name, job.kind.operator(), role.lower());
+    format!(
+        "{}={name},{}={operator},{}={role}",
+        marks.job, marks.operator, marks.role
+    )
 }
 
 /// The labels of a replica's pod and service.
@@ -25,15 +70,21 @@ pub fn labels(job: &Job, replica: &Replica, index: usize) -> BTreeMap<String, St
     let mut labels = BTreeMap::new();
     let mut set = |name: &str, value: &str| drop(labels.insert(name.to_owned(), value.to_owned()));
     let (lower, number) = (replica.role.lower(), index.to_string());
-    set(OPERATOR_NAME, job.kind.operator());
-    set(JOB_NAME, &job.name);
-    set(REPLICA_TYPE, lower);
-    set(REPLICA_INDEX, &number);
+    let marks = Marks::of(job.kind);
+    set(marks.operator, job.kind.operator());
+    set(marks.job, &job.name);
+    set(marks.role, lower);
+    set(marks.index, &number);
     let is_master = job.is_master(replica.role, index);
     if is_master {
         set(JOB_ROLE, "master");
     }
     match (job.kind, job.origin) {
+        (Kind::TrainJob, _) => {
+            // All nodes are those of one Job there.
+            set("jobset.sigs.k8s.io/job-index", "0");
+            set(ATTEMPT, &job.train.attempt.to_string());
+        }
         (_, Version::V1) => {}
         (Kind::PyTorchJob, Version::V1Alpha1) => {
             set("kubeflow.org", "");
@@ -43,10 +94,7 @@ pub fn labels(job: &Job, replica: &Replica, index: usize) -> BTreeMap<String, St
             set("task_index", &job.rank(replica.role, index).to_string());
         }
         (kind, origin) => {
-            let prefix = match kind {
-                Kind::TfJob => "tf",
-                Kind::PyTorchJob => "pytorch",
-            };
+            let prefix = if kind == Kind::TfJob { "tf" } else { "pytorch" };
             set("group_name", crate::kind::GROUP);
             set(&format!("{prefix}_job_name"), &job.name);
             set(&format!("{prefix}-replica-type"), lower);
@@ -64,20 +112,26 @@ pub fn labels(job: &Job, replica: &Replica, index: usize) -> BTreeMap<String, St
     labels
 }
 
-/// The labels by which the service of a replica finds its pod.
+/// The labels by which the service of a replica finds its pod; that of a TrainJob finds all.
 pub fn service_selector(job: &Job, role: Role, index: usize) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (OPERATOR_NAME.to_owned(), job.kind.operator().to_owned()),
-        (JOB_NAME.to_owned(), job.name.clone()),
-        (REPLICA_TYPE.to_owned(), role.lower().to_owned()),
-        (REPLICA_INDEX.to_owned(), index.to_string()),
-    ])
+    let marks = Marks::of(job.kind);
+    let mut selector = BTreeMap::from([
+        (marks.operator.to_owned(), job.kind.operator().to_owned()),
+        (marks.job.to_owned(), job.name.clone()),
+        (marks.role.to_owned(), role.lower().to_owned()),
+    ]);
+    if job.kind != Kind::TrainJob {
+        selector.insert(marks.index.to_owned(), index.to_string());
+    }
+    selector
 }
 
 /// The service of a replica; its pod has the same name, or one that begins with it.
 pub fn service(job: &Job, role: Role, index: usize) -> String {
     let lower = role.lower();
-    if job.is_v1alpha1() {
+    if job.kind == Kind::TrainJob {
+        job.name.clone()
+    } else if job.is_v1alpha1() {
         let name: String = job.name.chars().take(LONGEST).collect();
         format!("{name}-{lower}-{}-{index}", job.runtime_id)
     } else {
@@ -92,6 +146,9 @@ pub fn pod(job: &Job, role: Role, index: usize) -> String {
     if job.is_v1alpha1() {
         let suffix = letters::<5>(&format!("{}/{service}", job.uid));
         format!("{service}-{suffix}")
+    } else if job.kind == Kind::TrainJob {
+        // The host name of a node there, 0 being its Job.
+        format!("{service}-{}-0-{index}", role.lower())
     } else {
         service
     }

@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::job::{Identity, Invalid, Job, Replica, Torch};
+use crate::job::{Identity, Invalid, Job, Replica, Torch, Train};
 use crate::kind::{Kind, Version};
 use crate::original::{ANNOTATION, Original};
 use crate::spec::{CleanPodPolicy, ReplicaSpec, RestartPolicy, RunPolicy};
 use crate::tfjob::SuccessPolicy;
 use crate::{pytorchjob, template, tfjob, validate};
 
-/// Who runs a job that says nothing.
-pub const MANAGER: &str = "kubeflow.org/training-operator";
-
-/// From the spec in the shape of v1.
+/// A TFJob or PyTorchJob, from its spec in the shape of v1.
 ///
 /// # Errors
 /// With all that is wrong with it.
@@ -27,10 +24,14 @@ pub fn read(kind: Kind, identity: &Identity<'_>, spec: &Value) -> Result<Job, In
         return Err(Invalid(vec![text]));
     }
     let mut job = match kind {
-        Kind::TfJob => of_tf(typed(spec)?, origin)?,
-        Kind::PyTorchJob => of_pytorch(typed(spec)?, origin)?,
+        Kind::TfJob => of_tf(typed("spec", spec)?, origin)?,
+        Kind::PyTorchJob => of_pytorch(typed("spec", spec)?, origin)?,
+        Kind::TrainJob => {
+            let text = "a TrainJob is read with its runtime".to_owned();
+            return Err(Invalid(vec![text]));
+        }
     };
-    job.is_foreign = is_foreign(spec);
+    job.is_foreign = is_foreign(kind, spec);
     identity.name.clone_into(&mut job.name);
     identity.namespace.clone_into(&mut job.namespace);
     identity.uid.clone_into(&mut job.uid);
@@ -42,9 +43,13 @@ pub fn read(kind: Kind, identity: &Identity<'_>, spec: &Value) -> Result<Job, In
 }
 
 /// Whether a job is another controller's, as its spec says even where it is not valid: that is the other's to tell.
-pub fn is_foreign(spec: &Value) -> bool {
-    let manager = spec["runPolicy"]["managedBy"].as_str();
-    manager.is_some_and(|manager| !manager.is_empty() && manager != MANAGER)
+pub fn is_foreign(kind: Kind, spec: &Value) -> bool {
+    let policy = match kind {
+        Kind::TfJob | Kind::PyTorchJob => &spec["runPolicy"],
+        Kind::TrainJob => spec,
+    };
+    let manager = policy["managedBy"].as_str();
+    manager.is_some_and(|manager| !manager.is_empty() && manager != kind.manager())
 }
 
 /// After which time a job goes that is not valid.
@@ -55,12 +60,16 @@ pub fn ttl_seconds(spec: &Value) -> Option<i32> {
     i32::try_from(given).ok()
 }
 
-fn typed<T: DeserializeOwned>(spec: &Value) -> Result<T, Invalid> {
+/// What stands at `at`, such as `spec`.
+///
+/// # Errors
+/// When it has another shape, with the place.
+pub fn typed<T: DeserializeOwned>(at: &str, value: &Value) -> Result<T, Invalid> {
     let invalid = |error: serde_path_to_error::Error<serde_json::Error>| {
         let path = error.path().to_string();
-        Invalid(vec![format!("spec.{path}: {}", error.into_inner())])
+        Invalid(vec![format!("{at}.{path}: {}", error.into_inner())])
     };
-    serde_path_to_error::deserialize(spec).map_err(invalid)
+    serde_path_to_error::deserialize(value).map_err(invalid)
 }
 
 fn of_tf(spec: tfjob::V1, origin: Version) -> Result<Job, Invalid> {
@@ -149,6 +158,7 @@ fn common(
         all_workers: false,
         is_dynamic: false,
         torch: Torch::default(),
+        train: Train::default(),
         runtime_id: String::new(),
         warnings,
     }

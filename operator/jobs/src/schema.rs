@@ -31,6 +31,23 @@ pub(crate) fn objects(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Variables of a container.
+pub(crate) fn variables(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 128,
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": { "type": "string" },
+                "value": { "type": "string" },
+                "valueFrom": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+            },
+        },
+    })
+}
+
 pub(crate) fn int_or_string(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "x-kubernetes-int-or-string": true })
 }

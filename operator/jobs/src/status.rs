@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::schema;
 
@@ -34,6 +34,19 @@ pub struct JobStatus {
     /// By role and index, such as `worker-0`: pods that were made anew.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub restarts: BTreeMap<String, Restarts>,
+    /// What only TrainJobs have: [`crate::trainjob::status`] is the shape that holds it.
+    #[serde(skip)]
+    pub train: TrainState,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainState {
+    /// How often the whole job was begun anew, for whatever reason.
+    pub attempt: i32,
+    /// How many nodes there are to be.
+    pub nodes: i32,
+    /// The spec of the runtime as it was when the job began.
+    pub runtime: Option<Map<String, Value>>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq)]

@@ -45,7 +45,8 @@ pub fn object<'a>(parent: &'a mut Map<String, Value>, field: &str) -> &'a mut Ma
     }
 }
 
-/// Sets variables of a container, in place of those that it has of the same names.
+/// Sets variables of a container, in place of those that it has of the same names. They come first, so that its own may
+/// refer to them: `$(RANK)`.
 pub fn set_variables(container: &mut Value, variables: &[(String, String)]) {
     let Value::Object(container) = container else {
         return;
@@ -61,9 +62,10 @@ pub fn set_variables(container: &mut Value, variables: &[(String, String)]) {
                 .any(|(name, _)| one["name"] == name.as_str())
         };
         list.retain(|one| !ours(one));
-        for (name, value) in variables {
-            list.push(json!({ "name": name, "value": value }));
-        }
+        let new = variables
+            .iter()
+            .map(|(name, value)| json!({ "name": name, "value": value }));
+        list.splice(..0, new);
     }
 }
 

@@ -23,7 +23,10 @@ pub(crate) fn job(job: &Job) -> Result<(), Invalid> {
         mistakes.push(format!("spec.{field}: there are no replicas"));
     }
     for replica in &job.replicas {
-        let at = format!("spec.{field}.{}", replica.role.name());
+        let at = match job.kind {
+            Kind::TrainJob => "spec.runtimeRef: in the runtime, replicatedJobs.node".to_owned(),
+            _ => format!("spec.{field}.{}", replica.role.name()),
+        };
         let containers = template::containers(&replica.template);
         let name = job.kind.container();
         if containers.is_empty() {
@@ -178,7 +181,7 @@ fn termination(policy: Option<&Value>, mistakes: &mut Vec<String>) {
     }
 }
 
-fn finish(mistakes: Vec<String>) -> Result<(), Invalid> {
+pub(crate) fn finish(mistakes: Vec<String>) -> Result<(), Invalid> {
     if mistakes.is_empty() {
         Ok(())
     } else {

@@ -54,15 +54,24 @@ pub(super) fn outcome(
         fail(plan, BACKOFF, &message, now);
         return Outcome::Over;
     }
-    if is_past_deadline(plan, job, now) {
-        let message = format!(
-            "{kind} {name} has failed because it was active longer than specified deadline"
-        );
-        fail(plan, DEADLINE, &message, now);
-        return Outcome::Over;
+    let outcome = in_time(plan, job, now);
+    if matches!(outcome, Outcome::GoesOn) {
+        progress(plan, job, seen, now);
     }
-    progress(plan, job, seen, now);
-    Outcome::GoesOn
+    outcome
+}
+
+/// Whether the time of the job is over.
+pub(super) fn in_time(plan: &mut Plan, job: &Job, now: Timestamp) -> Outcome {
+    if !is_past_deadline(plan, job, now) {
+        return Outcome::GoesOn;
+    }
+    let (kind, namespace, name) = (job.kind, &job.namespace, &job.name);
+    let message = format!(
+        "{kind} {namespace}/{name} has failed because it was active longer than specified deadline"
+    );
+    fail(plan, DEADLINE, &message, now);
+    Outcome::Over
 }
 
 pub(super) fn fail(plan: &mut Plan, reason: &str, message: &str, now: Timestamp) {
@@ -139,6 +148,10 @@ fn has_succeeded(job: &Job, seen: &Seen) -> bool {
 }
 
 fn is_running(job: &Job, seen: &Seen) -> bool {
+    if job.kind == Kind::TrainJob {
+        let of = |phase| count(job, seen, Role::Node, phase);
+        return of(Phase::Running) + of(Phase::Succeeded) >= job.size();
+    }
     let role = job.leader().map_or(Role::Worker, |leader| leader.role);
     if job.replica(role).is_some_and(|replica| replica.count > 0) {
         return count(job, seen, role, Phase::Running) > 0;

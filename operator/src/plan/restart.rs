@@ -95,10 +95,11 @@ fn is_retryable(origin: Version, code: i32) -> bool {
 pub(super) fn replica<'a>(job: &'a Job, pod: &SeenPod) -> Option<(Place, &'a Replica)> {
     let place = pod.place?;
     let replica = job.replica(place.role)?;
-    (place.index < replica.count).then_some((place, replica))
+    let is_own = place.index < replica.count && pod.attempt == job.train.attempt;
+    is_own.then_some((place, replica))
 }
 
-fn pause_left(count: i32, pod: &SeenPod, now: Timestamp) -> Duration {
+pub(super) fn pause_left(count: i32, pod: &SeenPod, now: Timestamp) -> Duration {
     let (Some(ended), Ok(doublings)) = (pod.ended, u32::try_from(count - 2)) else {
         return Duration::ZERO;
     };

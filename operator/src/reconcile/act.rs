@@ -1,6 +1,9 @@
 //! Doing what a plan says. What is done already is not done again, and is no failure.
 
 use carrel_jobs::job::Job;
+use carrel_jobs::kind::Kind;
+use carrel_jobs::status::JobStatus;
+use carrel_jobs::trainjob;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -8,7 +11,6 @@ use kube::api::{
     Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -18,9 +20,6 @@ use crate::patch::merge_patch;
 use crate::plan::{Notice, Plan, fail};
 use crate::refusal::is;
 use crate::seen::Place;
-
-/// The API server takes notes of 1024 bytes.
-const LONGEST: usize = 1000;
 
 /// All replicas of a job.
 pub(super) fn places(job: &Job) -> impl Iterator<Item = Place> {
@@ -69,12 +68,12 @@ pub(super) async fn write_status(
         .get("status")
         .cloned()
         .unwrap_or_else(|| json!({}));
-    let new = serde_json::to_value(&plan.status).unwrap_or_default();
+    let new = shown(context.kind, &plan.status, &old);
     if merge_patch(&old, &new).is_none() {
         return Ok(true);
     }
     plan.status.last_reconcile_time = Some(Time(Timestamp::now()));
-    let new = serde_json::to_value(&plan.status).unwrap_or_default();
+    let new = shown(context.kind, &plan.status, &old);
     let Some(patch) = merge_patch(&old, &new) else {
         return Ok(true);
     };
@@ -86,6 +85,20 @@ pub(super) async fn write_status(
         .patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch))
         .await;
     remember(context, object, patched, "write the status")
+}
+
+/// A status as its kind has it.
+fn shown(kind: Kind, status: &JobStatus, old: &Value) -> Value {
+    match kind {
+        Kind::TfJob | Kind::PyTorchJob => serde_json::to_value(status),
+        Kind::TrainJob => {
+            let mut status = trainjob::status::shown(status);
+            // It is not written here: the job's processes report it.
+            status.trainer_status = old.get("trainerStatus").cloned();
+            serde_json::to_value(status)
+        }
+    }
+    .unwrap_or_default()
 }
 
 /// Changes the job's metadata, if it is still the one that `object` was; nothing where it is another by now.
@@ -212,23 +225,7 @@ async fn refuse(
 async fn tell(context: &Context, object: &DynamicObject, notices: Vec<Notice>) {
     let reference = object.object_ref(&context.resource);
     for notice in notices {
-        let mut note = notice.note;
-        if note.len() > LONGEST {
-            note.truncate(note.floor_char_boundary(LONGEST));
-            note.push('…');
-        }
-        let event = Event {
-            type_: if notice.is_warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: notice.reason,
-            note: Some(note),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = context.recorder.publish(&event, &reference).await {
+        if let Err(error) = context.recorder.publish(&reference, &notice).await {
             let name = object.name_any();
             tracing::debug!(%error, job.name = %name, "An event of {name} was not written");
         }

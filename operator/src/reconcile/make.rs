@@ -57,7 +57,10 @@ pub(super) async fn create(
         Some((SERVICE, service))
     });
     let pods = plan.create_pods.iter().filter_map(|place| {
-        let pod = objects::pod(job, replica(*place)?, place.index, domain);
+        let mut pod = objects::pod(job, replica(*place)?, place.index, domain);
+        if let Some(reporting) = &context.reporting {
+            objects::reporting::add(&mut pod, job, reporting);
+        }
         Some((POD, pod))
     });
     let mut missing = services.chain(pods);

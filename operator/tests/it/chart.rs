@@ -51,6 +51,7 @@ fn each_kind_has_its_operator() {
     for (name, kind) in [
         ("tf-job-operator-v1alpha2", "tfjob"),
         ("pytorch-operator", "pytorchjob"),
+        ("trainer-operator", "trainjob"),
     ] {
         let deployment = find(&objects, "Deployment", name);
         assert_eq!(deployment["spec"]["replicas"], 2);
@@ -74,6 +75,34 @@ fn each_kind_has_its_operator() {
         let ports = container["ports"].as_array().unwrap();
         let port = ports.iter().find(|port| &port["name"] == target).unwrap();
         assert_eq!(port["containerPort"], 8443);
+        let reports = service["spec"]["ports"].as_array().unwrap().iter();
+        let reports = reports.filter(|port| port["name"] == "reports").count();
+        assert_eq!(reports, usize::from(kind == "trainjob"));
+    }
+}
+
+/// Those that the operator prints, with images of the site's own.
+#[test]
+fn runtimes_come_with_the_operator() {
+    let template = "templates/operator/runtimes.yaml";
+    assert_eq!(objects(template, &[]), [Value::Null; 0]);
+    let values = [
+        "operator.enabled=true",
+        "operator.runtimeImages.torch-distributed=example.com/torch:1",
+    ];
+    let found = objects(template, &values);
+    for mut runtime in carrel_operator::runtimes::all() {
+        let name = runtime["metadata"]["name"].as_str().unwrap().to_owned();
+        let found = find(&found, "ClusterTrainingRuntime", &name);
+        let labels = &found["metadata"]["labels"];
+        assert_eq!(labels["trainer.kubeflow.org/framework"], "torch");
+        assert_eq!(labels["app.kubernetes.io/instance"], "carrel");
+        if name == "torch-distributed" {
+            let node = &mut runtime["spec"]["template"]["spec"]["replicatedJobs"][0];
+            let pod = &mut node["template"]["spec"]["template"]["spec"];
+            pod["containers"][0]["image"] = "example.com/torch:1".into();
+        }
+        assert_eq!(found["spec"], runtime["spec"]);
     }
 }
 
@@ -104,4 +133,15 @@ fn rights_are_those_that_are_used() {
         names,
         ["pytorch-operator-pytorchjob", "pytorch-operator-webhook"]
     );
+    let role = find(&objects, "ClusterRole", "jobs:trainer-operator");
+    let rights = |resource: &str| {
+        let rules = role["rules"].as_array().unwrap().iter();
+        let mut rules = rules.filter(|rule| rule["resources"].to_string().contains(resource));
+        let rule = rules.next().unwrap();
+        assert_eq!(rule["apiGroups"][0], "trainer.kubeflow.org");
+        rule["verbs"].to_string()
+    };
+    assert_eq!(rights("trainjobs\""), r#"["get","list","watch"]"#);
+    assert_eq!(rights("clustertrainingruntimes"), r#"["get"]"#);
+    assert_eq!(rights("trainjobs/status"), r#"["patch"]"#);
 }

@@ -2,7 +2,9 @@
 //! under the names of the walkthrough's images those of `images/`. One test at a time: the definitions name one webhook.
 
 mod faults;
+mod sdk;
 mod site;
+mod train;
 
 use std::ops::Range;
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod objects;
 mod plan;
 mod reconcile;
 mod status;
+mod train;
 mod watched;
 mod webhook;
 mod world;

@@ -145,7 +145,7 @@ fn what_the_template_says_stays() {
     assert_eq!(pod["spec"]["containers"][0].get("env"), None);
     let main = &pod["spec"]["containers"][1];
     assert_eq!(main["env"].as_array().unwrap().len(), 2);
-    assert_ne!(main["env"][1]["value"], "mine");
+    assert_ne!(main["env"][0]["value"], "mine");
     assert_eq!(main["ports"].as_array().unwrap().len(), 1);
     assert_eq!(service["spec"]["ports"][0]["port"], 1234);
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use carrel_jobs::convert::convert;
 use carrel_jobs::kind::Kind;
 use carrel_operator::children::{Child, Children, follow};
-use carrel_operator::controller::resource;
+use carrel_operator::events::Recorder;
 use carrel_operator::memory::Memory;
 use carrel_operator::metrics::Metrics;
 use carrel_operator::reconcile::{Context, ReconcileError, reconcile};
+use carrel_operator::resource::resource;
 use futures_util::{StreamExt as _, stream};
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
@@ -18,10 +18,10 @@ use crate::api::Api;
 use crate::plan::tf;
 use crate::world::PYTORCH_EXAMPLE;
 
-struct Site {
-    api: Api,
-    context: Arc<Context>,
-    path: String,
+pub struct Site {
+    pub api: Api,
+    pub context: Arc<Context>,
+    pub path: String,
 }
 
 async fn ready<T: Child>(kind: Kind) -> Arc<Children<T>> {
@@ -34,21 +34,23 @@ async fn ready<T: Child>(kind: Kind) -> Arc<Children<T>> {
 
 impl Site {
     /// Where a job is stored.
-    async fn new(object: &Value) -> Self {
-        let mut stored = convert(object, "kubeflow.org/v1").unwrap();
-        let kind = Kind::from_name(stored["kind"].as_str().unwrap()).unwrap();
+    pub async fn new(object: &Value) -> Self {
+        let kind = Kind::from_name(object["kind"].as_str().unwrap()).unwrap();
+        let mut stored = match kind {
+            Kind::TrainJob => object.clone(),
+            _ => convert(object, "kubeflow.org/v1").unwrap(),
+        };
         stored["metadata"]["namespace"] = json!("default");
         stored["metadata"]["uid"] = json!("the-uid");
         let name = stored["metadata"]["name"].as_str().unwrap();
         let plural = kind.plural();
-        let path = format!("/apis/kubeflow.org/v1/namespaces/default/{plural}/{name}");
+        let path = format!(
+            "/apis/{}/namespaces/default/{plural}/{name}",
+            kind.api_version()
+        );
         let api = Api::default();
         api.put(&path, stored);
         let client = api.client();
-        let reporter = Reporter {
-            controller: "test".to_owned(),
-            instance: None,
-        };
         let context = Arc::new(Context {
             kind,
             client: client.clone(),
@@ -57,17 +59,22 @@ impl Site {
             services: ready(kind).await,
             memory: Memory::default(),
             metrics: Arc::new(Metrics::default()),
-            recorder: Recorder::new(client, reporter),
+            recorder: Recorder {
+                client,
+                component: "test".to_owned(),
+                instance: "one".to_owned(),
+            },
             domain: None,
+            reporting: None,
         });
         Self { api, context, path }
     }
 
-    fn job(&self) -> Value {
+    pub fn job(&self) -> Value {
         self.api.get(&self.path)
     }
 
-    async fn look(&self) -> Result<(), ReconcileError> {
+    pub async fn look(&self) -> Result<(), ReconcileError> {
         let object = Arc::new(serde_json::from_value(self.job()).unwrap());
         reconcile(object, Arc::clone(&self.context)).await.map(drop)
     }

@@ -9,6 +9,7 @@ use carrel_jobs::names;
 use carrel_jobs::original::ANNOTATION;
 use carrel_jobs::read::read;
 use carrel_jobs::status::JobStatus;
+use carrel_jobs::trainjob;
 use carrel_operator::plan::{Notice, Plan, Seen, plan};
 use carrel_operator::seen::{Phase, Place, SeenPod, SeenService};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -29,9 +30,16 @@ pub struct World {
 
 impl World {
     pub fn new(object: Value) -> Self {
+        Self::with_runtime(object, None)
+    }
+
+    /// A TrainJob with the spec of its runtime.
+    pub fn with_runtime(object: Value, runtime: Option<Value>) -> Self {
+        let mut status = JobStatus::default();
+        status.train.runtime = runtime.map(|runtime| runtime.as_object().unwrap().clone());
         let mut world = Self {
             object,
-            status: JobStatus::default(),
+            status,
             seen: Seen::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             told: Vec::new(),
@@ -47,6 +55,9 @@ impl World {
     }
 
     pub fn job(&self) -> Job {
+        if self.object["kind"] == "TrainJob" {
+            return self.train_job();
+        }
         let stored = convert(&self.object, "kubeflow.org/v1").unwrap();
         let identity = Identity {
             name: stored["metadata"]["name"].as_str().unwrap(),
@@ -56,6 +67,18 @@ impl World {
         };
         let kind = Kind::from_name(stored["kind"].as_str().unwrap()).unwrap();
         read(kind, &identity, &stored["spec"]).unwrap()
+    }
+
+    fn train_job(&self) -> Job {
+        let identity = Identity {
+            name: self.object["metadata"]["name"].as_str().unwrap(),
+            namespace: "default",
+            uid: "u",
+            original: None,
+        };
+        let runtime = self.status.train.runtime.clone().unwrap();
+        let attempt = self.status.train.attempt;
+        trainjob::read(&identity, &self.object["spec"], &runtime, attempt).unwrap()
     }
 
     pub fn plan(&self) -> Plan {
@@ -92,6 +115,7 @@ impl World {
             let mut pod = pod(*place, Phase::Pending);
             pod.name = names::pod(&job, place.role, place.index);
             pod.uid = format!("pod-{}", self.pods_made);
+            pod.attempt = self.status.train.attempt;
             self.seen.pods.push(Arc::new(pod));
         }
         for place in &plan.create_services {
@@ -191,6 +215,7 @@ pub fn pod(place: Place, phase: Phase) -> SeenPod {
         name: String::new(),
         uid: String::new(),
         place: Some(place),
+        attempt: 0,
         phase,
         is_deleting: false,
         exit_code: None,

@@ -183,7 +183,7 @@ pub struct ImagePullSecret {
     email: String,
 }
 
-/// Runs TFJobs and PyTorchJobs, in all namespaces.
+/// Runs TFJobs, PyTorchJobs and TrainJobs, in all namespaces.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Operator {
@@ -200,6 +200,8 @@ pub struct Operator {
     tolerations: Items,
     /// The domain of the cluster's DNS, for names of hosts in TF_CONFIG; those that jobs had upstream without it.
     cluster_domain: String,
+    /// Images of the runtimes of TrainJobs, by the name of the runtime, in place of those that come with the chart.
+    runtime_images: Labels,
 }
 
 /// For a look inside.

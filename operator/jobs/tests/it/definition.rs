@@ -1,6 +1,6 @@
 //! The definitions for a cluster.
 
-use carrel_jobs::crd::definition;
+use carrel_jobs::crd::{definition, definitions};
 use carrel_jobs::kind::Kind;
 use serde_json::Value;
 
@@ -14,7 +14,11 @@ fn structural(at: &str, schema: &Value) {
         "enum",
         "format",
         "items",
+        "maxItems",
+        "maxLength",
         "maximum",
+        "minItems",
+        "minLength",
         "minimum",
         "nullable",
         "properties",
@@ -22,6 +26,7 @@ fn structural(at: &str, schema: &Value) {
         "type",
         "x-kubernetes-int-or-string",
         "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-validations",
     ];
     for field in fields.keys() {
         assert!(known.contains(&field.as_str()), "{at}: {field}");
@@ -47,7 +52,7 @@ fn structural(at: &str, schema: &Value) {
 
 #[test]
 fn schemas_are_structural_and_keep_templates_whole() {
-    for kind in Kind::ALL {
+    for kind in [Kind::TfJob, Kind::PyTorchJob] {
         let definition = definition(kind);
         let versions = definition["spec"]["versions"].as_array().unwrap();
         let stored = versions.iter().filter(|one| one["storage"] == true);
@@ -70,6 +75,48 @@ fn schemas_are_structural_and_keep_templates_whole() {
             }
         }
     }
+}
+
+#[test]
+fn trainjobs_and_runtimes_are_structural() {
+    let all = definitions(Kind::TrainJob);
+    let names: Vec<_> = all
+        .iter()
+        .map(|one| one["metadata"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "trainjobs.trainer.kubeflow.org",
+            "clustertrainingruntimes.trainer.kubeflow.org",
+            "trainingruntimes.trainer.kubeflow.org"
+        ]
+    );
+    for definition in &all {
+        let version = &definition["spec"]["versions"][0];
+        structural(names[0], &version["schema"]["openAPIV3Schema"]);
+        assert_eq!(definition["spec"]["conversion"]["strategy"], "None");
+    }
+    let spec = &all[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let fields = &spec["properties"];
+    assert_eq!(spec["required"], serde_json::json!(["runtimeRef"]));
+    for field in [
+        "runtimeRef",
+        "initializer",
+        "trainer",
+        "activeDeadlineSeconds",
+        "managedBy",
+    ] {
+        let rules = fields[field]["x-kubernetes-validations"].to_string();
+        assert!(rules.contains("self == oldSelf"), "{field}: {rules}");
+    }
+    assert_eq!(fields["trainer"]["properties"]["numNodes"]["minimum"], 1);
+    assert_eq!(
+        fields["managedBy"]["default"],
+        "trainer.kubeflow.org/trainjob-controller"
+    );
+    let columns = &all[0]["spec"]["versions"][0]["additionalPrinterColumns"];
+    assert_eq!(columns[0]["jsonPath"], ".status.state");
 }
 
 /// All fields that jobs of the time have are there.

@@ -7,3 +7,4 @@ mod environment;
 mod harness;
 mod names;
 mod read;
+mod trainjob;

@@ -52,6 +52,11 @@ impl Site {
         if let Err(error) = site.kubectl_with(&["create", "-f", "-"], &crds) {
             assert!(error.contains("already exists"), "{error}");
         }
+        let runtimes = Command::new(program).arg("runtimes").output().unwrap();
+        let runtimes = String::from_utf8(runtimes.stdout).unwrap();
+        until("the runtimes", || {
+            site.kubectl_with(&["apply", "-f", "-"], &runtimes).ok()
+        });
         site.kubectl_with(&["create", "namespace", &site.name], "")
             .unwrap();
         // Without it, no pod is admitted.
@@ -62,10 +67,31 @@ impl Site {
         site
     }
 
+    /// Runs a program of Python with the SDKs of Kubeflow, which `deploy/local/test-cluster` installs; gives what it prints.
+    pub fn python(&self, program: &str, arguments: &[&str]) -> String {
+        let python = std::env::var("CARREL_TEST_SDK")
+            .unwrap_or_else(|_| panic!("run this by deploy/local/test-cluster"));
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk");
+        let output = Command::new(python)
+            .arg(folder.join(program))
+            .arg(&self.name)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success(),
+            "{program}: {said}\n{}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            self.kubectl(&["get", "pods"]),
+        );
+        said
+    }
+
     /// Starts an operator of this namespace.
     pub fn start(&self, identity: &str) -> Operator {
         let program = env!("CARGO_BIN_EXE_carrel-operator");
-        let (webhook, plain) = (free_port(), free_port());
+        let (webhook, reports, plain) = (free_port(), free_port(), free_port());
         let host = host();
         let log = File::options()
             .create(true)
@@ -78,6 +104,8 @@ impl Site {
             .args(["--identity", identity])
             .arg(format!("--webhook-url=https://{host}:{webhook}/convert"))
             .arg(format!("--webhook-listen={host}:{webhook}"))
+            .arg(format!("--report-url=https://{host}:{reports}"))
+            .arg(format!("--report-listen={host}:{reports}"))
             .arg(format!("--listen=127.0.0.1:{plain}"))
             .stderr(Stdio::from(log))
             .spawn()

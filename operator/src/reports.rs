@@ -1,0 +1,239 @@
+//! What processes of TrainJobs report of their progress (KEP-2779 of Kubeflow Trainer). It is taken from pods of that very
+//! job alone: they show a token that counts here only, and that the API server knows to be of the pod.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use carrel_jobs::job::Job;
+use carrel_jobs::kind::Kind;
+use carrel_jobs::read::typed;
+use carrel_jobs::trainjob::status::TrainerStatus;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::certificate::Loaded;
+use crate::resource::resource;
+
+/// The largest report.
+const LARGEST: usize = 64 << 10;
+/// How long a process may take to say it, and the API server to take it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Reports that are read and written at a time.
+const AT_A_TIME: usize = 16;
+const PATH: &str =
+    "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{namespace}/trainjobs/{name}/status";
+/// The pod of a token, among what the API server says of who shows it.
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+/// Where processes report.
+#[derive(Clone)]
+pub struct Reporting {
+    /// `https://host:port`
+    pub url: String,
+    /// Whom they believe about it.
+    pub loaded: watch::Receiver<Option<Arc<Loaded>>>,
+}
+
+impl Reporting {
+    /// Whom to believe, once there is a certificate.
+    pub fn authorities(&self) -> Option<String> {
+        let loaded = self.loaded.borrow();
+        loaded
+            .as_ref()
+            .map(|loaded| loaded.certificate.authorities.clone())
+    }
+
+    /// Where processes of a job report.
+    pub fn url_of(&self, job: &Job) -> String {
+        let path = PATH.replace("{namespace}", &job.namespace);
+        format!("{}{}", self.url, path.replace("{name}", &job.name))
+    }
+}
+
+/// For whom tokens are that processes of a job show.
+pub fn audience(namespace: &str, name: &str) -> String {
+    let path = PATH
+        .replace("{namespace}", namespace)
+        .replace("{name}", name);
+    path.trim_start_matches("/apis/").to_owned()
+}
+
+/// What answers reports.
+pub fn router(client: Client) -> Router {
+    let state = (client, Arc::new(Semaphore::new(AT_A_TIME)));
+    Router::new().route(PATH, post(report)).with_state(state)
+}
+
+/// A refusal in the form in which the API server refuses.
+#[derive(Debug)]
+struct Refusal(StatusCode, String);
+
+impl axum::response::IntoResponse for Refusal {
+    fn into_response(self) -> axum::response::Response {
+        let Self(code, message) = self;
+        let status = json!({
+            "apiVersion": "v1",
+            "kind": "Status",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": code.canonical_reason(),
+            "code": code.as_u16(),
+        });
+        (code, Json(status)).into_response()
+    }
+}
+
+async fn report(
+    State((client, slots)): State<(Client, Arc<Semaphore>)>,
+    Path((namespace, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Refusal> {
+    // It is never closed.
+    let _slot = slots.acquire().await;
+    let taken = timeout(PATIENCE, async {
+        let uid = sender(&client, &headers, &namespace, &name).await?;
+        let body = to_bytes(body, LARGEST).await;
+        let body = body.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let report: Value = serde_json::from_slice(&body).map_err(|error| {
+            Refusal(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("no JSON: {error}"),
+            )
+        })?;
+        write(&client, &namespace, &name, &uid, &report["trainerStatus"]).await?;
+        Ok(Json(report))
+    });
+    let late = |_| {
+        let text = format!("the report was not taken within {} s", PATIENCE.as_secs());
+        Refusal(StatusCode::REQUEST_TIMEOUT, text)
+    };
+    taken.await.map_err(late)?
+}
+
+/// The identity of the job of which a pod reports.
+async fn sender(
+    client: &Client,
+    headers: &HeaderMap,
+    namespace: &str,
+    name: &str,
+) -> Result<String, Refusal> {
+    let refused = || {
+        let text = format!("only pods of the TrainJob {name} may report of it");
+        Refusal(StatusCode::FORBIDDEN, text)
+    };
+    let token = headers.get(AUTHORIZATION).and_then(|header| {
+        let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("Bearer")
+            .then(|| token.trim().to_owned())
+    });
+    let token = token
+        .filter(|token| !token.is_empty())
+        .ok_or_else(refused)?;
+    let user = user(client, token, audience(namespace, name)).await?;
+    let user = user.ok_or_else(refused)?;
+    let of = |key: &str| {
+        let extra = user.extra.as_ref()?.get(key)?;
+        extra.first().cloned()
+    };
+    let (pod, uid) = of(POD_NAME).zip(of(POD_UID)).ok_or_else(refused)?;
+    let from = format!("system:serviceaccount:{namespace}:");
+    if !user.username.is_some_and(|user| user.starts_with(&from)) {
+        return Err(refused());
+    }
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pod = pods.get_opt(&pod).await.map_err(unavailable)?;
+    let pod = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(&*uid));
+    let pod = pod.ok_or_else(refused)?;
+    let kind = Kind::TrainJob;
+    let owner = pod.owner_references().iter().find(|owner| {
+        owner.controller == Some(true)
+            && owner.api_version == kind.api_version()
+            && owner.kind == kind.name()
+            && owner.name == name
+    });
+    owner.map(|owner| owner.uid.clone()).ok_or_else(refused)
+}
+
+/// Whose a token is, if it is good for `audience`.
+async fn user(
+    client: &Client,
+    token: String,
+    audience: String,
+) -> Result<Option<UserInfo>, Refusal> {
+    let reviews: Api<TokenReview> = Api::all(client.clone());
+    let review = TokenReview {
+        spec: TokenReviewSpec {
+            token: Some(token),
+            audiences: Some(vec![audience.clone()]),
+        },
+        ..TokenReview::default()
+    };
+    let reviewed = reviews.create(&PostParams::default(), &review).await;
+    let status = reviewed.map_err(unavailable)?.status.unwrap_or_default();
+    let is_good = status.authenticated == Some(true)
+        && status
+            .audiences
+            .is_some_and(|good| good.contains(&audience));
+    Ok(status.user.filter(|_| is_good))
+}
+
+fn unavailable(error: kube::Error) -> Refusal {
+    tracing::warn!(%error, "A report was not taken");
+    let text = "the API server did not answer".to_owned();
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
+}
+
+/// Puts a report in place of the one before.
+async fn write(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    report: &Value,
+) -> Result<(), Refusal> {
+    if report.is_null() {
+        return Ok(());
+    }
+    let checked = typed::<TrainerStatus>("trainerStatus", report);
+    checked.map_err(|wrong| Refusal(StatusCode::UNPROCESSABLE_ENTITY, wrong.to_string()))?;
+    let field = |name: &str| (name.to_owned(), report[name].clone());
+    let report: serde_json::Map<_, _> = [
+        field("progressPercentage"),
+        field("estimatedRemainingSeconds"),
+        field("metrics"),
+        field("lastUpdatedTime"),
+    ]
+    .into_iter()
+    .collect();
+    let jobs: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &resource(Kind::TrainJob));
+    let patch = json!({ "metadata": { "uid": uid }, "status": { "trainerStatus": report } });
+    let patch = Patch::Merge(patch);
+    match jobs
+        .patch_status(name, &PatchParams::default(), &patch)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => {
+            let code = StatusCode::from_u16(status.code);
+            let code = code.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            Err(Refusal(code, status.message.clone()))
+        }
+        Err(error) => Err(unavailable(error)),
+    }
+}

@@ -1,0 +1,56 @@
+//! What all handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::access::Access;
+use crate::cluster::Cluster;
+use crate::config::Settings;
+use crate::hub::{HubClient, User};
+use crate::jobs::curves::Measured;
+use crate::kept::Kept;
+use crate::resources::Watched;
+use crate::sessions::Sessions;
+
+/// Logs that are followed at a time, each over a connection to the API server.
+const FOLLOWED: usize = 200;
+/// How long curves hold: they are made of many logs.
+const CURVES: Duration = Duration::from_secs(10);
+/// How long an API token is believed without asking the Hub.
+const TOKENS: Duration = Duration::from_secs(30);
+
+pub type App = Arc<Parts>;
+
+pub struct Parts {
+    pub settings: Settings,
+    pub hub: HubClient,
+    pub cluster: Cluster,
+    pub access: Access,
+    pub sessions: Sessions,
+    pub resources: Watched,
+    /// By the hash of a token.
+    pub tokens: Kept<String, Arc<User>>,
+    /// By the identity of a job.
+    pub curves: Kept<String, Arc<Measured>>,
+    pub followers: Arc<Semaphore>,
+}
+
+impl Parts {
+    /// # Errors
+    /// When this machine has no certificates.
+    pub fn new(settings: Settings, cluster: Cluster) -> anyhow::Result<App> {
+        Ok(Arc::new(Self {
+            hub: HubClient::new(&settings)?,
+            sessions: Sessions::new(settings.session_life),
+            settings,
+            cluster,
+            access: Access::default(),
+            resources: Watched::default(),
+            tokens: Kept::new(TOKENS, 1000),
+            curves: Kept::new(CURVES, 200),
+            followers: Arc::new(Semaphore::new(FOLLOWED)),
+        }))
+    }
+}

@@ -1,0 +1,1 @@
+//! The dashboard on a real cluster (`make test-cluster`).

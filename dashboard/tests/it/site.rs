@@ -1,0 +1,176 @@
+//! A real Hub that runs the dashboard as its service, on a Kubernetes that a kubeconfig names; and who visits it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use carrel_tests::hub::{Hub, free_port};
+use carrel_tests::installation::Installation;
+use carrel_tests::person::Person;
+use carrel_tests::wait_for;
+use reqwest::{Response, StatusCode};
+use serde_json::json;
+
+use crate::fake::Fake;
+
+pub const BASE: &str = "/services/dashboard/";
+
+pub struct Site {
+    pub hub: Hub,
+    /// Where the dashboard itself listens.
+    pub port: u16,
+    _state: tempfile::TempDir,
+}
+
+impl Site {
+    /// With a Kubernetes of the test's own.
+    pub async fn with(fake: &Fake) -> Self {
+        Self::on(&fake.start().await).await
+    }
+
+    pub async fn on(kubeconfig: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("kubeconfig");
+        std::fs::write(&file, kubeconfig).unwrap();
+        Self::started(state, &file).await
+    }
+
+    /// On the cluster of `KUBECONFIG`.
+    pub async fn on_cluster() -> Self {
+        let file = std::env::var("KUBECONFIG");
+        let file =
+            PathBuf::from(file.unwrap_or_else(|_| panic!("run this by deploy/local/test-cluster")));
+        Self::started(tempfile::tempdir().unwrap(), &file).await
+    }
+
+    async fn started(state: tempfile::TempDir, kubeconfig: &Path) -> Self {
+        let port = free_port().unwrap();
+        let program = env!("CARGO_BIN_EXE_carrel-dashboard");
+        let configuration = json!({
+            "JupyterHub": {
+                "authenticator_class": "dummy",
+                "services": [{
+                    "name": "dashboard",
+                    "url": format!("http://127.0.0.1:{port}"),
+                    "command": [program],
+                    "environment": { "KUBECONFIG": kubeconfig, "RUST_LOG": "info,carrel_dashboard=debug" },
+                    "oauth_client_allowed_scopes": ["read:servers!user"],
+                    "oauth_no_confirm": true,
+                }],
+                "load_groups": { "lab": ["ada"], "system:masters": ["eve"] },
+                "load_roles": [{
+                    "name": "dashboard", "scopes": ["access:services!service=dashboard"],
+                    "users": ["ada", "bob", "eve"],
+                }],
+            },
+            "Authenticator": { "allow_all": true, "allowed_users": ["ada", "bob", "eve", "mallory"] },
+            "Spawner": { "cmd": ["sleep", "300"] },
+        });
+        let installation = Installation::find().unwrap();
+        let hub = Hub::start(&installation, state.path(), &configuration.to_string())
+            .await
+            .unwrap();
+        let health = format!("http://127.0.0.1:{port}/healthz");
+        let answers = wait_for("the dashboard", Duration::from_secs(30), || async {
+            let reply = reqwest::get(&health).await.ok()?;
+            reply.status().is_success().then_some(())
+        });
+        answers
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {}", hub.log()));
+        Self {
+            hub,
+            port,
+            _state: state,
+        }
+    }
+
+    /// Somebody who is logged in at the Hub.
+    pub async fn person(&self, name: &str) -> Visitor {
+        let person = Person::new(&self.hub).unwrap();
+        let reply = person.log_in(name, "").await.unwrap();
+        assert!(
+            reply.status() != StatusCode::FORBIDDEN,
+            "{}",
+            self.hub.log()
+        );
+        Visitor(person)
+    }
+}
+
+/// A browser without scripts that follows redirects.
+pub struct Visitor(pub Person);
+
+pub struct Seen {
+    pub status: u16,
+    pub url: String,
+    pub text: String,
+}
+
+impl Seen {
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}: {}", self.url, self.text);
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(
+            self.text.contains(text),
+            "no {text:?} in {}: {}",
+            self.url,
+            self.text
+        );
+        self
+    }
+
+    #[track_caller]
+    pub fn hides(self, text: &str) -> Self {
+        assert!(
+            !self.text.contains(text),
+            "{text:?} in {}: {}",
+            self.url,
+            self.text
+        );
+        self
+    }
+
+    /// The value of a hidden field.
+    #[track_caller]
+    pub fn hidden(&self, name: &str) -> String {
+        let mark = format!("name=\"{name}\" value=\"");
+        let (_, rest) = self
+            .text
+            .split_once(&mark)
+            .unwrap_or_else(|| panic!("no {name}: {}", self.text));
+        rest.split('"').next().unwrap().to_owned()
+    }
+}
+
+pub async fn seen(reply: Response) -> Seen {
+    Seen {
+        status: reply.status().as_u16(),
+        url: reply.url().to_string(),
+        text: reply.text().await.unwrap(),
+    }
+}
+
+impl Visitor {
+    /// A page below the dashboard's base.
+    pub async fn get(&self, path: &str) -> Seen {
+        seen(self.0.get(&format!("{BASE}{path}")).await.unwrap()).await
+    }
+
+    /// Sends a form with the token that `page` has.
+    pub async fn send(&self, page: &str, to: &str, fields: &[(&str, &str)]) -> Seen {
+        let xsrf = self.get(page).await.expect(200).hidden("_xsrf");
+        self.send_with(&xsrf, to, fields).await
+    }
+
+    pub async fn send_with(&self, xsrf: &str, to: &str, fields: &[(&str, &str)]) -> Seen {
+        let mut fields = fields.to_vec();
+        fields.push(("_xsrf", xsrf));
+        let url = self.0.url(&format!("{BASE}{to}")).unwrap();
+        seen(self.0.client.post(url).form(&fields).send().await.unwrap()).await
+    }
+}

@@ -90,6 +90,7 @@ fn told(
         StatusCode::UNAUTHORIZED => "Not logged in",
         StatusCode::FORBIDDEN => "Not allowed",
         StatusCode::NOT_FOUND => "Not found",
+        StatusCode::CONFLICT => "Something has changed",
         StatusCode::PAYLOAD_TOO_LARGE => "Too large",
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "Something is away",
         other => other.canonical_reason().unwrap_or("Error"),

@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use http::StatusCode;
 
 use crate::access::Right;
 use crate::app::App;
@@ -22,9 +23,14 @@ pub async fn send(
         .await?;
     // Only the job that was shown: one of the same name may have come after it.
     let uid = Some(sent.get("uid")).filter(|uid| !uid.is_empty());
-    app.cluster
-        .delete(place.kind, &place.namespace, &place.name, uid)
-        .await?;
+    let (namespace, name) = (&place.namespace, &place.name);
+    let deleted = app.cluster.delete(place.kind, namespace, name, uid).await;
+    if deleted.as_ref().is_err_and(|error| error.is(409)) {
+        let message = "Another job of this name has come in its place.";
+        let error = AppError::new(StatusCode::CONFLICT, message);
+        return Err(error.advise("Look at it before you delete it."));
+    }
+    deleted?;
     let user = &sent.visitor.user.name;
     tracing::info!(user.name = %user, job = place.path(), "{user} has deleted a job");
     Ok(Redirect::to(&format!("{}tfjobs/ui/", app.settings.base)).into_response())

@@ -90,8 +90,7 @@ struct Bar {
     name: &'static str,
     /// 3.5 of 8
     text: String,
-    has: String,
-    asked: Option<String>,
+    percent: Option<u8>,
 }
 
 /// GET /
@@ -225,8 +224,7 @@ fn bars(cpu: &Amount, memory: &Amount, gpus: &Amount) -> Vec<Bar> {
                 Some(asked) => format!("{} of {has}{unit}", shown(asked)),
                 None => format!("{has}{unit}"),
             },
-            has: amount.has.max(0.001).to_string(),
-            asked: amount.asked.map(|asked| asked.min(amount.has).to_string()),
+            percent: amount.asked.map(|asked| percent(asked, amount.has)),
         }
     };
     let mut bars = vec![
@@ -237,6 +235,16 @@ fn bars(cpu: &Amount, memory: &Amount, gpus: &Amount) -> Vec<Bar> {
         bars.push(bar("GPU", gpus, "", quantity::cores));
     }
     bars
+}
+
+fn percent(asked: f64, has: f64) -> u8 {
+    let part = 100.0 * asked / has;
+    // Of nothing, all is asked for.
+    if part.is_finite() {
+        part.clamp(0.0, 100.0).round() as u8
+    } else {
+        100
+    }
 }
 
 async fn events(

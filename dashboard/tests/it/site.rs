@@ -1,6 +1,6 @@
 //! A real Hub that runs the dashboard as its service, on a Kubernetes that a kubeconfig names; and who visits it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use carrel_tests::hub::{Hub, free_port};
@@ -34,14 +34,6 @@ impl Site {
         Self::started(state, &file).await
     }
 
-    /// On the cluster of `KUBECONFIG`.
-    pub async fn on_cluster() -> Self {
-        let file = std::env::var("KUBECONFIG");
-        let file =
-            PathBuf::from(file.unwrap_or_else(|_| panic!("run this by deploy/local/test-cluster")));
-        Self::started(tempfile::tempdir().unwrap(), &file).await
-    }
-
     async fn started(state: tempfile::TempDir, kubeconfig: &Path) -> Self {
         let port = free_port().unwrap();
         let program = env!("CARGO_BIN_EXE_carrel-dashboard");
@@ -65,7 +57,14 @@ impl Site {
             "Authenticator": { "allow_all": true, "allowed_users": ["ada", "bob", "eve", "mallory"] },
             "Spawner": { "cmd": ["sleep", "300"] },
         });
-        let installation = Installation::find().unwrap();
+        let programs = std::env::var("CARREL_TEST_BIN");
+        let programs =
+            programs.unwrap_or_else(|_| panic!("$CARREL_TEST_BIN is not set: run `make test`"));
+        let installation = Installation {
+            programs: programs.into(),
+            // This Hub runs nothing of Python.
+            prepared: state.path().to_owned(),
+        };
         let hub = Hub::start(&installation, state.path(), &configuration.to_string())
             .await
             .unwrap();

@@ -38,16 +38,11 @@ JupyterHub:
   {{ $key }}: {{ toJson $value }}
   {{- end }}
   {{- end }}
-  {{- if include "carrel.training" . }}
-  load_roles: {{ include "carrel.trainingRoles" . }}
-  services: {{ include "carrel.trainingServices" . }}
-  {{- else }}
-  {{- with include "carrel.named" .Values.hub.loadRoles | fromJsonArray }}
+  {{- with include "carrel.roles" . | fromJsonArray }}
   load_roles: {{ toJson . }}
   {{- end }}
-  {{- with include "carrel.services" .Values.hub.services | fromJsonArray }}
+  {{- with include "carrel.allServices" . | fromJsonArray }}
   services: {{ toJson . }}
-  {{- end }}
   {{- end }}
   {{- if eq .Values.hub.db.type "postgres" }}
   db_url: {{ required "hub.db.url is needed for hub.db.type postgres" .Values.hub.db.url | quote }}

@@ -13,29 +13,12 @@ app.kubernetes.io/component: training-service
 {{ include "carrel.baseUrl" . }}services/training
 {{- end }}
 
-{{/* Roles, as a JSON list, with the right to use the service for users and their servers. */}}
-{{- define "carrel.trainingRoles" -}}
-{{- $scope := "access:services!service=training" -}}
-{{- $roles := list -}}
-{{- $known := dict "user" (list "self") "server" (list "users:activity!user" "access:servers!server") -}}
-{{- range include "carrel.named" .Values.hub.loadRoles | fromJsonArray -}}
-  {{- $role := . -}}
-  {{- if hasKey $known $role.name -}}
-    {{- $scopes := append ($role.scopes | default (get $known $role.name)) $scope | uniq -}}
-    {{- $role = merge (dict "scopes" $scopes) $role -}}
-    {{- $_ := unset $known $role.name -}}
-  {{- end -}}
-  {{- $roles = append $roles $role -}}
-{{- end -}}
-{{- range $name, $scopes := $known -}}
-  {{- $roles = append $roles (dict "name" $name "scopes" (append $scopes $scope)) -}}
-{{- end -}}
-{{- toJson $roles -}}
-{{- end }}
-
-{{/* Services of the Hub, as a JSON list, with this one. */}}
+{{/* As a service of the Hub, as a JSON list of one or none. */}}
 {{- define "carrel.trainingServices" -}}
-{{- $url := printf "http://training-service.%s.svc:8080" .Release.Namespace -}}
-{{- $own := dict "name" "training" "url" $url "display" false -}}
-{{- append (include "carrel.services" .Values.hub.services | fromJsonArray) $own | toJson -}}
+{{- $services := list -}}
+{{- if include "carrel.training" . -}}
+  {{- $url := printf "http://training-service.%s.svc:8080" .Release.Namespace -}}
+  {{- $services = append $services (dict "name" "training" "url" $url "display" false) -}}
+{{- end -}}
+{{- toJson $services -}}
 {{- end }}

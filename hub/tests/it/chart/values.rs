@@ -37,6 +37,7 @@ pub struct Values {
     pre_puller: scheduling::PrePuller,
     operator: Operator,
     training_service: training::TrainingService,
+    dashboard: Dashboard,
     debug: Debug,
     /// Refused: it is hub.config.
     auth: Part,
@@ -202,6 +203,39 @@ pub struct Operator {
     cluster_domain: String,
     /// Images of the runtimes of TrainJobs, by the name of the runtime, in place of those that come with the chart.
     runtime_images: Labels,
+}
+
+/// Pages on training jobs and on the cluster, a service of the Hub.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Dashboard {
+    /// Whether it is installed.
+    enabled: bool,
+    /// The NodePort of centraldashboard-katacoda; without one, people come through the Hub alone.
+    node_port: Option<u16>,
+    /// The path that all its pages are below.
+    base_url: String,
+    /// Where browsers reach the Hub, if not where they reach this: https://HOST, or :PORT of the same host.
+    hub_host: String,
+    /// What goes before the Hub's names of users when Kubernetes is asked what they may.
+    user_prefix: String,
+    /// What goes before the Hub's names of groups.
+    group_prefix: String,
+    /// Whether all users of the Hub may come; else roles say who.
+    everybody: bool,
+    /// The address of the Kubernetes dashboard, for a tab that leads there.
+    kubernetes_dashboard: String,
+    /// Its token at the Hub; without one, one is made.
+    api_token: String,
+    /// Hours after which a visitor is asked again who they are.
+    session_hours: u32,
+    image: Image,
+    /// Requests and limits of the container.
+    resources: Part,
+    /// Labels that the node must have.
+    node_selector: Labels,
+    /// Taints of nodes that the pod tolerates.
+    tolerations: Items,
 }
 
 /// For a look inside.

@@ -193,6 +193,8 @@ pub struct Operator {
     /// How many of each there are; one works, the others wait.
     replicas: u32,
     image: Image,
+    /// Annotations of the pods.
+    annotations: Labels,
     /// Requests and limits of the container.
     resources: Part,
     /// Labels that the node must have.

@@ -47,7 +47,10 @@ impl OfJob {
     pub fn new(kind: Kind, namespace: &str) -> Self {
         Self {
             job_namespace: namespace.to_owned(),
-            framework: kind.container(),
+            framework: match kind {
+                Kind::TfJob | Kind::PyTorchJob => kind.container(),
+                Kind::TrainJob => "trainer",
+            },
         }
     }
 }

@@ -46,11 +46,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A watch ends by itself before; one whose connection broke without a word would be waited for for ever.
     config.read_timeout = Some(SILENCE);
     let client = Client::try_from(config)?;
-    let (webhook, reports, plain) = (
+    let (webhook, plain) = (
         server::bind(options.webhook).await?,
-        server::bind(options.reports).await?,
         server::bind(options.plain).await?,
     );
+    let reports = match options.kinds.contains(&Kind::TrainJob) {
+        true => Some(server::bind(options.reports).await?),
+        false => None,
+    };
     let metrics = Arc::new(Metrics::default());
     let (loaded, current) = watch::channel(None);
     let keeper = Keeper {
@@ -79,16 +82,22 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         keeps: true,
     };
     // Of one's own: however many processes report, the API server is answered.
-    let reports = Tls {
-        listener: reports,
+    let reports = reports.map(|listener| Tls {
+        listener,
         router: reports::router(client.clone()),
         keeps: false,
+    });
+    let reports = async {
+        match reports {
+            Some(reports) => server::tls(reports, current.clone()).await,
+            None => std::future::pending().await,
+        }
     };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         failed = server::plain(plain, Arc::clone(&metrics), current.clone()) => failed?,
         () = server::tls(conversions, current.clone()) => {}
-        () = server::tls(reports, current.clone()) => {}
+        () = reports => {}
         () = keeper.keep(&loaded) => {}
         _ = kinds => {}
         _ = terminate.recv() => {}

@@ -18,6 +18,8 @@ pub struct Kept {
     pub requests: Vec<String>,
     /// What the making of objects of a kind, such as `pods`, is answered with.
     pub refusals: BTreeMap<&'static str, u16>,
+    /// What a token is found to be.
+    pub tokens: BTreeMap<&'static str, Value>,
     versions: u64,
 }
 
@@ -101,6 +103,11 @@ impl Kept {
                 let refused = self.refusals.iter().find(|(kind, _)| **kind == last);
                 if let Some((_, code)) = refused {
                     return Err(*code);
+                }
+                if last == "tokenreviews" {
+                    let token = body["spec"]["token"].as_str().unwrap_or_default();
+                    let status = self.tokens.get(token).cloned().unwrap_or_default();
+                    return Ok(json!({ "metadata": {}, "spec": body["spec"], "status": status }));
                 }
                 let name = if name.is_empty() { "generated" } else { name };
                 let path = format!("{path}/{name}-{}", self.versions);

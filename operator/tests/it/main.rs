@@ -11,6 +11,7 @@ mod limits;
 mod objects;
 mod plan;
 mod reconcile;
+mod reports;
 mod status;
 mod train;
 mod watched;

@@ -93,10 +93,9 @@ fn a_trainjob_waits_for_its_runtime_and_is_held_to_it() {
     });
 }
 
-/// Refused by the API server, or named on the object.
 #[test]
 #[ignore = "needs cluster (starts pods)"]
-fn bad_trainjobs_are_refused_or_named() {
+fn bad_trainjobs_are_refused() {
     let site = Site::new("badtrain");
     site.create(&runtime(&site, "two", 0).to_string());
     let refused = |change: &dyn Fn(&mut Value), said: &str| {
@@ -145,7 +144,14 @@ fn bad_trainjobs_are_refused_or_named() {
         let error = site.kubectl_with(&patch, "").unwrap_err();
         assert!(error.contains("field is immutable"), "{change}: {error}");
     }
+}
 
+/// What only the operator, or the API server of pods, knows to be wrong.
+#[test]
+#[ignore = "needs cluster (starts pods)"]
+fn bad_trainjobs_are_named() {
+    let site = Site::new("wrongtrain");
+    site.create(&runtime(&site, "two", 0).to_string());
     let named = |name: &str, change: &dyn Fn(&mut Value, &mut Value), said: &str| {
         let (mut runtime, mut object) = (runtime(&site, name, 0), job(name, name, &[]));
         change(&mut runtime["spec"], &mut object["spec"]);

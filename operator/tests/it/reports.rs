@@ -1,0 +1,144 @@
+//! What processes of TrainJobs report, and who else tries to.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use carrel_operator::reports::{audience, router};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::api::Api;
+
+const JOB: &str = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/default/trainjobs/job";
+const POD: &str = "/api/v1/namespaces/default/pods/job-node-0-0";
+
+fn user(namespace: &str, pod: &str, uid: &str) -> Value {
+    json!({
+        "username": format!("system:serviceaccount:{namespace}:default"),
+        "extra": {
+            "authentication.kubernetes.io/pod-name": [pod],
+            "authentication.kubernetes.io/pod-uid": [uid],
+        },
+    })
+}
+
+/// A job with a pod, whose token is `good`; others are wrong in one way each.
+fn api() -> Api {
+    let api = Api::default();
+    api.put(
+        JOB,
+        json!({ "metadata": { "name": "job", "uid": "u" }, "status": {
+        "state": "Running",
+        "trainerStatus": { "progressPercentage": 1, "metrics": [{ "name": "a", "value": "1" }] },
+    } }),
+    );
+    let owner = json!([{
+        "apiVersion": "trainer.kubeflow.org/v1alpha1",
+        "kind": "TrainJob",
+        "name": "job",
+        "uid": "u",
+        "controller": true,
+    }]);
+    let pod =
+        json!({ "metadata": { "name": "job-node-0-0", "uid": "p", "ownerReferences": owner } });
+    api.put(POD, pod);
+    let foreign = json!({ "metadata": { "name": "foreign", "uid": "f" } });
+    api.put("/api/v1/namespaces/default/pods/foreign", foreign);
+    let for_us = audience("default", "job");
+    let found = |user: Value| json!({ "authenticated": true, "audiences": [for_us], "user": user });
+    let good = user("default", "job-node-0-0", "p");
+    let unbound = json!({ "username": "system:serviceaccount:default:default" });
+    let mut elsewhere = found(good.clone());
+    elsewhere["audiences"] = json!(["https://kubernetes.default.svc"]);
+    api.with(|kept| {
+        kept.tokens = [
+            ("good", found(good.clone())),
+            ("elsewhere", elsewhere),
+            ("unbound", found(unbound)),
+            ("foreign", found(user("default", "foreign", "f"))),
+            ("earlier", found(user("default", "job-node-0-0", "q"))),
+            ("gone", found(user("default", "no-such-pod", "p"))),
+            ("neighbour", found(user("other", "job-node-0-0", "p"))),
+            ("unknown", json!({ "authenticated": false, "user": good })),
+        ]
+        .into();
+    });
+    api
+}
+
+async fn post(api: &Api, token: &str, body: &str) -> (StatusCode, Value) {
+    let request = Request::post(format!("{JOB}/status"))
+        .header("Authorization", format!("Bearer {token}"))
+        .body(Body::from(body.to_owned()));
+    let answer = router(api.client())
+        .oneshot(request.unwrap())
+        .await
+        .unwrap();
+    let code = answer.status();
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    (code, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn a_report_takes_the_place_of_the_one_before() {
+    let api = api();
+    let report = json!({ "trainerStatus": {
+        "progressPercentage": 42,
+        "lastUpdatedTime": "2026-01-01T00:00:00Z",
+    } });
+    let (code, answer) = post(&api, "good", &report.to_string()).await;
+    assert_eq!((code, &answer), (StatusCode::OK, &report));
+    let status = &api.get(JOB)["status"];
+    assert_eq!(status["trainerStatus"], report["trainerStatus"]);
+    assert_eq!(status["state"], "Running");
+    let (code, _) = post(&api, "good", "{}").await;
+    assert_eq!(code, StatusCode::OK);
+    assert_eq!(
+        api.get(JOB)["status"]["trainerStatus"]["progressPercentage"],
+        42
+    );
+}
+
+#[tokio::test]
+async fn only_pods_of_the_job_may_report() {
+    let api = api();
+    let before = api.get(JOB);
+    for token in [
+        "elsewhere",
+        "unbound",
+        "foreign",
+        "earlier",
+        "gone",
+        "neighbour",
+        "unknown",
+        "none",
+        "",
+    ] {
+        let (code, answer) = post(&api, token, r#"{"trainerStatus":{}}"#).await;
+        assert_eq!(code, StatusCode::FORBIDDEN, "{token}");
+        let said = "only pods of the TrainJob job may report of it";
+        assert_eq!(
+            (&answer["message"], &answer["code"]),
+            (&json!(said), &json!(403))
+        );
+    }
+    assert_eq!(api.get(JOB), before);
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_with_its_place() {
+    let api = api();
+    let said = async |body: &str| {
+        let (code, answer) = post(&api, "good", body).await;
+        assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY);
+        answer["message"].as_str().unwrap().to_owned()
+    };
+    assert!(said("{").await.starts_with("no JSON: "));
+    let metrics = r#"{"trainerStatus":{"metrics":[{"name":"loss","value":0.5}]}}"#;
+    let reason = said(metrics).await;
+    assert!(
+        reason.starts_with("trainerStatus.metrics[0].value: invalid type"),
+        "{reason}"
+    );
+    let large = format!("{{\"trainerStatus\":\"{}\"}}", "x".repeat(1 << 17));
+    assert_eq!(post(&api, "good", &large).await.0, StatusCode::BAD_REQUEST);
+}

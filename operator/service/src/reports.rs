@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,7 +15,7 @@ use crate::keys::Keys;
 use crate::record::Record;
 
 /// The largest report.
-pub const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 1 << 20;
 /// What is kept of a reason, in characters.
 const REASON: usize = 2000;
 /// The most epochs whose losses are kept.
@@ -57,10 +57,14 @@ pub async fn status(
     State(jobs): State<Arc<Jobs>>,
     Path((id, rank)): Path<(String, usize)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<StatusCode, Refusal> {
     let keys = &jobs.settings.keys;
     check_token(keys, &id, &headers)?;
+    let body = to_bytes(body, LARGEST).await.map_err(|error| {
+        let message = format!("the report is larger than {LARGEST} bytes, or broke off: {error}");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
     if !verify(keys.secret(&id).as_bytes(), &body, signature(&headers)) {
         return Err(no_signature());
     }

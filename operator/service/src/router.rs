@@ -33,7 +33,6 @@ pub fn router(path: &str, service: Arc<Service>) -> Router {
     let jobs = Arc::clone(&service.jobs);
     let reports = Router::new()
         .route("/jobs/{id}/ranks/{rank}/status", post(reports::status))
-        .layer(DefaultBodyLimit::max(reports::LARGEST))
         .with_state(Arc::clone(&jobs));
     let quick = Router::new()
         .route("/jobs", get(list).post(submit))

@@ -70,14 +70,18 @@ where
 }
 
 /// Reads all jobs that there are, and hears of those that somebody else takes away.
-pub async fn records(jobs: Arc<Jobs>) {
+pub async fn records(jobs: Arc<Jobs>, seen: Arc<Seen>) {
     let mut events = std::pin::pin!(watch(jobs.apis.records.clone(), ours()).default_backoff());
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(map)) => listed.extend(read(&map)),
-            Ok(Event::InitDone) => jobs.set_all(std::mem::take(&mut listed)),
+            Ok(Event::InitDone) => {
+                // Of a job whose pods are not known yet, nothing could be said.
+                seen.wait().await;
+                jobs.set_all(std::mem::take(&mut listed));
+            }
             Ok(Event::Apply(map)) => {
                 if let Some(record) = read(&map) {
                     jobs.add_unknown(record);

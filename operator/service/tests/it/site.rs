@@ -30,7 +30,6 @@ pub const KEY: &str = "0123456789abcdef0123456789abcdef";
 pub struct Site {
     pub url: String,
     pub cluster: Cluster,
-    pub jobs: Arc<Jobs>,
     pub asked: Arc<Mutex<usize>>,
     client: Client,
     _folder: tempfile::TempDir,
@@ -100,7 +99,6 @@ impl Site {
         Self {
             url: format!("{url}/services/training/api/v1"),
             cluster,
-            jobs,
             asked,
             client: Client::new(),
             _folder: folder,

@@ -1,12 +1,19 @@
 //! A form that was sent: its fields, once it is sure that a page of this program sent it.
 
+use std::time::Duration;
+
 use axum::extract::{FromRef, FromRequest, FromRequestParts as _, Request};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use http::StatusCode;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::error::AppError;
 use crate::visitor::Visitor;
+
+/// How long a form may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Submitted {
     pub visitor: Visitor,
@@ -33,7 +40,14 @@ where
         let visitor = visitor.map_err(AppError::into_response)?;
         let request = Request::from_parts(parts, body);
         // Its size has a limit (see the router).
-        let body = Bytes::from_request(request, state).await;
+        let body = timeout(PATIENCE, Bytes::from_request(request, state)).await;
+        let body = body.map_err(|_| {
+            AppError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "What was sent did not arrive in time.",
+            )
+            .into_response()
+        })?;
         let body = body.map_err(|rejection| {
             AppError::new(
                 rejection.status(),

@@ -17,7 +17,7 @@ use crate::sessions::Session;
 
 pub const COOKIE: &str = "carrel-dashboard";
 /// How long the Hub's word holds.
-const FRESH: Duration = Duration::from_secs(30);
+const FRESH: Duration = Duration::from_secs(10);
 /// How long it holds while the Hub is away.
 const STALE: Duration = Duration::from_secs(300);
 

@@ -128,8 +128,11 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     let spec = object.data.get("spec").unwrap_or(&none);
     let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
     let original = Original::from_text(annotation, Version::V1);
-    if read::is_foreign(context.kind, spec) || (original.was_over() && status.conditions.is_empty())
-    {
+    let kind = context.kind;
+    let was_over = original.was_over() && status.conditions.is_empty();
+    // A TrainJob that never had a runtime never had pods.
+    let is_nothing = kind == Kind::TrainJob && status.is_over() && status.train.runtime.is_none();
+    if read::is_foreign(kind, spec) || was_over || is_nothing {
         return Ok(Action::await_change());
     }
     let reporting = context.reporting.as_ref();
@@ -138,14 +141,9 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     }
     let now = Timestamp::now();
     let identity = identity(object, annotation);
-    let read = match context.kind {
-        Kind::TrainJob if status.is_over() && status.train.runtime.is_none() => {
-            return Ok(Action::await_change());
-        }
+    let read = match kind {
         Kind::TrainJob => runtime::job(&identity, spec, &mut status, context).await?,
-        kind => {
-            read(kind, &identity, spec).map_or_else(Read::Wrong, |job| Read::Job(Box::new(job)))
-        }
+        _ => read(kind, &identity, spec).map_or_else(Read::Wrong, Read::of),
     };
     let seen = seen(object, read.job(), context);
     let (job, mut plan) = match read {
@@ -159,11 +157,8 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
         Read::Waits(why) => (None, waits(&status, &why)),
         Read::Wrong(why) => {
             let (name, ttl) = (object.name_any(), read::ttl_seconds(spec));
-            let why = Wrong {
-                kind: context.kind,
-                name: &name,
-                why: &why,
-            };
+            let (name, why) = (name.as_str(), &why);
+            let why = Wrong { kind, name, why };
             (None, invalid(&why, &status, &seen, ttl, now))
         }
     };
@@ -183,6 +178,10 @@ enum Read {
 }
 
 impl Read {
+    fn of(job: Job) -> Self {
+        Self::Job(Box::new(job))
+    }
+
     fn job(&self) -> Option<&Job> {
         match self {
             Self::Job(job) => Some(job),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use carrel_jobs::kind::Kind;
 use kube::{Api, Client, Config};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::certificate::{Keeper, Loaded};
@@ -81,23 +82,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         router: server::conversions(Arc::clone(&metrics)),
         keeps: true,
     };
-    // Of one's own: however many processes report, the API server is answered.
-    let reports = reports.map(|listener| Tls {
-        listener,
-        router: reports::router(client.clone()),
-        keeps: false,
-    });
-    let reports = async {
-        match reports {
-            Some(reports) => server::tls(reports, current.clone()).await,
-            None => std::future::pending().await,
-        }
-    };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         failed = server::plain(plain, Arc::clone(&metrics), current.clone()) => failed?,
         () = server::tls(conversions, current.clone()) => {}
-        () = reports => {}
+        () = take_reports(reports, &client, current.clone()) => {}
         () = keeper.keep(&loaded) => {}
         _ = kinds => {}
         _ = terminate.recv() => {}
@@ -113,6 +102,24 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 pub fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "carrel-operator".to_owned());
     format!("{host}_{}", uuid::Uuid::new_v4())
+}
+
+/// Takes what processes of TrainJobs report, for ever. At a port of its own: however many report, the API server is
+/// answered.
+async fn take_reports(
+    listener: Option<TcpListener>,
+    client: &Client,
+    current: watch::Receiver<Option<Arc<Loaded>>>,
+) {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    let reports = Tls {
+        listener,
+        router: reports::router(client.clone()),
+        keeps: false,
+    };
+    server::tls(reports, current).await;
 }
 
 fn report_url(options: &Options) -> String {

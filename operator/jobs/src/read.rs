@@ -125,7 +125,8 @@ fn of_pytorch(spec: pytorchjob::V1, origin: Version) -> Result<Job, Invalid> {
     Ok(job)
 }
 
-fn common(
+/// What follows from the policy of a job, and defaults.
+pub(crate) fn common(
     kind: Kind,
     origin: Version,
     replicas: Vec<Replica>,

@@ -23,10 +23,7 @@ pub(crate) fn job(job: &Job) -> Result<(), Invalid> {
         mistakes.push(format!("spec.{field}: there are no replicas"));
     }
     for replica in &job.replicas {
-        let at = match job.kind {
-            Kind::TrainJob => "spec.runtimeRef: in the runtime, replicatedJobs.node".to_owned(),
-            _ => format!("spec.{field}.{}", replica.role.name()),
-        };
+        let at = place(job.kind, replica.role);
         let containers = template::containers(&replica.template);
         let name = job.kind.container();
         if containers.is_empty() {
@@ -68,6 +65,14 @@ pub(crate) fn job(job: &Job) -> Result<(), Invalid> {
     processes(job, &mut mistakes);
     name(job, &mut mistakes);
     finish(mistakes)
+}
+
+/// Where a job says what replicas of a role are.
+fn place(kind: Kind, role: Role) -> String {
+    match kind {
+        Kind::TrainJob => "spec.runtimeRef: in the runtime, replicatedJobs.node".to_owned(),
+        _ => format!("spec.{}.{}", kind.replicas_field(), role.name()),
+    }
 }
 
 fn processes(job: &Job, mistakes: &mut Vec<String>) {

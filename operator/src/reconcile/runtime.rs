@@ -1,6 +1,6 @@
 //! The runtime of a TrainJob: asked for once, then kept in the job's status.
 
-use carrel_jobs::job::{Identity, Invalid, Job};
+use carrel_jobs::job::{Identity, Invalid};
 use carrel_jobs::kind::{TRAINER_GROUP, Version};
 use carrel_jobs::read::typed;
 use carrel_jobs::status::JobStatus;
@@ -51,7 +51,7 @@ pub(super) async fn job(
     if let Ok(job) = &read {
         status.train.nodes = i32::try_from(job.size()).unwrap_or(i32::MAX);
     }
-    Ok(read.map_or_else(Read::Wrong, |job: Job| Read::Job(Box::new(job))))
+    Ok(read.map_or_else(Read::Wrong, Read::of))
 }
 
 fn reference(spec: &Value) -> Result<(Kind, String), Invalid> {

@@ -6,10 +6,10 @@ use super::merge::merge;
 use super::resources::processes;
 use super::runtime::{self, MlPolicy, NODE};
 use super::{Spec, Trainer, patch};
-use crate::job::{Identity, Invalid, Job, Replica, Torch, Train};
+use crate::job::{Identity, Invalid, Job, Replica, Train};
 use crate::kind::{Kind, Role, Version};
-use crate::read::typed;
-use crate::spec::{CleanPodPolicy, RestartPolicy, Template};
+use crate::read::{common, typed};
+use crate::spec::{CleanPodPolicy, RestartPolicy, RunPolicy, Template};
 use crate::{template, validate};
 
 /// The variables that a job of the torch policy does not set itself.
@@ -57,54 +57,63 @@ pub fn read(
     let resources = train(&mut pod, trainer);
     validate::finish(mistakes)?;
 
-    let restart = match template::text(&pod, "restartPolicy") {
-        Some("OnFailure") => RestartPolicy::OnFailure,
-        _ => RestartPolicy::Never,
+    let again = again(&pod, &node, jobset);
+    let replica = Replica {
+        role: Role::Node,
+        count: usize::try_from(count).unwrap_or_default(),
+        restart: again.restart,
+        template: pod,
+        port: Kind::TrainJob.port(),
     };
-    let number = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok());
-    let backoff = number(&node["template"]["spec"]["backoffLimit"]);
-    let max_restarts = number(&jobset["failurePolicy"]["maxRestarts"]);
-    let max_restarts = max_restarts.unwrap_or(0).max(backoff.unwrap_or(0));
-    let port = Kind::TrainJob.port();
-    let job = Job {
-        kind: Kind::TrainJob,
-        // The rules of the other kinds' last version hold for this one.
-        origin: Version::V1,
-        name: identity.name.to_owned(),
-        namespace: identity.namespace.to_owned(),
-        uid: identity.uid.to_owned(),
-        replicas: vec![Replica {
-            role: Role::Node,
-            count: usize::try_from(count).unwrap_or_default(),
-            restart,
-            template: pod,
-            port,
-        }],
-        clean: CleanPodPolicy::Running,
-        ttl_seconds: None,
-        deadline_seconds: spec.active_deadline_seconds,
-        backoff_limit: (restart == RestartPolicy::OnFailure)
-            .then(|| backoff.unwrap_or(IN_PLACE).max(max_restarts)),
-        suspend: spec.suspend.unwrap_or_default(),
-        // Before it is read, so that a runtime that is not there is no matter.
-        is_foreign: false,
-        all_workers: true,
-        is_dynamic: false,
-        torch: Torch {
-            processes: per_node.map_or_else(|| processes(&resources), |number| number.to_string()),
-            ..Torch::default()
-        },
-        warnings: warnings(jobset, runtime.pod_group_policy.is_some()),
-        train: Train {
-            is_torch: policy.torch.is_some(),
-            containers: injected(&policy),
-            max_restarts,
-            attempt,
-        },
-        runtime_id: String::new(),
+    let run = RunPolicy {
+        active_deadline_seconds: spec.active_deadline_seconds,
+        backoff_limit: again.in_place,
+        suspend: spec.suspend,
+        ..RunPolicy::default()
     };
+    // The rules of the other kinds' last version hold for this one.
+    let (origin, clean) = (Version::V1, CleanPodPolicy::Running);
+    let mut job = common(Kind::TrainJob, origin, vec![replica], run, clean);
+    identity.name.clone_into(&mut job.name);
+    identity.namespace.clone_into(&mut job.namespace);
+    identity.uid.clone_into(&mut job.uid);
+    job.torch.processes =
+        per_node.map_or_else(|| processes(&resources), |number| number.to_string());
+    job.train = Train {
+        is_torch: policy.torch.is_some(),
+        containers: injected(&policy),
+        max_restarts: again.whole,
+        attempt,
+    };
+    job.warnings = warnings(jobset, runtime.pod_group_policy.is_some());
     validate::job(&job)?;
     Ok(job)
+}
+
+/// What begins anew after a failure, and how often.
+struct Again {
+    restart: RestartPolicy,
+    /// Containers, by the node.
+    in_place: Option<i32>,
+    /// The whole job.
+    whole: i32,
+}
+
+fn again(pod: &Template, node: &Value, jobset: &Value) -> Again {
+    let number = |value: &Value| value.as_i64().and_then(|number| i32::try_from(number).ok());
+    let backoff = number(&node["template"]["spec"]["backoffLimit"]);
+    let whole = number(&jobset["failurePolicy"]["maxRestarts"]);
+    let whole = whole.unwrap_or(0).max(backoff.unwrap_or(0));
+    let is_in_place = template::text(pod, "restartPolicy") == Some("OnFailure");
+    Again {
+        restart: if is_in_place {
+            RestartPolicy::OnFailure
+        } else {
+            RestartPolicy::Never
+        },
+        in_place: is_in_place.then(|| backoff.unwrap_or(IN_PLACE).max(whole)),
+        whole,
+    }
 }
 
 /// What this operator does not do.

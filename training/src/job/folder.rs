@@ -94,8 +94,11 @@ impl Jobs {
         jobs.map(|(_, job)| job.into()).collect()
     }
 
-    /// The same, with how they stand.
-    pub(super) fn table(&self) -> Result<JobList, JobError> {
+    /// The same, with how they stand, as a table.
+    ///
+    /// # Errors
+    /// When a status cannot be had.
+    pub fn table(&self) -> Result<JobList, JobError> {
         let entry = |(made, job): (SystemTime, JobFolder)| {
             Ok(Entry {
                 status: job.status()?,

@@ -94,8 +94,11 @@ impl RemoteJobs {
         Ok(self.table()?.into_iter().collect())
     }
 
-    /// The same, with how they stand.
-    pub(super) fn table(&self) -> Result<JobList, JobError> {
+    /// The same, with how they stand, as a table.
+    ///
+    /// # Errors
+    /// When the service refuses or cannot be reached.
+    pub fn table(&self) -> Result<JobList, JobError> {
         let path = "jobs";
         let list: List = self.json("GET", path, &[])?;
         let jobs = list.jobs.into_iter();

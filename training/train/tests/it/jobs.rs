@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use carrel_training::job::{JobState, Jobs, RankState, TrainJob};
+use carrel_training::job::{JobError, JobState, Jobs, RankState, TrainJob};
 use carrel_training::prelude::{Layer, Mnist};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,6 +25,50 @@ fn recipe(folder: &Path, epochs: usize) -> Mnist {
     }
     .epochs(epochs)
     .batch(32)
+}
+
+#[test]
+fn jobs_are_shown_as_a_table_and_logs_as_text_until_they_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobs = jobs(folder.path());
+    assert_eq!(
+        jobs.table().unwrap().to_string(),
+        "job  state  ranks  epoch  loss  started"
+    );
+    let new = TrainJob::new("digits").recipe(recipe(folder.path(), 2));
+    let job = jobs.submit(new).unwrap();
+    let long = TrainJob::new("long").recipe(recipe(folder.path(), 100_000));
+    let long = jobs.submit(long).unwrap();
+    let status = job.watch().unwrap();
+    let table = jobs.table().unwrap();
+    let (text, html) = (table.to_string(), table.html());
+    let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+    let loss = format!("{:.4}", status.ranks[0].loss.unwrap());
+    assert_eq!(
+        row[..5],
+        [job.id(), "Succeeded", "1", "2/2", &loss],
+        "{text}"
+    );
+    assert!(
+        row[5..].ends_with(&["s", "ago"]) || row.ends_with(&["min", "ago"]),
+        "{text}"
+    );
+    assert!(html.contains("<th>loss</th>") && html.contains(&format!("<td>{}</td>", row[0])));
+    assert_eq!(format!("{table:?}"), text);
+    assert!(table.len() == 2 && table[1].id() == long.id());
+    // As it was printed, and not quoted.
+    let log = job.logs(0).unwrap();
+    assert_eq!(format!("{log:?}"), format!("{log}"));
+    assert!(
+        log.starts_with("Rank  0") || log.lines().count() > 1,
+        "{log}"
+    );
+    assert!(matches!(long.clone().delete(), Err(JobError::Running(_))));
+    let path = job.folder().unwrap().path().to_owned();
+    job.delete().unwrap();
+    assert!(!path.exists() && jobs.table().unwrap().len() == 1);
+    long.cancel().unwrap();
+    wait_for("the end", || long.status().unwrap().state().is_final());
 }
 
 #[test]

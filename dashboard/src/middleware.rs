@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::error::AppError;
 use crate::login;
 use crate::templates::{self, ErrorPage, Page};
+use crate::visitor::{COOKIE, cookie};
 
 /// Pages have no inline script or style, and load nothing from elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -23,6 +24,7 @@ pub async fn render(State(app): State<App>, request: Request, next: Next) -> Res
     let is_page_asked = request.method() == Method::GET && !is_part(&request);
     let place = request.uri().path_and_query().map(ToString::to_string);
     let is_api = path.starts_with(&format!("{}tfjobs/api/", app.settings.base));
+    let session = cookie(request.headers(), COOKIE).and_then(|id| app.sessions.find(&id));
     let mut response = next.run(request).await;
     let error = match response.extensions_mut().remove::<AppError>() {
         Some(error) => error,
@@ -35,13 +37,18 @@ pub async fn render(State(app): State<App>, request: Request, next: Next) -> Res
         }
         None => return response,
     };
+    let mut page = Page::new(&app.settings, None, "");
+    if let Some(session) = session {
+        page.user = Some(session.user.name.clone());
+        page.xsrf = session.xsrf;
+    }
     let body = match error {
         AppError::LogIn if is_page_asked && !is_api => {
             let next = place.unwrap_or_else(|| app.settings.base.clone());
             return Redirect::to(&login::address(&app.settings, &next)).into_response();
         }
         AppError::LogIn => told(
-            &app,
+            Page::new(&app.settings, None, ""),
             is_api,
             StatusCode::UNAUTHORIZED,
             "You are not logged in, or not any more.",
@@ -51,7 +58,7 @@ pub async fn render(State(app): State<App>, request: Request, next: Next) -> Res
             status,
             message,
             advice,
-        } => told(&app, is_api, status, &message, advice),
+        } => told(page, is_api, status, &message, advice),
     };
     let (parts, content) = body.into_parts();
     response.headers_mut().remove(header::CONTENT_LENGTH);
@@ -75,7 +82,7 @@ fn is_plain_refusal(response: &Response) -> bool {
 }
 
 fn told(
-    app: &App,
+    page: Page,
     is_api: bool,
     status: StatusCode,
     message: &str,
@@ -96,7 +103,7 @@ fn told(
         other => other.canonical_reason().unwrap_or("Error"),
     };
     let page = ErrorPage {
-        page: Page::new(&app.settings, None, ""),
+        page,
         status: status.as_u16(),
         title: title.to_owned(),
         message: message.to_owned(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
 mod chart;
+mod cluster;
 mod objects;
 mod plan;
 mod refusals;

@@ -107,3 +107,25 @@ fn cluster_keeps_a_job_through_the_death_of_the_service_cancels_and_resumes_it()
     until("the end", ended);
     assert!(job.logs(0).is_ok());
 }
+
+#[test]
+#[ignore = "needs cluster (starts pods)"]
+fn cluster_says_what_a_job_waits_for_and_ends_what_never_began() {
+    let site = Site::with("waiting", "127.0.0.1:1/none:1");
+    let ada = site.user("ada");
+    let job = ada.submit(job("waits", 2)).unwrap();
+    // Of the rank that comes first, once all are seen.
+    let waits = "rank 0 waits: the image 127.0.0.1:1/none:1 cannot be pulled";
+    until("what it waits for", || {
+        let message = job.status().ok()?.message?;
+        (message == waits).then_some(())
+    });
+    job.cancel().unwrap();
+    let ended = || job.status().ok().filter(|status| status.state().is_final());
+    let status = until("the end", ended);
+    assert_eq!(status.state(), JobState::Stopped, "{status}");
+    assert!(matches!(
+        job.model(),
+        Err(JobError::Refused { status: 404, .. })
+    ));
+}

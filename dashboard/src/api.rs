@@ -13,7 +13,7 @@ use crate::access::Right;
 use crate::app::App;
 use crate::error::AppError;
 use crate::gather::gather;
-use crate::jobs::kind::JobKind;
+use crate::jobs::kind::{JobKind, Served as _};
 use crate::jobs::mistake::Mistake;
 use crate::jobs::yaml;
 use crate::pages::create::make;

@@ -12,7 +12,7 @@ use kube::core::{ObjectList, Status};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 
-use crate::jobs::kind::JobKind;
+use crate::jobs::kind::{JobKind, Served as _};
 use crate::kept::Kept;
 
 /// How long the API server may take to answer.

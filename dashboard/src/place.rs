@@ -1,7 +1,7 @@
 //! The addresses of objects, as paths of requests give them: nothing but names of Kubernetes, so that none leads elsewhere.
 
 use crate::error::AppError;
-use crate::jobs::kind::JobKind;
+use crate::jobs::kind::{JobKind, Served as _};
 
 const LONGEST: usize = 253;
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 /// The most points of a curve that are kept.
-const MOST_POINTS: usize = 2000;
+const MOST_EPOCHS: u32 = 2000;
+/// Whoever may print into a log says which rank it is of.
+const MOST_RANKS: usize = 64;
 /// The drawing's size and its margins, in units of its own.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 240.0;
@@ -53,9 +55,9 @@ impl Measured {
 }
 
 fn put(all: &mut BTreeMap<u32, Series>, rank: u32, epoch: u32, value: f64) {
-    let series = all.entry(rank).or_default();
-    if value.is_finite() && (series.len() < MOST_POINTS || series.contains_key(&epoch)) {
-        series.insert(epoch, value);
+    let fits = epoch < MOST_EPOCHS && (all.len() < MOST_RANKS || all.contains_key(&rank));
+    if value.is_finite() && fits {
+        all.entry(rank).or_default().insert(epoch, value);
     }
 }
 

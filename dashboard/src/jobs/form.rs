@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
-use super::kind::JobKind;
+use super::kind::{JobKind, Served as _};
 use super::mistake::Mistake;
 use carrel_jobs::kind::Kind;
 
@@ -130,8 +130,8 @@ impl Form {
             return Err(errors);
         }
         let spec = match self.kind {
-            JobKind::Of(kind) => of_kubeflow(kind, &read),
             JobKind::TrainJob => self.of_trainer(&read),
+            kind => of_kubeflow(kind, &read),
         };
         let object = DynamicObject::new(&self.name, &self.kind.resource());
         Ok(object.within(&self.namespace).data(json!({ "spec": spec })))
@@ -188,7 +188,7 @@ impl Form {
         }
         self.replicas.iter().find_map(|replica| {
             let (top, container) = match self.kind {
-                JobKind::Of(kind) => {
+                kind @ (JobKind::TfJob | JobKind::PyTorchJob) => {
                     let top = format!("spec.{}.{}", kind.replicas_field(), replica.role);
                     let container = format!("{top}.template.spec.containers[0]");
                     (top, container)
@@ -214,13 +214,13 @@ impl Form {
 /// The roles of a kind, what they are for, and how many there are at first.
 fn roles(kind: JobKind) -> Vec<(&'static str, &'static str, &'static str)> {
     match kind {
-        JobKind::Of(Kind::TfJob) => vec![
+        JobKind::TfJob => vec![
             ("Worker", "computes", "1"),
             ("PS", "holds the parameters", ""),
             ("Chief", "leads, and decides when the job is done", ""),
             ("Evaluator", "measures along the way", ""),
         ],
-        JobKind::Of(Kind::PyTorchJob) => vec![
+        JobKind::PyTorchJob => vec![
             ("Master", "is rank 0; there is exactly one", "1"),
             ("Worker", "is one of the further ranks", ""),
         ],
@@ -341,7 +341,7 @@ mod tests {
                 .map(|(_, value)| (*value).to_owned())
                 .unwrap_or_default()
         };
-        Form::read(JobKind::Of(Kind::TfJob), find)
+        Form::read(JobKind::TfJob, find)
     }
 
     #[test]
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn mistakes_stand_beside_their_fields() {
-        let form = Form::new(JobKind::Of(Kind::TfJob));
+        let form = Form::new(JobKind::TfJob);
         let errors = form.place(&[
             Mistake::at("spec.tfReplicaSpecs.Worker.replicas", "too many"),
             Mistake::at("spec.tfReplicaSpecs.PS.template", "no image"),

@@ -35,7 +35,9 @@ impl PodRow {
         let labels = pod.metadata.labels.as_ref();
         let label = |name: &str| labels.and_then(|labels| labels.get(name)).cloned();
         let (role, index) = match kind {
-            JobKind::Of(_) => (label(names::REPLICA_TYPE), label(names::REPLICA_INDEX)),
+            JobKind::TfJob | JobKind::PyTorchJob => {
+                (label(names::REPLICA_TYPE), label(names::REPLICA_INDEX))
+            }
             JobKind::TrainJob => (label(REPLICATED_JOB), label(COMPLETION_INDEX)),
         };
         let statuses = statuses(pod);
@@ -148,7 +150,6 @@ fn reason(pod: &Pod, statuses: &[&ContainerStatus]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use carrel_jobs::kind::Kind;
     use serde_json::{Value, json};
 
     use super::*;
@@ -162,10 +163,7 @@ mod tests {
             "spec": { "nodeName": "n1", "containers": [{ "name": "pytorch" }] },
             "status": status,
         });
-        PodRow::read(
-            JobKind::Of(Kind::PyTorchJob),
-            &serde_json::from_value(pod).unwrap(),
-        )
+        PodRow::read(JobKind::PyTorchJob, &serde_json::from_value(pod).unwrap())
     }
 
     fn container(state: Value) -> Value {

@@ -84,7 +84,7 @@ impl Row {
         let conditions = conditions(object);
         let status = &object.data["status"];
         let state = match kind {
-            JobKind::Of(_) => state(&conditions),
+            JobKind::TfJob | JobKind::PyTorchJob => state(&conditions),
             JobKind::TrainJob => state_of_trainjob(status, &conditions),
         };
         let told = status["reason"].as_str().map(str::to_owned);
@@ -167,13 +167,13 @@ fn state_of_trainjob(status: &Value, conditions: &[Condition]) -> State {
 }
 
 fn replicas(kind: JobKind, spec: &Value) -> Vec<(String, i64)> {
-    let JobKind::Of(kind) = kind else {
+    if kind == JobKind::TrainJob {
         let nodes = spec["trainer"]["numNodes"].as_i64();
         return nodes
             .map(|nodes| ("node".to_owned(), nodes))
             .into_iter()
             .collect();
-    };
+    }
     let specs = spec[kind.replicas_field()].as_object();
     let mut found: Vec<_> = specs
         .into_iter()
@@ -195,7 +195,6 @@ pub fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use carrel_jobs::kind::Kind;
     use serde_json::json;
 
     use super::*;
@@ -216,7 +215,7 @@ mod tests {
                 { "type": "Failed", "status": "True", "message": "worker-1\n failed" },
             ] },
         }));
-        let row = Row::read(JobKind::Of(Kind::PyTorchJob), &job);
+        let row = Row::read(JobKind::PyTorchJob, &job);
         assert_eq!(row.state, State::Failed);
         assert_eq!(row.reason, "worker-1 failed");
         assert_eq!(row.replicas_text(), "1 Master, 3 Worker");

@@ -3,7 +3,7 @@
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::kind::JobKind;
+use super::kind::{JobKind, Served as _};
 use super::mistake::Mistake;
 
 /// A job that somebody has written, in the version in which they wrote it.

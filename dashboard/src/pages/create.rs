@@ -12,7 +12,7 @@ use crate::app::{self, App};
 use crate::cluster::ClusterError;
 use crate::error::AppError;
 use crate::jobs::form::{Errors, Form, Replica};
-use crate::jobs::kind::JobKind;
+use crate::jobs::kind::{JobKind, Served as _};
 use crate::jobs::mistake::{self, Mistake};
 use crate::jobs::yaml;
 use crate::place::{self, Place};

@@ -17,6 +17,7 @@ use crate::access::Right;
 use crate::app::{self, App};
 use crate::error::AppError;
 use crate::jobs::curves::{Drawing, Measured};
+use crate::jobs::kind::Served as _;
 use crate::jobs::pod::PodRow;
 use crate::jobs::row::{self, Condition, Row, State as JobState};
 use crate::jobs::trainer::Progress;
@@ -273,7 +274,7 @@ mod tests {
         let pod = serde_json::json!({ "metadata": { "name": format!("job-{role}-{index}"), "labels": {
             names::REPLICA_TYPE: role, names::REPLICA_INDEX: index.to_string(),
         } } });
-        let kind = crate::jobs::kind::JobKind::Of(carrel_jobs::kind::Kind::TfJob);
+        let kind = crate::jobs::kind::JobKind::TfJob;
         PodRow::read(kind, &serde_json::from_value(pod).unwrap())
     }
 

@@ -9,6 +9,7 @@ use super::create::refused;
 use crate::access::Right;
 use crate::app::{self, App};
 use crate::error::AppError;
+use crate::jobs::kind::Served as _;
 use crate::jobs::mistake::{self, Mistake};
 use crate::jobs::yaml;
 use crate::place::Place;

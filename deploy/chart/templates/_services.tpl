@@ -22,7 +22,8 @@ Hub, on top of what they have without it. */}}
   {{- $role := . -}}
   {{- $scopes := get $further $role.name -}}
   {{- if $scopes -}}
-    {{- $scopes = concat ($role.scopes | default (get $known $role.name)) $scopes | uniq -}}
+    {{- /* None at all is what an administrator may want. */}}
+    {{- $scopes = concat (hasKey $role "scopes" | ternary ($role.scopes | default list) (get $known $role.name)) $scopes | uniq -}}
     {{- $role = merge (dict "scopes" $scopes) $role -}}
     {{- $_ := unset $further $role.name -}}
   {{- end -}}

@@ -11,6 +11,8 @@ fn objects(template: &str, values: &[&str]) -> Vec<Value> {
     let mut helm = Command::new("helm");
     helm.args(["template", "carrel"]).arg(chart);
     helm.args(["--namespace", "jobs", "--show-only", template]);
+    // As a cluster that has the definitions says.
+    helm.args(["--api-versions", "trainer.kubeflow.org/v1alpha1"]);
     for value in values {
         helm.args(["--set", value]);
     }

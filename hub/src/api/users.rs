@@ -16,6 +16,7 @@ use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Scopes, Target};
 use crate::app::App;
 use crate::auth::caller::{self, Caller};
+use crate::db::memo::Keep;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::Named;
@@ -103,6 +104,19 @@ async fn identity(
     }
 }
 
+/// A part of the list, as it was told to somebody.
+struct Told {
+    json: Bytes,
+    /// No other caller is where this one is in memory while this is kept.
+    _to: Caller,
+}
+
+impl Keep for Told {
+    fn size(&self) -> usize {
+        self.json.len() + 512
+    }
+}
+
 /// GET /users. Dashboards and scripts ask for the same part again and again.
 pub async fn list(
     State(app): State<App>,
@@ -110,14 +124,19 @@ pub async fn list(
     wanted: Wanted,
     caller: Caller,
 ) -> Result<Answer<Listed<shapes::User>>, AppError> {
-    let find = part(&app, &shown, &wanted, &caller.scopes);
-    let Some(token) = &caller.token else {
-        return Ok(Answer::written(find.await?));
+    if caller.token.is_none() {
+        let json = part(&app, &shown, &wanted, &caller.scopes);
+        return Ok(Answer::written(json.await?));
+    }
+    // The caller as it was found: what it may see, and not only who it is.
+    let key = format!("users {} {}", caller.address(), wanted.key());
+    let find = async {
+        let json = part(&app, &shown, &wanted, &caller.scopes).await?;
+        let _to = caller.clone();
+        Ok::<_, AppError>(Told { json, _to })
     };
-    // What the token may see is in the database too.
-    let key = format!("users {} {}", token.id, wanted.key());
-    let kept = app.db.memo(key, find).await?;
-    Ok(Answer::written(Bytes::clone(&kept)))
+    let told = app.db.memo(key, find).await?;
+    Ok(Answer::written(told.json.clone()))
 }
 
 async fn part(

@@ -148,6 +148,13 @@ pub struct Standing {
 
 impl Keep for Standing {}
 
+impl Caller {
+    /// Where it is in memory: of a token, the same until somebody writes to the database.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
 impl Deref for Caller {
     type Target = Standing;
     fn deref(&self) -> &Standing {

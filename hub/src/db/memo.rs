@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -29,15 +28,9 @@ type Answer = Arc<dyn Any + Send + Sync>;
 
 /// What can be kept.
 pub trait Keep: Any + Send + Sync {
-    /// About how many bytes of memory it takes, with its key.
+    /// About how many bytes of memory it takes, without its key.
     fn size(&self) -> usize {
         4096
-    }
-}
-
-impl Keep for Bytes {
-    fn size(&self) -> usize {
-        self.len() + 512
     }
 }
 
@@ -125,7 +118,7 @@ impl Memo {
     }
 
     fn keep(&self, state: u64, key: String, answer: Arc<impl Keep>) {
-        let size = answer.size();
+        let size = key.len() + answer.size();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if state < kept.state || size > LONGEST {
             return;
@@ -219,6 +212,12 @@ mod tests {
 
     impl Keep for String {}
 
+    impl Keep for Vec<u8> {
+        fn size(&self) -> usize {
+            self.len()
+        }
+    }
+
     async fn name(db: &Db, id: i64) -> Option<Arc<String>> {
         let find = async { Ok::<_, sqlx::Error>(db.user_by_id(id).await?.map(|user| user.name)) };
         let found = db.memo_if_found(format!("name {id}"), find).await;
@@ -289,7 +288,7 @@ mod tests {
     async fn what_is_kept_is_bounded() {
         let (_folder, db) = database().await;
         let memo = &db.memo;
-        let bytes = |size| Arc::new(Bytes::from(vec![0; size]));
+        let bytes = |size| Arc::new(vec![0_u8; size]);
         memo.keep(1, "too long".to_owned(), bytes(LONGEST));
         assert!(memo.find(1, "too long").is_none());
         for number in 0..100 {
@@ -298,11 +297,11 @@ mod tests {
             assert!(memo.kept.lock().unwrap().bytes <= MOST);
         }
         let kept = memo.kept.lock().unwrap();
-        let sum: usize = kept
+        let sizes = kept
             .answers
-            .values()
-            .map(|kept| kept.downcast_ref::<Bytes>().unwrap().size())
-            .sum();
+            .iter()
+            .map(|(key, kept)| key.len() + kept.downcast_ref::<Vec<u8>>().unwrap().size());
+        let sum: usize = sizes.sum();
         assert_eq!(kept.bytes, sum);
     }
 }

@@ -45,11 +45,13 @@ pub(super) fn spawn(app: &App, begun: BegunStart) {
         let BegunStart {
             server,
             environment,
-            mut place,
+            place,
             _busy: busy,
         } = begun;
         let mut progress = Progress::new(&app, &server);
         let work = async {
+            // It goes with the work: nobody waits for the clean-up of a start that is given up.
+            let mut place = place;
             let request = request(&app, &server, environment).await?;
             let turn = place.turn().await.ok_or(Failed::Cancelled)?;
             progress.report(0, "Server requested").await;
@@ -83,7 +85,7 @@ pub(super) async fn resume(
     app: &App,
     server: &Server,
     state: SpawnerState,
-    mut place: Place,
+    place: Place,
     busy: BusyGuard,
 ) {
     let told = app.db.progress_after(&server.start_id, 0).await;
@@ -92,6 +94,7 @@ pub(super) async fn resume(
         progress.row = last;
     }
     let work = async {
+        let mut place = place;
         let environment = super::further_environment(app, server).await?;
         let request = request(app, server, environment.ok_or(Failed::Cancelled)?).await?;
         let turn = place.turn().await.ok_or(Failed::Cancelled)?;

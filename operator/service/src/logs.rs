@@ -72,8 +72,7 @@ pub async fn log(
         limit_bytes: Some(LARGEST),
         ..LogParams::default()
     };
-    let pods = &service.jobs.apis.pods;
-    match pods.log_stream(&pod.seen.name, &parameters).await {
+    match service.logs.log_stream(&pod.seen.name, &parameters).await {
         Ok(log) => Ok(text(parts(log, slots))),
         // Its container has not begun, or its node is away.
         Err(kube::Error::Api(status)) if status.code == 400 => Ok(text(Body::empty())),

@@ -22,8 +22,11 @@ use crate::service::Service;
 use crate::store::Models;
 use crate::{tend, watch};
 
-/// The longest that the API server may send nothing. Watches last 290 s.
+/// The longest that the API server may send nothing of a watch or a log that is followed; watches last 290 s, and one whose
+/// connection broke without a word would be waited for for ever.
 const SILENCE: Duration = Duration::from_secs(300);
+/// The longest that it may take for all else: jobs are tended one after the other.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until it is asked to end.
 ///
@@ -43,16 +46,24 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     });
     let models = models.transpose()?;
     let hub = Hub::new(&options.hub, &options.service).context("no certificates")?;
-    let mut config = Config::infer().await?;
-    // A watch ends by itself before; one whose connection broke without a word would be waited for for ever.
-    config.read_timeout = Some(SILENCE);
-    let client = Client::try_from(config)?;
-    let apis = Apis::new(&client, &options.namespace);
+    let config = Config::infer().await?;
+    let apis = |longest| -> anyhow::Result<Apis> {
+        let mut config = config.clone();
+        config.read_timeout = Some(longest);
+        Ok(Apis::new(&Client::try_from(config)?, &options.namespace))
+    };
+    let (watched, apis) = (apis(SILENCE)?, apis(PATIENCE)?);
     let changed = Arc::new(Notify::new());
-    let (seen, watches) = watch::start(&apis, &changed);
+    let (seen, watches) = watch::start(&watched, &changed);
     let seen = Arc::new(seen);
     let jobs = Arc::new(Jobs::new(apis, settings, options.quotas, changed));
-    let service = Service::new(Arc::clone(&jobs), Arc::clone(&seen), hub, models);
+    let service = Service::new(
+        Arc::clone(&jobs),
+        Arc::clone(&seen),
+        hub,
+        models,
+        watched.pods,
+    );
     let listener = bind(options.listen).await?;
     info!("Listening at {}{}", listener.local_addr()?, options.path());
     let router = router(options.path(), Arc::new(service));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use tokio::sync::Semaphore;
 
 use crate::hub::Hub;
@@ -18,16 +20,25 @@ pub struct Service {
     pub hub: Hub,
     pub models: Option<Models>,
     pub followers: Arc<Semaphore>,
+    /// For logs: what is followed may be silent for long.
+    pub logs: Api<Pod>,
 }
 
 impl Service {
-    pub fn new(jobs: Arc<Jobs>, seen: Arc<Seen>, hub: Hub, models: Option<Models>) -> Self {
+    pub fn new(
+        jobs: Arc<Jobs>,
+        seen: Arc<Seen>,
+        hub: Hub,
+        models: Option<Models>,
+        logs: Api<Pod>,
+    ) -> Self {
         Self {
             jobs,
             seen,
             hub,
             models,
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            logs,
         }
     }
 }

@@ -94,7 +94,13 @@ impl Site {
         let hub = Hub::new(&format!("{}/hub/api/", serve(hub).await), "training").unwrap();
         let folder = tempfile::tempdir().unwrap();
         let models = Models::open(folder.path(), &QUOTAS).unwrap();
-        let service = Service::new(Arc::clone(&jobs), Arc::new(seen), hub, Some(models));
+        let service = Service::new(
+            Arc::clone(&jobs),
+            Arc::new(seen),
+            hub,
+            Some(models),
+            jobs.apis.pods.clone(),
+        );
         let url = serve(router("/services/training", Arc::new(service))).await;
         Self {
             url: format!("{url}/services/training/api/v1"),

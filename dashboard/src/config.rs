@@ -13,7 +13,7 @@ const DEFAULT_LISTEN: &str = "[::]:8082";
 /// Options. What the Hub sets for a service that it runs itself is taken from there.
 #[derive(Args, Debug)]
 pub struct Arguments {
-    /// Where to listen; the address of JUPYTERHUB_SERVICE_URL or [::]:8082, unless given
+    /// Where to listen; the address of JUPYTERHUB_SERVICE_URL or `[::]:8082`, unless given
     #[arg(long)]
     listen: Option<SocketAddr>,
     /// The path that all pages are below: /services/dashboard/ behind the Hub's proxy, / behind a gateway

@@ -13,6 +13,7 @@ const LATER: u64 = 100_000;
 fn pod(name: &str, phase: Phase) -> Pod {
     Pod {
         seen: SeenPod {
+            attempt: 0,
             name: name.to_owned(),
             uid: format!("uid of {name}"),
             place: None,

@@ -1,5 +1,6 @@
 //! The Hub's API: tokens for codes, and who holds a token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::config::Settings;
 use crate::secret::Secret;
@@ -77,7 +79,7 @@ impl HubClient {
     /// When this machine has no certificates.
     pub fn new(settings: &Settings) -> std::io::Result<Self> {
         let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
+            .with_tls_config(tls(&settings.hub_api)?)
             .https_or_http()
             .enable_http1()
             .build();
@@ -176,6 +178,25 @@ fn in_full(error: &dyn std::error::Error) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(": ")
+}
+
+/// What the Hub's certificate is checked by. Our images hold no certificates, and where the Hub is reached by http none are
+/// needed.
+fn tls(url: &str) -> std::io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if url.starts_with("https:") {
+        let found = rustls_native_certs::load_native_certs();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            let why = "this machine has no certificates to check the Hub's by (SSL_CERT_FILE names others)";
+            return Err(std::io::Error::other(why));
+        }
+    }
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(std::io::Error::other)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

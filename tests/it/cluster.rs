@@ -78,7 +78,7 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
         .await
         .context("foreign image")?;
     training::jobs(cluster).await.context("training")?;
-    jobs::walkthrough(cluster, &admin).await.context("jobs")
+    jobs::walkthrough(cluster).await.context("jobs")
 }
 
 /// The first run installs, the second and a check change nothing.

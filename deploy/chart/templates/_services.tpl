@@ -4,19 +4,17 @@
   (include "carrel.trainingServices" . | fromJsonArray) (include "carrel.dashboardServices" . | fromJsonArray) | toJson -}}
 {{- end }}
 
-{{/* Roles, as a JSON list: those of the values, and for users and their servers the right to use what is installed beside the
-Hub, on top of what they have without it. */}}
+{{/* Roles, as a JSON list: those of the values, and for users the right to use what is installed beside the Hub, on top of what
+they have without it. */}}
 {{- define "carrel.roles" -}}
-{{- $further := dict "user" list "server" list -}}
+{{- $further := dict "user" list -}}
 {{- if include "carrel.training" . -}}
-  {{- range $name := list "user" "server" -}}
-    {{- $_ := set $further $name (append (get $further $name) "access:services!service=training") -}}
-  {{- end -}}
+  {{- $_ := set $further "user" (append $further.user "access:services!service=training") -}}
 {{- end -}}
 {{- if and .Values.dashboard.enabled .Values.dashboard.everybody -}}
   {{- $_ := set $further "user" (append $further.user "access:services!service=dashboard") -}}
 {{- end -}}
-{{- $known := dict "user" (list "self") "server" (list "users:activity!user" "access:servers!server") -}}
+{{- $known := dict "user" (list "self") -}}
 {{- $roles := list -}}
 {{- range include "carrel.named" .Values.hub.loadRoles | fromJsonArray -}}
   {{- $role := . -}}

@@ -1,7 +1,7 @@
 //! Whose a token is: the Hub says so, as it does to JupyterHub's own HubAuth (jupyterhub/services/auth.py).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::header::AUTHORIZATION;
@@ -15,6 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::answer::Refusal;
 
@@ -54,7 +55,7 @@ impl Hub {
     /// When this machine has no certificates to check the Hub's by.
     pub fn new(api: &str, service: &str) -> std::io::Result<Self> {
         let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
+            .with_tls_config(tls(api)?)
             .https_or_http()
             .enable_http1()
             .build();
@@ -163,4 +164,23 @@ fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
         true => Ok(token),
         false => Err(missing()),
     }
+}
+
+/// What the Hub's certificate is checked by. Our images hold no certificates, and where the Hub is reached by http none are
+/// needed.
+fn tls(url: &str) -> std::io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if url.starts_with("https:") {
+        let found = rustls_native_certs::load_native_certs();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            let why = "this machine has no certificates to check the Hub's by (SSL_CERT_FILE names others)";
+            return Err(std::io::Error::other(why));
+        }
+    }
+    let provider = Arc::new(crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(std::io::Error::other)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

@@ -66,15 +66,25 @@ fn the_walkthrough_s_tfjob_byte_for_byte() {
     let table = site.kubectl(&["get", "tfjob"]);
     let cells: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(cells[..2], ["example-job", "Succeeded"], "{table}");
-    until("the end of the others", || {
-        (lines(&site.kubectl(&["get", "pods", "-o", "name"])) == ["pod/example-job-master-0"])
-            .then_some(())
+    // What still ran when the master was done is gone with its services; what had ended stays, for its log.
+    let ended = until("the end of the others", || {
+        let pods = site.kubectl(&["get", "pods", "--no-headers"]);
+        let all_ended = lines(&pods).iter().all(|pod| pod.contains("Completed"));
+        all_ended.then_some(pods)
     });
-    assert!(site.kubectl(&["get", "pods"]).contains("Completed"));
-    assert_eq!(
-        lines(&site.kubectl(&["get", "services", "-o", "name"])),
-        ["service/example-job-master-0"]
+    let names = |table: &str| -> Vec<String> {
+        let lines = lines(table).into_iter();
+        lines
+            .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+            .collect()
+    };
+    let ended = names(&ended);
+    assert!(
+        ended.contains(&"example-job-master-0".to_owned()),
+        "{ended:?}"
     );
+    let services = site.kubectl(&["get", "services", "--no-headers"]);
+    assert_eq!(names(&services), ended);
     let old = site.get("tfjobs.v1alpha2.kubeflow.org", "example-job");
     assert_eq!(old["status"]["tfReplicaStatuses"]["Master"]["succeeded"], 1);
     assert_eq!(

@@ -33,7 +33,7 @@ pub async fn walkthrough(cluster: &Cluster) -> anyhow::Result<()> {
         let seen = cluster.shell("kubectl describe tfjob,pods").await?;
         return Err(late).context(seen);
     }
-    let log = "kubectl logs $(kubectl get pods | grep Completed | tr -s ' ' | cut -d ' ' -f 1)";
+    let log = "kubectl logs example-job-master-0";
     let log = cluster.shell(log).await?;
     for said in [
         "Carrel version: ",

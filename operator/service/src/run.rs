@@ -71,7 +71,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         served = axum::serve(listener, router).into_future() => served?,
         () = watches => {}
-        () = watch::records(Arc::clone(&jobs), Arc::clone(&seen)) => {}
+        () = watch::records(watched.records, Arc::clone(&jobs), Arc::clone(&seen)) => {}
         () = tend::tend(Arc::clone(&jobs), seen) => {}
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,

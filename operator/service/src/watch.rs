@@ -6,11 +6,11 @@ use carrel_operator::children::Child as _;
 use carrel_operator::seen::SeenPod;
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::Resource;
 use kube::api::DynamicObject;
 use kube::runtime::reflector::{self, Lookup, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use kube::{Api, Resource};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -70,8 +70,8 @@ where
 }
 
 /// Reads all jobs that there are, and hears of those that somebody else takes away.
-pub async fn records(jobs: Arc<Jobs>, seen: Arc<Seen>) {
-    let mut events = std::pin::pin!(watch(jobs.apis.records.clone(), ours()).default_backoff());
+pub async fn records(records: Api<ConfigMap>, jobs: Arc<Jobs>, seen: Arc<Seen>) {
+    let mut events = std::pin::pin!(watch(records, ours()).default_backoff());
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
         match event {

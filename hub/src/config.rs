@@ -23,6 +23,7 @@ mod process;
 mod quota;
 mod reference;
 mod report;
+mod scope_list;
 mod section;
 pub mod service;
 mod users;
@@ -69,8 +70,11 @@ use oauth::{
     GitHubOAuthenticator, GitLabOAuthenticator, GoogleOAuthenticator, OAuthenticator,
 };
 use report::Report;
+use scope_list::ScopeList;
 use section::{Section as _, config, section};
 use yaml::{Kind, Node};
+
+use crate::access::roles::SERVER;
 
 /// A larger file is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
@@ -272,6 +276,20 @@ section! {
     }
 }
 
+impl Config {
+    /// What is given for the tokens of servers; nothing where they have what they have in every Hub.
+    pub fn server_token_scopes(&self) -> Option<&[String]> {
+        let own = &self.spawner.server_token_scopes;
+        let mut roles = self.jupyter_hub.load_roles.iter();
+        match own.is_empty() {
+            true => roles
+                .find(|role| role.name == SERVER)
+                .map(|role| &*role.scopes),
+            false => Some(own),
+        }
+    }
+}
+
 impl JupyterHub {
     /// Where the Hub listens for servers and services, where that is apart from users.
     pub fn hub_address(&self) -> Option<SocketAddr> {
@@ -303,6 +321,9 @@ section! {
         http_timeout: Duration = Duration::from_secs(30);
         /// Seconds between two looks at whether a server still runs.
         poll_interval: Duration = Duration::from_secs(30);
+        /// What a server's own token (`JUPYTERHUB_API_TOKEN`) may do, as far as its user may; without it, what the role `server`
+        /// may. To say that the server is in use is always among it.
+        server_token_scopes: ScopeList = ScopeList::default();
         /// Fields that a user fills in before a start.
         options_form: OptionsForm = OptionsForm::default();
     }

@@ -222,7 +222,7 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
         redirect_uri: &redirect_uri(&app.urls, &prefix),
         allowed_scopes: &[],
         token_hash: &secret::hash(&token),
-        token_scopes: &scopes::of_server(user, name),
+        token_scopes: &scopes::of_server(app.config.server_token_scopes(), user, name),
         token_note: &format!("Server at {prefix}"),
         replaces: &start.replaces,
         place: start.turn,
@@ -256,11 +256,12 @@ async fn further_environment(
     server: &Server,
 ) -> Result<Option<BTreeMap<String, String>>, sqlx::Error> {
     let token = secret::generate();
+    let given = app.config.server_token_scopes();
     let new = db::tokens::NewToken {
         token_hash: &secret::hash(&token),
         user_id: Some(server.user_id),
         server_id: Some(server.id),
-        scopes: &scopes::of_server(&server.user, &server.name),
+        scopes: &scopes::of_server(given, &server.user, &server.name),
         note: &format!("Server at {}", server.prefix),
         ..Default::default()
     };

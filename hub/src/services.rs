@@ -196,7 +196,7 @@ fn environment(urls: &Urls, service: &Service, token: &str) -> BTreeMap<String, 
         crate::access::scopes::access_scope_of_service(name),
     ];
     let access = json!(access).to_string();
-    let allowed = json!(service.oauth_client_allowed_scopes).to_string();
+    let allowed = json!(service.oauth_client_allowed_scopes.0).to_string();
     let given = [
         ("JUPYTERHUB_API_TOKEN", token),
         // The name before 0.7.2.

@@ -64,14 +64,16 @@ async fn scopes_of(
     scopes: Option<Vec<String>>,
     names: Option<Vec<String>>,
 ) -> Result<Vec<String>, AppError> {
-    let names = names.unwrap_or_default();
-    if names.is_empty() {
-        return Ok(scopes.unwrap_or_else(|| vec![String::from("inherit")]));
-    }
-    if scopes.is_some() {
-        return Err(AppError::bad_request(
-            "specify either roles or scopes, not both",
-        ));
+    let mut names = names.unwrap_or_default();
+    match scopes {
+        Some(scopes) if names.is_empty() => return Ok(scopes),
+        Some(_) => {
+            return Err(AppError::bad_request(
+                "specify either roles or scopes, not both",
+            ));
+        }
+        None if names.is_empty() => names.push(roles::TOKEN.to_owned()),
+        None => {}
     }
     let mut all = Vec::new();
     for name in &names {

@@ -41,11 +41,19 @@ async fn cluster_from_the_playbook_to_the_uninstallation() -> anyhow::Result<()>
 }
 
 /// Variables of the playbook: the Hub lets `ada` in and logs as `log` says; claims bind volumes of the class that
-/// `CARREL_TEST_STORAGE_CLASS` names, by default the cluster's own.
+/// `CARREL_TEST_STORAGE_CLASS` names, by default the cluster's own; jobs of notebooks find MNIST and ask for little.
 fn variables(log: &str) -> Value {
     let class = std::env::var("CARREL_TEST_STORAGE_CLASS").ok();
+    let mut ranks =
+        json!({ "pod": {}, "container": { "resources": { "requests": { "cpu": "10m" } } } });
+    if let Ok(data) = std::env::var("CARREL_TEST_MNIST") {
+        ranks["pod"]["volumes"] = json!([{ "name": "data", "hostPath": { "path": data } }]);
+        let mount = json!({ "name": "data", "mountPath": "/data", "readOnly": true });
+        ranks["container"]["volumeMounts"] = json!([mount]);
+    }
     json!({
         "hub_values": {
+            "trainingService": ranks,
             "hub": {
                 "config": { "Authenticator": { "allowed_users": ["ada"] } },
                 "db": { "pvc": { "storageClassName": class } },
@@ -78,7 +86,7 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
         .await
         .context("foreign image")?;
     training::jobs(cluster).await.context("training")?;
-    jobs::walkthrough(cluster).await.context("jobs")
+    jobs::walkthrough(cluster, &admin).await.context("jobs")
 }
 
 /// The first run installs, the second and a check change nothing.

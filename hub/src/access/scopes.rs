@@ -131,7 +131,9 @@ impl Scopes {
     }
 
     fn add_own(&mut self, owner: Owner<'_>) {
-        let Owner::User(name) = owner else { return };
+        let (Owner::User(name) | Owner::Server(name, _)) = owner else {
+            return;
+        };
         let filter = Filter::User(name.to_owned());
         for scope in SELF.iter().filter_map(|name| definitions::find(name)) {
             self.add(scope, Some(&filter));
@@ -314,9 +316,20 @@ pub fn access_scope_of_service(service: &str) -> String {
     format!("access:services!service={service}")
 }
 
-/// Scopes of the token that a server's own process holds (role `server`).
-pub fn of_server(user: &str, server: &str) -> Vec<String> {
-    Scopes::of_roles(&[roles::SERVER], Owner::Server(user, server)).to_list()
+/// Scopes of the token that a server's own process holds: those that are given, or those of the role `server`. Without that
+/// of activity nobody would know which servers are idle, so it is always one of them (jupyterhub/user.py, `spawn`).
+pub fn of_server(given: Option<&[String]>, user: &str, server: &str) -> Vec<String> {
+    let owner = Owner::Server(user, server);
+    let mut scopes = match given {
+        Some(given) => Scopes::stored(given.iter().map(String::as_str), owner).0,
+        None => Scopes::of_roles(&[roles::SERVER], owner),
+    };
+    scopes.extend(&Scopes::stored(["users:activity!user"], owner).0);
+    let mut list = scopes.to_list();
+    if given.is_some_and(|given| given.iter().any(|scope| scope == "inherit")) {
+        list.push("inherit".to_owned());
+    }
+    list
 }
 
 /// What every OAuth token may do: say who its owner is.

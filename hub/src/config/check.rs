@@ -34,7 +34,7 @@ fn custom_scopes(config: &Config, report: &mut Report) {
     let mut named = Vec::new();
     for (name, scope) in known {
         let path = format!("JupyterHub.custom_scopes.{name}.subscopes");
-        named.push((path, &scope.subscopes));
+        named.push((path, &scope.subscopes[..]));
     }
     for (index, role) in hub.load_roles.iter().enumerate() {
         named.push((
@@ -46,6 +46,10 @@ fn custom_scopes(config: &Config, report: &mut Report) {
         let path = format!("JupyterHub.services[{index}].oauth_client_allowed_scopes");
         named.push((path, &service.oauth_client_allowed_scopes));
     }
+    named.push((
+        String::from("Spawner.server_token_scopes"),
+        &config.spawner.server_token_scopes,
+    ));
     for (path, scopes) in named {
         let of_custom = path.ends_with(".subscopes");
         for scope in scopes {

@@ -5,25 +5,24 @@ use std::ops::Deref;
 
 use super::hints;
 use super::report::{Report, join};
+use super::scope_list::ScopeList;
 use super::section::{self, Key, Section, SectionKeys, section};
 use super::users::Users;
 use super::value::{self, Value};
 use super::yaml::{Kind, Node};
-use crate::access::definitions::is_custom;
-use crate::access::roles::{SERVER, TOKEN};
-use crate::access::scopes::{Owner, Scopes};
 use crate::auth::secret;
 
 section! {
-    /// One role: scopes under a name, and who has it. Those that every Hub has, `user` and `admin`, get the scopes that are
-    /// given here in place of their own.
+    /// One role: scopes under a name, and who has it. Those that every Hub has, `user`, `admin`, `server` (of the
+    /// tokens that servers get) and `token` (of those of which nothing is said), get the scopes that are given here in place of
+    /// their own.
     Role {
         /// Name of 3 to 255 small letters, digits and characters of `-_~.`, of which a letter comes first.
         name: String = String::new();
         /// What the role is for.
         description: String = String::new();
         /// Scopes as in JupyterHub, such as `servers!group=staff`.
-        scopes: Vec<String> = Vec::new();
+        scopes: ScopeList = ScopeList::default();
         /// Users who have it; they get an account.
         users: Users = Users::default();
         /// Groups whose members have it.
@@ -155,19 +154,6 @@ impl Item for Role {
             let message = "a role needs a name of 3 to 255 small letters, digits and characters of `-_~.`, \
                            which begins with a letter and ends with a letter or digit";
             report.wrong(at, &join(path, "name"), message);
-        }
-        if [SERVER, TOKEN].contains(&&*self.name) {
-            let message =
-                "the scopes of this role are fixed; give users and groups roles of their own";
-            report.wrong(at, &join(path, "name"), message);
-        }
-        let scopes = self.scopes.iter().map(String::as_str);
-        let (_, unknown) = Scopes::stored(scopes, Owner::User("somebody"));
-        let at = report.given(&join(path, "scopes")).unwrap_or(node.at);
-        // Custom ones are looked at once all of the file is read.
-        for scope in unknown.into_iter().filter(|scope| !is_custom(scope)) {
-            let message = format!("there is no scope {scope:?}");
-            report.wrong(at, &join(path, "scopes"), message);
         }
     }
 }

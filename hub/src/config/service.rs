@@ -5,11 +5,10 @@ use url::Url;
 use super::load::{Item, Secret};
 use super::process::{Command, Environment};
 use super::report::{Report, join};
+use super::scope_list::ScopeList;
 use super::section::{self, Key, SectionKeys, section};
 use super::value;
 use super::yaml::Node;
-use crate::access::definitions::is_custom;
-use crate::access::scopes::{Owner, Scopes};
 use crate::auth::username::is_service_name;
 
 section! {
@@ -40,7 +39,7 @@ section! {
         oauth_redirect_uri: Option<String> = None;
         /// What it may do for people who log in, as scopes; at most what they may themselves. Without any it learns who they
         /// are.
-        oauth_client_allowed_scopes: Vec<String> = Vec::new();
+        oauth_client_allowed_scopes: ScopeList = ScopeList::default();
         /// Ask nobody whether it may know them.
         oauth_no_confirm: bool = false;
     }
@@ -146,15 +145,6 @@ impl Item for Service {
                 "oauth_redirect_uri",
                 "people who log in to a service without a `url` need one to come back to"
                     .to_owned(),
-            );
-        }
-        let scopes = self.oauth_client_allowed_scopes.iter().map(String::as_str);
-        let (_, unknown) = Scopes::stored(scopes, Owner::User("somebody"));
-        // Custom ones are looked at once all of the file is read.
-        for scope in unknown.into_iter().filter(|scope| !is_custom(scope)) {
-            wrong(
-                "oauth_client_allowed_scopes",
-                format!("there is no scope {scope:?}"),
             );
         }
         if self.command.is_none() && (self.cwd.is_some() || !self.environment.is_empty()) {

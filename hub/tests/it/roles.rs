@@ -121,11 +121,6 @@ fn mistakes_in_roles_and_services_are_told_with_their_lines() {
             "no scope \"fly\"",
         ),
         (
-            "load_roles: [{name: token, scopes: []}]",
-            "load_roles[0].name",
-            "fixed",
-        ),
-        (
             "load_roles: [{name: abc}, {name: abc}]",
             "load_roles[1].name",
             "named \"abc\" too",
@@ -220,4 +215,75 @@ async fn a_token_of_a_role_has_the_scopes_that_the_file_gives_the_role() {
     let scopes = made.expect(201).json()["scopes"].to_string();
     assert!(scopes.contains("read:users!user=bob"), "{scopes}");
     assert!(!scopes.contains("servers"), "{scopes}");
+}
+
+/// The scopes of the token that a server of `admin` gets.
+async fn scopes_of_a_server(config: &str) -> Vec<String> {
+    let read = Config::parse("config.yaml", config).unwrap();
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+        config.jupyter_hub.load_roles = read.jupyter_hub.load_roles;
+        config.spawner.server_token_scopes = read.spawner.server_token_scopes;
+    })
+    .await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    let own = hub.spawner.variable("JUPYTERHUB_API_TOKEN");
+    let asked = browser.api(Method::GET, "/user", &own, None).await;
+    serde_json::from_value(asked.expect(200).json()["scopes"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn the_token_of_a_server_has_what_the_file_says_and_always_activity() {
+    let role = "load_roles: [{name: server, scopes: [\"access:services!service=training\"]}]";
+    let own =
+        "Spawner: {server_token_scopes: [\"access:servers!server\", \"read:users:name!user\"]}";
+    for (config, held, lacked) in [
+        (
+            format!("JupyterHub: {{{role}}}"),
+            "access:services!service=training",
+            "access:servers!server=admin/",
+        ),
+        (
+            format!("JupyterHub: {{{role}}}\n{own}"),
+            "access:servers!server=admin/",
+            "access:services!service=training",
+        ),
+        (
+            String::from("Spawner: {server_token_scopes: [inherit]}"),
+            "admin:users",
+            "",
+        ),
+    ] {
+        let scopes = scopes_of_a_server(&config).await;
+        let has = |scope: &str| scopes.iter().any(|held| held == scope);
+        assert!(has(held) && !has(lacked), "{config}: {scopes:?}");
+        let activity = has("users:activity!user=admin") || has("users:activity");
+        assert!(activity, "{config}: {scopes:?}");
+    }
+}
+
+#[test]
+fn a_scope_of_servers_that_there_is_not_is_told() {
+    for (scope, words) in [("fly", "there is no scope"), ("custom:fly", "has no scope")] {
+        let text = format!("Spawner:\n  server_token_scopes: [\"{scope}\"]\n");
+        let told = Config::parse("config.yaml", &text).unwrap_err().to_string();
+        let at = "Spawner.server_token_scopes";
+        assert!(
+            told.contains(at) && told.contains(words) && told.contains("config.yaml:2"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_which_nothing_is_said_has_the_role_token() {
+    let role = r#"JupyterHub: {load_roles: [{name: token, scopes: ["read:users:name!user"]}]}"#;
+    let hub = services::site(role).await;
+    let bob = services::user(&hub, "bob").await;
+    let made = post(&bob, "/users/bob/tokens", json!({})).await.expect(201);
+    let scopes = made.json()["scopes"].to_string();
+    assert!(
+        !scopes.contains("inherit") && !scopes.contains("servers"),
+        "{scopes}"
+    );
 }

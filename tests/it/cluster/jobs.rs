@@ -1,22 +1,36 @@
-//! The walkthrough's example by the operator that the playbook has installed, from the image of the walkthrough's name.
+//! What runs training jobs, as the playbook has installed it: the walkthrough's example by its operator, from the image of the
+//! walkthrough's name, the dashboard, and a job of a notebook.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use carrel_tests::cluster::Cluster;
+use carrel_tests::notebook::Notebook;
+use carrel_tests::person::Person;
 use carrel_tests::wait_for;
+use reqwest::StatusCode;
 
 use super::has_line;
 
 /// Parts 2.3 and 3.1; the training of part 3.2 is a test of the operator.
-pub async fn walkthrough(cluster: &Cluster) -> anyhow::Result<()> {
+pub async fn walkthrough(cluster: &Cluster, admin: &Person) -> anyhow::Result<()> {
     let deployments = cluster.shell("kubectl get deployments").await?;
     for name in [
         "tf-job-operator-v1alpha2",
         "pytorch-operator",
         "trainer-operator",
+        "training-service",
+        "centraldashboard",
     ] {
         ensure!(has_line(&deployments, &[name, "1/1"]), "{deployments}");
+    }
+    let services = cluster.shell("kubectl get svc").await?;
+    for line in [
+        &["centraldashboard", "ClusterIP", "80/TCP"][..],
+        &["centraldashboard-katacoda", "NodePort", "8082:31421/TCP"],
+        &["tf-job-dashboard", "ClusterIP", "80/TCP"],
+    ] {
+        ensure!(has_line(&services, line), "{line:?} is not in\n{services}");
     }
     let definitions = cluster.shell("kubectl get crd").await?;
     for name in ["tfjobs.kubeflow.org", "pytorchjobs.kubeflow.org"] {
@@ -42,6 +56,64 @@ pub async fn walkthrough(cluster: &Cluster) -> anyhow::Result<()> {
     ] {
         ensure!(log.contains(said), "{log}");
     }
+    // Whoever is logged in at the Hub is let in.
+    let page = admin.get("/services/dashboard/").await?;
+    ensure!(page.status() == StatusCode::OK, "{page:?}");
+    let page = page.text().await?;
+    ensure!(page.contains("Notebook servers"), "{page}");
     cluster.shell(&format!("kubectl delete -f {file}")).await?;
+    job_of_a_notebook(cluster, admin).await.context("notebook")
+}
+
+const SUBMIT: &str = r#"
+let recipe = Mnist { data: Some("/data".into()), pictures: Some(1024), ..Mnist::default() };
+let job = TrainJob::new("digits").recipe(recipe.epochs(20)).ranks(4).submit()?;"#;
+
+/// By the token of the server itself, without a word of configuration: four ranks are watched, the kernel is interrupted, the
+/// job goes on, is found again and gives its model. Without MNIST, the service is asked for the jobs that there are.
+async fn job_of_a_notebook(cluster: &Cluster, admin: &Person) -> anyhow::Result<()> {
+    admin.start_server("admin").await?;
+    let mut notebook = Notebook::open(admin, "admin").await?;
+    let none = notebook.run("TrainJob::list()?.len()").await?;
+    ensure!(none.result.as_deref() == Some("0"), "{none:?}");
+    if std::env::var("CARREL_TEST_MNIST").is_err() {
+        return Ok(());
+    }
+    let submitted = notebook.run(SUBMIT).await?;
+    ensure!(submitted.error.is_none(), "{submitted:?}");
+    let kernel = notebook.kernel.clone();
+    let watch = notebook.run("job.watch()?");
+    let (watched, interrupted) = tokio::join!(watch, interrupt(cluster, admin, &kernel));
+    interrupted?;
+    let watched = watched?;
+    ensure!(watched.error.is_some(), "{watched:?}");
+    let mut notebook = Notebook::open(admin, "admin").await?;
+    let found = notebook
+        .run("let job = TrainJob::attach(\"digits\")?; job.watch()?")
+        .await?;
+    let shown = found.result.clone().unwrap_or_default();
+    ensure!(shown.contains("Succeeded"), "{found:?}");
+    let parts = notebook.run("job.model()?.parameters().len()").await?;
+    ensure!(parts.result.as_deref() == Some("8"), "{parts:?}");
+    let deleted = notebook.run("job.delete()?;").await?;
+    ensure!(deleted.error.is_none(), "{deleted:?}");
+    Ok(())
+}
+
+/// Once the ranks run, as the button of a notebook does it.
+async fn interrupt(cluster: &Cluster, person: &Person, kernel: &str) -> anyhow::Result<()> {
+    let phases = "kubectl get pods -l app.kubernetes.io/managed-by=carrel-jobs-service \
+                  -o jsonpath='{.items[*].status.phase}'";
+    let run = wait_for("four ranks that run", Duration::from_secs(60), || async {
+        let phases = cluster.shell(phases).await.ok()?;
+        (phases.matches("Running").count() == 4).then_some(())
+    });
+    run.await?;
+    let xsrf = person.cookie("/user/admin/", "_xsrf")?;
+    let path = format!("/user/admin/api/kernels/{kernel}/interrupt");
+    let request = person.client.post(person.url(&path)?);
+    let reply = request.header("X-XSRFToken", xsrf.unwrap_or_default());
+    let status = reply.send().await?.status();
+    ensure!(status == StatusCode::NO_CONTENT, "{status}");
     Ok(())
 }

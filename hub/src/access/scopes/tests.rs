@@ -117,7 +117,7 @@ fn the_filter_of_a_server_does_not_show_its_user() {
     let scopes = parse(&["servers!server=bob/gpu"]);
     assert!(!scopes.holds("read:users:name", Target::User("bob")));
     assert_eq!(
-        of_server("bob", "gpu"),
+        of_server(None, "bob", "gpu"),
         [
             "access:servers!server=bob/gpu",
             "read:users:activity!user=bob",

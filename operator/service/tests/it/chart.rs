@@ -65,7 +65,7 @@ fn it_may_do_what_it_does_in_its_namespace_and_reads_no_secrets() {
 }
 
 #[test]
-fn users_may_ask_it_and_their_servers_find_it() {
+fn users_and_their_servers_may_ask_it_and_find_it() {
     let values = [
         "hub.loadRoles.user.scopes={self,read:hub}",
         "hub.loadRoles.helper.scopes={list:users}",
@@ -82,8 +82,8 @@ fn users_may_ask_it_and_their_servers_find_it() {
     };
     let scope = "access:services!service=training";
     assert_eq!(scopes("user"), json!(["self", "read:hub", scope]));
-    // The Hub refuses another role of that name than its own.
-    assert_eq!(scopes("server"), Value::Null);
+    let server = ["users:activity!user", "access:servers!server", scope];
+    assert_eq!(scopes("server"), json!(server));
     assert_eq!(scopes("helper"), json!(["list:users"]));
     let services = config["JupyterHub"]["services"].as_array().unwrap();
     assert_eq!(services.len(), 2);

@@ -10,7 +10,7 @@ use carrel_tests::person::Person;
 use carrel_tests::wait_for;
 use reqwest::StatusCode;
 
-use super::has_line;
+use super::{has_line, stop};
 
 /// Parts 2.3 and 3.1; the training of part 3.2 is a test of the operator.
 pub async fn walkthrough(cluster: &Cluster, admin: &Person) -> anyhow::Result<()> {
@@ -77,7 +77,7 @@ async fn job_of_a_notebook(cluster: &Cluster, admin: &Person) -> anyhow::Result<
     let none = notebook.run("TrainJob::list()?.len()").await?;
     ensure!(none.result.as_deref() == Some("0"), "{none:?}");
     if std::env::var("CARREL_TEST_MNIST").is_err() {
-        return Ok(());
+        return stop(cluster, admin, "admin").await;
     }
     let submitted = notebook.run(SUBMIT).await?;
     ensure!(submitted.error.is_none(), "{submitted:?}");
@@ -97,7 +97,7 @@ async fn job_of_a_notebook(cluster: &Cluster, admin: &Person) -> anyhow::Result<
     ensure!(parts.result.as_deref() == Some("8"), "{parts:?}");
     let deleted = notebook.run("job.delete()?;").await?;
     ensure!(deleted.error.is_none(), "{deleted:?}");
-    Ok(())
+    stop(cluster, admin, "admin").await
 }
 
 /// Once the ranks run, as the button of a notebook does it.

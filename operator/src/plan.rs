@@ -116,7 +116,10 @@ fn decide(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan {
         return plan;
     }
     begin(&mut plan, job, now);
-    if job.suspend {
+    // What a suspension takes away has gone before anything of the job comes again.
+    let goes = |pod: &Arc<SeenPod>| pod.is_deleting || !pod.phase.is_over();
+    let is_left = status.is(ConditionType::Suspended) && seen.pods.iter().any(goes);
+    if job.suspend || is_left {
         suspend(&mut plan, job, seen, now);
         return plan;
     }

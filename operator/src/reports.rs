@@ -1,8 +1,9 @@
 //! What processes of TrainJobs report of their progress (KEP-2779 of Kubeflow Trainer). It is taken from pods of that very
 //! job alone: they show a token that counts here only, and that the API server knows to be of the pod.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, State};
@@ -31,11 +32,56 @@ const LARGEST: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Reports that are read and written at a time.
 const AT_A_TIME: usize = 16;
+/// Between two reports of a job that are written: each is a change of the job, and all who watch it hear of it.
+const PAUSE: Duration = Duration::from_secs(1);
 const PATH: &str =
     "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{namespace}/trainjobs/{name}/status";
 /// The pod of a token, among what the API server says of who shows it.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+/// What has come of each job, by its identity: one that reports with each step is written once in a while.
+#[derive(Default)]
+struct Recent(Mutex<HashMap<String, OfJob>>);
+
+struct OfJob {
+    written: Instant,
+    /// What is to be written once it is time.
+    next: Option<Value>,
+}
+
+/// What is to be done with a report.
+enum Turn {
+    Now(Value),
+    /// Then, with whatever has come last.
+    After(Duration),
+    /// Another has that turn, and writes this.
+    Taken,
+}
+
+impl Recent {
+    fn offer(&self, uid: &str, report: Value) -> Turn {
+        let now = Instant::now();
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.retain(|_, job| job.next.is_some() || now - job.written < PAUSE);
+        let Some(job) = jobs.get_mut(uid) else {
+            let (written, next) = (now, None);
+            jobs.insert(uid.to_owned(), OfJob { written, next });
+            return Turn::Now(report);
+        };
+        match job.next.replace(report) {
+            Some(_) => Turn::Taken,
+            None => Turn::After(PAUSE.saturating_sub(now - job.written)),
+        }
+    }
+
+    fn take(&self, uid: &str) -> Option<Value> {
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = jobs.get_mut(uid)?;
+        job.written = Instant::now();
+        job.next.take()
+    }
+}
 
 /// Where processes report.
 #[derive(Clone)]
@@ -72,8 +118,19 @@ pub fn audience(namespace: &str, name: &str) -> String {
 
 /// What answers reports.
 pub fn router(client: Client) -> Router {
-    let state = (client, Arc::new(Semaphore::new(AT_A_TIME)));
+    let state = Taker {
+        client,
+        slots: Arc::new(Semaphore::new(AT_A_TIME)),
+        recent: Arc::default(),
+    };
     Router::new().route(PATH, post(report)).with_state(state)
+}
+
+#[derive(Clone)]
+struct Taker {
+    client: Client,
+    slots: Arc<Semaphore>,
+    recent: Arc<Recent>,
 }
 
 /// A refusal in the form in which the API server refuses.
@@ -97,15 +154,16 @@ impl axum::response::IntoResponse for Refusal {
 }
 
 async fn report(
-    State((client, slots)): State<(Client, Arc<Semaphore>)>,
+    State(taker): State<Taker>,
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
     // It is never closed.
-    let _slot = slots.acquire().await;
+    let _slot = taker.slots.acquire().await;
+    let client = &taker.client;
     let taken = timeout(PATIENCE, async {
-        let uid = sender(&client, &headers, &namespace, &name).await?;
+        let uid = sender(client, &headers, &namespace, &name).await?;
         let body = to_bytes(body, LARGEST).await;
         let body = body.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
         let report: Value = serde_json::from_slice(&body).map_err(|error| {
@@ -114,7 +172,14 @@ async fn report(
                 format!("no JSON: {error}"),
             )
         })?;
-        write(&client, &namespace, &name, &uid, &report["trainerStatus"]).await?;
+        let of = Of {
+            namespace,
+            name,
+            uid,
+        };
+        if let Some(status) = checked(&report["trainerStatus"])? {
+            take(&taker, of, status).await?;
+        }
         Ok(Json(report))
     });
     let late = |_| {
@@ -157,7 +222,10 @@ async fn sender(
     }
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pod = pods.get_opt(&pod).await.map_err(unavailable)?;
-    let pod = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(&*uid));
+    // One that is to go is of an attempt that is over.
+    let pod = pod.filter(|pod| {
+        pod.metadata.uid.as_deref() == Some(&*uid) && pod.metadata.deletion_timestamp.is_none()
+    });
     let pod = pod.ok_or_else(refused)?;
     let kind = Kind::TrainJob;
     let owner = pod.owner_references().iter().find(|owner| {
@@ -198,34 +266,65 @@ fn unavailable(error: kube::Error) -> Refusal {
     Refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
-/// Puts a report in place of the one before.
-async fn write(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    uid: &str,
-    report: &Value,
-) -> Result<(), Refusal> {
+/// The job of a report.
+struct Of {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
+/// The fields of a report that are kept, if there is one.
+fn checked(report: &Value) -> Result<Option<Value>, Refusal> {
     if report.is_null() {
-        return Ok(());
+        return Ok(None);
     }
-    let checked = typed::<TrainerStatus>("trainerStatus", report);
-    checked.map_err(|wrong| Refusal(StatusCode::UNPROCESSABLE_ENTITY, wrong.to_string()))?;
+    let read = typed::<TrainerStatus>("trainerStatus", report);
+    read.map_err(|wrong| Refusal(StatusCode::UNPROCESSABLE_ENTITY, wrong.to_string()))?;
+    let fields = [
+        "progressPercentage",
+        "estimatedRemainingSeconds",
+        "metrics",
+        "lastUpdatedTime",
+    ];
     let field = |name: &str| (name.to_owned(), report[name].clone());
-    let report: serde_json::Map<_, _> = [
-        field("progressPercentage"),
-        field("estimatedRemainingSeconds"),
-        field("metrics"),
-        field("lastUpdatedTime"),
-    ]
-    .into_iter()
-    .collect();
+    Ok(Some(Value::Object(fields.map(field).into_iter().collect())))
+}
+
+/// Writes a report, or has it written when it is time.
+async fn take(taker: &Taker, of: Of, report: Value) -> Result<(), Refusal> {
+    match taker.recent.offer(&of.uid, report) {
+        Turn::Now(report) => write(&taker.client, &of, report).await,
+        Turn::Taken => Ok(()),
+        Turn::After(pause) => {
+            let taker = taker.clone();
+            // Whoever sent it need not wait, and may be gone by then.
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                let Some(report) = taker.recent.take(&of.uid) else {
+                    return;
+                };
+                let name = &of.name;
+                match timeout(PATIENCE, write(&taker.client, &of, report)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(Refusal(code, why))) => {
+                        tracing::warn!(%code, "A report of {name} was lost: {why}");
+                    }
+                    Err(_) => tracing::warn!("A report of {name} was lost: it took too long"),
+                }
+            });
+            Ok(())
+        }
+    }
+}
+
+/// Puts a report in place of the one before.
+async fn write(client: &Client, of: &Of, report: Value) -> Result<(), Refusal> {
     let jobs: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), namespace, &resource(Kind::TrainJob));
-    let patch = json!({ "metadata": { "uid": uid }, "status": { "trainerStatus": report } });
+        Api::namespaced_with(client.clone(), &of.namespace, &resource(Kind::TrainJob));
+    let patch = json!({ "metadata": { "uid": of.uid }, "status": { "trainerStatus": report } });
     let patch = Patch::Merge(patch);
     match jobs
-        .patch_status(name, &PatchParams::default(), &patch)
+        .patch_status(&of.name, &PatchParams::default(), &patch)
         .await
     {
         Ok(_) => Ok(()),

@@ -2,7 +2,9 @@
 
 use carrel_jobs::kind::{Kind, Role};
 use carrel_jobs::names::{ATTEMPT, Marks};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus, Service};
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus, Service,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
@@ -19,7 +21,8 @@ pub struct SeenPod {
     pub phase: Phase,
     /// It was asked to end.
     pub is_deleting: bool,
-    /// Of the container that trains.
+    /// Of the container that trains, or of one before it that failed; nothing where the pod was taken away, whatever its
+    /// containers made of that.
     pub exit_code: Option<i32>,
     /// How often its containers were started again by the node.
     pub restarts: i32,
@@ -66,7 +69,9 @@ impl Child for SeenPod {
         let name = kind(&pod.metadata).map(Kind::container);
         let mut all = containers.iter();
         let main = all.find(|container| Some(container.name.as_str()) == name);
-        let ended = main.and_then(|main| main.state.as_ref()?.terminated.as_ref());
+        let disruption = disruption(&status);
+        let ended = ended(main).map(|ended| (None, ended));
+        let ended = ended.or_else(|| failed_before(&status));
         let phase = match status.phase.as_deref() {
             Some("Running") => Phase::Running,
             Some("Succeeded") => Phase::Succeeded,
@@ -80,16 +85,18 @@ impl Child for SeenPod {
             attempt: attempt(&pod.metadata),
             phase,
             is_deleting: pod.metadata.deletion_timestamp.is_some(),
-            exit_code: ended.map(|ended| ended.exit_code),
+            exit_code: ended
+                .filter(|_| disruption.is_none())
+                .map(|(_, ended)| ended.exit_code),
             restarts: containers.iter().map(|one| one.restart_count).sum(),
             reason: match phase {
-                Phase::Failed => Some(failure(&status, main)),
+                Phase::Failed => Some(disruption.unwrap_or_else(|| failure(&status, ended))),
                 Phase::Pending | Phase::Running => waiting(&status, containers),
                 Phase::Succeeded => None,
             },
             // One that its node refused has no containers that could have ended.
             ended: ended
-                .and_then(|ended| ended.finished_at.clone())
+                .and_then(|(_, ended)| ended.finished_at.clone())
                 .or_else(|| status.start_time.clone())
                 .or_else(|| pod.metadata.creation_timestamp.clone())
                 .filter(|_| phase.is_over())
@@ -137,24 +144,58 @@ fn place(meta: &ObjectMeta) -> Option<Place> {
     })
 }
 
+/// What took a pod away that did not end by itself: its node, the scheduler, a person who drains a node.
+/// <https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>
+fn disruption(status: &PodStatus) -> Option<String> {
+    // What a kubelet says of it beside the condition, or an older one in its place; a pod's own deadline is none.
+    const BY_NODE: [&str; 4] = ["Evicted", "NodeLost", "Preempting", "Terminated"];
+    let reason = status.reason.as_deref().unwrap_or_default();
+    if BY_NODE.contains(&reason) {
+        return Some(said(reason, status.message.as_deref()));
+    }
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let is_it = |one: &&PodCondition| one.type_ == "DisruptionTarget" && one.status == "True";
+    let condition = conditions.iter().find(is_it)?;
+    let reason = condition.reason.as_deref().unwrap_or("it was taken away");
+    Some(said(reason, condition.message.as_deref()))
+}
+
+fn ended(container: Option<&ContainerStatus>) -> Option<&ContainerStateTerminated> {
+    container?.state.as_ref()?.terminated.as_ref()
+}
+
+/// The container before the others that failed, with its name: those were never begun.
+fn failed_before(status: &PodStatus) -> Option<(Option<&str>, &ContainerStateTerminated)> {
+    let before = status.init_container_statuses.as_deref();
+    let mut before = before.unwrap_or_default().iter();
+    before.find_map(|one| {
+        let ended = ended(Some(one)).filter(|ended| ended.exit_code != 0)?;
+        Some((Some(one.name.as_str()), ended))
+    })
+}
+
 /// Why a pod failed, in a few words.
-fn failure(status: &PodStatus, main: Option<&ContainerStatus>) -> String {
+fn failure(status: &PodStatus, ended: Option<(Option<&str>, &ContainerStateTerminated)>) -> String {
     let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let ended = main.and_then(|main| main.state.as_ref()?.terminated.as_ref());
-    let Some(ended) = ended else {
-        // Evicted, or refused by its node.
+    let Some((before, ended)) = ended else {
+        // Refused by its node.
         let reason = text(&status.reason).unwrap_or_else(|| "it was ended".to_owned());
-        return match text(&status.message) {
-            Some(message) => format!("{reason}: {}", brief(&message)),
-            None => reason,
-        };
+        return said(&reason, status.message.as_deref());
     };
     let reason = text(&ended.reason).filter(|reason| reason != "Error");
     let code = format!("exit code {}", ended.exit_code);
     let what = reason.map_or_else(|| code.clone(), |reason| format!("{reason}, {code}"));
-    match text(&ended.message) {
-        Some(message) => format!("{what}: {}", brief(&message)),
+    let what = said(&what, ended.message.as_deref());
+    match before {
+        Some(name) => format!("its init container {name}: {what}"),
         None => what,
+    }
+}
+
+fn said(reason: &str, message: Option<&str>) -> String {
+    match message.filter(|message| !message.is_empty()) {
+        Some(message) => format!("{reason}: {}", brief(message)),
+        None => reason.to_owned(),
     }
 }
 

@@ -211,20 +211,22 @@ fn pytorch(job: &Job, replica: &Replica, index: usize) -> Vec<(&'static str, Str
     variables
 }
 
-/// For torchrun.
+/// What an indexed Job gives its pods, and what torchrun reads.
 fn train(job: &Job, replica: &Replica, index: usize) -> Vec<(&'static str, String)> {
+    let mut variables = vec![("JOB_COMPLETION_INDEX", index.to_string())];
     if !job.train.is_torch {
-        return Vec::new();
+        return variables;
     }
     let service = names::service(job, replica.role, 0);
     let first = names::pod(job, replica.role, 0);
-    vec![
+    variables.extend([
         ("PET_NNODES", replica.count.to_string()),
         ("PET_NPROC_PER_NODE", job.torch.processes.clone()),
         ("PET_NODE_RANK", index.to_string()),
         ("PET_MASTER_ADDR", format!("{first}.{service}")),
         ("PET_MASTER_PORT", replica.port.to_string()),
-    ]
+    ]);
+    variables
 }
 
 /// For torchrun, whose workers may come and go.

@@ -80,6 +80,16 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
+    /// All of them.
+    pub const NAMES: [&str; 6] = [
+        "Created",
+        "Running",
+        "Restarting",
+        "Suspended",
+        "Succeeded",
+        "Failed",
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Created => "Created",
@@ -139,7 +149,16 @@ impl JobStatus {
         let mut status = status.cloned().unwrap_or_default();
         match &mut status {
             Value::Null => return Ok(Self::default()),
-            Value::Object(fields) => fields.retain(|_, value| !value.is_null()),
+            Value::Object(fields) => {
+                fields.retain(|_, value| !value.is_null());
+                if let Some(Value::Array(conditions)) = fields.get_mut("conditions") {
+                    let is_of_others = |one: &Value| is_of_others(one, &ConditionType::NAMES);
+                    // Theirs alone are a status that this operator has not written.
+                    if !conditions.iter().all(is_of_others) {
+                        conditions.retain(|one| !is_of_others(one));
+                    }
+                }
+            }
             _ => {}
         }
         serde_json::from_value(status)
@@ -209,6 +228,19 @@ impl JobStatus {
         }
         self.state = state(&self.conditions);
     }
+}
+
+/// The conditions of a status that somebody else has put there, such as a queue: all of types that are not `own`.
+pub fn of_others(status: &Value, own: &[&str]) -> Vec<Value> {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let theirs = conditions.filter(|condition| is_of_others(condition, own));
+    theirs.cloned().collect()
+}
+
+fn is_of_others(condition: &Value, own: &[&str]) -> bool {
+    condition["type"]
+        .as_str()
+        .is_some_and(|kind| !own.contains(&kind))
 }
 
 /// The last condition that holds.

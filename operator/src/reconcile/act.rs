@@ -2,7 +2,7 @@
 
 use carrel_jobs::job::Job;
 use carrel_jobs::kind::Kind;
-use carrel_jobs::status::JobStatus;
+use carrel_jobs::status::{ConditionType, JobStatus};
 use carrel_jobs::trainjob;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -87,18 +87,29 @@ pub(super) async fn write_status(
     remember(context, object, patched, "write the status")
 }
 
-/// A status as its kind has it.
+/// A status as its kind has it, with what others have written into it.
 fn shown(kind: Kind, status: &JobStatus, old: &Value) -> Value {
-    match kind {
-        Kind::TfJob | Kind::PyTorchJob => serde_json::to_value(status),
+    let (shown, own) = match kind {
+        Kind::TfJob | Kind::PyTorchJob => (serde_json::to_value(status), &ConditionType::NAMES[..]),
         Kind::TrainJob => {
-            let mut status = trainjob::status::shown(status);
-            // It is not written here: the job's processes report it.
-            status.trainer_status = old.get("trainerStatus").cloned();
-            serde_json::to_value(status)
+            let mut shown = trainjob::status::shown(status);
+            // It is not written here: the job's processes report it, and those of an attempt begin anew.
+            let attempt = old["attempt"].as_i64().unwrap_or_default();
+            let reported = old.get("trainerStatus");
+            let reported = reported.filter(|_| attempt == i64::from(shown.attempt));
+            shown.trainer_status = reported.cloned();
+            let shown = serde_json::to_value(shown);
+            (shown, &trainjob::status::CONDITIONS[..])
         }
+    };
+    let mut shown = shown.unwrap_or_default();
+    let mut conditions = carrel_jobs::status::of_others(old, own);
+    if !conditions.is_empty() {
+        let ours = shown["conditions"].as_array().cloned();
+        conditions.extend(ours.unwrap_or_default());
+        shown["conditions"] = Value::Array(conditions);
     }
-    .unwrap_or_default()
+    shown
 }
 
 /// Changes the job's metadata, if it is still the one that `object` was; nothing where it is another by now.
@@ -245,4 +256,19 @@ async fn delete_job(context: &Context, object: &DynamicObject) -> Result<(), Rec
 fn jobs(context: &Context, object: &DynamicObject) -> Api<DynamicObject> {
     let namespace = object.namespace().unwrap_or_default();
     Api::namespaced_with(context.client.clone(), &namespace, &context.resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_begins_without_the_reports_of_the_one_before() {
+        let old = json!({ "attempt": 1, "trainerStatus": { "progressPercentage": 3 } });
+        let mut status = JobStatus::default();
+        for (attempt, kept) in [(1, &old["trainerStatus"]), (2, &Value::Null)] {
+            status.train.attempt = attempt;
+            assert_eq!(&shown(Kind::TrainJob, &status, &old)["trainerStatus"], kept);
+        }
+    }
 }

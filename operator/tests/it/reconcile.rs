@@ -246,3 +246,21 @@ async fn a_job_that_changed_meanwhile_is_looked_at_again() {
     reconcile(old, Arc::clone(&site.context)).await.unwrap();
     assert_eq!(site.api.count("POST pods"), 1);
 }
+
+/// Jobs of the kinds before TrainJobs have all conditions in one list.
+#[tokio::test]
+async fn a_condition_that_somebody_else_has_set_stays() {
+    let site = Site::new(&crate::plan::tf("v1", &[("Worker", 1)], "Never")).await;
+    site.look().await.unwrap();
+    let mut object = site.job();
+    let queued = json!({ "type": "QuotaReserved", "status": "True" });
+    let ours = object["status"]["conditions"].as_array().unwrap().clone();
+    object["status"]["conditions"] = json!([ours[0], queued]);
+    object["spec"]["runPolicy"]["suspend"] = json!(true);
+    site.api.put(&site.path, object);
+    site.look().await.unwrap();
+    let conditions = &site.job()["status"]["conditions"];
+    let types = conditions.as_array().unwrap().iter();
+    let types: Vec<_> = types.map(|one| one["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["QuotaReserved", "Created", "Suspended"]);
+}

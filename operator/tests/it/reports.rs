@@ -66,13 +66,14 @@ fn api() -> Api {
 }
 
 async fn post(api: &Api, token: &str, body: &str) -> (StatusCode, Value) {
+    post_to(router(api.client()), token, body).await
+}
+
+async fn post_to(router: axum::Router, token: &str, body: &str) -> (StatusCode, Value) {
     let request = Request::post(format!("{JOB}/status"))
         .header("Authorization", format!("Bearer {token}"))
         .body(Body::from(body.to_owned()));
-    let answer = router(api.client())
-        .oneshot(request.unwrap())
-        .await
-        .unwrap();
+    let answer = router.oneshot(request.unwrap()).await.unwrap();
     let code = answer.status();
     let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
     (code, serde_json::from_slice(&body).unwrap())
@@ -141,4 +142,26 @@ async fn nonsense_is_refused_with_its_place() {
     );
     let large = format!("{{\"trainerStatus\":\"{}\"}}", "x".repeat(1 << 17));
     assert_eq!(post(&api, "good", &large).await.0, StatusCode::BAD_REQUEST);
+}
+
+/// Each is a change of the job, of which all who watch it hear: the last is kept, those between are not.
+#[tokio::test]
+async fn many_reports_are_few_changes_and_the_last_one_counts() {
+    let api = api();
+    let router = router(api.client());
+    let begun = std::time::Instant::now();
+    let percent = |api: &Api| api.get(JOB)["status"]["trainerStatus"]["progressPercentage"].clone();
+    for number in 1..=20 {
+        let report = json!({ "trainerStatus": { "progressPercentage": number } }).to_string();
+        let (code, _) = post_to(router.clone(), "good", &report).await;
+        assert_eq!(code, StatusCode::OK);
+    }
+    if begun.elapsed() < std::time::Duration::from_secs(1) {
+        assert_eq!(percent(&api), 1, "the others wait");
+    }
+    let late = begun + std::time::Duration::from_secs(20);
+    while percent(&api) != 20 {
+        assert!(std::time::Instant::now() < late, "{}", percent(&api));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

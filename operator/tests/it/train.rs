@@ -207,6 +207,44 @@ fn a_node_that_is_lost_lets_all_begin_anew() {
     assert_eq!(world.pods().len(), 2);
 }
 
+/// What is left of an attempt goes at once; the next begins after the pause.
+#[test]
+fn nobody_waits_through_the_pause_before_an_attempt() {
+    let mut world = world(3);
+    world.run(&["node-0", "node-1"]);
+    world.fail("node-1", 3);
+    world.look();
+    world.run(&["node-0", "node-1"]);
+    assert_eq!(world.status.train.attempt, 1);
+    world.fail("node-1", 3);
+    assert_eq!(world.pods(), ["job-node-0-1"], "for its log");
+    let plan = world.look();
+    assert_eq!((plan.delete_pods.len(), plan.create_pods.len()), (0, 0));
+    assert_eq!(world.status.train.attempt, 1);
+    assert_eq!(world.state(), "Restarting");
+    world.wait(30);
+    world.look();
+    assert_eq!(world.status.train.attempt, 2);
+    assert_eq!(world.pods().len(), 2);
+}
+
+/// Nodes of before and after would meet.
+#[test]
+fn a_job_is_resumed_when_all_that_was_is_gone() {
+    let mut world = world(0);
+    world.run(&["node-0", "node-1"]);
+    world.object["spec"]["suspend"] = json!(true);
+    world.status = world.plan().status;
+    world.seen.pods.retain(|pod| pod.name == "job-node-0-0");
+    world.change("node-0", |pod| pod.is_deleting = true);
+    world.object["spec"]["suspend"] = json!(false);
+    let plan = world.plan();
+    assert_eq!((plan.delete_pods.len(), plan.create_pods.len()), (0, 0));
+    assert!(plan.status.is(ConditionType::Suspended));
+    world.seen.pods.clear();
+    assert_eq!(world.plan().create_pods.len(), 2);
+}
+
 /// Before all ran, nobody has waited in vain: it is made anew alone.
 #[test]
 fn a_node_that_goes_before_all_ran_comes_again() {
@@ -247,11 +285,9 @@ fn a_job_has_its_time() {
     object["spec"]["activeDeadlineSeconds"] = json!(5);
     let mut world = World::with_runtime(object, Some(runtime(9)));
     world.run(&["node-0", "node-1"]);
-    for _ in 0..2 {
-        world.fail("node-0", 1);
-        world.look();
-        world.run(&["node-0", "node-1"]);
-    }
+    world.fail("node-0", 1);
+    world.look();
+    world.run(&["node-0", "node-1"]);
     world.fail("node-0", 1);
     assert_eq!(world.state(), "Restarting");
     world.wait(6);
@@ -301,6 +337,7 @@ fn nodes_find_each_other() {
     assert_eq!(
         variables,
         [
+            "JOB_COMPLETION_INDEX=1",
             "PET_NNODES=2",
             "PET_NPROC_PER_NODE=1",
             "PET_NODE_RANK=1",
@@ -406,6 +443,27 @@ async fn reports_are_left_alone() {
     let status = &site.job()["status"];
     assert_eq!(status["state"], "Created");
     assert_eq!(status["trainerStatus"], json!({ "progressPercentage": 3 }));
+}
+
+/// Such as those of a queue.
+#[tokio::test]
+async fn conditions_of_others_are_left_alone() {
+    let site = Site::new(&job()).await;
+    let runtime = json!({ "metadata": { "name": "two" }, "spec": runtime(1) });
+    site.api.put(RUNTIME, runtime);
+    site.look().await.unwrap();
+    let mut object = site.job();
+    let queued = json!({
+        "type": "QuotaReserved", "status": "True", "reason": "r", "message": "", "lastTransitionTime": null,
+    });
+    object["status"]["conditions"] = json!([queued]);
+    object["spec"]["suspend"] = json!(true);
+    site.api.put(&site.path, object);
+    site.look().await.unwrap();
+    let status = &site.job()["status"];
+    assert_eq!(status["state"], "Suspended");
+    assert_eq!(status["conditions"][0], queued);
+    assert_eq!(status["conditions"][1]["type"], "Suspended");
 }
 
 /// A pod of each runtime that comes with the operator, by its job alone.

@@ -155,3 +155,62 @@ fn the_exit_code_is_that_of_the_job_s_container() {
     assert_eq!(seen.reason, Some(said));
     assert_eq!(seen.ended.unwrap().to_string(), "2026-01-01T00:02:00Z");
 }
+
+/// A container before the others is a part of the pod's work; what was never begun has no exit code.
+#[test]
+fn an_init_container_that_fails_is_at_fault() {
+    let seen = SeenPod::of(&pod("a", |pod| {
+        let of = |name: &str, state: Value| json!({ "name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state });
+        let ended = |code: i32| json!({ "terminated": { "exitCode": code, "reason": "Error", "finishedAt": "2026-01-01T00:03:00Z" } });
+        let waits = json!({ "waiting": { "reason": "PodInitializing" } });
+        pod["status"] = json!({
+            "phase": "Failed",
+            "initContainerStatuses": [of("fetch", ended(0)), of("unpack", ended(7))],
+            "containerStatuses": [of("pytorch", waits)],
+        });
+    }));
+    assert_eq!(seen.exit_code, Some(7));
+    let why = "its init container unpack: exit code 7";
+    assert_eq!(seen.reason.as_deref(), Some(why));
+    assert_eq!(seen.ended.unwrap().to_string(), "2026-01-01T00:03:00Z");
+}
+
+/// Its containers were killed for it, and their exit codes say nothing of them.
+#[test]
+fn a_pod_that_is_taken_away_is_not_at_fault() {
+    let killed = |change: &dyn Fn(&mut Value)| {
+        SeenPod::of(&pod("a", |pod| {
+            let ended =
+                json!({ "terminated": { "exitCode": 137, "finishedAt": "2026-01-01T00:02:00Z" } });
+            let container = json!({ "name": "pytorch", "image": "i", "imageID": "", "ready": false,
+                "restartCount": 0, "state": ended });
+            pod["status"] = json!({ "phase": "Failed", "containerStatuses": [container] });
+            change(&mut pod["status"]);
+        }))
+    };
+    let evicted = killed(&|status| {
+        status["reason"] = json!("Evicted");
+        status["message"] = json!("The node was low on resource: memory.");
+    });
+    let why = "Evicted: The node was low on resource: memory.";
+    assert_eq!(
+        (evicted.exit_code, evicted.reason.as_deref()),
+        (None, Some(why))
+    );
+    let preempted = killed(&|status| {
+        status["conditions"] = json!([{
+            "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "room for a",
+        }]);
+    });
+    let why = "PreemptionByScheduler: room for a";
+    assert_eq!(
+        (preempted.exit_code, preempted.reason.as_deref()),
+        (None, Some(why))
+    );
+    // The deadline of a pod is its own affair, and a disruption that did not come is none.
+    let own = killed(&|status| {
+        status["reason"] = json!("DeadlineExceeded");
+        status["conditions"] = json!([{ "type": "DisruptionTarget", "status": "False" }]);
+    });
+    assert_eq!(own.exit_code, Some(137));
+}

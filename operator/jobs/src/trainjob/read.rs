@@ -199,19 +199,17 @@ fn train(pod: &mut Template, trainer: Trainer) -> Value {
     set("command", trainer.command.map(Value::from));
     set("args", trainer.args.map(Value::from));
     set("env", (!trainer.env.is_empty()).then(|| json!(trainer.env)));
-    let resources = trainer.resources_per_node.unwrap_or_default();
-    let lists = [
-        ("limits", resources.limits),
-        ("requests", resources.requests),
-    ];
-    let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
-    let lists = lists.map(|(name, list)| (name.to_owned(), Value::Object(list)));
-    let lists: Map<_, _> = lists.collect();
-    set(
-        "resources",
-        (!lists.is_empty()).then_some(Value::Object(lists)),
-    );
     merge(container, patch);
+    // In place of the runtime's, whole: merged, a request of the one might be more than a limit of the other.
+    if let Some(resources) = trainer.resources_per_node {
+        let lists = [
+            ("limits", resources.limits),
+            ("requests", resources.requests),
+        ];
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        let lists = lists.map(|(name, list)| (name.to_owned(), Value::Object(list)));
+        container.insert("resources".to_owned(), Value::Object(lists.collect()));
+    }
     container.get("resources").cloned().unwrap_or_default()
 }
 

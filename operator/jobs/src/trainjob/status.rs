@@ -18,6 +18,8 @@ use crate::trainjob::runtime::NODE;
 /// The state of a job whose runtime is not there yet.
 pub const WAITING: &str = "Waiting";
 const COMPLETE: &str = "Complete";
+/// The types of the conditions that are set here.
+pub const CONDITIONS: [&str; 3] = ["Suspended", COMPLETE, "Failed"];
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]

@@ -254,5 +254,9 @@ fn statuses_of_others_are_read_or_refused() {
     let condition = |kind: &str| json!({ "conditions": [{ "type": kind, "status": "True" }] });
     assert!(read(condition("Succeeded")).unwrap().is_over());
     assert!(read(condition("Finished")).is_err());
+    let mut both = condition("Succeeded");
+    let other = json!({ "type": "QuotaReserved", "status": "True" });
+    both["conditions"].as_array_mut().unwrap().push(other);
+    assert_eq!(read(both).unwrap().conditions.len(), 1);
     assert!(read(json!({ "startTime": "soon" })).is_err());
 }

@@ -84,7 +84,7 @@ fn a_job_takes_the_place_of_what_its_runtime_says() {
                 { "name": "B", "value": "3" },
                 { "name": "C", "value": "4" },
             ],
-            "resources": { "limits": { "cpu": 2, "memory": "2Gi" }, "requests": { "cpu": "1500m" } },
+            "resources": { "limits": { "memory": "2Gi" }, "requests": { "cpu": "1500m" } },
         })
     );
     let labels = &replica.template["metadata"]["labels"];

@@ -66,9 +66,11 @@ impl Child for SeenPod {
     fn of(pod: &Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let containers = status.container_statuses.as_deref().unwrap_or_default();
+        let before = status.init_container_statuses.as_deref();
+        let all = || before.unwrap_or_default().iter().chain(containers);
         let name = kind(&pod.metadata).map(Kind::container);
-        let mut all = containers.iter();
-        let main = all.find(|container| Some(container.name.as_str()) == name);
+        let mut main = containers.iter();
+        let main = main.find(|container| Some(container.name.as_str()) == name);
         let disruption = disruption(&status);
         let ended = ended(main).map(|ended| (None, ended));
         let ended = ended.or_else(|| failed_before(&status));
@@ -88,10 +90,10 @@ impl Child for SeenPod {
             exit_code: ended
                 .filter(|_| disruption.is_none())
                 .map(|(_, ended)| ended.exit_code),
-            restarts: containers.iter().map(|one| one.restart_count).sum(),
+            restarts: all().map(|one| one.restart_count).sum(),
             reason: match phase {
                 Phase::Failed => Some(disruption.unwrap_or_else(|| failure(&status, ended))),
-                Phase::Pending | Phase::Running => waiting(&status, containers),
+                Phase::Pending | Phase::Running => waiting(&status, all()),
                 Phase::Succeeded => None,
             },
             // One that its node refused has no containers that could have ended.
@@ -200,7 +202,10 @@ fn said(reason: &str, message: Option<&str>) -> String {
 }
 
 /// What keeps a pod from its work, if it is more than a moment.
-fn waiting(status: &PodStatus, containers: &[ContainerStatus]) -> Option<String> {
+fn waiting<'a>(
+    status: &PodStatus,
+    containers: impl Iterator<Item = &'a ContainerStatus>,
+) -> Option<String> {
     for container in containers {
         let waiting = container
             .state

@@ -51,7 +51,12 @@ impl From<kube::Error> for Refusal {
         match error {
             kube::Error::Api(status) if (400..500).contains(&status.code) => {
                 let message = format!("the cluster refused it: {}", status.message);
-                Self::new(StatusCode::FORBIDDEN, message)
+                // What is wrong with it stays so; a quota may be raised.
+                let code = match status.code {
+                    422 => StatusCode::UNPROCESSABLE_ENTITY,
+                    _ => StatusCode::FORBIDDEN,
+                };
+                Self::new(code, message)
             }
             error => {
                 tracing::error!(%error, "The cluster could not be asked");

@@ -149,12 +149,15 @@ impl Jobs {
         })
     }
 
-    /// What there is now; jobs that were just submitted stay.
-    pub fn set_all(&self, listed: Vec<Record>) {
+    /// What there was at a time, in milliseconds since 1970; jobs that were made since stay.
+    pub fn set_all(&self, listed: Vec<Record>, begun: u64) {
         let mut records = self.lock();
         let records = records.get_or_insert_default();
         let uids: Vec<_> = listed.iter().filter_map(|one| one.uid.clone()).collect();
-        records.retain(|_, record| record.uid.as_ref().is_none_or(|uid| uids.contains(uid)));
+        records.retain(|_, record| {
+            let is_there = |uid: &String| uids.contains(uid);
+            record.uid.as_ref().is_none_or(is_there) || record.made_at >= begun
+        });
         for record in listed {
             records.entry(record.id.clone()).or_insert(record);
         }
@@ -193,12 +196,18 @@ impl Jobs {
             Ok(made) => made,
             Err(refusal) => {
                 self.drop_record(&id);
+                // It may have been written though nobody was told so; it is nobody's then.
+                if refusal.status.is_server_error() {
+                    let background = DeleteParams::background();
+                    let _ = self.apis.records.delete(&id, &background).await;
+                }
                 return Err(refusal);
             }
         };
         self.with(|records| {
             if let Some(record) = records.get_mut(&id) {
                 record.uid.clone_from(&made.metadata.uid);
+                record.made_at = now();
             }
             Ok(())
         })?;

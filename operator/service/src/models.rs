@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use carrel_report::Verifier;
 use futures_util::{Stream, stream};
+use serde::Deserialize;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
@@ -20,23 +21,40 @@ use crate::service::Service;
 /// What is read at a time.
 const PART: usize = 64 << 10;
 
+#[derive(Deserialize)]
+pub struct Of {
+    /// Whose model it is; that of an attempt that is over does not take the place of a newer one's.
+    attempt: Option<u64>,
+}
+
 /// `PUT /jobs/ID/model`
 pub async fn put(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
+    Query(of): Query<Of>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
     let keys = &service.jobs.settings.keys;
     check_token(keys, &id, &headers)?;
-    // Its name becomes that of a file.
-    service.jobs.with_job(&id, |_| Ok(()))?;
     let Some(models) = &service.models else {
         return Err(Refusal::conflict("this service keeps no models (--models)"));
     };
     let verifier = Verifier::new(keys.secret(&id).as_bytes());
     let signature = signature(&headers);
-    models.take(&id, body, verifier, signature).await?;
+    // The job's name becomes that of a file, so there is to be such a job; its attempt may end while the model is read.
+    let is_wanted = || {
+        service.jobs.with_job(&id, |record| {
+            let attempt = record.kept.attempt;
+            if of.attempt.is_none_or(|of| of == attempt) {
+                return Ok(());
+            }
+            let message = format!("the model is of another attempt than this, {attempt}");
+            Err(Refusal::conflict(message))
+        })
+    };
+    let model = models.take(&id, body, verifier, signature, is_wanted);
+    model.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -234,7 +234,10 @@ fn variables(record: &Record, settings: &Settings, is_first: bool) -> Vec<Value>
         secret(TOKEN_VARIABLE),
     ];
     if is_first && settings.keeps_models {
-        variables.push(plain(MODEL_URL_VARIABLE, format!("{job}/model")));
+        variables.push(plain(
+            MODEL_URL_VARIABLE,
+            format!("{job}/model?attempt={}", record.kept.attempt),
+        ));
     }
     variables
 }

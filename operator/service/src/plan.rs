@@ -61,9 +61,8 @@ pub struct Plan {
 /// What is to be done about a job at a time, in milliseconds since 1970.
 pub fn plan(record: &Record, sight: &Sight, now: u64) -> Plan {
     let mut plan = Plan::default();
-    if record.kept.made < record.kept.attempt {
-        plan.makes = !record.is_over();
-        return plan;
+    if record.kept.made < record.kept.attempt && sight.object.is_none() {
+        return unmade(record, now);
     }
     for (rank, known) in record.ranks.iter().enumerate() {
         let pod = sight.pods.get(rank).and_then(Option::as_ref);
@@ -90,6 +89,28 @@ pub fn plan(record: &Record, sight: &Sight, now: u64) -> Plan {
     }
     plan.message = message(record, sight, &object);
     plan
+}
+
+/// Of an attempt whose object the cluster has not taken yet.
+fn unmade(record: &Record, now: u64) -> Plan {
+    let mut plan = Plan::default();
+    match record.kept.cancelled {
+        None => {
+            plan.makes = !record.is_over();
+            plan.message.clone_from(&record.message);
+        }
+        // It may have been taken though nobody was told so.
+        Some(cancelled) if now.saturating_sub(cancelled) <= LATE => {
+            plan.message = Some("it is being cancelled".to_owned());
+        }
+        Some(_) => plan.ended = record.all(RankState::Stopped, None),
+    }
+    plan
+}
+
+/// Whether a watch has told of what was made for the attempt, if anything has become of that.
+pub fn is_late(record: &Record, now: u64) -> bool {
+    now.saturating_sub(record.kept.started) > LATE
 }
 
 fn pods(sight: &Sight) -> impl Iterator<Item = &Pod> {
@@ -127,8 +148,8 @@ fn ended(
         }
     }
     let Some(object) = &sight.object else {
-        let is_gone = now.saturating_sub(record.kept.started) > LATE;
-        return is_gone.then(|| failed("the job was taken from the cluster".to_owned()));
+        return is_late(record, now)
+            .then(|| failed("the job was taken from the cluster".to_owned()));
     };
     if let Some(why) = &object.over {
         return Some(failed(format!(

@@ -29,6 +29,8 @@ pub struct Record {
     pub id: String,
     /// Of the ConfigMap; None before there is one.
     pub uid: Option<String>,
+    /// Since when there is one, where this process has made it; milliseconds since 1970.
+    pub made_at: u64,
     pub kept: Kept,
     pub ranks: Vec<Rank>,
     /// What the job waits for, for people.
@@ -74,6 +76,7 @@ impl Record {
         Self {
             id,
             uid: None,
+            made_at: 0,
             kept: Kept {
                 user: user.to_owned(),
                 description,
@@ -110,6 +113,18 @@ impl Record {
         }
         self.message = None;
         self.is_changed = true;
+    }
+
+    /// The same end for all ranks that go on.
+    pub fn all(&self, state: RankState, reason: Option<&str>) -> Vec<End> {
+        let going = |(_, rank): &(usize, &Rank)| !rank.status.state.is_final();
+        let ranks = self.ranks.iter().enumerate().filter(going);
+        let end = |(rank, _)| End {
+            rank,
+            state,
+            reason: reason.map(str::to_owned),
+        };
+        ranks.map(end).collect()
     }
 
     /// Notes the end of ranks. What they said last themselves counts more.
@@ -164,6 +179,7 @@ impl Record {
         Some(Self {
             id: map.metadata.name.clone()?,
             uid: Some(map.metadata.uid.clone()?),
+            made_at: 0,
             kept,
             ranks,
             message: None,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -40,7 +40,6 @@ pub fn router(path: &str, service: Arc<Service>) -> Router {
         .route("/jobs/{id}/ranks/{rank}/log", get(logs::log))
         .route("/jobs/{id}/cancel", post(cancel))
         .route("/jobs/{id}/resume", post(resume))
-        .layer(DefaultBodyLimit::max(DESCRIPTION))
         .with_state(Arc::clone(&service))
         .merge(reports)
         .layer(middleware::from_fn(within::<{ PATIENCE.as_secs() }>));
@@ -98,9 +97,14 @@ async fn list(
 async fn submit(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Result<(StatusCode, Json<JobView>), Refusal> {
     let user = service.hub.user(&headers).await?;
+    let body = to_bytes(body, DESCRIPTION).await.map_err(|error| {
+        let message =
+            format!("the description is larger than {DESCRIPTION} bytes, or broke off: {error}");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
     let description = submission::read(&body)?;
     let view = to_the_end(async move { service.jobs.submit(&user, description).await }).await?;
     Ok((StatusCode::CREATED, Json(view)))

@@ -66,12 +66,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     );
     let listener = bind(options.listen).await?;
     info!("Listening at {}{}", listener.local_addr()?, options.path());
-    let router = router(options.path(), Arc::new(service));
+    let service = Arc::new(service);
+    let router = router(options.path(), Arc::clone(&service));
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         served = axum::serve(listener, router).into_future() => served?,
         () = watches => {}
-        () = watch::records(watched.records, Arc::clone(&jobs), Arc::clone(&seen)) => {}
+        () = watch::records(watched.records, Arc::clone(&jobs), Arc::clone(&seen), service.models.as_ref()) => {}
         () = tend::tend(Arc::clone(&jobs), seen) => {}
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,

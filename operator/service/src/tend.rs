@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
+use carrel_report::RankState;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::answer::Refusal;
 use crate::jobs::{Jobs, now, unless_gone};
-use crate::plan::{AT_ONCE, Plan, plan};
-use crate::watch::Seen;
+use crate::plan::{AT_ONCE, Plan, is_late, plan};
+use crate::watch::{self, Seen};
 
 /// Between two looks at all jobs.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -60,12 +62,19 @@ async fn look(
     id: &str,
     written: &mut HashMap<String, Instant>,
 ) -> Result<(), Refusal> {
-    let (plan, attempt) = jobs.with_job(id, |record| {
-        let plan = plan(record, &seen.of(record), now());
-        Ok((plan, record.kept.attempt))
-    })?;
-    if plan.makes {
-        jobs.make(id).await?;
+    let record = jobs.with_job(id, |record| Ok(record.clone()))?;
+    let attempt = record.kept.attempt;
+    let mut sight = seen.of(&record);
+    if sight.object.is_none() && is_late(&record, now()) {
+        // A watch that is silent is no proof.
+        let object = jobs.apis.objects.get_opt(&record.object()).await?;
+        sight.object = object.map(|object| watch::seen(&object.data));
+    }
+    let plan = plan(&record, &sight, now());
+    if plan.makes
+        && let Err(refusal) = jobs.make(id).await
+    {
+        return refused(jobs, id, attempt, refusal).await;
     }
     // Before it is known that the job is over: nobody looks at it any more then.
     act(jobs, id, &plan).await?;
@@ -84,6 +93,26 @@ async fn look(
         jobs.write(id).await?;
     }
     Ok(())
+}
+
+/// The job says why the cluster does not take it, and ends where that stays so.
+async fn refused(jobs: &Jobs, id: &str, attempt: u64, refusal: Refusal) -> Result<(), Refusal> {
+    let ends = jobs.with_job(id, |record| {
+        let is_final = refusal.status == StatusCode::UNPROCESSABLE_ENTITY;
+        if record.kept.attempt != attempt {
+            return Ok(false);
+        }
+        record.message = Some(refusal.message.clone());
+        if is_final {
+            let ends = record.all(RankState::Failed, Some(&refusal.message));
+            record.end(&ends);
+        }
+        Ok(is_final)
+    })?;
+    match ends {
+        true => jobs.write(id).await,
+        false => Err(refusal),
+    }
 }
 
 async fn act(jobs: &Jobs, id: &str, plan: &Plan) -> Result<(), Refusal> {

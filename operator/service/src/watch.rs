@@ -14,9 +14,10 @@ use kube::{Api, Resource};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, now};
 use crate::plan::{self, SeenObject, Sight};
 use crate::record::{ATTEMPT_LABEL, ID_LABEL, MANAGED_BY, Record, SERVICE};
+use crate::store::Models;
 
 /// What the watches keep.
 pub struct Seen {
@@ -70,17 +71,31 @@ where
 }
 
 /// Reads all jobs that there are, and hears of those that somebody else takes away.
-pub async fn records(records: Api<ConfigMap>, jobs: Arc<Jobs>, seen: Arc<Seen>) {
+/// Their models go with them.
+pub async fn records(
+    records: Api<ConfigMap>,
+    jobs: Arc<Jobs>,
+    seen: Arc<Seen>,
+    models: Option<&Models>,
+) {
     let mut events = std::pin::pin!(watch(records, ours()).default_backoff());
-    let mut listed = Vec::new();
+    let (mut listed, mut begun) = (Vec::new(), now());
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => listed.clear(),
+            Ok(Event::Init) => {
+                listed.clear();
+                begun = now();
+            }
             Ok(Event::InitApply(map)) => listed.extend(read(&map)),
             Ok(Event::InitDone) => {
                 // Of a job whose pods are not known yet, nothing could be said.
                 seen.wait().await;
-                jobs.set_all(std::mem::take(&mut listed));
+                jobs.set_all(std::mem::take(&mut listed), begun);
+                if let Some(models) = models {
+                    models
+                        .keep(|id| jobs.with_job(id, |_| Ok(())).is_ok())
+                        .await;
+                }
             }
             Ok(Event::Apply(map)) => {
                 if let Some(record) = read(&map) {
@@ -90,6 +105,9 @@ pub async fn records(records: Api<ConfigMap>, jobs: Arc<Jobs>, seen: Arc<Seen>) 
             Ok(Event::Delete(map)) => {
                 if let Some(uid) = &map.meta().uid {
                     jobs.forget(uid);
+                }
+                if let Some((models, id)) = models.zip(map.meta().name.as_deref()) {
+                    models.remove(id).await;
                 }
             }
             Err(error) => tracing::warn!(%error, "The watch of jobs failed and begins again"),
@@ -155,7 +173,8 @@ fn rank_of(pod: &Pod, record: &Record) -> Option<(usize, plan::Pod)> {
     Some((rank, pod))
 }
 
-fn seen(object: &Value) -> SeenObject {
+/// What an object says.
+pub fn seen(object: &Value) -> SeenObject {
     let status = &object["status"];
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let conditions = status["conditions"].as_array();

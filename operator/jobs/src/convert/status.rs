@@ -93,7 +93,10 @@ fn replicas(role: &str, counts: &Value) -> Value {
     })
 }
 
+/// Those that are ours; somebody else may have put others there.
 fn conditions(status: &Map<String, Value>) -> Vec<JobCondition> {
-    let conditions = status.get("conditions").cloned().unwrap_or_default();
-    serde_json::from_value(conditions).unwrap_or_default()
+    let conditions = status.get("conditions").and_then(Value::as_array);
+    let conditions = conditions.into_iter().flatten();
+    let ours = conditions.filter_map(|one| serde_json::from_value(one.clone()).ok());
+    ours.collect()
 }

@@ -208,7 +208,10 @@ fn train(pod: &mut Template, trainer: Trainer) -> Value {
         ];
         let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
         let lists = lists.map(|(name, list)| (name.to_owned(), Value::Object(list)));
-        container.insert("resources".to_owned(), Value::Object(lists.collect()));
+        let lists: Map<_, _> = lists.collect();
+        if !lists.is_empty() {
+            container.insert("resources".to_owned(), Value::Object(lists));
+        }
     }
     container.get("resources").cloned().unwrap_or_default()
 }

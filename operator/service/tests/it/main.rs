@@ -3,6 +3,7 @@
 
 mod chart;
 mod cluster;
+mod models;
 mod objects;
 mod plan;
 mod refusals;

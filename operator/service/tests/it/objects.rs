@@ -65,7 +65,7 @@ fn a_job_of_several_ranks_is_one_master_and_workers_without_rights() {
         );
         assert_eq!(variable(pod, "CARREL_JOB_ATTEMPT")["value"], "1");
         let model = &variable(pod, "CARREL_MODEL_URL")["value"];
-        assert_eq!(*model == json!(format!("{url}/model")), has_model);
+        assert_eq!(*model == json!(format!("{url}/model?attempt=1")), has_model);
         let reference = &variable(pod, "CARREL_JOB_SECRET")["valueFrom"]["secretKeyRef"];
         assert_eq!(
             *reference,

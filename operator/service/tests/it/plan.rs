@@ -85,6 +85,23 @@ fn what_was_written_down_and_not_made_is_made() {
     assert!(plan(&record, &Sight::default(), SOON).makes);
 }
 
+/// One whose object the cluster refuses ends when its user has enough of it; one that was made after all is ended as others.
+#[test]
+fn a_job_that_was_never_made_can_be_cancelled() {
+    let mut record = cancelled();
+    record.kept.made = 0;
+    let early = plan(&record, &Sight::default(), SOON);
+    assert_eq!(
+        (early.makes, early.ended.len()),
+        (false, 0),
+        "it may come yet"
+    );
+    let late = plan(&record, &Sight::default(), LATER);
+    let stopped = [(0, RankState::Stopped, ""), (1, RankState::Stopped, "")];
+    assert_eq!(ends(&late), stopped);
+    assert!(plan(&record, &sight([None, None]), LATER).suspend);
+}
+
 #[test]
 fn what_a_job_waits_for_is_said() {
     let record = record(2);

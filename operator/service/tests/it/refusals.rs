@@ -1,7 +1,12 @@
 //! What the service refuses, and whom.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::site::{Site, answered, description};
 
@@ -188,4 +193,22 @@ async fn a_job_that_runs_is_not_resumed_and_a_deleted_one_is_gone() {
     assert_eq!(ask(Method::DELETE, "").await.0, 204);
     assert_eq!(ask(Method::GET, "").await.0, 404);
     assert_eq!(site.cluster.names("configmaps"), [""; 0]);
+}
+
+/// Nothing is read of who is not known: this one promises more than it ever sends.
+#[tokio::test]
+async fn a_stranger_is_refused_before_anything_is_read() {
+    let site = Site::new(None).await;
+    let url = reqwest::Url::parse(&site.url).unwrap();
+    let address = url.socket_addrs(|| None).unwrap()[0];
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST {}/jobs HTTP/1.1\r\nhost: a\r\ncontent-length: 9000\r\n\r\n{{",
+        url.path()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = timeout(Duration::from_secs(10), socket.read_exact(&mut answer));
+    read.await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
 }

@@ -88,7 +88,7 @@ impl Site {
         // Its watches do not run: nothing is seen of pods.
         let (seen, _) = watch::start(&apis, &changed);
         let jobs = Arc::new(Jobs::new(apis, settings(claim), QUOTAS, changed));
-        jobs.set_all(Vec::new());
+        jobs.set_all(Vec::new(), 0);
         let asked = Arc::new(Mutex::new(0));
         let hub = Router::new().fallback(user).with_state(Arc::clone(&asked));
         let hub = Hub::new(&format!("{}/hub/api/", serve(hub).await), "training").unwrap();

@@ -163,7 +163,7 @@ async fn report(
     let _slot = taker.slots.acquire().await;
     let client = &taker.client;
     let taken = timeout(PATIENCE, async {
-        let uid = sender(client, &headers, &namespace, &name).await?;
+        let of = sender(client, &headers, &namespace, &name).await?;
         let body = to_bytes(body, LARGEST).await;
         let body = body.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
         let report: Value = serde_json::from_slice(&body).map_err(|error| {
@@ -172,11 +172,6 @@ async fn report(
                 format!("no JSON: {error}"),
             )
         })?;
-        let of = Of {
-            namespace,
-            name,
-            uid,
-        };
         if let Some(status) = checked(&report["trainerStatus"])? {
             take(&taker, of, status).await?;
         }
@@ -189,13 +184,13 @@ async fn report(
     taken.await.map_err(late)?
 }
 
-/// The identity of the job of which a pod reports.
+/// The job of which a pod reports.
 async fn sender(
     client: &Client,
     headers: &HeaderMap,
     namespace: &str,
     name: &str,
-) -> Result<String, Refusal> {
+) -> Result<Of, Refusal> {
     let refused = || {
         let text = format!("only pods of the TrainJob {name} may report of it");
         Refusal(StatusCode::FORBIDDEN, text)
@@ -234,7 +229,12 @@ async fn sender(
             && owner.kind == kind.name()
             && owner.name == name
     });
-    owner.map(|owner| owner.uid.clone()).ok_or_else(refused)
+    Ok(Of {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        uid: owner.ok_or_else(refused)?.uid.clone(),
+        attempt: crate::seen::attempt(&pod.metadata),
+    })
 }
 
 /// Whose a token is, if it is good for `audience`.
@@ -271,6 +271,7 @@ struct Of {
     namespace: String,
     name: String,
     uid: String,
+    attempt: i32,
 }
 
 /// The fields of a report that are kept, if there is one.
@@ -321,6 +322,13 @@ async fn take(taker: &Taker, of: Of, report: Value) -> Result<(), Refusal> {
 async fn write(client: &Client, of: &Of, report: Value) -> Result<(), Refusal> {
     let jobs: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), &of.namespace, &resource(Kind::TrainJob));
+    // A report that has waited may be of an attempt that is over by now.
+    let job = jobs.get_opt(&of.name).await.map_err(unavailable)?;
+    let attempt = job.map(|job| job.data["status"]["attempt"].as_i64().unwrap_or_default());
+    if attempt != Some(of.attempt.into()) {
+        let message = format!("attempt {} of {} is over", of.attempt, of.name);
+        return Err(Refusal(StatusCode::CONFLICT, message));
+    }
     let patch = json!({ "metadata": { "uid": of.uid }, "status": { "trainerStatus": report } });
     let patch = Patch::Merge(patch);
     match jobs

@@ -130,7 +130,8 @@ fn kind(meta: &ObjectMeta) -> Option<Kind> {
     })
 }
 
-fn attempt(meta: &ObjectMeta) -> i32 {
+/// In which attempt of its job it was made.
+pub fn attempt(meta: &ObjectMeta) -> i32 {
     let labels = meta.labels.as_ref();
     let attempt = labels.and_then(|labels| labels.get(ATTEMPT)?.parse().ok());
     attempt.unwrap_or_default()

@@ -144,6 +144,24 @@ async fn nonsense_is_refused_with_its_place() {
     assert_eq!(post(&api, "good", &large).await.0, StatusCode::BAD_REQUEST);
 }
 
+/// It would stand there as that of the new one.
+#[tokio::test]
+async fn a_report_of_an_attempt_that_is_over_is_refused() {
+    let api = api();
+    let mut job = api.get(JOB);
+    job["status"]["attempt"] = json!(1);
+    api.put(JOB, job.clone());
+    let (code, answer) = post(
+        &api,
+        "good",
+        r#"{"trainerStatus":{"progressPercentage":9}}"#,
+    )
+    .await;
+    assert_eq!(code, StatusCode::CONFLICT, "{answer}");
+    assert_eq!(answer["message"], "attempt 0 of job is over");
+    assert_eq!(api.get(JOB)["status"], job["status"]);
+}
+
 /// Each is a change of the job, of which all who watch it hear: the last is kept, those between are not.
 #[tokio::test]
 async fn many_reports_are_few_changes_and_the_last_one_counts() {

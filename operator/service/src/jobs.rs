@@ -55,6 +55,8 @@ pub struct Jobs {
     pub quotas: Quotas,
     pub changed: Arc<Notify>,
     records: Mutex<Option<BTreeMap<String, Record>>>,
+    /// Jobs that were deleted while they ran, until their pods are gone.
+    leaving: Mutex<Vec<Record>>,
     /// One write at a time, so that none overtakes another.
     writing: tokio::sync::Mutex<()>,
 }
@@ -67,6 +69,7 @@ impl Jobs {
             quotas,
             changed,
             records: Mutex::new(None),
+            leaving: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         }
     }
@@ -186,7 +189,8 @@ impl Jobs {
         let id = submission::id(&description.name);
         let record = self.with(|records| {
             let own = records.values().filter(|record| record.kept.user == user);
-            submission::allow(&self.quotas, own, description.ranks, true)?;
+            let leaving = self.leaving(user);
+            submission::allow(&self.quotas, own, &leaving, description.ranks, true)?;
             let record = Record::new(id.clone(), user, description, now());
             // It counts from now on, and is shown once it is written down.
             records.insert(id.clone(), record.clone());
@@ -290,7 +294,8 @@ impl Jobs {
                 )));
             }
             let own = records.values().filter(|record| record.kept.user == user);
-            submission::allow(&self.quotas, own, record.ranks.len(), false)?;
+            let leaving = self.leaving(user);
+            submission::allow(&self.quotas, own, &leaving, record.ranks.len(), false)?;
             if let Some(record) = records.get_mut(id) {
                 record.begin_again(now());
             }
@@ -321,8 +326,26 @@ impl Jobs {
         // All other objects are owned by it.
         let background = DeleteParams::background();
         unless_gone(self.apis.records.delete(id, &background).await)?;
-        self.drop_record(id);
+        let record = self.lock().as_mut().and_then(|records| records.remove(id));
+        let record = record.filter(|record| !record.is_over());
+        self.lock_leaving().extend(record);
+        self.changed.notify_one();
         Ok(())
+    }
+
+    fn lock_leaving(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leaving(&self, user: &str) -> Vec<Record> {
+        let leaving = self.lock_leaving();
+        let own = leaving.iter().filter(|record| record.kept.user == user);
+        own.cloned().collect()
+    }
+
+    /// Counts deleted jobs no more that have no pods.
+    pub fn let_go(&self, has_pods: impl Fn(&Record) -> bool) {
+        self.lock_leaving().retain(has_pods);
     }
 
     /// Writes down what has changed.

@@ -63,10 +63,11 @@ fn recipe(recipe: Option<&Value>) -> Result<Value, Refusal> {
     }
 }
 
-/// Whether a user who has these jobs may start a job of so many ranks.
+/// Whether a user who has these jobs may start a job of so many ranks; the pods of `leaving` are still there.
 pub fn allow<'a>(
     quotas: &Quotas,
     own: impl Iterator<Item = &'a Record>,
+    leaving: &[Record],
     ranks: usize,
     is_new: bool,
 ) -> Result<(), Refusal> {
@@ -76,14 +77,12 @@ pub fn allow<'a>(
             format!("ranks: a job here has at most {most}, and this one asks for {ranks}");
         return Err(Refusal::new(StatusCode::FORBIDDEN, message));
     }
-    let (mut all, mut running, mut running_ranks) = (0, 0, 0);
-    for record in own {
-        all += 1;
-        if !record.is_over() {
-            running += 1;
-            running_ranks += record.ranks.len();
-        }
-    }
+    let own: Vec<_> = own.collect();
+    let all = own.len();
+    let own = own.into_iter().chain(leaving);
+    let running: Vec<_> = own.filter(|record| !record.is_over()).collect();
+    let running_ranks: usize = running.iter().map(|record| record.ranks.len()).sum();
+    let running = running.len();
     let too_many = |message| Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message));
     if is_new && all >= quotas.jobs {
         return too_many(format!(

@@ -31,6 +31,7 @@ pub async fn tend(jobs: Arc<Jobs>, seen: Arc<Seen>) {
     loop {
         // Whether something was heard or not.
         let _ = timeout(RESYNC, jobs.changed.notified()).await;
+        jobs.let_go(|record| seen.of(record).pods.iter().any(Option::is_some));
         let alive = jobs.alive();
         written.retain(|id, _| alive.contains(id));
         for id in &alive {

@@ -143,6 +143,10 @@ async fn quotas_are_kept_for_each_user() {
         site.ask("ada", Method::DELETE, &path, Value::Null).await.0,
         204
     );
+    // Pods that end slowly hold what they have.
+    site.jobs.let_go(|record| record.id == first);
+    assert_eq!(ask("ada", 1).await.0, 429);
+    site.jobs.let_go(|_| false);
     site.submit("ada", 1).await;
 }
 

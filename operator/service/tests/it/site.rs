@@ -31,6 +31,7 @@ pub struct Site {
     pub url: String,
     pub cluster: Cluster,
     pub asked: Arc<Mutex<usize>>,
+    pub jobs: Arc<Jobs>,
     client: Client,
     _folder: tempfile::TempDir,
 }
@@ -106,6 +107,7 @@ impl Site {
             url: format!("{url}/services/training/api/v1"),
             cluster,
             asked,
+            jobs,
             client: Client::new(),
             _folder: folder,
         }

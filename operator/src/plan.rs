@@ -89,6 +89,15 @@ impl Plan {
         !(self.create_pods.is_empty() && self.create_services.is_empty())
     }
 
+    /// Ends those of the pods that go on; none of a role counts as active any more.
+    fn stop<'a>(&mut self, pods: impl IntoIterator<Item = &'a Arc<SeenPod>>) {
+        let going = pods.into_iter().filter(|pod| pod.goes_on());
+        self.delete_pods = going.cloned().collect();
+        for counts in self.status.replica_statuses.values_mut() {
+            counts.active = 0;
+        }
+    }
+
     /// Looks again after that time, unless it is to look earlier.
     pub fn again(&mut self, after: Duration) {
         self.again_in = Some(self.again_in.map_or(after, |before| before.min(after)));
@@ -186,8 +195,8 @@ pub fn invalid(
         plan.status.reason = Some(why.to_string());
         plan.notice(true, reason, &message);
     }
-    let active = |pod: &&Arc<SeenPod>| !pod.phase.is_over() && !pod.is_deleting;
-    plan.delete_pods = seen.pods.iter().filter(active).cloned().collect();
+    let going = seen.pods.iter().filter(|pod| pod.goes_on());
+    plan.delete_pods = going.cloned().collect();
     end::expire(&mut plan, ttl_seconds, now);
     plan
 }
@@ -250,15 +259,10 @@ fn suspend(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) {
     }
     plan.status.start_time = None;
     plan.status.reason = None;
-    let active = |pod: &&Arc<SeenPod>| !pod.phase.is_over();
-    let going = seen.pods.iter().filter(active).cloned();
-    plan.delete_pods = going.filter(|pod| !pod.is_deleting).collect();
+    plan.status.replica_statuses = counts(job, seen);
+    plan.stop(&seen.pods);
     let services = seen.services.iter().filter(|service| !service.is_deleting);
     plan.delete_services = services.cloned().collect();
-    plan.status.replica_statuses = counts(job, seen);
-    for counts in plan.status.replica_statuses.values_mut() {
-        counts.active = 0;
-    }
 }
 
 fn resume(plan: &mut Plan, job: &Job, now: Timestamp) {
@@ -309,7 +313,7 @@ fn waiting(job: &Job, seen: &Seen) -> Option<String> {
     let mut waiting: Vec<_> = seen
         .pods
         .iter()
-        .filter(|pod| !pod.is_deleting && !pod.phase.is_over())
+        .filter(|pod| pod.goes_on())
         .filter_map(|pod| Some((pod.place?, pod.reason.as_deref()?)))
         .filter(|(place, _)| job.replica(place.role).is_some())
         .collect();

@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use carrel_jobs::job::Job;
 use carrel_jobs::kind::Kind;
 use carrel_jobs::read::typed;
-use carrel_jobs::trainjob::status::TrainerStatus;
+use carrel_jobs::trainjob::status::{TrainerStatus, attempt};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
@@ -324,7 +324,7 @@ async fn write(client: &Client, of: &Of, report: Value) -> Result<(), Refusal> {
         Api::namespaced_with(client.clone(), &of.namespace, &resource(Kind::TrainJob));
     // A report that has waited may be of an attempt that is over by now.
     let job = jobs.get_opt(&of.name).await.map_err(unavailable)?;
-    let attempt = job.map(|job| job.data["status"]["attempt"].as_i64().unwrap_or_default());
+    let attempt = job.map(|job| attempt(&job.data["status"]));
     if attempt != Some(of.attempt.into()) {
         let message = format!("attempt {} of {} is over", of.attempt, of.name);
         return Err(Refusal(StatusCode::CONFLICT, message));

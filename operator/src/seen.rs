@@ -60,6 +60,13 @@ pub struct SeenService {
     pub is_deleting: bool,
 }
 
+impl SeenPod {
+    /// Whether it is neither over nor asked to end.
+    pub fn goes_on(&self) -> bool {
+        !self.phase.is_over() && !self.is_deleting
+    }
+}
+
 impl Child for SeenPod {
     type Object = Pod;
 
@@ -67,13 +74,14 @@ impl Child for SeenPod {
         let status = pod.status.clone().unwrap_or_default();
         let containers = status.container_statuses.as_deref().unwrap_or_default();
         let before = status.init_container_statuses.as_deref();
-        let all = || before.unwrap_or_default().iter().chain(containers);
+        let before = before.unwrap_or_default();
+        let all = || before.iter().chain(containers);
         let name = kind(&pod.metadata).map(Kind::container);
         let mut main = containers.iter();
         let main = main.find(|container| Some(container.name.as_str()) == name);
         let disruption = disruption(&status);
         let ended = ended(main).map(|ended| (None, ended));
-        let ended = ended.or_else(|| failed_before(&status));
+        let ended = ended.or_else(|| failed_before(before));
         let phase = match status.phase.as_deref() {
             Some("Running") => Phase::Running,
             Some("Succeeded") => Phase::Succeeded,
@@ -168,10 +176,8 @@ fn ended(container: Option<&ContainerStatus>) -> Option<&ContainerStateTerminate
 }
 
 /// The container before the others that failed, with its name: those were never begun.
-fn failed_before(status: &PodStatus) -> Option<(Option<&str>, &ContainerStateTerminated)> {
-    let before = status.init_container_statuses.as_deref();
-    let mut before = before.unwrap_or_default().iter();
-    before.find_map(|one| {
+fn failed_before(before: &[ContainerStatus]) -> Option<(Option<&str>, &ContainerStateTerminated)> {
+    before.iter().find_map(|one| {
         let ended = ended(Some(one)).filter(|ended| ended.exit_code != 0)?;
         Some((Some(one.name.as_str()), ended))
     })

@@ -80,15 +80,10 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
-    /// All of them.
-    pub const NAMES: [&str; 6] = [
-        "Created",
-        "Running",
-        "Restarting",
-        "Suspended",
-        "Succeeded",
-        "Failed",
-    ];
+    /// The one of this name; another is somebody else's.
+    pub fn from_name(name: &str) -> Option<Self> {
+        serde_json::from_value(Value::from(name)).ok()
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -152,7 +147,7 @@ impl JobStatus {
             Value::Object(fields) => {
                 fields.retain(|_, value| !value.is_null());
                 if let Some(Value::Array(conditions)) = fields.get_mut("conditions") {
-                    let is_of_others = |one: &Value| is_of_others(one, &ConditionType::NAMES);
+                    let is_of_others = |one: &Value| is_of_others(one, ConditionType::from_name);
                     // Theirs alone are a status that this operator has not written.
                     if !conditions.iter().all(is_of_others) {
                         conditions.retain(|one| !is_of_others(one));
@@ -230,17 +225,16 @@ impl JobStatus {
     }
 }
 
-/// The conditions of a status that somebody else has put there, such as a queue: all of types that are not `own`.
-pub fn of_others(status: &Value, own: &[&str]) -> Vec<Value> {
+/// The conditions of a status that somebody else has put there, such as a queue: all of types that are not our `own`.
+pub fn of_others(status: &Value, own: fn(&str) -> Option<ConditionType>) -> Vec<Value> {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let theirs = conditions.filter(|condition| is_of_others(condition, own));
     theirs.cloned().collect()
 }
 
-fn is_of_others(condition: &Value, own: &[&str]) -> bool {
-    condition["type"]
-        .as_str()
-        .is_some_and(|kind| !own.contains(&kind))
+fn is_of_others(condition: &Value, own: fn(&str) -> Option<ConditionType>) -> bool {
+    let name = condition["type"].as_str();
+    name.is_some_and(|name| own(name).is_none())
 }
 
 /// The last condition that holds.

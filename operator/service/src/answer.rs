@@ -1,6 +1,7 @@
 //! What the service answers where it does not do as it is asked: a status and a sentence, as JupyterHub does.
 
 use axum::Json;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -35,6 +36,17 @@ impl Refusal {
     pub fn away(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
+}
+
+/// The body of a request, read once it is known whose it is.
+///
+/// # Errors
+/// Where it is too large or breaks off; `what` it is.
+pub async fn read(body: Body, largest: usize, what: &str) -> Result<Bytes, Refusal> {
+    to_bytes(body, largest).await.map_err(|error| {
+        let message = format!("the {what} is larger than {largest} bytes, or broke off: {error}");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })
 }
 
 impl IntoResponse for Refusal {

@@ -188,9 +188,7 @@ impl Jobs {
     pub async fn submit(&self, user: &str, description: Description) -> Result<JobView, Refusal> {
         let id = submission::id(&description.name);
         let record = self.with(|records| {
-            let own = records.values().filter(|record| record.kept.user == user);
-            let leaving = self.leaving(user);
-            submission::allow(&self.quotas, own, &leaving, description.ranks, true)?;
+            self.allow(records, user, description.ranks, true)?;
             let record = Record::new(id.clone(), user, description, now());
             // It counts from now on, and is shown once it is written down.
             records.insert(id.clone(), record.clone());
@@ -230,10 +228,8 @@ impl Jobs {
         Ok(self.apis.records.create(&parameters, &map).await?)
     }
 
-    fn drop_record(&self, id: &str) {
-        if let Some(records) = self.lock().as_mut() {
-            records.remove(id);
-        }
+    fn drop_record(&self, id: &str) -> Option<Record> {
+        self.lock().as_mut()?.remove(id)
     }
 
     /// Makes the object of the present attempt, unless it is there.
@@ -293,9 +289,7 @@ impl Jobs {
                      no volume for checkpoints (--claim)"
                 )));
             }
-            let own = records.values().filter(|record| record.kept.user == user);
-            let leaving = self.leaving(user);
-            submission::allow(&self.quotas, own, &leaving, record.ranks.len(), false)?;
+            self.allow(records, user, record.ranks.len(), false)?;
             if let Some(record) = records.get_mut(id) {
                 record.begin_again(now());
             }
@@ -326,7 +320,7 @@ impl Jobs {
         // All other objects are owned by it.
         let background = DeleteParams::background();
         unless_gone(self.apis.records.delete(id, &background).await)?;
-        let record = self.lock().as_mut().and_then(|records| records.remove(id));
+        let record = self.drop_record(id);
         let record = record.filter(|record| !record.is_over());
         self.lock_leaving().extend(record);
         self.changed.notify_one();
@@ -337,10 +331,19 @@ impl Jobs {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn leaving(&self, user: &str) -> Vec<Record> {
+    /// Whether a user may start a job of so many ranks.
+    fn allow(
+        &self,
+        records: &BTreeMap<String, Record>,
+        user: &str,
+        ranks: usize,
+        is_new: bool,
+    ) -> Result<(), Refusal> {
+        let is_own = |record: &&Record| record.kept.user == user;
         let leaving = self.lock_leaving();
-        let own = leaving.iter().filter(|record| record.kept.user == user);
-        own.cloned().collect()
+        let leaving = leaving.iter().filter(is_own);
+        let own = records.values().filter(is_own);
+        submission::allow(&self.quotas, own, leaving, ranks, is_new)
     }
 
     /// Counts deleted jobs no more that have no pods.

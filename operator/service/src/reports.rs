@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use carrel_report::{Report, SIGNATURE_HEADER, verify};
 use subtle::ConstantTimeEq as _;
 
-use crate::answer::Refusal;
+use crate::answer::{self, Refusal};
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::record::Record;
@@ -61,10 +61,7 @@ pub async fn status(
 ) -> Result<StatusCode, Refusal> {
     let keys = &jobs.settings.keys;
     check_token(keys, &id, &headers)?;
-    let body = to_bytes(body, LARGEST).await.map_err(|error| {
-        let message = format!("the report is larger than {LARGEST} bytes, or broke off: {error}");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })?;
+    let body = answer::read(body, LARGEST, "report").await?;
     if !verify(keys.secret(&id).as_bytes(), &body, signature(&headers)) {
         return Err(no_signature());
     }

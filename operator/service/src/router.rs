@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::answer::Refusal;
+use crate::answer::{self, Refusal};
 use crate::jobs::Jobs;
 use crate::service::Service;
 use crate::{logs, models, reports, submission};
@@ -100,11 +100,7 @@ async fn submit(
     body: Body,
 ) -> Result<(StatusCode, Json<JobView>), Refusal> {
     let user = service.hub.user(&headers).await?;
-    let body = to_bytes(body, DESCRIPTION).await.map_err(|error| {
-        let message =
-            format!("the description is larger than {DESCRIPTION} bytes, or broke off: {error}");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })?;
+    let body = answer::read(body, DESCRIPTION, "description").await?;
     let description = submission::read(&body)?;
     let view = to_the_end(async move { service.jobs.submit(&user, description).await }).await?;
     Ok((StatusCode::CREATED, Json(view)))

@@ -67,7 +67,7 @@ fn recipe(recipe: Option<&Value>) -> Result<Value, Refusal> {
 pub fn allow<'a>(
     quotas: &Quotas,
     own: impl Iterator<Item = &'a Record>,
-    leaving: &[Record],
+    leaving: impl Iterator<Item = &'a Record>,
     ranks: usize,
     is_new: bool,
 ) -> Result<(), Refusal> {

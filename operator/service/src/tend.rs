@@ -63,15 +63,20 @@ async fn look(
     id: &str,
     written: &mut HashMap<String, Instant>,
 ) -> Result<(), Refusal> {
-    let record = jobs.with_job(id, |record| Ok(record.clone()))?;
-    let attempt = record.kept.attempt;
-    let mut sight = seen.of(&record);
-    if sight.object.is_none() && is_late(&record, now()) {
+    let (mut planned, attempt, doubted) = jobs.with_job(id, |record| {
+        let sight = seen.of(record);
+        let planned = plan(record, &sight, now());
+        let is_doubted = sight.object.is_none() && is_late(record, now());
+        let doubted = is_doubted.then(|| (record.clone(), sight));
+        Ok((planned, record.kept.attempt, doubted))
+    })?;
+    if let Some((record, mut sight)) = doubted {
         // A watch that is silent is no proof.
         let object = jobs.apis.objects.get_opt(&record.object()).await?;
         sight.object = object.map(|object| watch::seen(&object.data));
+        planned = plan(&record, &sight, now());
     }
-    let plan = plan(&record, &sight, now());
+    let plan = planned;
     if plan.makes
         && let Err(refusal) = jobs.make(id).await
     {

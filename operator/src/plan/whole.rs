@@ -54,13 +54,7 @@ pub(super) fn restart(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) -
     if !left.is_zero() {
         say(plan, job, &why(first), now);
         // Those that have lost it wait for it in vain, and hold what they have.
-        let others = own
-            .into_iter()
-            .filter(|pod| !pod.phase.is_over() && !pod.is_deleting);
-        plan.delete_pods = others.cloned().collect();
-        for counts in plan.status.replica_statuses.values_mut() {
-            counts.active = 0;
-        }
+        plan.stop(own);
         plan.again(left);
         return Whole::Ends;
     }

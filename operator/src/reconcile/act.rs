@@ -2,7 +2,7 @@
 
 use carrel_jobs::job::Job;
 use carrel_jobs::kind::Kind;
-use carrel_jobs::status::{ConditionType, JobStatus};
+use carrel_jobs::status::{ConditionType, JobStatus, of_others};
 use carrel_jobs::trainjob;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -89,21 +89,23 @@ pub(super) async fn write_status(
 
 /// A status as its kind has it, with what others have written into it.
 fn shown(kind: Kind, status: &JobStatus, old: &Value) -> Value {
-    let (shown, own) = match kind {
-        Kind::TfJob | Kind::PyTorchJob => (serde_json::to_value(status), &ConditionType::NAMES[..]),
+    let (shown, theirs) = match kind {
+        Kind::TfJob | Kind::PyTorchJob => {
+            let theirs = of_others(old, ConditionType::from_name);
+            (serde_json::to_value(status), theirs)
+        }
         Kind::TrainJob => {
             let mut shown = trainjob::status::shown(status);
             // It is not written here: the job's processes report it, and those of an attempt begin anew.
-            let attempt = old["attempt"].as_i64().unwrap_or_default();
+            let attempt = trainjob::status::attempt(old);
             let reported = old.get("trainerStatus");
             let reported = reported.filter(|_| attempt == i64::from(shown.attempt));
             shown.trainer_status = reported.cloned();
-            let shown = serde_json::to_value(shown);
-            (shown, &trainjob::status::CONDITIONS[..])
+            let theirs = of_others(old, trainjob::status::condition_type);
+            (serde_json::to_value(shown), theirs)
         }
     };
-    let mut shown = shown.unwrap_or_default();
-    let mut conditions = carrel_jobs::status::of_others(old, own);
+    let (mut shown, mut conditions) = (shown.unwrap_or_default(), theirs);
     if !conditions.is_empty() {
         let ours = shown["conditions"].as_array().cloned();
         conditions.extend(ours.unwrap_or_default());

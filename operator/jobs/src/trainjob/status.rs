@@ -18,8 +18,6 @@ use crate::trainjob::runtime::NODE;
 /// The state of a job whose runtime is not there yet.
 pub const WAITING: &str = "Waiting";
 const COMPLETE: &str = "Complete";
-/// The types of the conditions that are set here.
-pub const CONDITIONS: [&str; 3] = ["Suspended", COMPLETE, "Failed"];
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
@@ -163,6 +161,21 @@ pub fn read(status: Option<&Value>) -> Result<JobStatus, serde_json::Error> {
     })
 }
 
+/// The type of a condition, by its name on the object; another is of somebody else, such as a queue.
+pub fn condition_type(name: &str) -> Option<ConditionType> {
+    match name {
+        "Suspended" => Some(ConditionType::Suspended),
+        COMPLETE => Some(ConditionType::Succeeded),
+        "Failed" => Some(ConditionType::Failed),
+        _ => None,
+    }
+}
+
+/// The attempt that a status says.
+pub fn attempt(status: &Value) -> i64 {
+    status["attempt"].as_i64().unwrap_or_default()
+}
+
 /// Those of other kinds too, which follow from the state.
 fn conditions(status: &Status) -> Vec<JobCondition> {
     let state = status.state.as_deref();
@@ -180,12 +193,8 @@ fn conditions(status: &Status) -> Vec<JobCondition> {
         .into_iter()
         .collect();
     for condition in &status.conditions {
-        let kind = match condition.kind.as_str() {
-            "Suspended" => ConditionType::Suspended,
-            COMPLETE => ConditionType::Succeeded,
-            "Failed" => ConditionType::Failed,
-            // Of somebody else, such as a queue.
-            _ => continue,
+        let Some(kind) = condition_type(&condition.kind) else {
+            continue;
         };
         conditions.push(JobCondition {
             status: condition.status.clone(),

@@ -91,11 +91,14 @@ fn the_walkthrough_s_tfjob_byte_for_byte() {
         old["spec"],
         serde_saphyr::from_str::<Value>(EXAMPLE).unwrap()["spec"]
     );
-    let events = site.kubectl(&["get", "events", "-o", "custom-columns=R:.reason,M:.message"]);
-    assert!(
-        events.contains("TFJob is terminated, deleting pods and services"),
-        "{events}"
-    );
+    // Said where something was left to end: on a quick machine all four are done with the master.
+    if ended.len() < 4 {
+        until("the event of the end", || {
+            let events = site.kubectl(&["get", "events", "-o", "custom-columns=M:.message"]);
+            let note = "TFJob is terminated, deleting pods and services";
+            events.contains(note).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -38,8 +38,8 @@ lint: ## Format, clippy, dependencies, scripts, documentation
 bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy training"), or beside another commit (BEFORE=COMMIT)
 	@deploy/local/bench $(PARTS)
 
-bench-cluster: ## Speed and memory on a Kubernetes cluster, as for test-cluster
-	@deploy/local/bench-cluster
+bench-cluster: ## Speed and memory on a Kubernetes cluster, as for test-cluster (PARTS="servers jobs")
+	@deploy/local/bench-cluster $(PARTS)
 
 clean-state: ## Remove users' files, database, logs and the Python environment in STATE
 	@deploy/local/run clean

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrel_service::User;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::cluster::Cluster;
 use crate::config::Settings;
-use crate::hub::{HubClient, User};
+use crate::hub::HubClient;
 use crate::jobs::curves::Measured;
 use crate::kept::Kept;
 use crate::resources::Watched;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carrel_service::in_full;
 use futures_util::io::AsyncBufRead;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
@@ -47,19 +48,6 @@ impl From<kube::Error> for ClusterError {
             error => Self::Away(in_full(&error)),
         }
     }
-}
-
-/// An error with its causes, those left out that it tells itself.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.fold(String::new(), |said, cause| {
-        let cause = cause.to_string();
-        match said.as_str() {
-            "" => cause,
-            said if said.contains(&cause) => said.to_owned(),
-            said => format!("{said}: {cause}"),
-        }
-    })
 }
 
 type Answer<T> = Result<T, ClusterError>;

@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::access::Denied;
 use crate::cluster::ClusterError;
-use crate::hub::HubError;
+use carrel_service::HubError;
 
 #[derive(Debug, Clone)]
 pub enum AppError {
@@ -97,7 +97,7 @@ impl From<Denied> for AppError {
 impl From<HubError> for AppError {
     fn from(error: HubError) -> Self {
         match error {
-            HubError::Refused => Self::LogIn,
+            HubError::Refused | HubError::NoUser => Self::LogIn,
             HubError::NoAccess(_) => Self::forbidden(
                 "The Hub does not let you use this dashboard.",
             )

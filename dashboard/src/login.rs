@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use carrel_service::HubError;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::app::App;
@@ -96,7 +97,7 @@ pub async fn finish(
     let code = code.ok_or_else(|| AppError::bad_request("The Hub sent no code."))?;
     let token = match app.hub.token(&code, verifier).await {
         // A code is good once, and for minutes.
-        Err(crate::hub::HubError::Refused) => {
+        Err(HubError::Refused) => {
             return Err(
                 AppError::forbidden("The Hub does not know this login any more.")
                     .advise("Log in once more."),

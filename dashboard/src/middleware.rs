@@ -1,17 +1,12 @@
 //! What is done around every request: bodies for errors, headers on each answer, one log line.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
-use tokio::time::timeout;
 
 use crate::app::App;
 use crate::error::AppError;
@@ -22,10 +17,6 @@ use crate::visitor::{COOKIE, cookie};
 /// Pages have no inline script or style, and load nothing from elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-/// What is read of a request that is answered already, in bytes, and how long.
-const UNREAD: usize = 16 << 20;
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Gives every [`AppError`] its body: JSON for programs, a page for people, or the way to the login.
 pub async fn render(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -121,31 +112,6 @@ fn told(
     templates::respond(status, &page)
 }
 
-/// Reads the rest of what was sent, where the answer did not wait for it: a connection that is closed over it takes the answer
-/// with it, and whoever passes it on says that nobody answers.
-pub async fn read_out(request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = Arc::new(Mutex::new(body.into_data_stream()));
-    let part = move |context: &mut Context<'_>| {
-        let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
-        body.poll_next_unpin(context)
-    };
-    let mut rest = stream::poll_fn(part.clone());
-    let body = Body::from_stream(stream::poll_fn(part));
-    let response = next.run(Request::from_parts(parts, body)).await;
-    let read = async {
-        let mut length = 0;
-        while let Some(Ok(part)) = rest.next().await
-            && length < UNREAD
-        {
-            length += part.len();
-        }
-    };
-    // Who sends more, or slower, has lost the answer.
-    let _ = timeout(PATIENCE, read).await;
-    response
-}
-
 /// What browsers may do with an answer.
 pub async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
@@ -173,40 +139,4 @@ pub async fn log(request: Request, next: Next) -> Response {
     let (status, duration_ms) = (response.status().as_u16(), begun.elapsed().as_millis());
     tracing::debug!(%method, path, status, duration_ms, "Request");
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use axum::Router;
-    use axum::body::Bytes;
-    use axum::middleware::from_fn;
-    use axum::routing::post;
-    use tower::ServiceExt as _;
-
-    use super::*;
-
-    /// How much is read of a request of so many parts of a MiB that is refused unread.
-    async fn read_of(parts: usize) -> usize {
-        let read = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&read);
-        let part = move |_| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, std::io::Error>(Bytes::from_static(&[0; 1 << 20]))
-        };
-        let router = Router::new()
-            .route("/", post(async || StatusCode::PAYLOAD_TOO_LARGE))
-            .layer(from_fn(read_out));
-        let body = Body::from_stream(stream::iter(0..parts).map(part));
-        let answer = router.oneshot(Request::post("/").body(body).unwrap()).await;
-        assert_eq!(answer.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
-        read.load(Ordering::Relaxed)
-    }
-
-    #[tokio::test]
-    async fn what_is_refused_is_read_to_its_end_and_no_further_than_so_far() {
-        assert_eq!(read_of(3).await, 3);
-        assert_eq!(read_of(100).await, 17);
-    }
 }

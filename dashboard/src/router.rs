@@ -52,7 +52,7 @@ pub fn router(app: App) -> Router {
         .fallback(elsewhere)
         .layer(DefaultBodyLimit::max(LARGEST))
         .layer(from_fn_with_state(app.clone(), middleware::render))
-        .layer(from_fn(middleware::read_out))
+        .layer(from_fn(carrel_service::read_out))
         .layer(from_fn(middleware::headers))
         .layer(from_fn(middleware::log))
         .with_state(app)

@@ -1,8 +1,7 @@
 //! The process: it listens until it is asked to end.
 
 use anyhow::Context as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use tokio::net::TcpListener;
+use carrel_service::bind;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::Parts;
@@ -29,16 +28,4 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     Ok(())
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = match TcpListener::bind(address).await {
-        // A machine without IPv6.
-        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
-            let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            TcpListener::bind(all).await.map_err(|_| error)
-        }
-        bound => bound,
-    };
-    bound.with_context(|| format!("could not listen on {address}"))
 }

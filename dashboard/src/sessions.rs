@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::hub::User;
+use carrel_service::User;
+
 use crate::secret::{self, Secret};
 
 /// Sessions of all users.

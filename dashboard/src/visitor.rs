@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRef, FromRequestParts};
+use carrel_service::{HubError, User};
 use http::request::Parts;
 use http::{HeaderMap, header};
 
 use crate::access::Identity;
 use crate::app::{self, App};
 use crate::error::AppError;
-use crate::hub::{HubError, User};
 use crate::secret::{self, Secret};
 use crate::sessions::Session;
 

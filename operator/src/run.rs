@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrel_jobs::kind::Kind;
+use carrel_service::bind;
 use kube::{Api, Client, Config};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -47,12 +48,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // A watch ends by itself before; one whose connection broke without a word would be waited for for ever.
     config.read_timeout = Some(SILENCE);
     let client = Client::try_from(config)?;
-    let (webhook, plain) = (
-        server::bind(options.webhook).await?,
-        server::bind(options.plain).await?,
-    );
+    let (webhook, plain) = (bind(options.webhook).await?, bind(options.plain).await?);
     let reports = match options.kinds.contains(&Kind::TrainJob) {
-        true => Some(server::bind(options.reports).await?),
+        true => Some(bind(options.reports).await?),
         false => None,
     };
     let metrics = Arc::new(Metrics::default());

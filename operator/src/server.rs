@@ -1,7 +1,6 @@
 //! What the operator answers to: the API server's conversions and reports of processes over TLS, and health and metrics
 //! without.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,21 +177,4 @@ async fn convert(
     let (answer, count) = webhook::answer(&review);
     metrics.conversions.inc_by(count);
     Ok(Json(answer))
-}
-
-/// Binds early, so that a port that is taken is named at once.
-///
-/// # Errors
-/// When it cannot be had.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    use anyhow::Context as _;
-    let bound = match TcpListener::bind(address).await {
-        // A machine without IPv6.
-        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
-            let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            TcpListener::bind(all).await.map_err(|_| error)
-        }
-        bound => bound,
-    };
-    bound.with_context(|| format!("could not listen on {address}"))
 }

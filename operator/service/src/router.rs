@@ -52,6 +52,7 @@ pub fn router(path: &str, service: Arc<Service>) -> Router {
     Router::new()
         .nest(&format!("{path}/api/v1"), api)
         .layer(middleware::from_fn_with_state(slots, in_turn))
+        .layer(middleware::from_fn(carrel_service::read_out))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready).with_state(jobs))
         .fallback(nothing)

@@ -3,14 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
 use carrel_report::Verifier;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
 
 use crate::answer::Refusal;
 use crate::options::Quotas;
@@ -20,6 +22,7 @@ const ENDING: &str = "safetensors";
 const UNFINISHED: &str = "unfinished";
 /// Models that are taken at a time.
 const AT_A_TIME: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Models {
     folder: PathBuf,
@@ -29,6 +32,8 @@ pub struct Models {
     /// Some are taken at a time, and what there is is counted one after the other.
     taking: Semaphore,
     counting: Mutex<()>,
+    /// How long one of them may send nothing.
+    pub patience: Duration,
     /// How many were begun, for the names of their files.
     taken: AtomicU64,
 }
@@ -50,6 +55,7 @@ impl Models {
             most: quotas.models_bytes,
             taking: Semaphore::new(AT_A_TIME),
             counting: Mutex::default(),
+            patience: PATIENCE,
             taken: AtomicU64::default(),
         })
     }
@@ -175,7 +181,7 @@ impl Models {
             .map_err(|error| failed(path, &error))?;
         let mut parts = body.into_data_stream();
         let mut length = 0;
-        while let Some(part) = parts.next().await {
+        while let Some(part) = self.next(&mut parts).await? {
             let part =
                 part.map_err(|error| Refusal::bad(format!("the model broke off: {error}")))?;
             length += part.len() as u64;
@@ -190,6 +196,17 @@ impl Models {
         let synced = file.sync_all().await;
         synced.map_err(|error| failed(path, &error))?;
         Ok(length)
+    }
+
+    /// The next part of a body that goes on: what stalls must not keep its turn from others.
+    async fn next<T>(
+        &self,
+        parts: &mut (impl Stream<Item = T> + Unpin),
+    ) -> Result<Option<T>, Refusal> {
+        timeout(self.patience, parts.next()).await.map_err(|_| {
+            let message = format!("nothing more of the model came for {:?}", self.patience);
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
+        })
     }
 }
 

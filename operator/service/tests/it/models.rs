@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use carrel_jobs_service::answer::Refusal;
 use carrel_jobs_service::store::Models;
 use carrel_report::{SIGNATURE_HEADER, Verifier, sign};
+use futures_util::future::join_all;
 use futures_util::stream;
 use reqwest::Method;
 use tokio::time::timeout;
@@ -84,6 +85,25 @@ async fn a_slow_model_waits_alone() {
     // All together are no larger than they may be, however they came.
     assert!(take(&models, "large", &[0; 900]).await);
     assert!(!take(&models, "too-much", &[0; 900]).await);
+}
+
+#[tokio::test]
+async fn models_that_stall_give_their_turn_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut models = Models::open(folder.path(), &QUOTAS).unwrap();
+    models.patience = Duration::from_millis(100);
+    let stalled = ["a", "b", "c", "d"].map(|id| {
+        let body = Body::from_stream(stream::pending::<std::io::Result<Bytes>>());
+        models.take(id, body, Verifier::new(SECRET), "", || Ok(()))
+    });
+    let all = async {
+        let (stalled, other) = tokio::join!(join_all(stalled), take(&models, "other", b"weights"));
+        assert!(other);
+        for one in stalled {
+            assert_eq!(one.unwrap_err().status, 408);
+        }
+    };
+    timeout(Duration::from_secs(20), all).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,11 @@
+//! What Carrel's services beside the Hub share: the Hub's word on a token, a port, and answers that arrive.
+
+mod error;
+mod hub;
+mod listen;
+mod read_out;
+
+pub use error::in_full;
+pub use hub::{HubClient, HubError, Server, User};
+pub use listen::bind;
+pub use read_out::read_out;

@@ -18,6 +18,7 @@ mod objects;
 mod remote;
 mod report;
 mod status;
+mod travel;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -59,6 +60,18 @@ pub fn secret() -> Vec<u8> {
         .into_bytes()
 }
 
+/// For the beginning of a process of one rank. Otherwise tensors are computed on as many threads as the machine has
+/// processors, also where a container may use a few of them only.
+#[allow(unsafe_code)]
+pub fn heed_cpu_limit() {
+    if std::env::var_os(THREADS_VARIABLE).is_none()
+        && let Ok(limit) = std::thread::available_parallelism()
+    {
+        // SAFETY: `main` calls it first, so no other thread can read the environment meanwhile.
+        unsafe { std::env::set_var(THREADS_VARIABLE, limit.to_string()) };
+    }
+}
+
 /// What a job is, for its processes and for a jobs service.
 pub type Description = carrel_report::Description<Recipe, Function>;
 /// What the ranks of a job do.
@@ -85,6 +98,9 @@ trait Backend: Debug + Send + Sync {
     fn resume(&self) -> Result<(), JobError>;
 
     fn delete(&self) -> Result<(), JobError>;
+
+    /// What a function gave back on a rank that has succeeded, as CBOR.
+    fn result(&self, rank: usize) -> Result<Vec<u8>, JobError>;
 
     /// The weights of the newest checkpoint; None before the first.
     fn weights(&self) -> Result<Option<BTreeMap<String, Tensor>>, JobError>;
@@ -124,8 +140,12 @@ pub enum JobError {
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
     /// What a rank gave back is of another type, or damaged.
-    #[error("{}: {reason}", path.display())]
-    Result { path: PathBuf, reason: String },
+    #[error("what rank {rank} of {id} gave back: {reason}")]
+    Result {
+        id: String,
+        rank: usize,
+        reason: String,
+    },
     #[error("{}: {source}", path.display())]
     Json {
         path: PathBuf,
@@ -147,7 +167,7 @@ pub enum JobError {
     },
     #[error("the jobs service answered {url} with something else than a job: {reason}")]
     Answer { url: String, reason: String },
-    #[error("the job {0} is no function that ran on this machine: it has no results")]
+    #[error("the job {0} is no function: it has no results")]
     NoFunction(String),
     #[error("this program cannot run functions as jobs: its main does not call run_function first")]
     NoFunctions,

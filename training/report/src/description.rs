@@ -22,6 +22,26 @@ pub enum Work<R = Value, F = Value> {
     Function(F),
 }
 
+/// A file that the ranks of a function load, which a jobs service keeps by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectFile {
+    /// Of the file, without a folder.
+    pub name: String,
+    /// SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl ObjectFile {
+    /// Whether both can be parts of paths.
+    pub fn is_valid(&self) -> bool {
+        let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+        let is_name = !matches!(self.name.as_str(), "" | "." | "..")
+            && !self.name.contains(['/', '\0'])
+            && self.name.len() <= 255;
+        is_name && self.sha256.len() == 64 && self.sha256.chars().all(is_digit)
+    }
+}
+
 /// A job as a jobs service shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobView<R = Value, F = Value> {

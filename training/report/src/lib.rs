@@ -6,10 +6,10 @@ mod report;
 mod signature;
 mod status;
 
-pub use description::{Description, JobView, Work, is_name};
+pub use description::{Description, JobView, ObjectFile, Work, is_name};
 pub use report::{
-    ATTEMPT_VARIABLE, JOB_VARIABLE, MODEL_URL_VARIABLE, Order, Report, SECRET_VARIABLE,
-    SIGNATURE_HEADER, TOKEN_VARIABLE, URL_VARIABLE,
+    ATTEMPT_VARIABLE, JOB_VARIABLE, MODEL_URL_VARIABLE, OBJECTS_URL_VARIABLE, Order,
+    RESULT_URL_VARIABLE, Report, SECRET_VARIABLE, SIGNATURE_HEADER, TOKEN_VARIABLE, URL_VARIABLE,
 };
 pub use signature::{Verifier, sign, verify};
 pub use status::{JobState, JobStatus, RankState, RankStatus};

@@ -8,6 +8,10 @@ use crate::status::RankStatus;
 pub const URL_VARIABLE: &str = "CARREL_STATUS_URL";
 /// Where rank 0 hands over the weights of its newest checkpoint.
 pub const MODEL_URL_VARIABLE: &str = "CARREL_MODEL_URL";
+/// Where a rank finds the files of its function, each by its digest.
+pub const OBJECTS_URL_VARIABLE: &str = "CARREL_OBJECTS_URL";
+/// Where a rank hands over what its function gave back; `{rank}` as in [`URL_VARIABLE`].
+pub const RESULT_URL_VARIABLE: &str = "CARREL_RESULT_URL";
 /// Sent with each report.
 pub const TOKEN_VARIABLE: &str = "CARREL_STATUS_TOKEN";
 /// What the ranks of a job know and nobody else.

@@ -199,7 +199,7 @@ impl JobFolder {
         self.path.join("objects")
     }
 
-    /// What a function gave back, as JSON.
+    /// What a function gave back, as CBOR.
     pub(super) fn result_file(&self, rank: usize) -> PathBuf {
         self.path.join(format!("result-{rank}.cbor"))
     }
@@ -258,6 +258,11 @@ impl Backend for JobFolder {
 
     fn delete(&self) -> Result<(), JobError> {
         fs::remove_dir_all(&self.path).map_err(io_error(&self.path))
+    }
+
+    fn result(&self, rank: usize) -> Result<Vec<u8>, JobError> {
+        let path = self.result_file(rank);
+        fs::read(&path).map_err(io_error(&path))
     }
 
     fn weights(&self) -> Result<Option<BTreeMap<String, Tensor>>, JobError> {

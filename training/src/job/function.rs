@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use carrel_ranks::{Environment, Meeting, Ranks, RanksError};
+use carrel_report::ObjectFile;
 use nix::libc::c_int;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use serde::de::DeserializeOwned;
@@ -22,8 +23,8 @@ use sha2::{Digest, Sha256};
 
 use super::objects::{self, Object};
 use super::{
-    JobError, JobFolder, JobState, Jobs, NewJob, RankState, STOPPED, StatusFile, TrainJob, Work,
-    io_error, secret, status,
+    JobError, JobFolder, JobState, Jobs, NewJob, RankState, RemoteJobs, ReportTo, Reporter,
+    STOPPED, StatusFile, TrainJob, Work, heed_cpu_limit, io_error, secret, status, travel,
 };
 use crate::trainer::{Host, Watcher, interrupted, set_host, unwind_if_interrupted};
 
@@ -72,7 +73,7 @@ pub struct Function {
     /// The program and its libraries, by their names, with their SHA-256.
     program: Vec<(String, String)>,
     /// What was loaded since it began: files in the job's folder, in this order.
-    objects: Vec<String>,
+    objects: Vec<ObjectFile>,
     /// The function itself, and the one that knows its type.
     function: Place,
     call: Place,
@@ -122,6 +123,9 @@ impl TrainJob {
     /// # Errors
     /// When a rank failed, or its result is of another type.
     pub fn results<T: DeserializeOwned>(&self) -> Result<Vec<T>, JobError> {
+        let Work::Function(_) = self.description.work else {
+            return Err(JobError::NoFunction(self.id.clone()));
+        };
         let status = loop {
             let status = self.status()?;
             if status.state().is_final() {
@@ -133,9 +137,6 @@ impl TrainJob {
             }
             thread::sleep(self.backend.pause());
         };
-        let Some(folder) = self.folder() else {
-            return Err(JobError::NoFunction(self.id.clone()));
-        };
         if status.state() != JobState::Succeeded {
             return Err(JobError::Failed {
                 id: self.id.clone(),
@@ -143,10 +144,10 @@ impl TrainJob {
             });
         }
         let read = |rank| {
-            let path = folder.result_file(rank);
-            let bytes = fs::read(&path).map_err(io_error(&path))?;
+            let bytes = self.backend.result(rank)?;
             ciborium::from_reader(&*bytes).map_err(|error| JobError::Result {
-                path,
+                id: self.id.clone(),
+                rank,
                 reason: match error {
                     ciborium::de::Error::Semantic(_, reason) => reason,
                     other => other.to_string(),
@@ -178,12 +179,16 @@ impl<T> NewFunction<T> {
         self
     }
 
-    /// Starts the job on this machine.
+    /// Starts the job where `$CARREL_JOBS_URL` says, else on this machine.
     ///
     /// # Errors
-    /// When its processes cannot be started, or this program cannot run functions; nothing runs then.
+    /// When the service refuses it, its processes cannot be started, or this program cannot run functions; nothing runs
+    /// then.
     pub fn submit(self) -> Result<FunctionJob<T>, JobError> {
-        self.submit_to(&Jobs::of_user()?)
+        match RemoteJobs::from_process() {
+            Some(jobs) => self.submit_to_service(&jobs),
+            None => self.submit_to(&Jobs::of_user()?),
+        }
     }
 
     /// [`Self::submit`], with the jobs of another folder.
@@ -191,6 +196,25 @@ impl<T> NewFunction<T> {
     /// # Errors
     /// As there.
     pub fn submit_to(self, jobs: &Jobs) -> Result<FunctionJob<T>, JobError> {
+        self.with_files(|new, work, files| {
+            let files: Vec<&Path> = files.iter().map(|(_, path)| *path).collect();
+            jobs.submit_work(new, work, &files)
+        })
+    }
+
+    /// [`Self::submit`], with another jobs service.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn submit_to_service(self, jobs: &RemoteJobs) -> Result<FunctionJob<T>, JobError> {
+        self.with_files(|new, work, files| jobs.submit_work(new, work, files))
+    }
+
+    /// What the job is, and the files that its ranks need.
+    fn with_files(
+        self,
+        submit: impl FnOnce(NewJob, Work, &[(ObjectFile, &Path)]) -> Result<TrainJob, JobError>,
+    ) -> Result<FunctionJob<T>, JobError> {
         let beginning = BEGINNING.get().ok_or(JobError::NoFunctions)?;
         let all = objects::loaded();
         let find = |address| {
@@ -205,15 +229,19 @@ impl<T> NewFunction<T> {
             .into_iter()
             .filter(|object| object.path.is_file() && !is_of_system(&object.path))
             .collect();
+        let mut files = Vec::new();
+        for object in &travelling {
+            let (name, sha256) = (object.name(), digest(&object.path)?);
+            files.push((ObjectFile { name, sha256 }, object.path.as_path()));
+        }
         let work = Work::Function(Function {
             program: identity(own.into_iter())?,
-            objects: travelling.iter().map(|object| object.name()).collect(),
+            objects: files.iter().map(|(file, _)| file.clone()).collect(),
             function: find(self.function)?,
             call: find(self.call as usize)?,
         });
-        let files: Vec<&Path> = travelling.iter().map(|o| o.path.as_path()).collect();
         Ok(FunctionJob {
-            job: jobs.submit_work(self.new, work, &files)?,
+            job: submit(self.new, work, &files)?,
             result: PhantomData,
         })
     }
@@ -258,11 +286,16 @@ fn identity<'a>(own: impl Iterator<Item = &'a Object>) -> Result<Vec<(String, St
         };
         // Such as what the system maps without a file.
         if path.is_file() {
-            let bytes = fs::read(&path).map_err(io_error(&path))?;
-            all.push((object.name(), hex::encode(Sha256::digest(&bytes))));
+            all.push((object.name(), digest(&path)?));
         }
     }
     Ok(all)
+}
+
+/// SHA-256 of a file, in hexadecimal digits.
+fn digest(path: &Path) -> Result<String, JobError> {
+    let bytes = fs::read(path).map_err(io_error(path))?;
+    Ok(hex::encode(Sha256::digest(&bytes)))
 }
 
 /// For the beginning of a program's `main`: lets it start functions as jobs. Where it was itself started to run a rank
@@ -276,6 +309,7 @@ pub fn run_function() -> Option<ExitCode> {
         return None;
     }
     let folder = PathBuf::from(arguments.next()?);
+    heed_cpu_limit();
     Some(
         match JobFolder::open(&folder).map_err(|error| error.to_string()) {
             Ok(job) => run_rank(&job),
@@ -289,6 +323,8 @@ pub fn run_function() -> Option<ExitCode> {
 
 /// Where this process says how its rank stands.
 static STATUS: OnceLock<PathBuf> = OnceLock::new();
+/// The same to a jobs service.
+static REPORTER: OnceLock<Reporter> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn is_stopped() -> bool {
@@ -312,12 +348,13 @@ fn heed_signals() -> Result<(), String> {
 }
 
 fn watcher() -> Box<dyn Watcher> {
-    let status = STATUS.get().cloned().map(StatusFile::create);
-    match status {
-        Some(Ok(status)) => Box::new(status),
-        // Nobody asked, or the disk is full: a function needs no watcher.
-        _ => Box::new(Vec::<Box<dyn Watcher>>::new()),
+    let mut watchers: Vec<Box<dyn Watcher>> = Vec::new();
+    // On a full disk a function goes on without it.
+    if let Some(Ok(status)) = STATUS.get().cloned().map(StatusFile::create) {
+        watchers.push(Box::new(status));
     }
+    watchers.extend(REPORTER.get().map(Reporter::watcher));
+    Box::new(watchers)
 }
 
 fn run_rank(job: &JobFolder) -> ExitCode {
@@ -329,6 +366,10 @@ fn run_rank(job: &JobFolder) -> ExitCode {
         }
     };
     let rank = environment.rank;
+    if let Some(to) = ReportTo::from_process() {
+        // A process has one rank.
+        let _ = REPORTER.set(Reporter::start(to, &environment));
+    }
     let ended = call_function(job, environment);
     let (state, reason, code) = match ended {
         // Some find others gone before they come to their own end.
@@ -339,8 +380,11 @@ fn run_rank(job: &JobFolder) -> ExitCode {
             (RankState::Failed, Some(reason), ExitCode::FAILURE)
         }
     };
-    if let Err(error) = job.end_rank(rank, state, reason) {
+    if let Err(error) = job.end_rank(rank, state, reason.clone()) {
         eprintln!("cannot write {}: {error}", job.status_file(rank).display());
+    }
+    if let Some(reporter) = REPORTER.get() {
+        reporter.end(state, reason);
     }
     code
 }
@@ -350,8 +394,8 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
         return Err(format!("the job {} is no function", job.id()));
     };
     heed_signals()?;
-    // A process has one rank.
     let _ = STATUS.set(job.status_file(environment.rank));
+    travel::fetch(&function.objects, &job.objects())?;
     set_host(Host {
         interrupted: is_stopped,
         unwind: || {},
@@ -361,6 +405,9 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
     let path = job.status_file(environment.rank);
     status::tell(&path, RankState::Running, None)
         .map_err(|error| format!("{}: {error}", path.display()))?;
+    if let Some(reporter) = REPORTER.get() {
+        reporter.begin();
+    }
     let rank = Rank {
         meeting: Meeting {
             secret: secret(),
@@ -374,7 +421,8 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
     let called = catch_unwind(AssertUnwindSafe(|| call(address, &rank)));
     let result = called.unwrap_or_else(|panic| Err(format!("it panicked: {}", said(&*panic))))?;
     let path = job.result_file(rank.rank());
-    status::replace(&path, &result).map_err(|error| format!("{}: {error}", path.display()))
+    status::replace(&path, &result).map_err(|error| format!("{}: {error}", path.display()))?;
+    travel::hand_over(&result, rank.rank())
 }
 
 /// Loads what the function needs, once it is sure that this is the program that it was compiled for.
@@ -382,12 +430,10 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
 fn find(function: &Function, job: &JobFolder) -> Result<(usize, Call), String> {
     let own = identity(objects::loaded().iter()).map_err(|error| error.to_string())?;
     if own != function.program {
-        return Err(
-            "the job was made by another build of this program: submit it again".to_owned(),
-        );
+        return Err(other_build(&function.program, &own));
     }
     for object in &function.objects {
-        objects::open(&job.objects().join(object))?;
+        objects::open(&job.objects().join(&object.name))?;
     }
     let all = objects::loaded();
     let address = |(name, offset): &Place| {
@@ -399,6 +445,29 @@ fn find(function: &Function, job: &JobFolder) -> Result<(usize, Call), String> {
     // SAFETY: `submit_to` took the place of a function of this type, and the objects are the same.
     let call = unsafe { std::mem::transmute::<usize, Call>(call) };
     Ok((address(&function.function)?, call))
+}
+
+/// Names the first file that differs between the program that made a job and the one that is to run it.
+fn other_build(made: &[(String, String)], own: &[(String, String)]) -> String {
+    let named = |files: &[(String, String)], name: &str| {
+        let file = files.iter().find(|(other, _)| other == name);
+        file.map_or_else(
+            || "missing".to_owned(),
+            |(_, digest)| digest[..12.min(digest.len())].to_owned(),
+        )
+    };
+    let differs = |(name, digest): &&(String, String)| {
+        let same = |(other, theirs): &(String, String)| other == name && theirs == digest;
+        !made.iter().any(same) || !own.iter().any(same)
+    };
+    let first = made.iter().chain(own).find(differs);
+    let name = first.map_or("", |(name, _)| name);
+    let shown = if name.is_empty() { "the program" } else { name };
+    format!(
+        "the job was made by another build of this program: submit it again ({shown} is {} there and {} here, by SHA-256)",
+        named(made, name),
+        named(own, name)
+    )
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

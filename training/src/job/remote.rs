@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use candle_core::{Device, Tensor};
+use carrel_report::ObjectFile;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::http::{self, variable};
 use super::list::{self, Entry};
-use super::{Backend, JobError, JobList, JobStatus, JobView, Log, NewJob, TrainJob, find};
+use super::{
+    Backend, Description, JobError, JobList, JobStatus, JobView, Log, NewJob, TrainJob, Work, find,
+    io_error,
+};
 
 /// The address of the jobs service.
 pub const JOBS_URL_VARIABLE: &str = "CARREL_JOBS_URL";
@@ -80,9 +86,36 @@ impl RemoteJobs {
     /// # Errors
     /// When the description is not whole, or the service refuses it or cannot be reached.
     pub fn submit(&self, new: NewJob) -> Result<TrainJob, JobError> {
-        let description = new.description()?;
+        self.submit_described(&new.description()?)
+    }
+
+    /// The same of a function, after those of its files that the service does not have yet.
+    pub(super) fn submit_work(
+        &self,
+        new: NewJob,
+        work: Work,
+        files: &[(ObjectFile, &Path)],
+    ) -> Result<TrainJob, JobError> {
+        let description = new.description_of(work)?;
+        for (object, path) in files {
+            self.hand_over(object, path)?;
+        }
+        self.submit_described(&description)
+    }
+
+    fn hand_over(&self, object: &ObjectFile, path: &Path) -> Result<(), JobError> {
+        let place = format!("objects/{}", object.sha256);
+        match self.call("HEAD", &place, &[]) {
+            Err(JobError::Refused { status: 404, .. }) => {}
+            there => return there.map(drop),
+        }
+        let bytes = fs::read(path).map_err(io_error(path))?;
+        self.call("PUT", &place, &bytes).map(drop)
+    }
+
+    fn submit_described(&self, description: &Description) -> Result<TrainJob, JobError> {
         let path = "jobs";
-        let body = serde_json::to_vec(&description).map_err(|error| self.answer(path, &error))?;
+        let body = serde_json::to_vec(description).map_err(|error| self.answer(path, &error))?;
         self.job(path, self.json("POST", path, &body)?)
     }
 
@@ -230,6 +263,11 @@ impl Backend for RemoteJob {
 
     fn delete(&self) -> Result<(), JobError> {
         self.jobs.call("DELETE", &self.path(""), &[]).map(|_| ())
+    }
+
+    fn result(&self, rank: usize) -> Result<Vec<u8>, JobError> {
+        let path = self.path(&format!("/ranks/{rank}/result"));
+        self.jobs.call("GET", &path, &[])
     }
 
     fn weights(&self) -> Result<Option<BTreeMap<String, Tensor>>, JobError> {

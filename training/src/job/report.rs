@@ -99,8 +99,14 @@ impl Reporter {
         Box::new(Watching(self.shared.clone()))
     }
 
+    /// Says that the rank has come to its work.
+    pub fn begin(&self) {
+        self.shared
+            .change(true, |news| news.status.state = RankState::Running);
+    }
+
     /// Says how the rank ended, and waits a few seconds until that is sent.
-    pub fn end(self, state: RankState, reason: Option<String>) {
+    pub fn end(&self, state: RankState, reason: Option<String>) {
         self.shared.change(true, |news| {
             (news.status.state, news.status.reason) = (state, reason);
             news.ended = true;

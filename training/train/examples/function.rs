@@ -1,13 +1,17 @@
-//! Functions of a program's own as jobs: `function FOLDER mean|train|fail|panic|wait|exact`, with the jobs in FOLDER. Prints
-//! what the ranks gave back.
+//! Functions of a program's own as jobs: `function PLACE mean|train|fail|panic|wait|exact|loaded`, with the jobs in the folder
+//! PLACE, or at the jobs service of that address. Prints what the ranks gave back. `$LOAD` is an object to load first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{CString, OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::bail;
-use carrel_training::job::{Jobs, Rank, run_function};
+use anyhow::{bail, ensure};
+use carrel_training::job::{
+    FunctionJob, JobError, Jobs, NewFunction, Rank, RemoteJobs, run_function,
+};
 use carrel_training::prelude::*;
 
 fn main() -> ExitCode {
@@ -25,17 +29,24 @@ fn main() -> ExitCode {
 
 fn submit() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, name] = arguments.as_slice() else {
-        bail!("usage: function FOLDER mean|train|fail|panic|wait|exact")
+    let [place, name] = arguments.as_slice() else {
+        bail!("usage: function PLACE mean|train|fail|panic|wait|exact|loaded")
     };
-    let jobs = Jobs {
-        folder: folder.into(),
-        program: None,
-    };
-    if name == "exact" {
-        let job = TrainJob::function("exact", exact).submit_to(&jobs)?;
-        println!("{:?}", job.result()?);
-        return Ok(());
+    if let Some(object) = std::env::var_os("LOAD") {
+        load(&object)?;
+    }
+    match name.as_str() {
+        "exact" => {
+            let job = submit_to(place, TrainJob::function("exact", exact))?;
+            println!("{:?}", job.result()?);
+            return Ok(());
+        }
+        "loaded" => {
+            let job = submit_to(place, TrainJob::function("loaded", loaded).ranks(2))?;
+            println!("{:?}", job.result()?);
+            return Ok(());
+        }
+        _ => {}
     }
     let function = match name.as_str() {
         "mean" => TrainJob::function("mean", mean),
@@ -45,9 +56,41 @@ fn submit() -> anyhow::Result<()> {
         "wait" => TrainJob::function("wait", wait),
         other => bail!("there is no function {other}"),
     };
-    let job = function.ranks(3).submit_to(&jobs)?;
+    let job = submit_to(place, function.ranks(3))?;
     println!("{:?}", job.result()?);
     Ok(())
+}
+
+fn submit_to<T>(place: &str, function: NewFunction<T>) -> Result<FunctionJob<T>, JobError> {
+    if place.starts_with("http://") {
+        return function.submit_to_service(&RemoteJobs::new(place, Some("t0ken".to_owned())));
+    }
+    function.submit_to(&Jobs {
+        folder: place.into(),
+        program: None,
+    })
+}
+
+/// As cells are loaded.
+#[allow(unsafe_code)]
+fn load(object: &OsStr) -> anyhow::Result<()> {
+    unsafe extern "C" {
+        fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
+    }
+    let path = CString::new(object.as_bytes())?;
+    // SAFETY: the path is a C string, and the object does nothing when it is loaded. 2 is RTLD_NOW.
+    let handle = unsafe { dlopen(path.as_ptr(), 2) };
+    ensure!(!handle.is_null(), "{} cannot be loaded", object.display());
+    Ok(())
+}
+
+/// The files of the folder `objects` that a rank has loaded.
+fn loaded(_: &Rank) -> anyhow::Result<BTreeSet<String>> {
+    let maps = std::fs::read_to_string("/proc/self/maps")?;
+    let paths = maps
+        .lines()
+        .filter_map(|line| line.rsplit_once("/objects/"));
+    Ok(paths.map(|(_, name)| name.to_owned()).collect())
 }
 
 type Exact = (f64, Option<f32>, BTreeMap<(i32, bool), f64>);

@@ -6,7 +6,7 @@ mod smoke;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use carrel_training::job::{JobFolder, ReportTo, Reporter, STOPPED, THREADS_VARIABLE, secret};
+use carrel_training::job::{JobFolder, ReportTo, Reporter, STOPPED, heed_cpu_limit, secret};
 use carrel_training::parameter_servers::Updates;
 use carrel_training::ranks::Environment;
 use carrel_training::recipes::Mnist;
@@ -72,18 +72,6 @@ fn main() -> ExitCode {
             eprintln!("carrel-train: {}", in_full(&error));
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Otherwise tensors are computed on as many threads as the machine has processors, also where a container may use a few
-/// of them only.
-#[allow(unsafe_code)]
-fn heed_cpu_limit() {
-    if std::env::var_os(THREADS_VARIABLE).is_none()
-        && let Ok(limit) = std::thread::available_parallelism()
-    {
-        // SAFETY: `main` calls it first, so no other thread can read the environment meanwhile.
-        unsafe { std::env::set_var(THREADS_VARIABLE, limit.to_string()) };
     }
 }
 

@@ -9,5 +9,6 @@ mod http;
 mod jobs;
 mod ranks;
 mod remote;
+mod remote_functions;
 mod reports;
 mod servers;

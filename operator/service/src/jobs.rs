@@ -128,6 +128,13 @@ impl Jobs {
         })
     }
 
+    /// Whether something holds for a job of a user.
+    pub fn any_own(&self, user: &str, what: impl Fn(&Record) -> bool) -> bool {
+        let records = self.lock();
+        let mut records = records.iter().flatten().map(|(_, record)| record);
+        records.any(|record| record.kept.user == user && what(record))
+    }
+
     /// The ids of all jobs that something may become of.
     pub fn alive(&self) -> Vec<String> {
         let records = self.lock();

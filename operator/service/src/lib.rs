@@ -1,6 +1,8 @@
 //! The jobs service: notebooks' training jobs on a Kubernetes cluster, asked for as `training/JOBS.md` says.
 
 pub mod answer;
+pub mod files;
+mod functions;
 pub mod hub;
 pub mod jobs;
 pub mod keys;
@@ -17,4 +19,5 @@ pub mod service;
 pub mod store;
 pub mod submission;
 mod tend;
+mod upload;
 pub mod watch;

@@ -15,6 +15,7 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use crate::answer::Refusal;
+use crate::record::Record;
 use crate::reports::{check_token, signature};
 use crate::service::Service;
 
@@ -25,6 +26,21 @@ const PART: usize = 64 << 10;
 pub struct Of {
     /// Whose model it is; that of an attempt that is over does not take the place of a newer one's.
     attempt: Option<u64>,
+}
+
+impl Of {
+    /// Whether that is the attempt that runs.
+    ///
+    /// # Errors
+    /// When it is another one.
+    pub fn is_of(&self, record: &Record, what: &str) -> Result<(), Refusal> {
+        let attempt = record.kept.attempt;
+        if self.attempt.is_none_or(|of| of == attempt) {
+            return Ok(());
+        }
+        let message = format!("the {what} is of another attempt than this, {attempt}");
+        Err(Refusal::conflict(message))
+    }
 }
 
 /// `PUT /jobs/ID/model`
@@ -44,14 +60,9 @@ pub async fn put(
     let signature = signature(&headers);
     // The job's name becomes that of a file, so there is to be such a job; its attempt may end while the model is read.
     let is_wanted = || {
-        service.jobs.with_job(&id, |record| {
-            let attempt = record.kept.attempt;
-            if of.attempt.is_none_or(|of| of == attempt) {
-                return Ok(());
-            }
-            let message = format!("the model is of another attempt than this, {attempt}");
-            Err(Refusal::conflict(message))
-        })
+        service
+            .jobs
+            .with_job(&id, |record| of.is_of(record, "model"))
     };
     let model = models.take(&id, body, verifier, signature, is_wanted);
     model.await?;
@@ -103,7 +114,7 @@ pub async fn get(
     }
 }
 
-fn parts(file: File) -> impl Stream<Item = io::Result<Bytes>> {
+pub fn parts(file: File) -> impl Stream<Item = io::Result<Bytes>> {
     stream::try_unfold(file, async |mut file| {
         let mut part = vec![0; PART];
         let read = file.read(&mut part).await?;

@@ -1,8 +1,8 @@
 //! The objects of a job on the cluster, as JSON: made of plain data, without asking anybody.
 
 use carrel_report::{
-    ATTEMPT_VARIABLE, JOB_VARIABLE, MODEL_URL_VARIABLE, SECRET_VARIABLE, TOKEN_VARIABLE,
-    URL_VARIABLE,
+    ATTEMPT_VARIABLE, JOB_VARIABLE, MODEL_URL_VARIABLE, OBJECTS_URL_VARIABLE, RESULT_URL_VARIABLE,
+    SECRET_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, Work,
 };
 use carrel_spawner::kube::slug::safe_label;
 use carrel_spawner::kube::template::{Fields, SlugScheme};
@@ -24,6 +24,8 @@ const FOLDER: &str = "/job";
 const IN_CLAIM: &str = ".carrel/jobs";
 /// The user and group of the images of this project.
 const USER: u64 = 1000;
+/// In the folder of a job: what a function needs to be loaded.
+const OBJECTS: &str = "objects";
 /// Of the Secret.
 const DESCRIPTION: &str = "job.json";
 
@@ -31,6 +33,9 @@ const DESCRIPTION: &str = "job.json";
 #[derive(Clone)]
 pub struct Settings {
     pub image: String,
+    /// For functions; None where there are none.
+    pub function_image: Option<String>,
+    pub function_program: String,
     pub url: String,
     pub claim: Option<String>,
     pub keeps_models: bool,
@@ -50,6 +55,11 @@ impl Settings {
     pub fn new(options: &Options, extra: Extra, keys: Keys) -> Self {
         Self {
             image: options.image.clone(),
+            function_image: options
+                .function_image
+                .clone()
+                .filter(|image| !image.is_empty()),
+            function_program: options.function_program.clone(),
             url: options.url.trim_end_matches('/').to_owned(),
             claim: options.claim.clone().filter(|claim| !claim.is_empty()),
             keeps_models: options.models.is_some(),
@@ -183,6 +193,13 @@ fn pod(record: &Record, settings: &Settings, is_first: bool) -> Value {
         "volumes",
         json!({ "name": "description", "secret": description }),
     );
+    if is_function(record) {
+        append(
+            &mut pod,
+            "volumes",
+            json!({ "name": OBJECTS, "emptyDir": {} }),
+        );
+    }
     let container = container(record, settings, is_first);
     pod.insert("containers".to_owned(), json!([container]));
     Value::Object(pod)
@@ -191,8 +208,15 @@ fn pod(record: &Record, settings: &Settings, is_first: bool) -> Value {
 fn container(record: &Record, settings: &Settings, is_first: bool) -> Value {
     let mut container = settings.extra.container.clone();
     container.insert("name".to_owned(), json!(CONTAINER));
-    container.insert("image".to_owned(), json!(settings.image));
-    let command = json!(["carrel-train", "run", FOLDER]);
+    let image = settings
+        .function_image
+        .as_ref()
+        .filter(|_| is_function(record));
+    container.insert("image".to_owned(), json!(image.unwrap_or(&settings.image)));
+    let command = match is_function(record) {
+        true => json!([settings.function_program, "run-function", FOLDER]),
+        false => json!(["carrel-train", "run", FOLDER]),
+    };
     container.insert("command".to_owned(), command);
     container.insert(
         "securityContext".to_owned(),
@@ -213,6 +237,20 @@ fn container(record: &Record, settings: &Settings, is_first: bool) -> Value {
             "readOnly": true,
         }),
     );
+    if is_function(record) {
+        let path = format!("{FOLDER}/{OBJECTS}");
+        append(
+            &mut container,
+            "volumeMounts",
+            json!({ "name": OBJECTS, "mountPath": path }),
+        );
+        // Objects may name one another by file names only.
+        append(
+            &mut container,
+            "env",
+            json!({ "name": "LD_LIBRARY_PATH", "value": path }),
+        );
+    }
     for variable in variables(record, settings, is_first) {
         append(&mut container, "env", variable);
     }
@@ -233,6 +271,12 @@ fn variables(record: &Record, settings: &Settings, is_first: bool) -> Vec<Value>
         secret(SECRET_VARIABLE),
         secret(TOKEN_VARIABLE),
     ];
+    if is_function(record) {
+        let attempt = record.kept.attempt;
+        let result = format!("{job}/ranks/{{rank}}/result?attempt={attempt}");
+        variables.push(plain(OBJECTS_URL_VARIABLE, format!("{job}/objects")));
+        variables.push(plain(RESULT_URL_VARIABLE, result));
+    }
     if is_first && settings.keeps_models {
         variables.push(plain(
             MODEL_URL_VARIABLE,
@@ -240,6 +284,10 @@ fn variables(record: &Record, settings: &Settings, is_first: bool) -> Vec<Value>
         ));
     }
     variables
+}
+
+fn is_function(record: &Record) -> bool {
+    matches!(record.kept.description.work, Work::Function(_))
 }
 
 fn set_default(object: &mut Value, field: &str, value: Value) {

@@ -39,13 +39,19 @@ pub struct Options {
         default_value = "localhost/carrel-training"
     )]
     pub image: String,
+    /// The image of ranks that call a function of a notebook: that of the notebook. Without it functions are refused
+    #[arg(long, env = "CARREL_JOBS_FUNCTION_IMAGE")]
+    pub function_image: Option<String>,
+    /// The program in it that calls functions
+    #[arg(long, default_value = "/opt/carrel/bin/carrel-worker")]
+    pub function_program: String,
     /// YAML with what each pod and its container are to have beside: pod (a pod's spec) and container
     #[arg(long)]
     pub pod: Option<PathBuf>,
     /// The claim that keeps checkpoints, such as claim-{username}; without it they go with the pod of rank 0
     #[arg(long)]
     pub claim: Option<String>,
-    /// A folder that keeps the newest model of each job
+    /// A folder that keeps the newest model of each job, and what functions need and give back
     #[arg(long)]
     pub models: Option<PathBuf>,
     #[command(flatten)]
@@ -73,6 +79,9 @@ pub struct Quotas {
     /// All models together, in bytes
     #[arg(long, default_value_t = 8 << 30)]
     pub models_bytes: u64,
+    /// The compiled cells of functions of one user, in bytes
+    #[arg(long, default_value_t = 1 << 30)]
+    pub object_bytes: u64,
 }
 
 impl Options {

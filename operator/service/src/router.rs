@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::answer::{self, Refusal};
 use crate::jobs::Jobs;
 use crate::service::Service;
-use crate::{logs, models, reports, submission};
+use crate::{functions, logs, models, reports, submission};
 
 /// The largest description.
 const DESCRIPTION: usize = 64 << 10;
@@ -43,11 +43,17 @@ pub fn router(path: &str, service: Arc<Service>) -> Router {
         .with_state(Arc::clone(&service))
         .merge(reports)
         .layer(middleware::from_fn(within::<{ PATIENCE.as_secs() }>));
-    let model = Router::new()
+    let files = Router::new()
         .route("/jobs/{id}/model", get(models::get).put(models::put))
+        .route("/objects/{digest}", get(functions::get).put(functions::put))
+        .route("/jobs/{id}/objects/{digest}", get(functions::of_job))
+        .route(
+            "/jobs/{id}/ranks/{rank}/result",
+            get(functions::get_result).put(functions::put_result),
+        )
         .with_state(service)
         .layer(middleware::from_fn(within::<{ UPLOAD.as_secs() }>));
-    let api = quick.merge(model).fallback(nothing);
+    let api = quick.merge(files).fallback(nothing);
     let slots = Arc::new(Semaphore::new(REQUESTS));
     Router::new()
         .nest(&format!("{path}/api/v1"), api)
@@ -102,7 +108,9 @@ async fn submit(
 ) -> Result<(StatusCode, Json<JobView>), Refusal> {
     let user = service.hub.user(&headers).await?;
     let body = answer::read(body, DESCRIPTION, "description").await?;
-    let description = submission::read(&body)?;
+    let functions = service.jobs.settings.function_image.is_some();
+    let description = submission::read(&body, functions)?;
+    service.has_objects(&user, &description.work).await?;
     let view = to_the_end(async move { service.jobs.submit(&user, description).await }).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
@@ -147,9 +155,7 @@ async fn delete(
     let user = service.hub.user(&headers).await?;
     to_the_end(async move {
         service.jobs.delete(&user, &id).await?;
-        if let Some(models) = &service.models {
-            models.remove(&id).await;
-        }
+        service.forget(&id).await;
         Ok(())
     })
     .await?;

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::info;
 
+use crate::files::Files;
 use crate::hub::Hub;
 use crate::jobs::{Apis, Jobs};
 use crate::keys::Keys;
@@ -40,11 +41,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     })?;
     let extra = options.pod.as_deref().map(extra).transpose()?;
     let settings = Settings::new(&options, extra.unwrap_or_default(), keys);
-    let models = options.models.as_deref().map(|folder| {
-        let models = Models::open(folder, &options.quotas);
-        models.with_context(|| format!("could not use {}", folder.display()))
-    });
-    let models = models.transpose()?;
+    let (models, files) = match options.models.as_deref() {
+        Some(folder) => {
+            let cannot = || format!("could not use {}", folder.display());
+            let models = Models::open(folder, &options.quotas).with_context(cannot)?;
+            let files = Files::open(folder, &options.quotas).with_context(cannot)?;
+            (Some(models), Some(files))
+        }
+        None => (None, None),
+    };
     let hub = Hub::new(&options.hub, &options.service).context("no certificates")?;
     let config = Config::infer().await?;
     let apis = |longest| -> anyhow::Result<Apis> {
@@ -62,6 +67,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         Arc::clone(&seen),
         hub,
         models,
+        files,
         watched.pods,
     );
     let listener = bind(options.listen).await?;
@@ -72,7 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         served = axum::serve(listener, router).into_future() => served?,
         () = watches => {}
-        () = watch::records(watched.records, Arc::clone(&jobs), Arc::clone(&seen), service.models.as_ref()) => {}
+        () = watch::records(watched.records, &service) => {}
         () = tend::tend(Arc::clone(&jobs), seen) => {}
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tokio::sync::Semaphore;
 
+use crate::files::Files;
 use crate::hub::Hub;
 use crate::jobs::Jobs;
 use crate::store::Models;
@@ -19,6 +20,7 @@ pub struct Service {
     pub seen: Arc<Seen>,
     pub hub: Hub,
     pub models: Option<Models>,
+    pub files: Option<Files>,
     pub followers: Arc<Semaphore>,
     /// For logs: what is followed may be silent for long.
     pub logs: Api<Pod>,
@@ -30,6 +32,7 @@ impl Service {
         seen: Arc<Seen>,
         hub: Hub,
         models: Option<Models>,
+        files: Option<Files>,
         logs: Api<Pod>,
     ) -> Self {
         Self {
@@ -37,8 +40,30 @@ impl Service {
             seen,
             hub,
             models,
+            files,
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             logs,
+        }
+    }
+
+    /// Forgets the files of a job.
+    pub async fn forget(&self, id: &str) {
+        if let Some(models) = &self.models {
+            models.remove(id).await;
+        }
+        if let Some(files) = &self.files {
+            files.keep(|other| other != id).await;
+        }
+    }
+
+    /// Forgets those of jobs that are not there any more.
+    pub async fn keep_files(&self) {
+        let is_there = |id: &str| self.jobs.with_job(id, |_| Ok(())).is_ok();
+        if let Some(models) = &self.models {
+            models.keep(is_there).await;
+        }
+        if let Some(files) = &self.files {
+            files.keep(is_there).await;
         }
     }
 }

@@ -6,23 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::StatusCode;
 use carrel_report::Verifier;
-use futures_util::{Stream, StreamExt as _};
 use tokio::fs::{self, File};
-use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::timeout;
 
 use crate::answer::Refusal;
 use crate::options::Quotas;
 use crate::reports::no_signature;
+use crate::upload::{PATIENCE, Upload, failed, too_large};
 
 const ENDING: &str = "safetensors";
 const UNFINISHED: &str = "unfinished";
 /// Models that are taken at a time.
 const AT_A_TIME: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(30);
+const MODEL: &str = "model";
 
 pub struct Models {
     folder: PathBuf,
@@ -124,8 +121,18 @@ impl Models {
         let _slot = self.taking.acquire().await;
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         let path = self.path(&format!("{id}.{number}"), UNFINISHED);
-        let room = self.room(id).await.map_err(|error| failed(&path, &error))?;
-        let written = self.write(&path, body, room, &mut verifier).await;
+        let room = self
+            .room(id)
+            .await
+            .map_err(|error| failed(&path, MODEL, &error))?;
+        let upload = Upload {
+            what: MODEL,
+            room,
+            patience: self.patience,
+        };
+        let written = upload
+            .write(&path, body, |part| verifier.update(part))
+            .await;
         let taken = match written {
             Ok(length) if verifier.fits(signature) => self.put(id, &path, length, is_wanted).await,
             Ok(_) => Err(no_signature()),
@@ -148,10 +155,10 @@ impl Models {
     ) -> Result<(), Refusal> {
         let _turn = self.counting.lock().await;
         is_wanted()?;
-        let failed = |error| failed(path, &error);
+        let failed = |error| failed(path, MODEL, &error);
         let room = self.room(id).await.map_err(failed)?;
         if length > room {
-            return Err(too_large(room));
+            return Err(too_large(MODEL, room));
         }
         fs::rename(path, self.path(id, ENDING))
             .await
@@ -168,57 +175,4 @@ impl Models {
         }
         Ok(self.most.saturating_sub(others).min(self.largest))
     }
-
-    async fn write(
-        &self,
-        path: &Path,
-        body: Body,
-        room: u64,
-        verifier: &mut Verifier,
-    ) -> Result<u64, Refusal> {
-        let mut file = File::create(path)
-            .await
-            .map_err(|error| failed(path, &error))?;
-        let mut parts = body.into_data_stream();
-        let mut length = 0;
-        while let Some(part) = self.next(&mut parts).await? {
-            let part =
-                part.map_err(|error| Refusal::bad(format!("the model broke off: {error}")))?;
-            length += part.len() as u64;
-            if length > room {
-                return Err(too_large(room));
-            }
-            verifier.update(&part);
-            file.write_all(&part)
-                .await
-                .map_err(|error| failed(path, &error))?;
-        }
-        let synced = file.sync_all().await;
-        synced.map_err(|error| failed(path, &error))?;
-        Ok(length)
-    }
-
-    /// The next part of a body that goes on: what stalls must not keep its turn from others.
-    async fn next<T>(
-        &self,
-        parts: &mut (impl Stream<Item = T> + Unpin),
-    ) -> Result<Option<T>, Refusal> {
-        timeout(self.patience, parts.next()).await.map_err(|_| {
-            let message = format!("nothing more of the model came for {:?}", self.patience);
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
-        })
-    }
-}
-
-fn too_large(room: u64) -> Refusal {
-    let message = format!("the model is larger than the {room} bytes that are left for it");
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-}
-
-fn failed(path: &Path, error: &io::Error) -> Refusal {
-    tracing::error!(%error, "{} could not be written", path.display());
-    Refusal::new(
-        StatusCode::INSUFFICIENT_STORAGE,
-        "the model could not be kept",
-    )
 }

@@ -1,6 +1,6 @@
 //! What a job may be: its description, and how much of the cluster its user may have.
 
-use carrel_report::{Description, Work, is_name};
+use carrel_report::{Description, ObjectFile, Work, is_name};
 use serde_json::Value;
 
 use crate::answer::Refusal;
@@ -14,7 +14,7 @@ const RECIPES: [&str; 1] = ["mnist"];
 const LONGEST: usize = 100;
 
 /// Reads a description and names the field that is wrong.
-pub fn read(body: &[u8]) -> Result<Description, Refusal> {
+pub fn read(body: &[u8], functions: bool) -> Result<Description, Refusal> {
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::bad(format!("the description is no JSON: {error}")))?;
     let Value::Object(fields) = body else {
@@ -38,16 +38,31 @@ pub fn read(body: &[u8]) -> Result<Description, Refusal> {
         Some(None) => return Err(Refusal::bad("ranks: it is no number from 1 on")),
         None => return Err(Refusal::bad("ranks: it is missing")),
     };
-    if fields.contains_key("function") {
-        return Err(Refusal::bad(
-            "function: this service runs recipes; a function of a notebook runs on the notebook's own machine only",
-        ));
+    let work = match fields.get("function") {
+        Some(_) if !functions => {
+            return Err(Refusal::bad(
+                "function: this service runs recipes; a function of a notebook runs on the notebook's own machine only \
+                 (--function-image)",
+            ));
+        }
+        Some(function) => Work::Function(checked(function)?),
+        None => Work::Recipe(recipe(fields.get("recipe"))?),
+    };
+    Ok(Description { name, ranks, work })
+}
+
+/// A function is its program's to judge, but for the files that this service keeps.
+fn checked(function: &Value) -> Result<Value, Refusal> {
+    let objects = function.get("objects").cloned().unwrap_or_default();
+    let objects: Vec<ObjectFile> = serde_json::from_value(objects)
+        .map_err(|error| Refusal::bad(format!("function.objects: {error}")))?;
+    match objects.iter().find(|object| !object.is_valid()) {
+        None => Ok(function.clone()),
+        Some(object) => Err(Refusal::bad(format!(
+            "function.objects: {:?} with {:?} is no name of a file with its SHA-256",
+            object.name, object.sha256
+        ))),
     }
-    Ok(Description {
-        name,
-        ranks,
-        work: Work::Recipe(recipe(fields.get("recipe"))?),
-    })
 }
 
 /// The numbers in it are `carrel-train`'s to judge.

@@ -14,10 +14,10 @@ use kube::{Api, Resource};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::jobs::{Jobs, now};
+use crate::jobs::now;
 use crate::plan::{self, SeenObject, Sight};
 use crate::record::{ATTEMPT_LABEL, ID_LABEL, MANAGED_BY, Record, SERVICE};
-use crate::store::Models;
+use crate::service::Service;
 
 /// What the watches keep.
 pub struct Seen {
@@ -70,14 +70,9 @@ where
     }
 }
 
-/// Reads all jobs that there are, and hears of those that somebody else takes away.
-/// Their models go with them.
-pub async fn records(
-    records: Api<ConfigMap>,
-    jobs: Arc<Jobs>,
-    seen: Arc<Seen>,
-    models: Option<&Models>,
-) {
+/// Reads all jobs that there are, and hears of those that somebody else takes away. Their files go with them.
+pub async fn records(records: Api<ConfigMap>, service: &Service) {
+    let (jobs, seen) = (&service.jobs, &service.seen);
     let mut events = std::pin::pin!(watch(records, ours()).default_backoff());
     let (mut listed, mut begun) = (Vec::new(), now());
     while let Some(event) = events.next().await {
@@ -91,11 +86,7 @@ pub async fn records(
                 // Of a job whose pods are not known yet, nothing could be said.
                 seen.wait().await;
                 jobs.set_all(std::mem::take(&mut listed), begun);
-                if let Some(models) = models {
-                    models
-                        .keep(|id| jobs.with_job(id, |_| Ok(())).is_ok())
-                        .await;
-                }
+                service.keep_files().await;
             }
             Ok(Event::Apply(map)) => {
                 if let Some(record) = read(&map) {
@@ -106,8 +97,8 @@ pub async fn records(
                 if let Some(uid) = &map.meta().uid {
                     jobs.forget(uid);
                 }
-                if let Some((models, id)) = models.zip(map.meta().name.as_deref()) {
-                    models.remove(id).await;
+                if let Some(id) = &map.meta().name {
+                    service.forget(id).await;
                 }
             }
             Err(error) => tracing::warn!(%error, "The watch of jobs failed and begins again"),

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
+use carrel_jobs_service::files::Files;
 use carrel_jobs_service::hub::Hub;
 use carrel_jobs_service::jobs::{Apis, Jobs};
 use carrel_jobs_service::keys::Keys;
@@ -47,6 +48,7 @@ pub const QUOTAS: Quotas = Quotas {
     jobs: 3,
     model_bytes: 1000,
     models_bytes: 1500,
+    object_bytes: 1000,
 };
 
 pub fn keys() -> Keys {
@@ -56,6 +58,8 @@ pub fn keys() -> Keys {
 pub fn settings(claim: Option<&str>) -> Settings {
     Settings {
         image: "localhost/carrel-training".to_owned(),
+        function_image: Some("localhost/carrel-singleuser".to_owned()),
+        function_program: "/opt/carrel/bin/carrel-worker".to_owned(),
         url: "http://service/services/training".to_owned(),
         claim: claim.map(str::to_owned),
         keeps_models: true,
@@ -100,6 +104,7 @@ impl Site {
             Arc::new(seen),
             hub,
             Some(models),
+            Some(Files::open(folder.path(), &QUOTAS).unwrap()),
             jobs.apis.pods.clone(),
         );
         let url = serve(router("/services/training", Arc::new(service))).await;

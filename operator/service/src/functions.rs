@@ -1,0 +1,191 @@
+//! Functions of notebooks: their objects on the way to ranks, and what ranks give back.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use carrel_report::{ObjectFile, Work, verify};
+use serde_json::Value;
+
+use crate::answer::{self, Refusal};
+use crate::files::Files;
+use crate::models::{Of, parts};
+use crate::record::Record;
+use crate::reports::{check_token, no_signature, signature};
+use crate::service::Service;
+
+/// The largest result of a rank, in bytes.
+const RESULT: usize = 16 << 20;
+
+impl Service {
+    fn files(&self) -> Result<&Files, Refusal> {
+        let no = || Refusal::conflict("this service keeps no files of functions (--models)");
+        self.files.as_ref().ok_or_else(no)
+    }
+
+    /// Whether all objects of a function are there.
+    ///
+    /// # Errors
+    /// Where one is not.
+    pub async fn has_objects(&self, user: &str, work: &Work) -> Result<(), Refusal> {
+        let Work::Function(function) = work else {
+            return Ok(());
+        };
+        let files = objects_of(function);
+        match self.files()?.missing(user, &files).await {
+            None => Ok(()),
+            Some(ObjectFile { name, sha256 }) => {
+                let message =
+                    format!("the object {name} is not here: put it at objects/{sha256} first");
+                Err(Refusal::conflict(message))
+            }
+        }
+    }
+}
+
+/// The files that a function's description names.
+pub fn objects_of(function: &Value) -> Vec<ObjectFile> {
+    let objects = function.get("objects").cloned().unwrap_or_default();
+    serde_json::from_value(objects).unwrap_or_default()
+}
+
+fn has_object(record: &Record, digest: &str) -> bool {
+    match &record.kept.description.work {
+        Work::Function(function) => objects_of(function)
+            .iter()
+            .any(|file| file.sha256 == digest),
+        Work::Recipe(_) => false,
+    }
+}
+
+fn check_digest(digest: &str) -> Result<(), Refusal> {
+    let file = ObjectFile {
+        name: "object".to_owned(),
+        sha256: digest.to_owned(),
+    };
+    let no = || Refusal::bad(format!("{digest:?} is no SHA-256 in hexadecimal digits"));
+    file.is_valid().then_some(()).ok_or_else(no)
+}
+
+/// `PUT /objects/SHA256`
+pub async fn put(
+    State(service): State<Arc<Service>>,
+    Path(digest): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    let user = service.hub.user(&headers).await?;
+    check_digest(&digest)?;
+    let is_used = |digest: &str| {
+        service
+            .jobs
+            .any_own(&user, |record| has_object(record, digest))
+    };
+    service.files()?.take(&user, &digest, body, is_used).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /objects/SHA256`, and so `HEAD`, which says whether it must be put.
+pub async fn get(
+    State(service): State<Arc<Service>>,
+    Path(digest): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let user = service.hub.user(&headers).await?;
+    check_digest(&digest)?;
+    object(&service, &user, &digest).await
+}
+
+/// `GET /jobs/ID/objects/SHA256`, by a rank.
+pub async fn of_job(
+    State(service): State<Arc<Service>>,
+    Path((id, digest)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    check_token(&service.jobs.settings.keys, &id, &headers)?;
+    check_digest(&digest)?;
+    let user = service
+        .jobs
+        .with_job(&id, |record| match has_object(record, &digest) {
+            true => Ok(record.kept.user.clone()),
+            false => Err(missing(&digest)),
+        })?;
+    object(&service, &user, &digest).await
+}
+
+async fn object(service: &Service, user: &str, digest: &str) -> Result<Response, Refusal> {
+    match service.files()?.object(user, digest).await {
+        Ok(file) => Ok((octets(), Body::from_stream(parts(file))).into_response()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing(digest)),
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+/// `PUT /jobs/ID/ranks/RANK/result`
+pub async fn put_result(
+    State(service): State<Arc<Service>>,
+    Path((id, rank)): Path<(String, usize)>,
+    Query(of): Query<Of>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    let keys = &service.jobs.settings.keys;
+    check_token(keys, &id, &headers)?;
+    let body = answer::read(body, RESULT, "result").await?;
+    if !verify(keys.secret(&id).as_bytes(), &body, signature(&headers)) {
+        return Err(no_signature());
+    }
+    service.jobs.with_job(&id, |record| {
+        of.is_of(record, "result")?;
+        check_rank(record, rank)
+    })?;
+    service.files()?.put_result(&id, rank, &body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /jobs/ID/ranks/RANK/result`
+pub async fn get_result(
+    State(service): State<Arc<Service>>,
+    Path((id, rank)): Path<(String, usize)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let user = service.hub.user(&headers).await?;
+    service
+        .jobs
+        .with_own(&user, &id, |record| check_rank(record, rank))?;
+    match service.files()?.result(&id, rank).await {
+        Ok(result) => Ok((octets(), Bytes::from(result)).into_response()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message = format!("rank {rank} of {id} has not given anything back");
+            Err(Refusal::new(StatusCode::NOT_FOUND, message))
+        }
+        Err(error) => Err(unreadable(&error)),
+    }
+}
+
+fn check_rank(record: &Record, rank: usize) -> Result<(), Refusal> {
+    let no_rank = || Refusal::new(StatusCode::NOT_FOUND, format!("there is no rank {rank}"));
+    record.ranks.get(rank).map(drop).ok_or_else(no_rank)
+}
+
+fn octets() -> [(header::HeaderName, &'static str); 1] {
+    [(header::CONTENT_TYPE, "application/octet-stream")]
+}
+
+fn missing(digest: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no object {digest}"),
+    )
+}
+
+fn unreadable(error: &io::Error) -> Refusal {
+    tracing::error!(%error, "A file of a function could not be read");
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the file could not be read",
+    )
+}

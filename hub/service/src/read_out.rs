@@ -16,7 +16,7 @@ use tokio::time::timeout;
 const UNREAD: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads the rest of what was sent, where the answer did not wait for it: a connection that is closed over it takes the answer
+/// Goes on reading what is sent, where the answer does not wait for it: a connection that is closed over it takes the answer
 /// with it, and whoever passes it on says that nobody answers.
 pub async fn read_out(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
@@ -31,7 +31,7 @@ pub async fn read_out(request: Request, next: Next) -> Response {
     let mut rest = stream::poll_fn(part.clone());
     let body = Body::from_stream(stream::poll_fn(part));
     let response = next.run(Request::from_parts(parts, body)).await;
-    let read = async {
+    let read = async move {
         let mut length = 0;
         while let Some(Ok(part)) = rest.next().await
             && length < UNREAD
@@ -39,44 +39,61 @@ pub async fn read_out(request: Request, next: Next) -> Response {
             length += part.len();
         }
     };
-    // Who sends more, or slower, has lost the answer.
-    let _ = timeout(PATIENCE, read).await;
+    // Who sends more, or slower, may lose the answer.
+    tokio::spawn(timeout(PATIENCE, read));
     response
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use axum::Router;
-    use axum::body::Bytes;
     use axum::middleware::from_fn;
     use axum::routing::post;
     use http::StatusCode;
-    use tower::ServiceExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    /// How much is read of a request of so many parts of a MiB that is refused unread.
-    async fn read_of(parts: usize) -> usize {
-        let read = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&read);
-        let part = move |_| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, std::io::Error>(Bytes::from_static(&[0; 1 << 20]))
-        };
+    /// A server that reads nothing of what it refuses.
+    async fn refusing() -> TcpStream {
         let router = Router::new()
             .route("/", post(async || StatusCode::PAYLOAD_TOO_LARGE))
             .layer(from_fn(read_out));
-        let body = Body::from_stream(stream::iter(0..parts).map(part));
-        let answer = router.oneshot(Request::post("/").body(body).unwrap()).await;
-        assert_eq!(answer.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
-        read.load(Ordering::Relaxed)
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async { axum::serve(listener, router).await });
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    const HEAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: ";
+
+    #[tokio::test]
+    async fn who_sends_all_before_they_read_gets_the_answer() {
+        let mut stream = refusing().await;
+        let length = 8 << 20;
+        stream
+            .write_all(format!("{HEAD}{length}\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        stream.write_all(&vec![0; length]).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     }
 
     #[tokio::test]
-    async fn what_is_refused_is_read_to_its_end_and_no_further_than_so_far() {
-        assert_eq!(read_of(3).await, 3);
-        assert_eq!(read_of(100).await, 17);
+    async fn who_sends_slowly_is_told_at_once() {
+        let mut stream = refusing().await;
+        stream
+            .write_all(format!("{HEAD}1000\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = [0; 13];
+        timeout(PATIENCE / 2, stream.read_exact(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413 ");
     }
 }

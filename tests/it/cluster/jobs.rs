@@ -97,7 +97,46 @@ async fn job_of_a_notebook(cluster: &Cluster, admin: &Person) -> anyhow::Result<
     ensure!(parts.result.as_deref() == Some("8"), "{parts:?}");
     let deleted = notebook.run("job.delete()?;").await?;
     ensure!(deleted.error.is_none(), "{deleted:?}");
+    function_of_a_notebook(&mut notebook)
+        .await
+        .context("function")?;
     stop(cluster, admin, "admin").await
+}
+
+const FUNCTION: &str = r#"
+const FACTOR: f32 = 10.0;
+fn mine(rank: &Rank) -> Result<(String, f32), Box<dyn std::error::Error>> {
+    let mut values = [rank.rank() as f32 * FACTOR];
+    rank.connect()?.all_reduce_mean(&mut values)?;
+    println!("rank {} of {}", rank.rank(), rank.world());
+    Ok((std::env::var("HOSTNAME")?, values[0]))
+}
+let job = TrainJob::function("mine", mine).ranks(2).submit()?;"#;
+
+/// A function of cells, in pods of the notebook's own image: two ranks meet, and what they give back comes to the notebook.
+async fn function_of_a_notebook(notebook: &mut Notebook) -> anyhow::Result<()> {
+    let submitted = notebook.run(FUNCTION).await?;
+    ensure!(submitted.error.is_none(), "{submitted:?}");
+    let result = notebook.run("job.result()?").await?;
+    let shown = result.result.clone().unwrap_or_default();
+    let is_of = |rank: &str| shown.contains(&format!("-{rank}-0\", 5.0"));
+    ensure!(is_of("master") && is_of("worker"), "{result:?}");
+    let log = notebook.run("job.logs(1)?").await?;
+    ensure!(
+        log.result
+            .as_deref()
+            .is_some_and(|log| log.contains("rank 1 of 2")),
+        "{log:?}"
+    );
+    let found = notebook
+        .run("TrainJob::attach(\"mine\")?.results::<(String, f32)>()?.len()")
+        .await?;
+    ensure!(found.result.as_deref() == Some("2"), "{found:?}");
+    let deleted = notebook
+        .run("TrainJob::attach(\"mine\")?.delete()?;")
+        .await?;
+    ensure!(deleted.error.is_none(), "{deleted:?}");
+    Ok(())
 }
 
 /// Once the ranks run, as the button of a notebook does it.

@@ -14,13 +14,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use carrel_ranks::{Environment, Meeting, Ranks, RanksError};
-use carrel_report::ObjectFile;
+use carrel_report::{JOB_VARIABLE, ObjectFile};
 use nix::libc::c_int;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::http::variable;
 use super::objects::{self, Object};
 use super::{
     JobError, JobFolder, JobState, Jobs, NewJob, RankState, RemoteJobs, ReportTo, Reporter,
@@ -411,7 +412,8 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
     let rank = Rank {
         meeting: Meeting {
             secret: secret(),
-            configuration: job.id(),
+            // The folders of ranks that a service started are their own.
+            configuration: variable(JOB_VARIABLE).unwrap_or_else(|| job.id()),
             stop: Arc::new(is_stopped),
             ..Meeting::new(environment.clone())
         },

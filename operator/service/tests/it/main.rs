@@ -3,6 +3,7 @@
 
 mod chart;
 mod cluster;
+mod functions;
 mod models;
 mod objects;
 mod plan;

@@ -102,8 +102,15 @@ async fn what_is_no_description_is_refused_with_the_place() {
             "recipe.recipe: there is no such recipe",
         ),
         (
-            with("function", json!({})),
-            "function: this service runs recipes",
+            with(
+                "function",
+                json!({ "objects": [{ "name": "../x", "sha256": "0".repeat(64) }] }),
+            ),
+            "function.objects: \"../x\" with",
+        ),
+        (
+            with("function", json!({ "objects": ["cell.so"] })),
+            "function.objects: invalid type",
         ),
     ] {
         let (status, answer) = site.ask("ada", Method::POST, "/jobs", body.clone()).await;

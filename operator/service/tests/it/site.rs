@@ -34,7 +34,7 @@ pub struct Site {
     pub asked: Arc<Mutex<usize>>,
     pub jobs: Arc<Jobs>,
     client: Client,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 /// Objects by their paths.
@@ -114,7 +114,7 @@ impl Site {
             asked,
             jobs,
             client: Client::new(),
-            _folder: folder,
+            folder,
         }
     }
 

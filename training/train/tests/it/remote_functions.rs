@@ -120,6 +120,7 @@ impl Service {
                 .env("MASTER_PORT", port.to_string())
                 .env("LD_LIBRARY_PATH", &objects)
                 .env(SECRET_VARIABLE, "secret")
+                .env("CARREL_JOB", "one-1")
                 .env("CARREL_STATUS_URL", format!("{job}/ranks/{{rank}}/status"))
                 .env("CARREL_STATUS_TOKEN", "t0ken")
                 .env("CARREL_OBJECTS_URL", format!("{job}/objects"))

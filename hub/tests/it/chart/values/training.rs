@@ -13,9 +13,12 @@ pub struct TrainingService {
     image: Image,
     /// What ranks run in.
     job_image: Image,
+    /// Whether functions of notebooks run too, in singleuser.image.
+    functions: bool,
     /// The claim that keeps checkpoints of rank 0, with `{username}`; without it they go with the pod.
     claim: String,
-    /// A claim for the newest model of each job; without it models go with the service's pod.
+    /// A claim for the newest model of each job, and for objects and results of functions; without it they go with the
+    /// service's pod.
     models_claim: String,
     /// What each pod of a job is to have beside, as a pod's spec.
     pod: Part,
@@ -46,4 +49,6 @@ pub struct TrainingQuotas {
     model_bytes: u64,
     /// All models together, in bytes.
     models_bytes: u64,
+    /// Compiled cells of one user's functions, in bytes.
+    object_bytes: u64,
 }

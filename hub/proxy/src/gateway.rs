@@ -76,7 +76,7 @@ pub trait Way: Send + Sync + 'static {
     /// None where the target speaks for the whole origin.
     fn confined(&self) -> Option<(&str, &[&str])>;
 
-    /// The head of the answer has come, so long after the request.
+    /// The head of the answer has come, so long after the request. What is changed of it is confined like the rest.
     fn answered(&self, head: &mut response::Parts, after: Duration);
 
     /// No answer has come; what the client is told.
@@ -120,8 +120,8 @@ async fn pass<S: Switch>(
     match answer(&way, head, body, client).await {
         Ok(answer) => {
             let (mut head, body) = answer.into_parts();
-            confine(&way, &mut head, &asked);
             way.answered(&mut head, begun.elapsed());
+            confine(&way, &mut head, &asked);
             accept_answer(Response::from_parts(head, body))
         }
         Err(failure) => own(way.failed(&failure, begun.elapsed()), upgrading),

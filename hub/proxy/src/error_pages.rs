@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Either, Empty, Full, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::body::RequestBody;
 use crate::pool::{Connection, Pool};
 
 /// A Hub that does not tell is not waited for longer.
@@ -65,7 +66,7 @@ async fn fetch(
         .map_err(|_| "it is not of the form http://host:port/path")?;
     let request = Request::get(&url[url::Position::BeforePath..url::Position::AfterQuery])
         .header(HOST, pool.address())
-        .body(Either::Right(Empty::new()))?;
+        .body(RequestBody::Empty)?;
     let Connection { mut sender, driver } = *pool.connect().await?;
     // Ends with this function.
     let mut drivers = JoinSet::new();

@@ -11,7 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::task::unconstrained;
 
-use crate::pool::{Connection, RequestBody};
+use crate::body::RequestBody;
+use crate::pool::Connection;
 use crate::routes::Route;
 
 /// Why a request has no answer.

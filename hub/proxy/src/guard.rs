@@ -7,7 +7,7 @@ use http::header::{ALT_SVC, HeaderName, HeaderValue, SET_COOKIE, STRICT_TRANSPOR
 use http::{HeaderMap, Uri};
 use url::Url;
 
-use crate::routes::{is_at, is_below};
+use crate::path::{is_at, is_below};
 
 const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
 

@@ -1,20 +1,25 @@
 //! The host of a request as the first segment of its path (`--host-routing` of configurable-http-proxy). Pure.
 
-use http::Request;
 use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
+use http::{HeaderMap, Request, Uri};
 
 /// `/alice.hub.example.org/user/alice/`. Without a host that reads, the segment is empty, as no route has it.
 pub(crate) fn place<B>(request: &Request<B>) -> String {
-    let given = request.headers().get(HOST).map(HeaderValue::to_str);
+    let host = host(request.headers(), request.uri());
+    format!("/{host}{}", request.uri().path())
+}
+
+/// The host that a request is for, without the port, in small letters; empty where it does not read.
+pub fn host(headers: &HeaderMap, uri: &Uri) -> String {
+    let given = headers.get(HOST).map(HeaderValue::to_str);
     let host = match given {
         Some(Ok(host)) => host.parse::<Authority>().ok(),
         Some(Err(_)) => None,
-        None => request.uri().authority().cloned(),
+        None => uri.authority().cloned(),
     };
     let host = host.as_ref().map_or("", Authority::host);
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    format!("/{host}{}", request.uri().path())
+    host.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// What follows the host in a prefix.

@@ -1,31 +1,42 @@
 //! Reverse proxy of Carrel: a route table, HTTP streaming and websockets. Knows nothing of the Hub.
 
 mod apart;
+mod body;
 mod chain;
 mod client;
 mod error_pages;
 mod exchange;
 mod forward;
+mod gateway;
 mod guard;
 mod host;
 mod http2;
 mod model;
+mod path;
 mod pool;
 mod proxy;
 mod redirect;
 mod rest;
 mod routes;
+mod send;
 mod serve;
 mod store;
+mod stream;
 mod tls;
+mod trust;
 mod tunnel;
 mod workers;
 
 pub use apart::{Apart, ApartError};
 pub use client::{Peer, Served};
 pub use error_pages::ErrorPages;
+pub use gateway::{Gateway, Switch, Target, Way};
+pub use host::host;
+pub use path::{is_at, key};
 pub use proxy::{Proxy, ProxyBody, Unavailable};
 pub use redirect::Redirect;
 pub use routes::{Data, NewRoute, RouteError, RouteInfo, Routes};
+pub use send::{Failure, FailureKind};
 pub use serve::{MAX_FIELDS, ServeOptions, serve};
 pub use tls::{Tls, TlsError};
+pub use trust::Trust;

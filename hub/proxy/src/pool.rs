@@ -10,16 +10,17 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{Either, Empty};
-use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
+use crate::body::RequestBody;
 use crate::client::tune;
 use crate::serve::MAX_FIELDS;
+use crate::stream::Stream;
 
 /// A target that takes longer to accept counts as down: pods that are gone drop packets silently.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub(crate) struct Pool {
     addresses: Vec<String>,
     /// Index of the address that was connected last.
     good: AtomicUsize,
+    /// Without it, connections are plain.
+    secure: Option<(TlsConnector, ServerName<'static>)>,
     idle: Arc<Mutex<Idle>>,
 }
 
@@ -41,25 +44,40 @@ pub(crate) struct Pool {
 /// used is at the end and goes out first, so that surplus ones age.
 type Idle = HashMap<ThreadId, Vec<(Instant, Box<Connection>)>>;
 
-/// The body of the client's request; a request that is sent again has none.
-pub(crate) type RequestBody = Either<Incoming, Empty<Bytes>>;
-
 /// One HTTP/1.1 connection. No task drives it: whoever uses it polls it, within the task of the request. That
 /// saves two wake-ups per request, and a client that goes away takes the exchange with the target along.
 pub(crate) struct Connection {
     pub(crate) sender: http1::SendRequest<RequestBody>,
-    pub(crate) driver: http1::Connection<TokioIo<TcpStream>, RequestBody>,
+    pub(crate) driver: http1::Connection<TokioIo<Stream>, RequestBody>,
 }
 
 impl Pool {
     /// `targets` is not empty. The first of them that is not `http://host[:port]`, where there is one.
     pub(crate) fn for_targets(targets: &[Url]) -> Result<Self, Url> {
         let of = |target: &Url| address(target).ok_or_else(|| target.clone());
-        Ok(Self {
-            addresses: targets.iter().map(of).collect::<Result<_, _>>()?,
+        Ok(Self::at(targets.iter().map(of).collect::<Result<_, _>>()?))
+    }
+
+    /// For one target at `host:port`.
+    pub(crate) fn plain(address: &str) -> Self {
+        Self::at(vec![address.to_owned()])
+    }
+
+    /// The same, which has a certificate for `host`.
+    pub(crate) fn secure(address: &str, tls: TlsConnector, host: ServerName<'static>) -> Self {
+        Self {
+            secure: Some((tls, host)),
+            ..Self::plain(address)
+        }
+    }
+
+    fn at(addresses: Vec<String>) -> Self {
+        Self {
+            addresses,
             good: AtomicUsize::new(0),
+            secure: None,
             idle: Arc::default(),
-        })
+        }
     }
 
     /// `host:port` of the target, where it was connected last.
@@ -81,6 +99,15 @@ impl Pool {
     pub(crate) async fn connect(&self) -> io::Result<Box<Connection>> {
         let stream = self.stream().await?;
         tune(&stream)?;
+        let stream = match &self.secure {
+            None => Stream::Plain(stream),
+            Some((tls, host)) => {
+                let agreed = tls.connect(host.clone(), stream);
+                let agreed = tokio::time::timeout(CONNECT_TIMEOUT, agreed).await;
+                let agreed = agreed.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+                Stream::Tls(Box::new(agreed?))
+            }
+        };
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_FIELDS)
             .writev(false)

@@ -11,19 +11,18 @@ use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Either, Empty, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tower::{Service, ServiceExt};
 
-use crate::chain::chain;
+use crate::body::RequestBody;
 use crate::client::BoxError;
-use crate::exchange::{self, AnswerBody};
-use crate::pool::{Connection, RequestBody};
+use crate::exchange::AnswerBody;
 use crate::routes::{Route, Routes};
-use crate::{forward, guard, host, tunnel};
+use crate::send::send;
+use crate::{forward, guard, host};
 
 type Finder = Arc<dyn Fn(&str) -> Option<BoxFuture<'static, bool>> + Send + Sync>;
 type Responder<B> = Arc<dyn Fn(Unavailable) -> BoxFuture<'static, Response<B>> + Send + Sync>;
@@ -227,17 +226,10 @@ where
     let accept = request.headers().get(ACCEPT).cloned();
     let (mut head, body) = request.into_parts();
     forward::rewrite_request(&mut head, route.pool.address(), upgrade);
-    let request = Request::from_parts(head, Either::Left(body));
+    let request = Request::from_parts(head, RequestBody::Plain(body));
     let upgrading = client.is_some();
-    let answer = match client {
-        Some(client) => exchange_upgrade(&route, request, client).await,
-        None => exchange(&route, request).await,
-    };
+    let answer = send(&route, request, client).await;
     let cause = match answer {
-        // Nobody would carry the bytes that follow.
-        Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrading => {
-            "it changed the protocol unasked".to_owned()
-        }
         Ok(mut answer) => {
             let path = match by_host {
                 true => host::path_of(route.prefix()),
@@ -249,7 +241,7 @@ where
             }
             return Ok(accept_answer(answer));
         }
-        Err(cause) => cause,
+        Err(failed) => failed.cause,
     };
     tracing::warn!(
         route.prefix = route.prefix(),
@@ -292,77 +284,12 @@ async fn run_at<T: Send + 'static>(
     }
 }
 
-/// Sends over an idle connection or a new one. The target may close an idle connection just when a request is on
-/// its way: one that was not sent, or does no harm twice, is sent again over a new connection.
-async fn exchange(
-    route: &Arc<Route>,
-    mut request: Request<RequestBody>,
-) -> Result<Response<AnswerBody>, String> {
-    if let Some(connection) = route.pool.take() {
-        let copy = repeatable(&request).then(|| copy_head(&request));
-        match exchange::send(connection, request).await {
-            Ok((response, connection)) => return Ok(answer(route, response, connection)),
-            Err(failed) => {
-                let copy = copy.filter(|_| !failed.error.is_parse());
-                request = failed.unsent.or(copy).ok_or_else(|| chain(&failed.error))?;
-            }
-        }
-    }
-    let connection = connect(route).await?;
-    let (response, connection) = exchange::send(connection, request)
-        .await
-        .map_err(|failed| chain(&failed.error))?;
-    Ok(answer(route, response, connection))
-}
-
-async fn exchange_upgrade(
-    route: &Arc<Route>,
-    request: Request<RequestBody>,
-    client: OnUpgrade,
-) -> Result<Response<AnswerBody>, String> {
-    let connection = connect(route).await?;
-    tunnel::open(route, connection, request, client)
-        .await
-        .map_err(|error| chain(&error))
-}
-
-async fn connect(route: &Route) -> Result<Box<Connection>, String> {
-    let attempt = route.pool.connect().await;
-    attempt.map_err(|error| format!("could not connect to {}: {error}", route.pool.address()))
-}
-
-fn answer(
-    route: &Arc<Route>,
-    response: Response<Incoming>,
-    connection: Option<Box<Connection>>,
-) -> Response<AnswerBody> {
-    let active = response.status().as_u16() < 300;
-    if active {
-        route.touch();
-    }
-    response.map(|body| AnswerBody::new(body, connection, route.clone(), active))
-}
-
-fn accept_answer<B>(answer: Response<AnswerBody>) -> Response<ProxyBody<B>> {
+pub(crate) fn accept_answer<B>(answer: Response<AnswerBody>) -> Response<ProxyBody<B>> {
     let upgrade = forward::upgrade(answer.headers())
         .filter(|_| answer.status() == StatusCode::SWITCHING_PROTOCOLS);
     let (mut head, body) = answer.into_parts();
     forward::rewrite_answer(&mut head, upgrade);
     Response::from_parts(head, ProxyBody::Answer(body))
-}
-
-/// "Idempotent methods ... can be repeated automatically if a communication failure occurs before the client is
-/// able to read the server's response" (RFC 9110 9.2.2). A body that has flowed is gone.
-fn repeatable(request: &Request<RequestBody>) -> bool {
-    request.method().is_idempotent() && request.body().is_end_stream()
-}
-
-fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(Either::Right(Empty::new()));
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }
 
 fn bare_503<B>(close: bool) -> Response<ProxyBody<B>> {

@@ -1,16 +1,15 @@
 //! The route table: which prefix leads to which target, and when each was last used. Knows no HTTP connection.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use percent_encoding::percent_encode_byte;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::path::key;
 use crate::pool::Pool;
 
 /// The routes of a proxy. Clones share one table; readers never wait for writers.
@@ -44,7 +43,7 @@ pub type Data = Arc<Map<String, Value>>;
 /// One prefix and the server behind it.
 pub(crate) struct Route {
     prefix: String,
-    /// Never empty; all but the first are for when those before cannot be connected.
+    /// Never empty in a table; all but the first are for when those before cannot be connected.
     targets: Vec<Url>,
     /// Unix seconds of the addition.
     added: u64,
@@ -217,6 +216,18 @@ impl Routes {
 }
 
 impl Route {
+    /// One that is in no table.
+    pub(crate) fn alone(name: &str, pool: Pool) -> Self {
+        let added = now();
+        Self {
+            prefix: name.to_owned(),
+            targets: Vec::new(),
+            added,
+            last_activity: AtomicU64::new(added),
+            pool,
+        }
+    }
+
     /// Records that the route was used just now.
     pub(crate) fn touch(&self) {
         let now = now();
@@ -241,53 +252,6 @@ impl Entry {
             last_activity: route.last_activity.load(Ordering::Relaxed),
         }
     }
-}
-
-/// A path as it is compared: percent-decoded, but for `/`, `%` and all that is not printable ASCII. So an encoded
-/// slash stays within its segment, and each path has one spelling. Dot segments are names like any other:
-/// `/user/a/../b` belongs to `/user/a`, whose server receives it as it is. No slash at the end.
-fn key(path: &str) -> Cow<'_, str> {
-    let path = path.trim_end_matches('/');
-    if path
-        .bytes()
-        .all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'%')
-    {
-        return Cow::Borrowed(path);
-    }
-    let mut key = String::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = if first == b'%' {
-            escaped_byte(tail)
-        } else {
-            None
-        };
-        rest = if escaped.is_some() { &tail[2..] } else { tail };
-        match escaped.unwrap_or(first) {
-            b'/' if escaped.is_none() => key.push('/'),
-            plain @ 0x21..=0x7e if plain != b'/' && plain != b'%' => key.push(char::from(plain)),
-            other => key.push_str(percent_encode_byte(other)),
-        }
-    }
-    Cow::Owned(key)
-}
-
-/// Whether `path` is `prefix` or lies below it, by whole segments.
-pub(crate) fn is_at(path: &str, prefix: &str) -> bool {
-    let (path, prefix) = (key(path), key(prefix));
-    let rest = path.strip_prefix(prefix.as_ref());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether all that begins with `path` lies below `prefix`.
-pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
-    is_at(path, prefix) && (path.ends_with('/') || key(path) != key(prefix))
-}
-
-/// The byte that two hexadecimal digits at the start of `digits` stand for.
-fn escaped_byte(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
 fn segments(key: &str) -> usize {

@@ -10,9 +10,9 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 
+use crate::body::RequestBody;
 use crate::exchange::AnswerBody;
 use crate::pool::Connection;
-use crate::pool::RequestBody;
 use crate::routes::Route;
 
 /// Asks the target for the upgrade over `connection`, which the pool will not see again. If it agrees, the tunnel

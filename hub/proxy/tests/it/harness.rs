@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Bound of every wait; no test comes near it unless it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct TestProxy {
     pub address: SocketAddr,
@@ -92,10 +92,7 @@ impl TestProxy {
     }
 
     pub async fn connect(&self) -> Client {
-        Client {
-            stream: TcpStream::connect(self.address).await.unwrap(),
-            read: Vec::new(),
-        }
+        Client::new(TcpStream::connect(self.address).await.unwrap())
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -145,6 +142,11 @@ impl Answer {
 }
 
 impl Client {
+    pub fn new(stream: TcpStream) -> Self {
+        let read = Vec::new();
+        Self { stream, read }
+    }
+
     pub async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
@@ -247,13 +249,7 @@ where
             let Ok((stream, _)) = listener.accept().await else {
                 return;
             };
-            tokio::spawn(script(
-                count,
-                Client {
-                    stream,
-                    read: Vec::new(),
-                },
-            ));
+            tokio::spawn(script(count, Client::new(stream)));
         }
     });
     address

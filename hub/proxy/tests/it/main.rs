@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
 mod failures;
+mod gateway;
 mod guard;
 mod harness;
 mod headers;

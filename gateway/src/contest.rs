@@ -1,0 +1,57 @@
+//! Whose request it is: which rules stand, and in which order they are asked. Pure.
+//!
+//! Everybody who may write a Service or an HTTPRoute in some namespace declares routes for the one address of all. So the
+//! eldest holder of a path keeps it: a rule stands only if it takes no request from an elder one of another namespace.
+
+use std::cmp::Reverse;
+
+use crate::rule::{Kind, Rule};
+
+/// A rule that does not stand.
+#[derive(Debug)]
+pub struct Refused {
+    pub rule: Rule,
+    pub why: String,
+}
+
+/// Those that stand, the first to be asked first, and the others.
+pub fn settle(mut rules: Vec<Rule>) -> (Vec<Rule>, Vec<Refused>) {
+    rules.sort_by(|a, b| a.origin.age().cmp(&b.origin.age()));
+    let mut standing: Vec<Rule> = Vec::new();
+    let mut refused = Vec::new();
+    for rule in rules {
+        match standing.iter().find_map(|elder| takes(&rule, elder)) {
+            Some(why) => refused.push(Refused { rule, why }),
+            None => standing.push(rule),
+        }
+    }
+    // Stable: of equal rank the elder is first.
+    standing.sort_by_key(|rule| Reverse(rule.matches.rank()));
+    (standing, refused)
+}
+
+/// Why `rule` may not stand beside `elder`.
+fn takes(rule: &Rule, elder: &Rule) -> Option<String> {
+    let holder = &elder.origin;
+    if rule.origin.is_beside(holder) {
+        let same = rule.matches.same(&elder.matches);
+        return same.then(|| format!("{holder} takes the same requests"));
+    }
+    let (ours, theirs) = (&rule.matches, &elder.matches);
+    ours.host.meet(&theirs.host)?;
+    let taken = if holder.kind == Kind::BuiltIn && theirs.path.is_root() {
+        // All others lie below it.
+        ours.host.rank() >= theirs.host.rank() && ours.path.is_root()
+    } else if ours.host.rank() > theirs.host.rank() {
+        ours.path.is_within(&theirs.path) || theirs.path.is_within(&ours.path)
+    } else {
+        ours.host.rank() == theirs.host.rank() && ours.path.is_within(&theirs.path)
+    };
+    taken.then(|| {
+        let at = match theirs.host.to_string().as_str() {
+            "" => String::new(),
+            host => format!(" at {host}"),
+        };
+        format!("{}{at} is held by {holder}", theirs.path.text())
+    })
+}

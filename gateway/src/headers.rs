@@ -1,0 +1,111 @@
+//! What a target must not see, and what is changed of headers. Pure.
+
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+
+use crate::rule::Edits;
+
+/// Cookies of the Hub are named so.
+const OF_HUB: &[u8] = b"jupyterhub-";
+/// What targets take for the word of a proxy.
+static FORWARDED: [HeaderName; 8] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Takes out what a client cannot say of itself.
+pub fn distrust(headers: &mut HeaderMap) {
+    for name in &FORWARDED {
+        headers.remove(name);
+    }
+}
+
+/// Takes the Hub's cookies out.
+pub fn hide_cookies(headers: &mut HeaderMap) {
+    let is_of_hub = |cookie: &[u8]| {
+        let name = cookie.trim_ascii_start();
+        let start = name.get(..OF_HUB.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(OF_HUB))
+    };
+    let mut lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    if !lines.any(|line| line.split(|byte| *byte == b';').any(is_of_hub)) {
+        return;
+    }
+    let lines: Vec<Vec<u8>> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(|line| {
+            let cookies = line.as_bytes().split(|byte| *byte == b';');
+            let kept = cookies.filter(|cookie| !is_of_hub(cookie));
+            let kept: Vec<&[u8]> = kept.map(<[u8]>::trim_ascii).collect();
+            kept.join(&b"; "[..])
+        })
+        .collect();
+    headers.remove(COOKIE);
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        // Parts of a value are a value.
+        if let Ok(line) = HeaderValue::from_bytes(line) {
+            headers.append(COOKIE, line);
+        }
+    }
+}
+
+pub fn edit(headers: &mut HeaderMap, edits: &Edits) {
+    for name in &edits.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &edits.set {
+        headers.insert(name, value.clone());
+    }
+    for (name, value) in &edits.add {
+        headers.append(name, value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_hubs_cookies_are_hidden() {
+        for (given, kept) in [
+            ("a=1; jupyterhub-session-id=2; b=3", Some("a=1; b=3")),
+            ("JupyterHub-hub-login=2", None),
+            ("a=jupyterhub-x;b=2", Some("a=jupyterhub-x;b=2")),
+            (
+                "jupyterhub-user-a=1;jupyterhub-hub-login=2; _xsrf=3",
+                Some("_xsrf=3"),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(COOKIE, HeaderValue::from_static(given));
+            hide_cookies(&mut headers);
+            let left = headers.get(COOKIE).map(|value| value.to_str().unwrap());
+            assert_eq!(left, kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn headers_are_removed_set_and_added() {
+        let mut headers = HeaderMap::new();
+        let name = HeaderName::from_static;
+        for (key, value) in [("a", "1"), ("b", "2"), ("c", "3")] {
+            headers.append(name(key), HeaderValue::from_static(value));
+        }
+        let value = HeaderValue::from_static("x");
+        let edits = Edits {
+            set: vec![(name("b"), value.clone())],
+            add: vec![(name("c"), value)],
+            remove: vec![name("a")],
+        };
+        edit(&mut headers, &edits);
+        assert!(!headers.contains_key("a"));
+        assert_eq!(headers["b"], "x");
+        assert_eq!(headers.get_all("c").iter().count(), 2);
+    }
+}

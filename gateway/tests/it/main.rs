@@ -1,0 +1,12 @@
+//! Tests of the gateway: from objects of Kubernetes to answers over real connections.
+#![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
+
+mod admin;
+mod contests;
+mod failures;
+mod harness;
+mod mappings;
+mod origin;
+mod program;
+mod routes;
+mod tls;

@@ -1,0 +1,142 @@
+//! Routes by the annotations of Services.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::harness::{PATIENCE, World, listening, mapping, named};
+
+#[tokio::test]
+async fn a_service_declares_its_own_route_by_annotation() {
+    let mut world = World::default();
+    world.mapped(
+        "kubeflow/inception",
+        named("inception").await,
+        "prefix: /models/inception/",
+    );
+    let gateway = world.start(&[]).await;
+    for (path, text) in [
+        (
+            "/models/inception/v1/models?x=1",
+            "inception GET /v1/models?x=1",
+        ),
+        ("/models/inception/", "inception GET /"),
+        ("/models/inception", "inception GET /"),
+        ("/models/%69nception/a", "inception GET /a"),
+    ] {
+        assert_eq!(gateway.text(path).await, (200, text.to_owned()));
+    }
+    for path in ["/models/inception2", "/models/", "/"] {
+        assert_eq!(gateway.get(path).await.status(), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn methods_headers_and_hosts_choose_and_rewrites_differ() {
+    let target = named("m").await;
+    let port = target.port();
+    let text = [
+        mapping("m", port, "prefix: /m/\nmethod: GET\nrewrite: /get/"),
+        mapping(
+            "m",
+            port,
+            "prefix: /m/\nmethod: POST\nrewrite: /model:predict",
+        ),
+        mapping(
+            "m",
+            port,
+            "prefix: /m/\nheaders: {x-version: '2'}\nrewrite: /two/",
+        ),
+        mapping("m", port, "prefix: /m/\nhost: m.test\nrewrite: ''"),
+    ];
+    let mut world = World::default();
+    world.service("kubeflow/m", target, &text.concat());
+    let gateway = world.start(&[]).await;
+    assert_eq!(gateway.text("/m/a").await.1, "m GET /get/a");
+    let post = gateway.request("POST", "/m/").send().await.unwrap();
+    assert_eq!(post.text().await.unwrap(), "m POST /model:predict");
+    let put = gateway.request("PUT", "/m/x").send().await.unwrap();
+    assert_eq!(put.status(), 404);
+    let two = gateway.request("PUT", "/m/x").header("x-version", "2");
+    assert_eq!(
+        two.send().await.unwrap().text().await.unwrap(),
+        "m PUT /two/x"
+    );
+    assert_eq!(gateway.text_at("M.test:80", "/m/a").await.1, "m GET /m/a");
+}
+
+#[tokio::test]
+async fn hosts_and_headers_of_requests_change_as_asked() {
+    let (target, heard) = listening().await;
+    let mut world = World::default();
+    let fields = "prefix: /m/\nhost_rewrite: inner.test\nadd_request_headers: {x-added: 'yes'}";
+    world.mapped("kubeflow/m", target, fields);
+    let gateway = world.start(&[]).await;
+    assert_eq!(gateway.text_at("outer.test", "/m/").await.0, 200);
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard["host"], "inner.test");
+    assert_eq!(heard["x-added"], "yes");
+}
+
+#[tokio::test]
+async fn websockets_pass() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let message = socket.next().await.unwrap().unwrap();
+        socket.send(message).await.unwrap();
+    });
+    let mut world = World::default();
+    world.mapped("kubeflow/w", address, "prefix: /w/\nuse_websocket: true");
+    assert!(world.plan(&[]).problems.is_empty());
+    let gateway = world.start(&[]).await;
+    let url = format!("ws://{}/w/channels", gateway.address);
+    let (mut socket, _) = timeout(PATIENCE, tokio_tungstenite::connect_async(url))
+        .await
+        .unwrap()
+        .unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    let echoed = timeout(PATIENCE, socket.next()).await.unwrap();
+    assert_eq!(echoed.unwrap().unwrap(), Message::text("hello"));
+}
+
+#[tokio::test]
+async fn routes_come_and_go_with_their_services() {
+    let mut world = World::default();
+    let gateway = world.start(&[]).await;
+    assert_eq!(gateway.get("/a/").await.status(), 404);
+    world.mapped("kubeflow/a", named("a").await, "prefix: /a/");
+    gateway.show(&world.seen);
+    assert_eq!(gateway.text("/a/").await.1, "a GET /");
+    gateway.show(&World::default().seen);
+    assert_eq!(gateway.get("/a/").await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_service_elsewhere_is_for_the_administrators_namespace() {
+    let target = named("far").await;
+    let mut world = World::default();
+    world.service("far/target", target, "");
+    let port = target.port();
+    let far = |prefix: &str| {
+        format!(
+            "apiVersion: ambassador/v1\nkind: Mapping\nname: m\nprefix: {prefix}\nservice: target.far:{port}\n"
+        )
+    };
+    world.service("kubeflow/a", target, &far("/of-kubeflow/"));
+    world.service("students/b", target, &far("/of-students/"));
+    let gateway = world.start(&[]).await;
+    assert_eq!(gateway.text("/of-kubeflow/").await.1, "far GET /");
+    assert_eq!(gateway.get("/of-students/").await.status(), 503);
+    let problems = world.plan(&[]).problems;
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0]
+            .text
+            .contains("students may not lead to one of far"),
+        "{problems:?}"
+    );
+}

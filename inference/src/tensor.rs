@@ -232,6 +232,12 @@ impl Tensor {
         &self.data
     }
 
+    /// How many elements there are.
+    #[must_use]
+    pub fn data_len(&self) -> usize {
+        self.data.len()
+    }
+
     /// The numbers, if they are of this type.
     #[must_use]
     pub fn values<T: Element>(&self) -> Option<&[T]> {

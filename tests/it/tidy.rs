@@ -55,7 +55,7 @@ fn every_source_file_is_tidy() -> anyhow::Result<()> {
 }
 
 /// What each crate of ours may link of the others. Never: spawner -> hub, training -> kernel, tests -> any of them.
-const EDGES: [(&str, &[&str]); 24] = [
+const EDGES: [(&str, &[&str]); 25] = [
     ("carrel-analyzer", &["carrel-protocol"]),
     ("carrel-cell", &[]),
     ("carrel-dashboard", &["carrel-jobs"]),
@@ -73,6 +73,7 @@ const EDGES: [(&str, &[&str]); 24] = [
         "carrel-kernel",
         &["carrel-cell", "carrel-protocol", "carrel-zmtp"],
     ),
+    ("carrel-model-server", &["carrel-inference"]),
     ("carrel-onnx", &[]),
     ("carrel-operator", &["carrel-jobs"]),
     ("carrel-plot", &[]),

@@ -1,0 +1,18 @@
+//! The model server: networks of a repository of versions, by the protocols of TensorFlow Serving and KServe.
+
+pub mod config;
+pub mod failure;
+pub mod http;
+mod json;
+mod json_tensor;
+mod kserve_bytes;
+mod metrics;
+pub mod models;
+mod names;
+pub mod options;
+pub mod repository;
+pub mod run;
+pub mod served;
+pub mod service;
+mod statistics;
+mod warm_up;

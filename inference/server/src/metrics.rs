@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::models::{Models, Version};
+use crate::models::Models;
 use crate::statistics::Counts;
 
 /// Seconds: from the cost of a request alone to that of a large network.
@@ -99,16 +99,7 @@ const COUNTS: [Count; 5] = [
 
 impl Collector for OfModels {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let entries = self.0.entries();
-        let versions = entries.values().flat_map(|entry| {
-            let versions = entry.versions();
-            let served = versions.values().filter_map(|version| match version {
-                Version::Available(served) => Some(Arc::clone(served)),
-                _ => None,
-            });
-            served.collect::<Vec<_>>()
-        });
-        let served: Vec<_> = versions.collect();
+        let served = self.0.available();
         for (name, help, value) in COUNTS {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for one in &served {

@@ -27,6 +27,18 @@ pub enum Selector {
     Label(String),
 }
 
+impl Selector {
+    /// A version as KServe's protocol writes it: a number, a label, or nothing for the newest.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        match (text, text.parse()) {
+            ("", _) => Self::Latest,
+            (_, Ok(number)) => Self::Number(number),
+            (label, Err(_)) => Self::Label(label.to_owned()),
+        }
+    }
+}
+
 /// The life of a version.
 #[derive(Clone)]
 pub enum Version {
@@ -35,6 +47,19 @@ pub enum Version {
     /// Why, and what its folder was like then.
     Failed(String, (usize, Option<SystemTime>)),
     Unloaded,
+}
+
+impl Version {
+    /// The state by Triton's names, and why.
+    #[must_use]
+    pub fn state(&self) -> (&'static str, &str) {
+        match self {
+            Self::Available(_) => ("READY", ""),
+            Self::Loading => ("LOADING", ""),
+            Self::Failed(reason, _) => ("UNAVAILABLE", reason),
+            Self::Unloaded => ("UNAVAILABLE", "unloaded"),
+        }
+    }
 }
 
 type Versions = BTreeMap<i64, Version>;
@@ -73,6 +98,16 @@ impl Models {
     #[must_use]
     pub fn entries(&self) -> Arc<BTreeMap<String, Arc<Entry>>> {
         self.entries.load_full()
+    }
+
+    /// All versions of all models that are served.
+    #[must_use]
+    pub fn available(&self) -> Vec<Arc<Served>> {
+        let entries = self.entries.load();
+        entries
+            .values()
+            .flat_map(|entry| entry.available())
+            .collect()
     }
 
     /// # Errors
@@ -239,6 +274,17 @@ impl Entry {
     #[must_use]
     pub fn is_unloaded(&self) -> bool {
         self.unloaded.load(Ordering::Relaxed)
+    }
+
+    /// The versions that are served, the oldest first.
+    #[must_use]
+    pub fn available(&self) -> Vec<Arc<Served>> {
+        let versions = self.versions.load();
+        let served = versions.values().filter_map(|version| match version {
+            Version::Available(served) => Some(Arc::clone(served)),
+            _ => None,
+        });
+        served.collect()
     }
 
     /// # Errors

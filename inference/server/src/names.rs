@@ -2,6 +2,12 @@
 
 use carrel_inference::DataType;
 
+/// Triton's name for networks of ONNX files.
+pub const PLATFORM: &str = "onnx_onnxv1";
+
+/// The extensions of KServe's protocol, by their names at Triton.
+pub const EXTENSIONS: [&str; 3] = ["binary_tensor_data", "model_repository", "statistics"];
+
 /// Ours, TensorFlow's number (`types.proto`) and name, KServe's name.
 const TYPES: [(DataType, i32, &str, &str); 14] = [
     (DataType::F32, 1, "DT_FLOAT", "FP32"),
@@ -26,6 +32,17 @@ fn find(
     TYPES.into_iter().find(|one| wanted(one))
 }
 
+/// TensorFlow's number; 0 is `DT_INVALID`.
+#[must_use]
+pub fn tensorflow_number(dtype: DataType) -> i32 {
+    find(|one| one.0 == dtype).map_or(0, |one| one.1)
+}
+
+#[must_use]
+pub fn of_tensorflow(number: i32) -> Option<DataType> {
+    find(|one| one.1 == number).map(|one| one.0)
+}
+
 #[must_use]
 pub fn tensorflow(dtype: DataType) -> &'static str {
     find(|one| one.0 == dtype).map_or("DT_INVALID", |one| one.2)
@@ -45,11 +62,12 @@ pub fn of_kserve(name: &str) -> Option<DataType> {
 mod tests {
     use carrel_inference::DataType;
 
-    use super::{kserve, of_kserve};
+    use super::{kserve, of_kserve, of_tensorflow, tensorflow_number};
 
     #[test]
     fn every_type_has_names_of_its_own() {
         for dtype in DataType::ALL {
+            assert_eq!(of_tensorflow(tensorflow_number(dtype)), Some(dtype));
             assert_eq!(of_kserve(kserve(dtype)), Some(dtype));
         }
     }

@@ -2,10 +2,10 @@
 
 use anyhow::Context as _;
 use carrel_inference::{Choice, Data, Error, LoadOptions, Model, Named, SERVING_DEFAULT, Tensor};
-use half::f16;
+use half::{bf16, f16};
 use tempfile::TempDir;
 
-use crate::site::{F16, F32, I64, STRING, data, engines, network, node, value};
+use crate::site::{BF16, F16, F32, I64, STRING, data, engines, network, node, value};
 
 fn load(folder: &TempDir) -> Option<Result<Model, Error>> {
     let engines = engines()?;
@@ -133,6 +133,7 @@ fn strings_and_other_numbers_go_through() -> anyhow::Result<()> {
         (STRING, Data::from(vec!["Grüße".to_owned(), String::new()])),
         (I64, vec![i64::MIN, i64::MAX].into()),
         (F16, vec![f16::from_f32(0.1), f16::NAN].into()),
+        (BF16, vec![bf16::from_f32(0.1), bf16::NAN].into()),
     ];
     for (element, data) in cases {
         let folder = TempDir::new()?;

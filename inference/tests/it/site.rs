@@ -52,6 +52,7 @@ pub const F32: i32 = 1;
 pub const I64: i32 = 7;
 pub const STRING: i32 = 8;
 pub const F16: i32 = 10;
+pub const BF16: i32 = 16;
 
 /// A tensor of a graph; -1 for dimensions of any size.
 pub fn value(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfoProto {

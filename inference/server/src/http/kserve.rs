@@ -30,19 +30,8 @@ pub struct Target {
 }
 
 impl Target {
-    fn selector(&self) -> Result<Selector, Failure> {
-        version(self.version.as_deref().unwrap_or_default())
-    }
-}
-
-/// A version as KServe's protocol writes it; the newest where it is empty.
-pub fn version(text: &str) -> Result<Selector, Failure> {
-    match text {
-        "" => Ok(Selector::Latest),
-        text => match text.parse() {
-            Ok(number) => Ok(Selector::Number(number)),
-            Err(_) => Ok(Selector::Label(text.to_owned())),
-        },
+    fn selector(&self) -> Selector {
+        Selector::of_text(self.version.as_deref().unwrap_or_default())
     }
 }
 
@@ -79,7 +68,7 @@ async fn answer(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<(String, Option<Vec<u8>>), Failure> {
-    let served = service.models.find(&target.model, &target.selector()?)?;
+    let served = service.models.find(&target.model, &target.selector())?;
     let length = json_length(headers)?;
     let request = off_the_thread(body.len(), || request::read(&served, &body, length))?;
     let request::Request { id, call, outputs } = request;

@@ -8,7 +8,6 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::answer::{Refusal, document, read};
-use crate::models::Version;
 use crate::service::Service;
 
 /// The largest body of these requests, of which hardly anything is read.
@@ -22,7 +21,7 @@ pub async fn index(State(service): State<Arc<Service>>, body: Body) -> Result<Re
     let mut all = Vec::new();
     for (name, entry) in &*entries {
         for (number, version) in &*entry.versions() {
-            let (state, reason) = state(version);
+            let (state, reason) = version.state();
             if !only_ready || state == "READY" {
                 let version = number.to_string();
                 all.push(
@@ -32,16 +31,6 @@ pub async fn index(State(service): State<Arc<Service>>, body: Body) -> Result<Re
         }
     }
     Ok(document(&Value::Array(all)))
-}
-
-/// The state by Triton's names, and why.
-pub fn state(version: &Version) -> (&'static str, &str) {
-    match version {
-        Version::Available(_) => ("READY", ""),
-        Version::Loading => ("LOADING", ""),
-        Version::Failed(reason, _) => ("UNAVAILABLE", reason),
-        Version::Unloaded => ("UNAVAILABLE", "unloaded"),
-    }
 }
 
 pub async fn load(

@@ -22,6 +22,8 @@ const LARGEST_BODY: usize = 1 << 20;
 pub struct Server {
     pub service: Arc<Service>,
     pub address: String,
+    /// HOST:PORT of gRPC.
+    pub grpc: String,
     pub client: reqwest::Client,
 }
 
@@ -34,12 +36,17 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = http::router(Arc::clone(&service));
         tokio::spawn(async { axum::serve(listener, router).await });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let grpc = listener.local_addr().unwrap().to_string();
+        let never = std::future::pending();
+        tokio::spawn(run::serve_grpc(listener, Arc::clone(&service), never));
         let period = Duration::from_millis(20);
         tokio::spawn(run::watch(Arc::clone(&service), None, period));
         let client = reqwest::Client::new();
         let server = Self {
             service,
             address,
+            grpc,
             client,
         };
         server

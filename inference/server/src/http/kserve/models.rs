@@ -10,20 +10,16 @@ use serde_json::{Value, json};
 
 use super::super::answer::{Refusal, document};
 use super::Target;
-use crate::models::{Entry, Version};
 use crate::names;
 use crate::served::Served;
 use crate::service::Service;
 use crate::statistics::Counts;
 
-/// The extensions by their names at Triton.
-pub const EXTENSIONS: [&str; 3] = ["binary_tensor_data", "model_repository", "statistics"];
-
 pub async fn server() -> Response {
     document(&json!({
         "name": env!("CARGO_PKG_NAME"),
         "version": env!("CARGO_PKG_VERSION"),
-        "extensions": EXTENSIONS,
+        "extensions": names::EXTENSIONS,
     }))
 }
 
@@ -44,7 +40,7 @@ pub async fn model_ready(
     State(service): State<Arc<Service>>,
     Path(target): Path<Target>,
 ) -> Result<Response, Refusal> {
-    let served = service.models.find(&target.model, &target.selector()?)?;
+    let served = service.models.find(&target.model, &target.selector())?;
     Ok(document(&json!({"name": served.name, "ready": true})))
 }
 
@@ -52,17 +48,19 @@ pub async fn metadata(
     State(service): State<Arc<Service>>,
     Path(target): Path<Target>,
 ) -> Result<Response, Refusal> {
-    let served = service.models.find(&target.model, &target.selector()?)?;
+    let served = service.models.find(&target.model, &target.selector())?;
     let (_, signature) = served.signature(None)?;
     let entry = service.models.entry(&target.model)?;
-    let versions: Vec<_> = available(&entry)
-        .map(|served| served.version.to_string())
+    let available = entry.available();
+    let versions: Vec<_> = available
+        .iter()
+        .map(|one| one.version.to_string())
         .collect();
     let tensors = |specs: &[TensorSpec]| -> Value { specs.iter().map(tensor).collect() };
     Ok(document(&json!({
         "name": served.name,
         "versions": versions,
-        "platform": "onnx_onnxv1",
+        "platform": names::PLATFORM,
         "inputs": tensors(&signature.inputs),
         "outputs": tensors(&signature.outputs),
     })))
@@ -77,21 +75,9 @@ fn tensor(spec: &TensorSpec) -> Value {
     json!({"name": spec.name, "datatype": names::kserve(spec.dtype), "shape": shape})
 }
 
-fn available(entry: &Entry) -> impl Iterator<Item = Arc<Served>> {
-    let versions = Arc::unwrap_or_clone(entry.versions());
-    versions.into_values().filter_map(|version| match version {
-        Version::Available(served) => Some(served),
-        _ => None,
-    })
-}
-
 pub async fn all_statistics(State(service): State<Arc<Service>>) -> Response {
-    let entries = service.models.entries();
-    let all: Vec<_> = entries
-        .values()
-        .flat_map(|entry| available(entry))
-        .map(|served| counts(&served))
-        .collect();
+    let available = service.models.available();
+    let all: Vec<_> = available.iter().map(|served| counts(served)).collect();
     document(&json!({ "model_stats": all }))
 }
 
@@ -99,7 +85,7 @@ pub async fn statistics(
     State(service): State<Arc<Service>>,
     Path(target): Path<Target>,
 ) -> Result<Response, Refusal> {
-    let served = service.models.find(&target.model, &target.selector()?)?;
+    let served = service.models.find(&target.model, &target.selector())?;
     Ok(document(&json!({ "model_stats": [counts(&served)] })))
 }
 

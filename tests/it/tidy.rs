@@ -55,7 +55,7 @@ fn every_source_file_is_tidy() -> anyhow::Result<()> {
 }
 
 /// What each crate of ours may link of the others. Never: spawner -> hub, training -> kernel, tests -> any of them.
-const EDGES: [(&str, &[&str]); 25] = [
+const EDGES: [(&str, &[&str]); 27] = [
     ("carrel-analyzer", &["carrel-protocol"]),
     ("carrel-cell", &[]),
     ("carrel-dashboard", &["carrel-jobs", "carrel-service"]),
@@ -64,6 +64,7 @@ const EDGES: [(&str, &[&str]); 25] = [
         "carrel-hub",
         &["carrel-proxy", "carrel-skip", "carrel-spawner"],
     ),
+    ("carrel-inference", &[]),
     ("carrel-jobs", &[]),
     (
         "carrel-jobs-service",
@@ -78,6 +79,7 @@ const EDGES: [(&str, &[&str]); 25] = [
         "carrel-kernel",
         &["carrel-cell", "carrel-protocol", "carrel-zmtp"],
     ),
+    ("carrel-model-server", &["carrel-inference"]),
     ("carrel-onnx", &[]),
     ("carrel-operator", &["carrel-jobs", "carrel-service"]),
     ("carrel-plot", &[]),

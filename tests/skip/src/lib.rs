@@ -42,10 +42,12 @@ pub enum Need {
     Root,
     /// Debian's `slapd`, which the tests start themselves.
     Slapd,
+    /// SqueezeNet 1.1 and the pictures to classify, in the folder of `CARREL_DATA`.
+    SqueezeNet,
 }
 
 impl Need {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Gpu,
         Self::Mnist,
         Self::Mount,
@@ -54,6 +56,7 @@ impl Need {
         Self::Prepared,
         Self::Root,
         Self::Slapd,
+        Self::SqueezeNet,
     ];
 
     fn name(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Need {
             Self::Prepared => "prepared",
             Self::Root => "root",
             Self::Slapd => "slapd",
+            Self::SqueezeNet => "squeezenet",
         }
     }
 }
@@ -141,7 +145,7 @@ mod tests {
         let said = decide("minst", Need::Gpu, &"none").unwrap_err();
         assert_eq!(
             said,
-            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, pam, postgres, prepared, root, slapd"
+            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, pam, postgres, prepared, root, slapd, squeezenet"
         );
     }
 }

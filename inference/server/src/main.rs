@@ -1,0 +1,28 @@
+//! `carrel-model-server`: serves networks by the protocols of TensorFlow Serving and KServe.
+
+use std::io::IsTerminal as _;
+
+use carrel_model_server::options::Options;
+use carrel_model_server::run;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    // `RUST_LOG`; what matters of everything, unless it is set.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(run::run(arguments.options))
+}

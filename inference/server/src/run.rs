@@ -1,0 +1,174 @@
+//! The process: models, those who watch their folders, and the ports.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use carrel_inference::Engines;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, ModelConfig};
+use crate::models::Models;
+use crate::options::Options;
+use crate::repository::stamp;
+use crate::service::Service;
+use crate::{grpc, http};
+
+/// Runs until it is asked to end.
+///
+/// # Errors
+/// When the configuration is wrong or a port is taken.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let config = config(&options)?;
+    let engines = Engines::new(options.onnxruntime.clone());
+    let models = Arc::new(Models::new(engines, config));
+    let service = Arc::new(Service::new(models, options.largest_body));
+    let http = bind(&options, options.rest_api_port).await?;
+    let grpc = bind(&options, options.port).await?;
+    let (of_http, of_grpc) = (http.local_addr()?, grpc.local_addr()?);
+    info!("Listening at {of_http} for HTTP and at {of_grpc} for gRPC");
+    let period = Duration::from_secs(options.file_system_poll_wait_seconds.max(1));
+    let file = options.model_config_file.clone();
+    let watching = tokio::spawn(watch(Arc::clone(&service), file, period));
+    let (stop, stopped) = watch::channel(false);
+    let end = async move |mut stopped: watch::Receiver<bool>| {
+        // An error is that nobody can ask for it any more.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let router = http::router(Arc::clone(&service));
+    let serving = axum::serve(http, router).with_graceful_shutdown(end(stopped.clone()));
+    let serving = tokio::spawn(serving.into_future());
+    let calling = tokio::spawn(serve_grpc(grpc, Arc::clone(&service), end(stopped)));
+    end_is_asked_for().await?;
+    info!("Ending once the requests that run are answered");
+    service.drain();
+    watching.abort();
+    let _ = stop.send(true);
+    let patience = Duration::from_secs(options.drain_seconds);
+    let both = async { tokio::join!(serving, calling) };
+    match tokio::time::timeout(patience, both).await {
+        Ok((served, called)) => {
+            served??;
+            called??;
+        }
+        Err(_) => warn!(
+            "Requests that still ran after {} s were given up",
+            options.drain_seconds
+        ),
+    }
+    Ok(())
+}
+
+/// The gRPC port, until `end`.
+///
+/// # Errors
+/// Where the connection of the port breaks.
+pub async fn serve_grpc(
+    listener: TcpListener,
+    service: Arc<Service>,
+    end: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (routes, reporter) = grpc::routes(Arc::clone(&service)).await?;
+    let health = tokio::spawn(report(service, reporter));
+    let served = tonic::transport::Server::builder()
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), end)
+        .await;
+    health.abort();
+    Ok(served?)
+}
+
+/// Tells gRPC's health service whether the server is ready, and each model by its name.
+async fn report(service: Arc<Service>, reporter: HealthReporter) {
+    const PERIOD: Duration = Duration::from_millis(200);
+    let status = |good| match good {
+        true => ServingStatus::Serving,
+        false => ServingStatus::NotServing,
+    };
+    loop {
+        reporter
+            .set_service_status("", status(service.is_ready()))
+            .await;
+        for (name, entry) in &*service.models.entries() {
+            let good = service.is_ready() && !entry.available().is_empty();
+            reporter.set_service_status(name, status(good)).await;
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+async fn end_is_asked_for() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+/// The models that the options name.
+fn config(options: &Options) -> anyhow::Result<Config> {
+    let config = match (&options.model_config_file, &options.model_base_path) {
+        (Some(file), _) => Config::read(file)?,
+        (None, Some(base)) => Config {
+            models: vec![ModelConfig::new(&options.model_name, base)],
+        },
+        (None, None) => anyhow::bail!("neither --model-base-path nor --model-config-file is there"),
+    };
+    config.check()?;
+    Ok(config)
+}
+
+async fn bind(options: &Options, port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(options.address, port);
+    let bound = match TcpListener::bind(address).await {
+        // A machine without IPv6.
+        Err(_) if options.address == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind(("0.0.0.0", port)).await
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("could not listen on {address}"))
+}
+
+/// Looks at the folders of all models and at the configuration, again and again.
+pub async fn watch(service: Arc<Service>, file: Option<PathBuf>, period: Duration) {
+    let mut known = file.as_deref().map(modified);
+    loop {
+        service.models.update_all().await;
+        service.has_started();
+        tokio::time::sleep(period).await;
+        let Some(file) = &file else { continue };
+        let now = Some(modified(file));
+        if now != known {
+            known = now;
+            reconfigure(&service, file).await;
+        }
+    }
+}
+
+async fn reconfigure(service: &Service, file: &Path) {
+    match Config::read(file) {
+        Ok(config) => {
+            service.models.reconfigure(config).await;
+            info!("The models are those of {}", file.display());
+        }
+        Err(error) => error!("The models stay as they are: {error:#}"),
+    }
+}
+
+/// A configuration of Kubernetes is a link in its folder to another each time.
+fn modified(file: &Path) -> (Option<PathBuf>, (usize, Option<std::time::SystemTime>)) {
+    let real = std::fs::canonicalize(file).ok();
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let time = std::fs::metadata(file).and_then(|metadata| metadata.modified());
+    (real, (stamp(folder).0, time.ok()))
+}

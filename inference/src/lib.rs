@@ -1,0 +1,22 @@
+//! Networks of ONNX files: loaded with their manifest by one of several engines, and run on tensors or pictures. Knows no
+//! protocol and no repository.
+
+mod engine;
+mod error;
+mod manifest;
+mod model;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
+#[cfg(feature = "pictures")]
+mod pictures;
+mod signature;
+mod tensor;
+
+pub use engine::{Choice, Engine, Engines, LoadOptions, Network};
+pub use error::Error;
+pub use manifest::{ChannelOrder, Filter, Fit, Labels, Layout, Manifest, Pictures};
+pub use model::{MANIFEST, Model, PREDICT_IMAGES, SERVING_DEFAULT};
+#[cfg(feature = "pictures")]
+pub use pictures::Limits;
+pub use signature::{Named, Signature, TensorSpec};
+pub use tensor::{Data, DataType, Element, Tensor, TensorError};

@@ -2,10 +2,13 @@
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
-use crate::rule::Edits;
+use crate::rule::{Edits, Standing};
 
-/// Cookies of the Hub are named so.
-const OF_HUB: &[u8] = b"jupyterhub-";
+/// How names of cookies begin that open the sessions of somebody, and who alone sees them.
+const SESSIONS: [(&[u8], Standing); 2] = [
+    (b"jupyterhub-", Standing::Hub),
+    (b"carrel-dashboard", Standing::Ours),
+];
 /// What targets take for the word of a proxy.
 static FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("forwarded"),
@@ -25,15 +28,17 @@ pub fn distrust(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the Hub's cookies out.
-pub fn hide_cookies(headers: &mut HeaderMap) {
-    let is_of_hub = |cookie: &[u8]| {
+/// Takes out the cookies of sessions with others. The Hub leads to servers of users, so it does not see the dashboards'.
+pub fn hide_cookies(headers: &mut HeaderMap, standing: Standing) {
+    let is_of_others = |cookie: &[u8]| {
         let name = cookie.trim_ascii_start();
-        let start = name.get(..OF_HUB.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(OF_HUB))
+        SESSIONS.iter().any(|(begin, whose)| {
+            let start = name.get(..begin.len());
+            *whose != standing && start.is_some_and(|start| start.eq_ignore_ascii_case(begin))
+        })
     };
     let mut lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-    if !lines.any(|line| line.split(|byte| *byte == b';').any(is_of_hub)) {
+    if !lines.any(|line| line.split(|byte| *byte == b';').any(is_of_others)) {
         return;
     }
     let lines: Vec<Vec<u8>> = headers
@@ -41,7 +46,7 @@ pub fn hide_cookies(headers: &mut HeaderMap) {
         .iter()
         .map(|line| {
             let cookies = line.as_bytes().split(|byte| *byte == b';');
-            let kept = cookies.filter(|cookie| !is_of_hub(cookie));
+            let kept = cookies.filter(|cookie| !is_of_others(cookie));
             let kept: Vec<&[u8]> = kept.map(<[u8]>::trim_ascii).collect();
             kept.join(&b"; "[..])
         })
@@ -72,19 +77,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_hubs_cookies_are_hidden() {
-        for (given, kept) in [
-            ("a=1; jupyterhub-session-id=2; b=3", Some("a=1; b=3")),
-            ("JupyterHub-hub-login=2", None),
-            ("a=jupyterhub-x;b=2", Some("a=jupyterhub-x;b=2")),
+    fn sessions_are_seen_by_those_alone_whose_they_are() {
+        use Standing::{Foreign, Hub, Ours};
+        let both = "jupyterhub-session-id=1; carrel-dashboard=2; a=3";
+        for (standing, given, kept) in [
+            (Foreign, both, Some("a=3")),
+            (Hub, both, Some("jupyterhub-session-id=1; a=3")),
+            (Ours, both, Some("carrel-dashboard=2; a=3")),
             (
+                Foreign,
+                "a=1; jupyterhub-session-id=2; b=3",
+                Some("a=1; b=3"),
+            ),
+            (Foreign, "JupyterHub-hub-login=2", None),
+            (Foreign, "a=jupyterhub-x;b=2", Some("a=jupyterhub-x;b=2")),
+            (
+                Foreign,
                 "jupyterhub-user-a=1;jupyterhub-hub-login=2; _xsrf=3",
                 Some("_xsrf=3"),
             ),
         ] {
             let mut headers = HeaderMap::new();
             headers.append(COOKIE, HeaderValue::from_static(given));
-            hide_cookies(&mut headers);
+            hide_cookies(&mut headers, standing);
             let left = headers.get(COOKIE).map(|value| value.to_str().unwrap());
             assert_eq!(left, kept, "{given}");
         }

@@ -19,12 +19,13 @@ use crate::table::{Entry, Tables};
 
 type Answer = Response<Full<Bytes>>;
 
-/// Cookies that only the Hub sets.
-const RESERVED: [&str; 4] = [
+/// Cookies that only the Hub and the dashboards set.
+const RESERVED: [&str; 5] = [
     "jupyterhub-hub-login",
     "jupyterhub-session-id",
     "jupyterhub-hub-form",
     "jupyterhub-hub-oauth",
+    "carrel-dashboard",
 ];
 
 /// Chooses by the table that is in force.
@@ -84,9 +85,7 @@ impl Switch for Chooser {
         if !self.is_trusted(head) {
             distrust(&mut head.headers);
         }
-        if rule.standing != Standing::Hub {
-            hide_cookies(&mut head.headers);
-        }
+        hide_cookies(&mut head.headers, rule.standing);
         if let Some(with) = &rule.rewrite
             && let Some(path) = rewrite(&head.uri, &rule.matches.path, with)
         {

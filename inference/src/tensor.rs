@@ -12,7 +12,7 @@ compile_error!("the bytes of tensors are taken as they lie in memory, with the l
 /// What went wrong with a tensor of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
-    #[error("the shape {shape:?} has more elements than a machine can hold")]
+    #[error("the shape {shape:?} is larger than any tensor here")]
     TooMany { shape: Vec<usize> },
     #[error("the shape {shape:?} has {wanted} elements, and there are {given}")]
     Count {
@@ -315,14 +315,21 @@ impl Tensor {
     }
 }
 
+/// Parts of a tensor without an element: nested arrays of JSON write each of them.
+const MOST_EMPTY: usize = 1 << 20;
+
 /// How many elements a shape has.
 fn elements(shape: &[usize]) -> Result<usize, TensorError> {
-    let product = shape
+    let parts = shape
         .iter()
-        .try_fold(1usize, |all, dim| all.checked_mul(*dim));
-    product.ok_or_else(|| TensorError::TooMany {
-        shape: shape.to_vec(),
-    })
+        .try_fold(1usize, |all, dim| all.checked_mul((*dim).max(1)));
+    match parts {
+        Some(parts) if !shape.contains(&0) => Ok(parts),
+        Some(parts) if parts <= MOST_EMPTY => Ok(0),
+        _ => Err(TensorError::TooMany {
+            shape: shape.to_vec(),
+        }),
+    }
 }
 
 fn from_bytes(dtype: DataType, bytes: &[u8]) -> Option<Data> {

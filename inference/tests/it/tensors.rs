@@ -44,7 +44,13 @@ fn a_shape_of_another_size_is_refused() {
         bytes.to_string(),
         "the shape [2] of i64 has 16 bytes, and there are 15"
     );
-    for shape in [[usize::MAX, 2], [usize::MAX, 1]] {
+    // Also where there is nothing in it: `[[], [], ..]`.
+    for shape in [
+        [usize::MAX, 2],
+        [usize::MAX, 1],
+        [1 << 30, 0],
+        [0, usize::MAX],
+    ] {
         let many = Tensor::from_bytes(DataType::I64, shape, &[]).unwrap_err();
         assert_eq!(
             many,
@@ -54,6 +60,7 @@ fn a_shape_of_another_size_is_refused() {
         );
     }
     assert!(Tensor::from_bytes(DataType::String, [0], &[]).is_err());
+    assert!(Tensor::from_bytes(DataType::I64, [1000, 0], &[]).is_ok());
 }
 
 #[test]

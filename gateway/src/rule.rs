@@ -175,20 +175,13 @@ impl Path {
         matches!(self, Self::Prefix(path) if key(path).is_empty())
     }
 
-    pub fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Prefix(prefix) => is_at(path, prefix),
-            Self::Exact(exact) => {
-                key(path) == key(exact) && path.ends_with('/') == exact.ends_with('/')
-            }
-        }
-    }
-
     /// Whether `other` has all paths of this.
     pub fn is_within(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Prefix(prefix)) => is_at(self.text(), prefix),
-            (Self::Exact(path), Self::Exact(_)) => other.matches(path),
+            (Self::Exact(one), Self::Exact(two)) => {
+                key(one) == key(two) && one.ends_with('/') == two.ends_with('/')
+            }
             (Self::Prefix(_), Self::Exact(_)) => false,
         }
     }

@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use carrel_proxy::{Target, Trust, host};
+use carrel_proxy::{Target, Trust, host, key};
 use http::request::Parts;
 use url::form_urlencoded;
 
 use crate::plan::Problem;
-use crate::rule::{Action, Address, Match, Rule};
+use crate::rule::{Action, Address, Match, Path, Rule};
 use crate::stats::{RouteStats, Stats};
 
 /// How certificates of targets are believed.
@@ -22,6 +22,8 @@ pub struct Trusts {
 /// One rule, ready for requests.
 pub struct Entry {
     pub rule: Rule,
+    /// Its path as it is compared.
+    path: String,
     /// One for each backend; None where there is no address.
     pub targets: Vec<Option<Target>>,
     pub stats: Arc<RouteStats>,
@@ -83,6 +85,7 @@ impl Tables {
                 let of_rule = of_rule.map(|address| self.target(&targets, &mut used, address?));
                 Arc::new(Entry {
                     targets: of_rule.collect(),
+                    path: key(rule.matches.path.text()).into_owned(),
                     rule,
                     stats,
                 })
@@ -140,18 +143,35 @@ fn addresses(rule: &Rule) -> impl Iterator<Item = Option<&Address>> {
 impl Table {
     /// The first entry that takes a request.
     pub fn find(&self, head: &Parts) -> Option<Arc<Entry>> {
-        let host = host(&head.headers, &head.uri);
+        let path = head.uri.path();
+        if !path.starts_with('/') {
+            return None;
+        }
+        let (host, path) = (host(&head.headers, &head.uri), key(path));
         let mut entries = self.entries.iter();
-        let found = entries.find(|entry| takes(&entry.rule.matches, &host, head));
+        let found = entries
+            .find(|entry| entry.is_at(&path, head) && takes(&entry.rule.matches, &host, head));
         found.cloned()
     }
 }
 
+impl Entry {
+    /// Whether it has `path`, which is a key: both are made ready once, and this is asked of each entry.
+    fn is_at(&self, path: &str, head: &Parts) -> bool {
+        let Some(rest) = path.strip_prefix(&self.path) else {
+            return false;
+        };
+        match &self.rule.matches.path {
+            Path::Prefix(_) => rest.is_empty() || rest.starts_with('/'),
+            Path::Exact(exact) => {
+                rest.is_empty() && exact.ends_with('/') == head.uri.path().ends_with('/')
+            }
+        }
+    }
+}
+
 fn takes(wanted: &Match, host: &str, head: &Parts) -> bool {
-    let path = head.uri.path();
-    path.starts_with('/')
-        && wanted.host.matches(host)
-        && wanted.path.matches(path)
+    wanted.host.matches(host)
         && wanted
             .method
             .as_ref()

@@ -42,7 +42,7 @@ pub struct Watched {
     others: Vec<Store<DynamicObject>>,
     /// Of each watch: whether it has read all that there is.
     services_read: Vec<Arc<AtomicBool>>,
-    /// Of each watch: whether it has read all, or there is no such kind.
+    /// Of each watch: whether it has read all, or there is nothing to read.
     others_told: Vec<Arc<AtomicBool>>,
     pub changed: Arc<Notify>,
 }
@@ -73,6 +73,7 @@ pub fn start(client: &Client, namespaces: &[String]) -> (Watched, BoxFuture<'sta
         let events = watch(api, watcher::Config::default());
         let told = Told {
             name: "Service",
+            may_lack: false,
             complete: read,
             changed: Arc::clone(&changed),
         };
@@ -88,6 +89,7 @@ pub fn start(client: &Client, namespaces: &[String]) -> (Watched, BoxFuture<'sta
         let events = watch(api, watcher::Config::default());
         let told = Told {
             name: kind.1,
+            may_lack: true,
             complete: read,
             changed: Arc::clone(&changed),
         };
@@ -126,6 +128,8 @@ fn is_set(flags: &[Arc<AtomicBool>]) -> bool {
 /// Who hears of a watch.
 struct Told {
     name: &'static str,
+    /// Whether the cluster may do without the kind, or keep it from this program.
+    may_lack: bool,
     complete: Arc<AtomicBool>,
     changed: Arc<Notify>,
 }
@@ -148,16 +152,20 @@ async fn keep<K>(
                     told.complete.store(true, Ordering::Relaxed);
                 }
             }
-            Err(error) if is_no_kind(&error) => told.complete.store(true, Ordering::Relaxed),
             Err(error) => {
+                let refused = refusal(&error);
                 // Once, however often it is tried again.
                 let text = error.to_string();
-                if text != failure {
+                if text != failure && refused != Some(404) {
                     let kind = told.name;
                     tracing::warn!(kind, error = text, "A watch failed and begins again");
                     failure = text;
                 }
-                continue;
+                // Services are waited for in any case.
+                if !told.may_lack || !matches!(refused, Some(403 | 404)) {
+                    continue;
+                }
+                told.complete.store(true, Ordering::Relaxed);
             }
         }
         told.changed.notify_one();
@@ -169,12 +177,12 @@ fn light(object: &mut impl ResourceExt) {
     object.managed_fields_mut().clear();
 }
 
-/// Whether the cluster does not know the kind: it is asked again, for it may be installed later.
-fn is_no_kind(error: &watcher::Error) -> bool {
-    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
-        error
-    else {
-        return false;
-    };
-    matches!(error, kube::Error::Api(status) if status.code == 404)
+/// The code by which the API server refuses: 404 for a kind that it does not know. It is asked again, for that may be installed
+/// later.
+fn refusal(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
 }

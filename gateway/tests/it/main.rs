@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
 mod admin;
+mod chart;
+mod cluster;
 mod contests;
 mod failures;
 mod harness;
+mod looks;
 mod mappings;
 mod origin;
 mod program;

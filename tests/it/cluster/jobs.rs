@@ -1,5 +1,5 @@
 //! What runs training jobs, as the playbook has installed it: the walkthrough's example by its operator, from the image of the
-//! walkthrough's name, the dashboard, and a job of a notebook.
+//! walkthrough's name, the dashboard, the gateway, and a job of a notebook.
 
 use std::time::Duration;
 
@@ -24,11 +24,18 @@ pub async fn walkthrough(cluster: &Cluster, admin: &Person) -> anyhow::Result<()
     ] {
         ensure!(has_line(&deployments, &[name, "1/1"]), "{deployments}");
     }
+    ensure!(
+        has_line(&deployments, &["ambassador", "3/3"]),
+        "{deployments}"
+    );
     let services = cluster.shell("kubectl get svc").await?;
     for line in [
         &["centraldashboard", "ClusterIP", "80/TCP"][..],
         &["centraldashboard-katacoda", "NodePort", "8082:31421/TCP"],
         &["tf-job-dashboard", "ClusterIP", "80/TCP"],
+        &["ambassador", "ClusterIP", "80/TCP"],
+        &["ambassador-admin", "ClusterIP", "8877/TCP"],
+        &["ambassador-katacoda", "NodePort", "30080:30396/TCP"],
     ] {
         ensure!(has_line(&services, line), "{line:?} is not in\n{services}");
     }
@@ -61,6 +68,10 @@ pub async fn walkthrough(cluster: &Cluster, admin: &Person) -> anyhow::Result<()
     ensure!(page.status() == StatusCode::OK, "{page:?}");
     let page = page.text().await?;
     ensure!(page.contains("Notebook servers"), "{page}");
+    // The Hub is behind the gateway too.
+    let gateway = cluster.address.replace(":31039", ":30396");
+    let page = reqwest::get(format!("{gateway}hub/login")).await?;
+    ensure!(page.status() == StatusCode::OK, "{page:?}");
     cluster.shell(&format!("kubectl delete -f {file}")).await?;
     job_of_a_notebook(cluster, admin).await.context("notebook")
 }

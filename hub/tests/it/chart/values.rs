@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "only the schema is of use")]
 
 mod common;
+mod gateway;
 mod scheduling;
 mod singleuser;
 mod training;
@@ -38,6 +39,7 @@ pub struct Values {
     operator: Operator,
     training_service: training::TrainingService,
     dashboard: Dashboard,
+    gateway: gateway::Gateway,
     debug: Debug,
     /// Refused: it is hub.config.
     auth: Part,

@@ -2,6 +2,7 @@
 //! protocol and no repository.
 
 mod engine;
+mod engines;
 mod error;
 mod manifest;
 mod model;
@@ -12,7 +13,8 @@ mod pictures;
 mod signature;
 mod tensor;
 
-pub use engine::{Choice, Engine, Engines, LoadOptions, Network};
+pub use engine::{Choice, Engine, LoadOptions, Network};
+pub use engines::Engines;
 pub use error::Error;
 pub use manifest::{ChannelOrder, Filter, Fit, Labels, Layout, Manifest, Pictures};
 pub use model::{MANIFEST, Model, PREDICT_IMAGES, SERVING_DEFAULT};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::{Choice, Engines, LoadOptions, Network};
+use crate::engine::{Choice, LoadOptions, Network};
+use crate::engines::Engines;
 use crate::error::{Error, listed};
 use crate::manifest::Manifest;
 #[cfg(feature = "pictures")]

@@ -1,12 +1,15 @@
 //! The model server on real networks and ONNX Runtime, asked as its clients do.
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
+mod batching;
 mod clients;
+mod config;
 mod kserve;
 mod limits;
 #[allow(dead_code)] // Shared with the tests of the library.
 #[path = "../../../tests/it/site.rs"]
 mod networks;
+mod process;
 mod reload;
 mod server;
 mod tensorflow;

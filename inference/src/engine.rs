@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::signature::{Named, Signature};
+use crate::stop::Stop;
 
 /// Loads networks.
 pub trait Engine: Send + Sync {
@@ -28,8 +29,8 @@ pub trait Network: Send + Sync {
     /// The outputs with these names in their order, or all where none is named. The inputs fit the signature.
     ///
     /// # Errors
-    /// Where the engine fails or says that the inputs do not fit after all.
-    fn run(&self, inputs: Named, outputs: &[String]) -> Result<Named, Error>;
+    /// Where the engine fails, says that the inputs do not fit after all, or was stopped.
+    fn run(&self, inputs: Named, outputs: &[String], stop: &Stop) -> Result<Named, Error>;
 }
 
 /// Which engine loads a model.

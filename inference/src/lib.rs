@@ -11,6 +11,7 @@ mod onnxruntime;
 #[cfg(feature = "pictures")]
 mod pictures;
 mod signature;
+mod stop;
 mod tensor;
 
 pub use engine::{Choice, Engine, LoadOptions, Network};
@@ -21,4 +22,5 @@ pub use model::{MANIFEST, Model, PREDICT_IMAGES, SERVING_DEFAULT};
 #[cfg(feature = "pictures")]
 pub use pictures::Limits;
 pub use signature::{Named, Signature, TensorSpec};
+pub use stop::Stop;
 pub use tensor::{Data, DataType, Element, Tensor, TensorError};

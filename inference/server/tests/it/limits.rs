@@ -12,26 +12,26 @@ use crate::server::Server;
 
 /// Rows and columns of the slow network.
 const SIDE: usize = 256;
-/// How many products it computes, each for about a millisecond.
+/// Half a second.
 const PRODUCTS: usize = 500;
 
-/// A server whose network computes for about half a second.
-async fn slow(change: impl FnOnce(&mut ModelConfig)) -> Option<(TempDir, Server)> {
+/// A server whose network computes so many products, each for about a millisecond.
+async fn slow(products: usize, change: impl FnOnce(&mut ModelConfig)) -> Option<(TempDir, Server)> {
     let base = TempDir::new().unwrap();
     let folder = base.path().join("1");
     std::fs::create_dir(&folder).unwrap();
     let name = |index: usize| match index {
         0 => "x".to_owned(),
-        PRODUCTS => "y".to_owned(),
+        index if index == products => "y".to_owned(),
         index => format!("product{index}"),
     };
-    let products = (0..PRODUCTS).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
+    let nodes = (0..products).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
     let square = |name: &str| value(name, F32, &[-1, SIDE as i64]);
     network(
         &folder,
         vec![square("x")],
         vec![square("y")],
-        products.collect(),
+        nodes.collect(),
     );
     let mut config = ModelConfig::new("m", base.path());
     config.threads = 1;
@@ -66,7 +66,7 @@ async fn a_large_body_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_past_its_deadline_is_answered_so() {
-    let Some((_base, server)) = slow(|_| {}).await else {
+    let Some((_base, server)) = slow(PRODUCTS, |_| {}).await else {
         return;
     };
     let mut body = zeros();
@@ -88,7 +88,7 @@ async fn a_request_past_its_deadline_is_answered_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_said_at_once() {
-    let Some((_base, server)) = slow(|config| config.queue = 1).await else {
+    let Some((_base, server)) = slow(PRODUCTS, |config| config.queue = 1).await else {
         return;
     };
     let body = zeros();
@@ -109,5 +109,28 @@ async fn a_full_queue_is_said_at_once() {
     assert_eq!(
         said["error"],
         r#"1 requests wait for the model "m" already"#
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_is_not_computed_on() {
+    // Half a minute, and no place to wait.
+    let Some((_base, server)) = slow(60 * PRODUCTS, |config| config.queue = 0).await else {
+        return;
+    };
+    let mut body = zeros();
+    body["parameters"] = json!({"timeout": 50_000});
+    let ask = async || server.json("/v2/models/m/infer", &body).await.0;
+    let begun = Instant::now();
+    for _ in 0..3 {
+        // Too many, while the one before is still being stopped.
+        server
+            .until(async || ask().await == StatusCode::GATEWAY_TIMEOUT)
+            .await;
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
     );
 }

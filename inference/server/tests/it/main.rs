@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
 mod batching;
+mod broken;
 mod clients;
 mod config;
 mod kserve;
 mod limits;
+#[path = "../../../tests/it/mutations.rs"]
+mod mutations;
 #[allow(dead_code)] // Shared with the tests of the library.
 #[path = "../../../tests/it/site.rs"]
 mod networks;

@@ -1,5 +1,6 @@
 //! The model server: networks of a repository of versions, by the protocols of TensorFlow Serving and KServe.
 
+pub mod auth;
 mod batching;
 pub mod client;
 pub mod config;

@@ -1,5 +1,6 @@
 //! What is too much: large bodies, requests that wait too long, and too many of them.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use carrel_model_server::config::ModelConfig;
@@ -13,12 +14,11 @@ use crate::server::Server;
 /// Rows and columns of the slow network.
 const SIDE: usize = 256;
 /// Half a second.
-const PRODUCTS: usize = 500;
+pub const PRODUCTS: usize = 500;
 
-/// A server whose network computes so many products, each for about a millisecond.
-async fn slow(products: usize, change: impl FnOnce(&mut ModelConfig)) -> Option<(TempDir, Server)> {
-    let base = TempDir::new().unwrap();
-    let folder = base.path().join("1");
+/// Version 1 of a model that computes so many products, each for about a millisecond.
+pub fn products(base: &Path, products: usize) {
+    let folder = base.join("1");
     std::fs::create_dir(&folder).unwrap();
     let name = |index: usize| match index {
         0 => "x".to_owned(),
@@ -33,6 +33,12 @@ async fn slow(products: usize, change: impl FnOnce(&mut ModelConfig)) -> Option<
         vec![square("y")],
         nodes.collect(),
     );
+}
+
+/// A server of such a model.
+async fn slow(count: usize, change: impl FnOnce(&mut ModelConfig)) -> Option<(TempDir, Server)> {
+    let base = TempDir::new().unwrap();
+    products(base.path(), count);
     let mut config = ModelConfig::new("m", base.path());
     config.threads = 1;
     config.warm_up = false;
@@ -41,7 +47,7 @@ async fn slow(products: usize, change: impl FnOnce(&mut ModelConfig)) -> Option<
     Some((base, server))
 }
 
-fn zeros() -> serde_json::Value {
+pub fn zeros() -> serde_json::Value {
     let data = vec![0; SIDE * SIDE];
     json!({"inputs": [{"name": "x", "shape": [SIDE, SIDE], "datatype": "FP32", "data": data}]})
 }

@@ -1,6 +1,7 @@
 //! The model server on real networks and ONNX Runtime, asked as its clients do.
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
+mod auth;
 mod batching;
 mod broken;
 mod clients;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::limits::{PRODUCTS, products, zeros};
 use crate::networks::library;
 use crate::server::doubling;
 
@@ -35,7 +36,7 @@ fn program() -> Command {
 }
 
 /// The program with a model `m` and the address of its HTTP, once it is ready.
-async fn start(base: &Path, library: &Path) -> (Child, String) {
+pub async fn start(base: &Path, library: &Path) -> (Child, String) {
     let mut command = program();
     command
         .args(["--model_name=m", "--model_base_path"])
@@ -94,6 +95,36 @@ async fn it_answers_until_it_is_ended_and_again_after_it_was_killed() {
             "{signal}: {ended}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_runs_is_answered_before_it_ends() {
+    let Some(library) = library() else { return };
+    let base = TempDir::new().unwrap();
+    products(base.path(), PRODUCTS);
+    let (mut child, address) = start(base.path(), &library).await;
+    let asked = reqwest::Client::new().post(format!("{address}/v2/models/m/infer"));
+    let asked = tokio::spawn(asked.body(zeros().to_string()).send());
+    let begun = async {
+        loop {
+            let said = reqwest::get(format!("{address}/v2/models/m/stats"))
+                .await
+                .unwrap();
+            let said: serde_json::Value = said.json().await.unwrap();
+            if said["model_stats"][0]["execution_count"] == 1 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.unwrap();
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
+    assert_eq!(asked.await.unwrap().unwrap().status(), StatusCode::OK);
+    let ended = tokio::time::timeout(PATIENCE, child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(ended.success(), "{ended}");
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub enum Error {
         engine: &'static str,
         reason: String,
     },
+    #[error("the run was stopped")]
+    Stopped,
     #[error("there is no engine {engine}: {reason}")]
     NoEngine {
         engine: &'static str,
@@ -57,14 +59,8 @@ impl Error {
     pub const fn is_of_the_request(&self) -> bool {
         !matches!(
             self,
-            Self::Failed { .. } | Self::NoEngine { .. } | Self::Load { .. }
+            Self::Failed { .. } | Self::Stopped | Self::NoEngine { .. } | Self::Load { .. }
         )
-    }
-
-    /// Whether what was asked for is not there.
-    #[must_use]
-    pub const fn is_unknown_signature(&self) -> bool {
-        matches!(self, Self::UnknownSignature { .. })
     }
 
     pub(crate) fn load(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {

@@ -2,6 +2,7 @@
 //! protocol and no repository.
 
 mod engine;
+mod engines;
 mod error;
 mod manifest;
 mod model;
@@ -10,13 +11,16 @@ mod onnxruntime;
 #[cfg(feature = "pictures")]
 mod pictures;
 mod signature;
+mod stop;
 mod tensor;
 
-pub use engine::{Choice, Engine, Engines, LoadOptions, Network};
+pub use engine::{Choice, Engine, LoadOptions, Network};
+pub use engines::Engines;
 pub use error::Error;
 pub use manifest::{ChannelOrder, Filter, Fit, Labels, Layout, Manifest, Pictures};
 pub use model::{MANIFEST, Model, PREDICT_IMAGES, SERVING_DEFAULT};
 #[cfg(feature = "pictures")]
 pub use pictures::Limits;
 pub use signature::{Named, Signature, TensorSpec};
+pub use stop::Stop;
 pub use tensor::{Data, DataType, Element, Tensor, TensorError};

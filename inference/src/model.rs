@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::{Choice, Engines, LoadOptions, Network};
+use crate::engine::{Choice, LoadOptions, Network};
+use crate::engines::Engines;
 use crate::error::{Error, listed};
 use crate::manifest::Manifest;
 #[cfg(feature = "pictures")]
 use crate::pictures::{Classifier, Limits};
 use crate::signature::{Named, Signature};
+use crate::stop::Stop;
 
 /// The signature of the network itself.
 pub const SERVING_DEFAULT: &str = "serving_default";
@@ -118,14 +120,28 @@ impl Model {
     /// # Errors
     /// Where an input is not as the signature says, a picture is broken or too large, or the engine fails.
     pub fn run(&self, signature: &str, inputs: Named, outputs: &[String]) -> Result<Named, Error> {
+        self.run_until(signature, inputs, outputs, &Stop::default())
+    }
+
+    /// The same, unless it is stopped.
+    ///
+    /// # Errors
+    /// As those of [`Self::run`], and where it was stopped.
+    pub fn run_until(
+        &self,
+        signature: &str,
+        inputs: Named,
+        outputs: &[String],
+        stop: &Stop,
+    ) -> Result<Named, Error> {
         let wanted = self.signature(signature)?;
         wanted.check(&inputs)?;
         wanted.check_outputs(outputs)?;
         #[cfg(feature = "pictures")]
         if let (PREDICT_IMAGES, Some(classifier)) = (signature, &self.classifier) {
-            return classifier.run(&*self.network, inputs, outputs);
+            return classifier.run(&*self.network, inputs, outputs, stop);
         }
-        self.network.run(inputs, outputs)
+        self.network.run(inputs, outputs, stop)
     }
 
     /// Bounds of the pictures that it takes.

@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::environment::Environment;
 use ort::error::ErrorCode;
 use ort::logging::LogLevel;
-use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::session::{RunOptions, Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::engine::{Engine, LoadOptions, Network};
 use crate::error::Error;
 use crate::signature::{Named, Signature, TensorSpec};
+use crate::stop::Stop;
 use crate::tensor::{Data, DataType, Tensor};
 
 const NAME: &str = "onnxruntime";
@@ -98,7 +99,7 @@ impl Network for Sessions {
         &self.signature
     }
 
-    fn run(&self, inputs: Named, outputs: &[String]) -> Result<Named, Error> {
+    fn run(&self, inputs: Named, outputs: &[String], stop: &Stop) -> Result<Named, Error> {
         let mut given = Vec::with_capacity(inputs.len());
         for (name, tensor) in &inputs {
             let value = value(tensor).map_err(|reason| Error::input(name, reason))?;
@@ -115,13 +116,17 @@ impl Network for Sessions {
             true => all(),
             false => outputs.iter().map(String::as_str).collect(),
         };
-        let selected = OutputSelector::no_default();
-        let selected = wanted.iter().fold(selected, |some, name| some.with(*name));
-        let options = RunOptions::new().map_err(|error| failed(&error))?;
-        let options = options.with_outputs(selected);
+        // All outputs are computed: options that name some cannot be shared with who stops the run.
+        let options = Arc::new(RunOptions::new().map_err(|error| failed(&error))?);
         let mut session = self.free();
-        let found = session.run_with_options(given, &options);
-        let found = found.map_err(|error| failed(&error))?;
+        let shared = Arc::clone(&options);
+        // What cannot be stopped runs to its end.
+        let tell = move || drop(shared.terminate());
+        let found = stop.while_running(tell, || session.run_with_options(given, &options));
+        let found = match found.ok_or(Error::Stopped)? {
+            Err(_) if stop.is_stopped() => return Err(Error::Stopped),
+            found => found.map_err(|error| failed(&error))?,
+        };
         let output = |name: &str| {
             let value = found.get(name).ok_or_else(|| Error::Failed {
                 engine: NAME,

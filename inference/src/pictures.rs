@@ -11,6 +11,7 @@ use crate::engine::Network;
 use crate::error::Error;
 use crate::manifest::{ChannelOrder, Filter, Fit, Layout, Manifest, Pictures};
 use crate::signature::{Named, Signature, TensorSpec};
+use crate::stop::Stop;
 use crate::tensor::{Data, DataType, Tensor};
 
 const IMAGES: &str = "images";
@@ -124,16 +125,17 @@ impl Classifier {
         network: &dyn Network,
         inputs: Named,
         outputs: &[String],
+        stop: &Stop,
     ) -> Result<Named, Error> {
         let files = inputs.first().and_then(|(_, tensor)| tensor.strings());
         let files = files.unwrap_or_default();
-        let pixels = self.pixels(files)?;
+        let pixels = self.pixels(files, stop)?;
         let strange = |reason: String| Error::Failed {
             engine: "predict_images",
             reason,
         };
         let inputs = vec![(self.input.clone(), pixels)];
-        let found = network.run(inputs, std::slice::from_ref(&self.output))?;
+        let found = network.run(inputs, std::slice::from_ref(&self.output), stop)?;
         let scores = found.first().and_then(|(_, tensor)| tensor.values::<f32>());
         let scores = scores.unwrap_or_default();
         let count = self.labels.len();
@@ -175,11 +177,14 @@ impl Classifier {
         ])
     }
 
-    fn pixels(&self, files: &[Vec<u8>]) -> Result<Tensor, Error> {
+    fn pixels(&self, files: &[Vec<u8>], stop: &Stop) -> Result<Tensor, Error> {
         let (width, height) = self.pictures.size;
         let each = 3 * width as usize * height as usize;
         let mut values = Vec::with_capacity(files.len() * each);
         for (index, file) in files.iter().enumerate() {
+            if stop.is_stopped() {
+                return Err(Error::Stopped);
+            }
             let picture = decode(file, self.limits)
                 .map_err(|reason| Error::input(IMAGES, format!("the picture {index} {reason}")))?;
             self.add(&fit(&picture, &self.pictures), &mut values);

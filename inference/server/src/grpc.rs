@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::auth::protect;
 use crate::failure::{Failure, Kind};
 use crate::proto::DESCRIPTORS;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
@@ -41,6 +42,7 @@ pub async fn routes(service: Arc<Service>) -> anyhow::Result<(Routes, HealthRepo
         .build_v1alpha()?;
     let prediction = PredictionServiceServer::new(prediction::Prediction(Arc::clone(&service)));
     let models = ModelServiceServer::new(models::OfModels(Arc::clone(&service)));
+    let tokens = service.tokens.clone();
     let inference = GrpcInferenceServiceServer::new(kserve::Inference(service));
     let routes = Routes::new(prediction.max_decoding_message_size(largest))
         .add_service(models)
@@ -48,7 +50,11 @@ pub async fn routes(service: Arc<Service>) -> anyhow::Result<(Routes, HealthRepo
         .add_service(health)
         .add_service(reflection)
         .add_service(older);
-    Ok((routes, reporter))
+    let open = |path: &str| path.starts_with("/grpc.health.v1.Health/");
+    let router = protect(routes.into_axum_router(), tokens, open, || {
+        Status::unauthenticated("a bearer token is needed").into_http()
+    });
+    Ok((router.into(), reporter))
 }
 
 impl From<Failure> for Status {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tower_http::decompression::RequestDecompressionLayer;
 
+use crate::auth::protect;
 use crate::service::Service;
 
 mod answer;
@@ -50,7 +52,8 @@ pub fn router(service: Arc<Service>) -> Router {
             "/repository/models/{model}/unload",
             post(repository::unload),
         );
-    Router::new()
+    let tokens = service.tokens.clone();
+    let router = Router::new()
         .route(
             "/v1/models/{*path}",
             get(tensorflow::get).post(tensorflow::post),
@@ -61,8 +64,14 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/metrics", get(metrics))
         .fallback(answer::nothing)
         .method_not_allowed_fallback(answer::no_method)
-        .layer(axum::extract::DefaultBodyLimit::disable())
-        .with_state(service)
+        // The limit of bodies holds for what they are without compression.
+        .layer(RequestDecompressionLayer::new())
+        .with_state(service);
+    let open = |path: &str| matches!(path, "/healthz" | "/readyz");
+    protect(router, tokens, open, || {
+        let challenge = [(WWW_AUTHENTICATE, "Bearer")];
+        (challenge, answer::unauthorized()).into_response()
+    })
 }
 
 async fn ready(State(service): State<Arc<Service>>) -> (StatusCode, &'static str) {

@@ -1,7 +1,10 @@
 //! The model server: networks of a repository of versions, by the protocols of TensorFlow Serving and KServe.
 
+pub mod auth;
+mod batching;
 pub mod client;
 pub mod config;
+mod execute;
 pub mod failure;
 pub mod grpc;
 pub mod http;

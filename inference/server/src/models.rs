@@ -185,6 +185,7 @@ impl Models {
             }
         }
         entry.unload_all_but(&wanted);
+        entry.forget();
     }
 
     async fn load(&self, config: &ModelConfig, version: i64, folder: &Path) -> Version {
@@ -363,6 +364,22 @@ impl Entry {
                 );
             }
         }
+    }
+
+    /// Forgets the oldest of those that were unloaded, of which there would be ever more.
+    fn forget(&self) {
+        const KEPT: usize = 16;
+        self.versions.rcu(|versions| {
+            let mut versions = Versions::clone(versions);
+            let unloaded = versions
+                .iter()
+                .filter(|(_, one)| matches!(one, Version::Unloaded));
+            let unloaded: Vec<_> = unloaded.map(|(number, _)| *number).collect();
+            for number in unloaded.iter().rev().skip(KEPT) {
+                versions.remove(number);
+            }
+            versions
+        });
     }
 
     fn set(&self, number: i64, version: Version) {

@@ -16,6 +16,12 @@ pub struct Options {
     /// The port of HTTP
     #[arg(long, alias = "rest_api_port", default_value_t = 8000)]
     pub rest_api_port: u16,
+    /// Listens at 8500 and 8001 for gRPC and at 8501 for HTTP too, the ports of TensorFlow Serving and Triton
+    #[arg(long)]
+    pub alias_ports: bool,
+    /// A file with a bearer token in each line, of which requests must have one
+    #[arg(long)]
+    pub tokens: Option<PathBuf>,
     /// The name of the one model that is served
     #[arg(long, alias = "model_name", default_value = "default")]
     pub model_name: String,

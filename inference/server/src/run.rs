@@ -10,11 +10,13 @@ use carrel_inference::Engines;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
+use crate::auth::Tokens;
 use crate::config::{Config, ModelConfig};
 use crate::models::Models;
 use crate::options::Options;
@@ -28,43 +30,67 @@ use crate::{grpc, http};
 /// When the configuration is wrong or a port is taken.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let config = config(&options)?;
+    let tokens = options.tokens.as_deref().map(Tokens::read).transpose()?;
     let engines = Engines::new(options.onnxruntime.clone());
     let models = Arc::new(Models::new(engines, config));
-    let service = Arc::new(Service::new(models, options.largest_body));
-    let http = bind(&options, options.rest_api_port).await?;
-    let grpc = bind(&options, options.port).await?;
-    let (of_http, of_grpc) = (http.local_addr()?, grpc.local_addr()?);
-    info!("Listening at {of_http} for HTTP and at {of_grpc} for gRPC");
+    let service = Arc::new(Service::new(models, options.largest_body, tokens));
+    let (https, grpcs) = listeners(&options).await?;
     let period = Duration::from_secs(options.file_system_poll_wait_seconds.max(1));
     let file = options.model_config_file.clone();
     let watching = tokio::spawn(watch(Arc::clone(&service), file, period));
     let (stop, stopped) = watch::channel(false);
-    let end = async move |mut stopped: watch::Receiver<bool>| {
+    let end = async |mut stopped: watch::Receiver<bool>| {
         // An error is that nobody can ask for it any more.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    let router = http::router(Arc::clone(&service));
-    let serving = axum::serve(http, router).with_graceful_shutdown(end(stopped.clone()));
-    let serving = tokio::spawn(serving.into_future());
-    let calling = tokio::spawn(serve_grpc(grpc, Arc::clone(&service), end(stopped)));
+    let mut serving = JoinSet::new();
+    for listener in https {
+        let (router, end) = (http::router(Arc::clone(&service)), end(stopped.clone()));
+        let served = axum::serve(listener, router).with_graceful_shutdown(end);
+        serving.spawn(async { anyhow::Ok(served.await?) });
+    }
+    for listener in grpcs {
+        serving.spawn(serve_grpc(
+            listener,
+            Arc::clone(&service),
+            end(stopped.clone()),
+        ));
+    }
     end_is_asked_for().await?;
     info!("Ending once the requests that run are answered");
     service.drain();
     watching.abort();
     let _ = stop.send(true);
     let patience = Duration::from_secs(options.drain_seconds);
-    let both = async { tokio::join!(serving, calling) };
-    match tokio::time::timeout(patience, both).await {
-        Ok((served, called)) => {
+    let all = async {
+        while let Some(served) = serving.join_next().await {
             served??;
-            called??;
         }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(patience, all).await {
+        Ok(served) => served?,
         Err(_) => warn!(
             "Requests that still ran after {} s were given up",
             options.drain_seconds
         ),
     }
     Ok(())
+}
+
+/// The ports for HTTP and those for gRPC.
+async fn listeners(options: &Options) -> anyhow::Result<(Vec<TcpListener>, Vec<TcpListener>)> {
+    let http = bind(options, options.rest_api_port).await?;
+    let grpc = bind(options, options.port).await?;
+    let (of_http, of_grpc) = (http.local_addr()?, grpc.local_addr()?);
+    info!("Listening at {of_http} for HTTP and at {of_grpc} for gRPC");
+    let (mut https, mut grpcs) = (vec![http], vec![grpc]);
+    if options.alias_ports {
+        https.push(bind(options, 8501).await?);
+        grpcs.push(bind(options, 8500).await?);
+        grpcs.push(bind(options, 8001).await?);
+    }
+    Ok((https, grpcs))
 }
 
 /// The gRPC port, until `end`.

@@ -1,14 +1,16 @@
 //! One loaded version of a model and its turns: how many requests are computed at a time, how many wait, and for how long.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use carrel_inference::{Model, Named, Signature};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant as Deadline, timeout_at};
 
+use crate::batching::Batcher;
 use crate::config::ModelConfig;
+use crate::execute::{Computed, execute};
 use crate::failure::{Failure, Kind};
 use crate::statistics::{Outcome, Statistics};
 
@@ -18,6 +20,8 @@ pub struct Served {
     pub model: Arc<Model>,
     pub statistics: Statistics,
     slots: Arc<Semaphore>,
+    batcher: Option<Batcher>,
+    executions: Arc<AtomicU64>,
     waiting: AtomicUsize,
     queue: usize,
     timeout: Duration,
@@ -36,14 +40,24 @@ pub struct Call {
 }
 
 impl Served {
+    /// Within a runtime: batches are made by a task.
     #[must_use]
     pub fn new(config: &ModelConfig, version: i64, model: Model) -> Self {
+        let model = Arc::new(model);
+        let slots = Arc::new(Semaphore::new(config.instances.max(1)));
+        let executions = Arc::new(AtomicU64::new(0));
+        let start = |batching| {
+            let (model, slots) = (Arc::clone(&model), Arc::clone(&slots));
+            Batcher::start(model, slots, batching, Arc::clone(&executions))
+        };
         Self {
             name: config.name.clone(),
             version,
-            model: Arc::new(model),
+            batcher: config.batching.map(start),
+            executions,
+            model,
             statistics: Statistics::default(),
-            slots: Arc::new(Semaphore::new(config.instances.max(1))),
+            slots,
             waiting: AtomicUsize::new(0),
             queue: config.queue,
             timeout: config.timeout(),
@@ -86,7 +100,7 @@ impl Served {
     }
 
     /// The outputs, and how long the engine took.
-    async fn compute(&self, call: Call, begun: Instant) -> Result<(Named, Duration), Failure> {
+    async fn compute(&self, call: Call, begun: Instant) -> Result<Computed, Failure> {
         let (signature, expected) = self.signature(call.signature.as_deref())?;
         // Before it waits for its turn.
         let wrong = |error: carrel_inference::Error| Failure::from(error);
@@ -105,22 +119,39 @@ impl Served {
             );
             Failure::new(Kind::DeadlineExceeded, message)
         };
-        let slot = timeout_at(deadline, self.turn()).await;
-        let slot = slot.map_err(|_| late())??;
-        let model = Arc::clone(&self.model);
-        let computed = tokio::task::spawn_blocking(move || {
-            // Until the engine is done, also where nobody waits for it any more.
-            let _slot = slot;
-            let begun = Instant::now();
-            let outputs = model.run(&signature, call.inputs, &call.outputs)?;
-            Ok::<_, carrel_inference::Error>((outputs, begun.elapsed()))
-        });
-        let computed = timeout_at(deadline, computed).await.map_err(|_| late())?;
-        let computed = computed.map_err(|error| {
-            tracing::error!(model = self.name, version = self.version, %error, "A request broke off");
-            Failure::internal("the server failed; its log says why")
-        })?;
-        computed.map_err(Failure::from)
+        let rows = self
+            .batcher
+            .as_ref()
+            .and_then(|one| one.rows(expected, &call.inputs));
+        let computed = async {
+            match (&self.batcher, rows) {
+                (Some(batcher), Some(rows)) => {
+                    let _place = self.place()?;
+                    batcher
+                        .compute(&signature, rows, call.inputs, call.outputs)
+                        .await
+                }
+                _ => {
+                    let slot = self.turn().await?;
+                    self.executions.fetch_add(1, Ordering::Relaxed);
+                    execute(
+                        Arc::clone(&self.model),
+                        signature,
+                        call.inputs,
+                        call.outputs,
+                        slot,
+                    )
+                    .await
+                }
+            }
+        };
+        timeout_at(deadline, computed).await.map_err(|_| late())?
+    }
+
+    /// How often the engine ran: several requests may be one batch.
+    #[must_use]
+    pub fn executions(&self) -> u64 {
+        self.executions.load(Ordering::Relaxed)
     }
 
     /// Waits until an instance is free.
@@ -129,13 +160,18 @@ impl Served {
         if let Ok(slot) = slots.try_acquire_owned() {
             return Ok(slot);
         }
-        let Some(_place) = Place::take(&self.waiting, self.queue) else {
-            let (name, queue) = (&self.name, self.queue);
-            let message = format!("{queue} requests wait for the model {name:?} already");
-            return Err(Failure::new(Kind::ResourceExhausted, message));
-        };
+        let _place = self.place()?;
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         slot.map_err(|_| Failure::new(Kind::Unavailable, "the model is being unloaded"))
+    }
+
+    /// A place among those that wait.
+    fn place(&self) -> Result<Place<'_>, Failure> {
+        Place::take(&self.waiting, self.queue).ok_or_else(|| {
+            let (name, queue) = (&self.name, self.queue);
+            let message = format!("{queue} requests wait for the model {name:?} already");
+            Failure::new(Kind::ResourceExhausted, message)
+        })
     }
 
     fn named(&self, error: &carrel_inference::Error) -> String {

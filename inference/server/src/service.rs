@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::auth::Tokens;
 use crate::metrics::Metrics;
 use crate::models::Models;
 
@@ -11,6 +12,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// The largest body of a request in bytes.
     pub largest_body: usize,
+    /// Who may ask; everybody where there are none.
+    pub tokens: Option<Arc<Tokens>>,
     /// Whether the models of the start were looked at, each loaded or not.
     started: AtomicBool,
     draining: AtomicBool,
@@ -18,11 +21,12 @@ pub struct Service {
 
 impl Service {
     #[must_use]
-    pub fn new(models: Arc<Models>, largest_body: usize) -> Self {
+    pub fn new(models: Arc<Models>, largest_body: usize, tokens: Option<Tokens>) -> Self {
         Self {
             metrics: Metrics::new(Arc::clone(&models)),
             models,
             largest_body,
+            tokens: tokens.map(Arc::new),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }

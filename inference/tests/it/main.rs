@@ -1,6 +1,8 @@
 //! Networks on real engines. Those of ONNX Runtime need its library: `ORT_DYLIB_PATH`, or the environment of `make test`.
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
+#[cfg(all(feature = "onnxruntime", feature = "pictures"))]
+mod mutations;
 #[cfg(feature = "onnxruntime")]
 mod networks;
 #[cfg(all(feature = "onnxruntime", feature = "pictures"))]

@@ -1,7 +1,11 @@
 //! Networks that the tests make, on ONNX Runtime.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
-use carrel_inference::{Choice, Data, Error, LoadOptions, Model, Named, SERVING_DEFAULT, Tensor};
+use carrel_inference::{
+    Choice, Data, Error, LoadOptions, Model, Named, SERVING_DEFAULT, Stop, Tensor,
+};
 use half::{bf16, f16};
 use tempfile::TempDir;
 
@@ -218,5 +222,54 @@ fn what_is_no_network_is_not_loaded() -> anyhow::Result<()> {
     };
     let said = loaded.err().context("it was loaded")?.to_string();
     assert!(said.contains("model.onnx"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_run_is_stopped_from_another_thread() -> anyhow::Result<()> {
+    // Each product takes some 50 ms, and all of them longer than the test may.
+    const SIDE: usize = 1024;
+    const PRODUCTS: usize = 400;
+    let folder = TempDir::new()?;
+    let name = |index: usize| match index {
+        0 => "x".to_owned(),
+        PRODUCTS => "y".to_owned(),
+        index => format!("product{index}"),
+    };
+    let products = (0..PRODUCTS).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
+    let square = |name: &str| value(name, F32, &[SIDE as i64, SIDE as i64]);
+    network(
+        folder.path(),
+        vec![square("x")],
+        vec![square("y")],
+        products.collect(),
+    );
+    let Some(model) = load(&folder).transpose()? else {
+        return Ok(());
+    };
+    let stop = Stop::default();
+    let inputs = || named([("x", tensor([SIDE, SIDE], vec![0.0f32; SIDE * SIDE]))]);
+    let begun = Instant::now();
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            stop.stop();
+        });
+        model.run_until(SERVING_DEFAULT, inputs(), &[], &stop)
+    });
+    assert!(
+        matches!(ended, Err(Error::Stopped)),
+        "{:?} after {:?}",
+        ended.err(),
+        begun.elapsed()
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    // Nor does it begin again.
+    let again = model.run_until(SERVING_DEFAULT, inputs(), &[], &stop);
+    assert!(matches!(again, Err(Error::Stopped)));
     Ok(())
 }

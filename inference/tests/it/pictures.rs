@@ -1,14 +1,17 @@
 //! SqueezeNet by its pictures.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::Context as _;
 use carrel_inference::{
     Choice, Data, Error, Limits, LoadOptions, Model, Named, PREDICT_IMAGES, Tensor,
 };
+use image::{DynamicImage, ImageFormat, RgbImage};
 use tempfile::TempDir;
 
-use crate::site::{data, engines};
+use crate::mutations::mutations;
+use crate::site::{F32, data, engines, network, node, value};
 
 const MANIFEST: &str = r#"{
     "name": "squeezenet1.1",
@@ -106,5 +109,53 @@ fn a_broken_or_huge_picture_is_named() -> anyhow::Result<()> {
         error.contains("1280 x 720 pixels, and 1000 are allowed"),
         "{error}"
     );
+    Ok(())
+}
+
+/// A network whose classes are the 48 values of a picture of 4 x 4 pixels.
+fn tiny() -> anyhow::Result<Option<(TempDir, Model)>> {
+    let Some(engines) = engines() else {
+        return Ok(None);
+    };
+    let folder = TempDir::new()?;
+    let input = value("x", F32, &[-1, 3, 4, 4]);
+    let output = value("y", F32, &[-1, 48]);
+    let flatten = node("Flatten", &["x"], "y");
+    network(folder.path(), vec![input], vec![output], vec![flatten]);
+    let labels: Vec<_> = (0..48).map(|label| label.to_string()).collect();
+    let manifest = serde_json::json!({"labels": labels, "pictures": {"size": [4, 4]}});
+    std::fs::write(folder.path().join("manifest.json"), manifest.to_string())?;
+    let options = LoadOptions::default();
+    let model = Model::load(folder.path(), &engines, Choice::Auto, &options)?;
+    Ok(Some((folder, model)))
+}
+
+#[test]
+fn broken_pictures_are_refused_or_classified_and_nothing_else() -> anyhow::Result<()> {
+    let Some((_folder, model)) = tiny()? else {
+        return Ok(());
+    };
+    let picture = RgbImage::from_fn(24, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 15, 7]));
+    let picture = DynamicImage::from(picture);
+    let formats = [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::Bmp,
+        ImageFormat::WebP,
+    ];
+    for format in formats {
+        let mut good = Cursor::new(Vec::new());
+        picture.write_to(&mut good, format)?;
+        let good = good.into_inner();
+        classify(&model, vec![good.clone()])?;
+        let mut refused = 0;
+        for bad in mutations(&good) {
+            if let Err(error) = classify(&model, vec![bad]) {
+                assert!(error.is_of_the_request(), "{format:?}: {error}");
+                refused += 1;
+            }
+        }
+        assert!(refused > 0, "{format:?}");
+    }
     Ok(())
 }

@@ -11,22 +11,25 @@ use carrel_skip::{Need, skip};
 
 /// The engines with the library of ONNX Runtime, or none where it is not on this machine.
 pub fn engines() -> Option<Engines> {
-    if std::env::var_os("ORT_DYLIB_PATH").is_some() {
-        return Some(Engines::new(None));
-    }
+    Some(Engines::new(Some(library()?)))
+}
+
+/// The library of ONNX Runtime, or none where it is not on this machine.
+pub fn library() -> Option<PathBuf> {
+    let named = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
     let prepared = std::env::var_os("CARREL_TEST_PREPARED").map(PathBuf::from);
-    let found = prepared.as_deref().and_then(library);
+    let found = named.or_else(|| prepared.as_deref().and_then(library_of));
     if found.is_none() {
         skip(
             Need::Prepared,
             "neither $ORT_DYLIB_PATH nor $CARREL_TEST_PREPARED has the library of ONNX Runtime",
         );
     }
-    Some(Engines::new(Some(found?)))
+    found
 }
 
 /// The library in the Python environment there.
-fn library(prepared: &Path) -> Option<PathBuf> {
+fn library_of(prepared: &Path) -> Option<PathBuf> {
     let python = std::fs::read_dir(prepared.join("venv/lib")).ok()?;
     let packages = python.flatten().map(|one| one.path().join("site-packages"));
     let files = packages.filter_map(|one| std::fs::read_dir(one.join("onnxruntime/capi")).ok());

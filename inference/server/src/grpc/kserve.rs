@@ -247,7 +247,7 @@ fn statistics(served: &Served) -> ModelStatistics {
         version: served.version.to_string(),
         last_inference: counts.last,
         inference_count: counts.rows,
-        execution_count: counts.successes,
+        execution_count: served.executions(),
         inference_stats: Some(InferStatistics {
             success: time(counts.successes, counts.success_time),
             fail: time(counts.failures, counts.failure_time),

@@ -38,6 +38,11 @@ pub async fn nothing() -> Refusal {
     Refusal(StatusCode::NOT_FOUND, "there is no such path".into())
 }
 
+pub fn unauthorized() -> Refusal {
+    let message = "a bearer token is needed".into();
+    Refusal(StatusCode::UNAUTHORIZED, message)
+}
+
 pub async fn no_method() -> Refusal {
     let message = "the path has no such method".into();
     Refusal(StatusCode::METHOD_NOT_ALLOWED, message)

@@ -62,6 +62,10 @@ for model, array in ARRAYS.items():
         outputs = [thttp.InferRequestedOutput("y", binary_data=binary)]
         check(model, http.infer(model, tensors(thttp, array, binary_data=binary), outputs=outputs))
 
+for compression in ("gzip", "deflate"):
+    given = tensors(thttp, ARRAYS["m"])
+    check("m", http.infer("m", given, request_compression_algorithm=compression))
+
 waiting = [http.async_infer("m", tensors(thttp, ARRAYS["m"])) for _ in range(16)]
 for one in waiting:
     check("m", one.get_result())

@@ -1,5 +1,6 @@
 //! What is too much: large bodies, requests that wait too long, and too many of them.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use carrel_model_server::config::ModelConfig;
@@ -12,27 +13,32 @@ use crate::server::Server;
 
 /// Rows and columns of the slow network.
 const SIDE: usize = 256;
-/// How many products it computes, each for about a millisecond.
-const PRODUCTS: usize = 500;
+/// Half a second.
+pub const PRODUCTS: usize = 500;
 
-/// A server whose network computes for about half a second.
-async fn slow(change: impl FnOnce(&mut ModelConfig)) -> Option<(TempDir, Server)> {
-    let base = TempDir::new().unwrap();
-    let folder = base.path().join("1");
+/// Version 1 of a model that computes so many products, each for about a millisecond.
+pub fn products(base: &Path, products: usize) {
+    let folder = base.join("1");
     std::fs::create_dir(&folder).unwrap();
     let name = |index: usize| match index {
         0 => "x".to_owned(),
-        PRODUCTS => "y".to_owned(),
+        index if index == products => "y".to_owned(),
         index => format!("product{index}"),
     };
-    let products = (0..PRODUCTS).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
+    let nodes = (0..products).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
     let square = |name: &str| value(name, F32, &[-1, SIDE as i64]);
     network(
         &folder,
         vec![square("x")],
         vec![square("y")],
-        products.collect(),
+        nodes.collect(),
     );
+}
+
+/// A server of such a model.
+async fn slow(count: usize, change: impl FnOnce(&mut ModelConfig)) -> Option<(TempDir, Server)> {
+    let base = TempDir::new().unwrap();
+    products(base.path(), count);
     let mut config = ModelConfig::new("m", base.path());
     config.threads = 1;
     config.warm_up = false;
@@ -41,7 +47,7 @@ async fn slow(change: impl FnOnce(&mut ModelConfig)) -> Option<(TempDir, Server)
     Some((base, server))
 }
 
-fn zeros() -> serde_json::Value {
+pub fn zeros() -> serde_json::Value {
     let data = vec![0; SIDE * SIDE];
     json!({"inputs": [{"name": "x", "shape": [SIDE, SIDE], "datatype": "FP32", "data": data}]})
 }
@@ -66,7 +72,7 @@ async fn a_large_body_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_past_its_deadline_is_answered_so() {
-    let Some((_base, server)) = slow(|_| {}).await else {
+    let Some((_base, server)) = slow(PRODUCTS, |_| {}).await else {
         return;
     };
     let mut body = zeros();
@@ -88,7 +94,7 @@ async fn a_request_past_its_deadline_is_answered_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_said_at_once() {
-    let Some((_base, server)) = slow(|config| config.queue = 1).await else {
+    let Some((_base, server)) = slow(PRODUCTS, |config| config.queue = 1).await else {
         return;
     };
     let body = zeros();
@@ -109,5 +115,28 @@ async fn a_full_queue_is_said_at_once() {
     assert_eq!(
         said["error"],
         r#"1 requests wait for the model "m" already"#
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_is_not_computed_on() {
+    // Half a minute, and no place to wait.
+    let Some((_base, server)) = slow(60 * PRODUCTS, |config| config.queue = 0).await else {
+        return;
+    };
+    let mut body = zeros();
+    body["parameters"] = json!({"timeout": 50_000});
+    let ask = async || server.json("/v2/models/m/infer", &body).await.0;
+    let begun = Instant::now();
+    for _ in 0..3 {
+        // Too many, while the one before is still being stopped.
+        server
+            .until(async || ask().await == StatusCode::GATEWAY_TIMEOUT)
+            .await;
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
     );
 }

@@ -1,12 +1,19 @@
 //! The model server on real networks and ONNX Runtime, asked as its clients do.
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
+mod auth;
+mod batching;
+mod broken;
 mod clients;
+mod config;
 mod kserve;
 mod limits;
+#[path = "../../../tests/it/mutations.rs"]
+mod mutations;
 #[allow(dead_code)] // Shared with the tests of the library.
 #[path = "../../../tests/it/site.rs"]
 mod networks;
+mod process;
 mod reload;
 mod server;
 mod tensorflow;

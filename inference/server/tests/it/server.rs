@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use carrel_model_server::auth::Tokens;
 use carrel_model_server::config::{Config, ModelConfig};
 use carrel_model_server::models::Models;
 use carrel_model_server::service::Service;
@@ -30,8 +31,13 @@ pub struct Server {
 impl Server {
     /// A server of these models whose first look at them is done; none without ONNX Runtime.
     pub async fn start(models: Vec<ModelConfig>) -> Option<Self> {
+        Self::start_with(models, None).await
+    }
+
+    /// The same, for those who have a token.
+    pub async fn start_with(models: Vec<ModelConfig>, tokens: Option<Tokens>) -> Option<Self> {
         let models = Models::new(engines()?, Config { models });
-        let service = Arc::new(Service::new(Arc::new(models), LARGEST_BODY));
+        let service = Arc::new(Service::new(Arc::new(models), LARGEST_BODY, tokens));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = http::router(Arc::clone(&service));

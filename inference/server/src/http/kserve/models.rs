@@ -106,7 +106,7 @@ fn counts(served: &Served) -> Value {
         "version": served.version.to_string(),
         "last_inference": last,
         "inference_count": rows,
-        "execution_count": successes,
+        "execution_count": served.executions(),
         "inference_stats": {
             "success": time(successes, success_time),
             "fail": time(failures, failure_time),

@@ -1,0 +1,243 @@
+//! Requests that are computed together: those that come within a moment become rows of one batch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use carrel_inference::{DataType, Model, Named, Signature, Tensor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::Batching;
+use crate::execute::{Computed, execute};
+use crate::failure::Failure;
+
+/// What must be the same for two requests to be one batch: the signature, the outputs, and of each input its name, its type
+/// and the shape of a row.
+#[derive(Clone, Debug, PartialEq)]
+struct Kind {
+    signature: String,
+    outputs: Vec<String>,
+    inputs: Vec<(String, DataType, Vec<usize>)>,
+}
+
+/// A request that waits for its batch.
+struct Job {
+    kind: Kind,
+    rows: usize,
+    inputs: Named,
+    answer: oneshot::Sender<Result<Computed, Failure>>,
+}
+
+pub struct Batcher {
+    largest: usize,
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+impl Batcher {
+    /// Batches of one model, each with a slot; they are counted. It ends with the last of those who ask it.
+    pub fn start(
+        model: Arc<Model>,
+        slots: Arc<Semaphore>,
+        batching: Batching,
+        executions: Arc<AtomicU64>,
+    ) -> Self {
+        // Not bounded here: those who ask are counted.
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let collector = Collector {
+            model,
+            slots,
+            batching,
+            queue,
+            waiting: Vec::new(),
+            executions,
+        };
+        tokio::spawn(collector.run());
+        Self {
+            largest: batching.max_size,
+            jobs,
+        }
+    }
+
+    /// How many rows these inputs are of a batch; none where they cannot be part of one.
+    pub fn rows(&self, signature: &Signature, inputs: &Named) -> Option<usize> {
+        let mut specs = signature.inputs.iter().chain(&signature.outputs);
+        if !specs.all(|spec| spec.shape.first() == Some(&None)) {
+            return None;
+        }
+        let mut rows = inputs
+            .iter()
+            .map(|(_, tensor)| tensor.shape().first().copied());
+        let first = rows.next()??;
+        let fits = (1..=self.largest).contains(&first) && rows.all(|other| other == Some(first));
+        fits.then_some(first)
+    }
+
+    /// Waits until the request was computed with others.
+    pub async fn compute(
+        &self,
+        signature: &str,
+        rows: usize,
+        mut inputs: Named,
+        outputs: Vec<String>,
+    ) -> Result<Computed, Failure> {
+        inputs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let described = inputs.iter().map(|(name, tensor)| {
+            let row = tensor.shape().iter().skip(1).copied().collect();
+            (name.clone(), tensor.dtype(), row)
+        });
+        let kind = Kind {
+            signature: signature.to_owned(),
+            outputs,
+            inputs: described.collect(),
+        };
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            kind,
+            rows,
+            inputs,
+            answer,
+        };
+        let gone = || Failure::internal("the batch broke off");
+        self.jobs.send(job).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+/// The task that makes batches.
+struct Collector {
+    model: Arc<Model>,
+    slots: Arc<Semaphore>,
+    batching: Batching,
+    queue: mpsc::UnboundedReceiver<Job>,
+    /// Those that did not fit the last batch, the oldest first.
+    waiting: Vec<Job>,
+    executions: Arc<AtomicU64>,
+}
+
+impl Collector {
+    async fn run(mut self) {
+        loop {
+            if self.waiting.is_empty() {
+                let Some(job) = self.queue.recv().await else {
+                    return;
+                };
+                self.waiting.push(job);
+            }
+            let delay = Duration::from_micros(self.batching.max_delay_us);
+            let end = Instant::now() + delay;
+            // While others are computed, the batch grows.
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+                return;
+            };
+            let batch = self.collect(end).await;
+            if batch.is_empty() {
+                continue;
+            }
+            self.executions.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(compute(
+                Arc::clone(&self.model),
+                Arc::clone(&self.slots),
+                batch,
+                slot,
+            ));
+        }
+    }
+
+    /// The next batch: the oldest request and those of its kind that came until `end`.
+    async fn collect(&mut self, end: Instant) -> Vec<Job> {
+        loop {
+            while let Ok(job) = self.queue.try_recv() {
+                self.waiting.push(job);
+            }
+            // Nobody waits for these any more.
+            self.waiting.retain(|job| !job.answer.is_closed());
+            if self.is_full() {
+                break;
+            }
+            match timeout_at(end, self.queue.recv()).await {
+                Ok(Some(job)) => self.waiting.push(job),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let Some(kind) = self.waiting.first().map(|job| job.kind.clone()) else {
+            return Vec::new();
+        };
+        let (mut rows, mut batch, mut rest) = (0, Vec::new(), Vec::new());
+        for job in self.waiting.drain(..) {
+            if job.kind == kind && rows + job.rows <= self.batching.max_size {
+                rows += job.rows;
+                batch.push(job);
+            } else {
+                rest.push(job);
+            }
+        }
+        self.waiting = rest;
+        batch
+    }
+
+    fn is_full(&self) -> bool {
+        let Some(first) = self.waiting.first() else {
+            return false;
+        };
+        let same = self.waiting.iter().filter(|job| job.kind == first.kind);
+        same.map(|job| job.rows).sum::<usize>() >= self.batching.max_size
+    }
+}
+
+/// Computes a batch and answers each request of it; each alone where they cannot be computed together.
+async fn compute(
+    model: Arc<Model>,
+    slots: Arc<Semaphore>,
+    batch: Vec<Job>,
+    slot: OwnedSemaphorePermit,
+) {
+    let mut slot = Some(slot);
+    if batch.len() > 1
+        && let Some(parts) = together(&model, &batch, &mut slot).await
+    {
+        for (job, part) in batch.into_iter().zip(parts) {
+            // Those who do not wait any more need no answer.
+            let _ = job.answer.send(Ok(part));
+        }
+        return;
+    }
+    for job in batch {
+        let slot = match slot.take() {
+            Some(slot) => Ok(slot),
+            None => Arc::clone(&slots).acquire_owned().await,
+        };
+        let Ok(slot) = slot else { return };
+        let Kind {
+            signature, outputs, ..
+        } = job.kind;
+        let computed = execute(Arc::clone(&model), signature, job.inputs, outputs, slot).await;
+        let _ = job.answer.send(computed);
+    }
+}
+
+/// The outputs of each request; none where the batch fails, or its outputs have other rows.
+async fn together(
+    model: &Arc<Model>,
+    batch: &[Job],
+    slot: &mut Option<OwnedSemaphorePermit>,
+) -> Option<Vec<Computed>> {
+    let kind = &batch.first()?.kind;
+    let mut inputs = Vec::with_capacity(kind.inputs.len());
+    for (index, (name, ..)) in kind.inputs.iter().enumerate() {
+        let tensors = batch.iter().filter_map(|job| job.inputs.get(index));
+        let all = Tensor::concatenate(tensors.map(|(_, tensor)| tensor)).ok()??;
+        inputs.push((name.clone(), all));
+    }
+    let (signature, outputs) = (kind.signature.clone(), kind.outputs.clone());
+    let computed = execute(Arc::clone(model), signature, inputs, outputs, slot.take()?).await;
+    let (outputs, time) = computed.ok()?;
+    let rows: Vec<usize> = batch.iter().map(|job| job.rows).collect();
+    let mut parts: Vec<Computed> = vec![(Vec::new(), time); batch.len()];
+    for (name, output) in &outputs {
+        for (part, tensor) in parts.iter_mut().zip(output.split(&rows)?) {
+            part.0.push((name.clone(), tensor));
+        }
+    }
+    Some(parts)
+}

@@ -1,0 +1,60 @@
+//! The choice among the engines that are there.
+
+use std::path::PathBuf;
+
+use crate::engine::{Choice, Engine};
+use crate::error::Error;
+
+/// The engines of this process.
+#[derive(Clone, Debug, Default)]
+pub struct Engines {
+    #[cfg_attr(not(feature = "onnxruntime"), allow(dead_code))]
+    library: Option<PathBuf>,
+}
+
+impl Engines {
+    /// `library` is the file of ONNX Runtime's library; without it `ORT_DYLIB_PATH` names it, or the system's loader finds
+    /// `libonnxruntime.so`.
+    #[must_use]
+    pub const fn new(library: Option<PathBuf>) -> Self {
+        Self { library }
+    }
+
+    /// The engine of this choice.
+    ///
+    /// # Errors
+    /// Where it is not there; says what would bring it.
+    pub fn get(&self, choice: Choice) -> Result<Box<dyn Engine>, Error> {
+        match choice {
+            Choice::OnnxRuntime => self.onnxruntime(),
+            Choice::Rten => rten(),
+            // The words of the first say more: it is the one that computes all networks.
+            Choice::Auto => self
+                .onnxruntime()
+                .or_else(|error| rten().map_err(|_| error)),
+        }
+    }
+
+    #[cfg(feature = "onnxruntime")]
+    fn onnxruntime(&self) -> Result<Box<dyn Engine>, Error> {
+        let engine = crate::onnxruntime::OnnxRuntime::start(self.library.as_deref())?;
+        Ok(Box::new(engine))
+    }
+
+    #[cfg(not(feature = "onnxruntime"))]
+    #[allow(clippy::unused_self)] // As with the feature.
+    fn onnxruntime(&self) -> Result<Box<dyn Engine>, Error> {
+        Err(Error::NoEngine {
+            engine: "onnxruntime",
+            reason: "this was built without the feature `onnxruntime`".into(),
+        })
+    }
+}
+
+/// Not yet: rten answers some networks wrongly, and which is to be known before it is asked.
+fn rten() -> Result<Box<dyn Engine>, Error> {
+    Err(Error::NoEngine {
+        engine: "rten",
+        reason: "it is not built in yet".into(),
+    })
+}

@@ -63,7 +63,7 @@ const EDGES: [(&str, &[&str]); 25] = [
         "carrel-hub",
         &["carrel-proxy", "carrel-skip", "carrel-spawner"],
     ),
-    ("carrel-inference", &[]),
+    ("carrel-inference", &["carrel-onnx"]),
     ("carrel-jobs", &[]),
     (
         "carrel-jobs-service",

@@ -51,10 +51,16 @@ impl Engines {
     }
 }
 
-/// Not yet: rten answers some networks wrongly, and which is to be known before it is asked.
+#[cfg(feature = "rten")]
+#[allow(clippy::unnecessary_wraps)] // As without the feature.
+fn rten() -> Result<Box<dyn Engine>, Error> {
+    Ok(Box::new(crate::rten::Rten))
+}
+
+#[cfg(not(feature = "rten"))]
 fn rten() -> Result<Box<dyn Engine>, Error> {
     Err(Error::NoEngine {
         engine: "rten",
-        reason: "it is not built in yet".into(),
+        reason: "this was built without the feature `rten`".into(),
     })
 }

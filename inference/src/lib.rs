@@ -10,6 +10,8 @@ mod model;
 mod onnxruntime;
 #[cfg(feature = "pictures")]
 mod pictures;
+#[cfg(feature = "rten")]
+mod rten;
 mod signature;
 mod stop;
 mod tensor;

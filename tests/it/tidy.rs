@@ -64,7 +64,7 @@ const EDGES: [(&str, &[&str]); 27] = [
         "carrel-hub",
         &["carrel-proxy", "carrel-skip", "carrel-spawner"],
     ),
-    ("carrel-inference", &[]),
+    ("carrel-inference", &["carrel-onnx"]),
     ("carrel-jobs", &[]),
     (
         "carrel-jobs-service",

@@ -7,5 +7,7 @@ mod mutations;
 mod networks;
 #[cfg(all(feature = "onnxruntime", feature = "pictures"))]
 mod pictures;
+#[cfg(all(feature = "rten", feature = "pictures"))]
+mod rten;
 mod site;
 mod tensors;

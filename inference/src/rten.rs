@@ -1,0 +1,282 @@
+//! The engine rten: embedded, for machines without the library of ONNX Runtime. It knows fewer operators and types, so what it
+//! is known to compute otherwise than ONNX says is refused when it is loaded, and numbers that do not fit are an error.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use carrel_onnx::proto::{GraphProto, ModelProto, Value as Dimension, ValueInfoProto};
+use prost::Message as _;
+use rten::{NodeId, RunOptions, ThreadPool, Value, ValueOrView};
+use rten_tensor::prelude::*;
+
+use crate::engine::{Engine, LoadOptions, Network};
+use crate::error::Error;
+use crate::signature::{Named, Signature, TensorSpec};
+use crate::stop::Stop;
+use crate::tensor::{Data, DataType, Tensor};
+
+const NAME: &str = "rten";
+const VERSION: &str = "0.27.0";
+
+/// What rten 0.27 answers wrongly without an error in onnx 1.23's own node tests, and what hides operators from this list.
+const WRONG: [(&str, &str); 11] = [
+    ("ArgMax", "of equal numbers it takes the last"),
+    ("ArgMin", "of equal numbers it takes the last"),
+    ("DynamicQuantizeLinear", "it rounds otherwise"),
+    (
+        "NonMaxSuppression",
+        "it loses boxes of several batches or classes",
+    ),
+    ("Resize", "its cubic mode is linear"),
+    ("Upsample", "its cubic mode is linear"),
+    ("Sign", "of 0 it gives 1"),
+    ("If", "what is in its branches is not looked at"),
+    ("Loop", "what is in its body is not looked at"),
+    ("Scan", "what is in its body is not looked at"),
+    ("SequenceMap", "what is in its body is not looked at"),
+];
+
+pub struct Rten;
+
+impl Engine for Rten {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> String {
+        VERSION.to_owned()
+    }
+
+    fn load(&self, file: &Path, options: &LoadOptions) -> Result<Box<dyn Network>, Error> {
+        let failed = |reason: String| Error::load(file, reason);
+        let bytes = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
+        let described = ModelProto::decode(&*bytes);
+        let described = described.map_err(|error| failed(error.to_string()))?;
+        let graph = described.graph.unwrap_or_default();
+        check(&graph).map_err(failed)?;
+        let signature = signature(&graph).map_err(failed)?;
+        let model = rten::Model::load(bytes).map_err(|error| failed(error.to_string()))?;
+        let id = |spec: &TensorSpec| {
+            let found = model.node_id(&spec.name);
+            found
+                .map(|id| (spec.name.clone(), id))
+                .map_err(|error| failed(error.to_string()))
+        };
+        let specs = signature.inputs.iter().chain(&signature.outputs);
+        let ids = specs.map(id).collect::<Result<_, _>>()?;
+        let threads = (options.threads > 0).then(|| ThreadPool::with_num_threads(options.threads));
+        Ok(Box::new(Loaded {
+            signature,
+            model,
+            ids,
+            threads: threads.map(Arc::new),
+        }))
+    }
+}
+
+struct Loaded {
+    signature: Signature,
+    model: rten::Model,
+    ids: HashMap<String, NodeId>,
+    threads: Option<Arc<ThreadPool>>,
+}
+
+impl Network for Loaded {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Cannot be stopped once it runs.
+    fn run(&self, inputs: Named, outputs: &[String], stop: &Stop) -> Result<Named, Error> {
+        if stop.is_stopped() {
+            return Err(Error::Stopped);
+        }
+        let mut given = Vec::with_capacity(inputs.len());
+        for (name, tensor) in &inputs {
+            let value = value(tensor).map_err(|reason| Error::input(name, reason))?;
+            given.push((self.id(name)?, ValueOrView::Value(value)));
+        }
+        let all = self.signature.outputs.iter();
+        let wanted: Vec<&TensorSpec> = match outputs.is_empty() {
+            true => all.collect(),
+            false => outputs
+                .iter()
+                .filter_map(|name| self.signature.output(name))
+                .collect(),
+        };
+        let ids: Vec<_> = wanted
+            .iter()
+            .map(|spec| self.id(&spec.name))
+            .collect::<Result<_, _>>()?;
+        let mut options = RunOptions::default();
+        options.thread_pool.clone_from(&self.threads);
+        let found = self.model.run(given, &ids, Some(options));
+        let found = found.map_err(|error| failed(error.to_string()))?;
+        let named = wanted.into_iter().zip(found).map(|(spec, value)| {
+            let tensor = tensor(value, spec.dtype);
+            let strange = |reason| failed(format!("the output {:?}: {reason}", spec.name));
+            Ok((spec.name.clone(), tensor.map_err(strange)?))
+        });
+        named.collect()
+    }
+}
+
+impl Loaded {
+    fn id(&self, name: &str) -> Result<NodeId, Error> {
+        let id = self.ids.get(name).copied();
+        id.ok_or_else(|| failed(format!("there is no tensor {name:?}")))
+    }
+}
+
+fn failed(reason: String) -> Error {
+    Error::Failed {
+        engine: NAME,
+        reason,
+    }
+}
+
+/// Whether rten computes all nodes as ONNX says.
+fn check(graph: &GraphProto) -> Result<(), String> {
+    for node in &graph.node {
+        let operator = &node.op_type;
+        let refuse = |why: &str| {
+            let name = &node.name;
+            let message = format!(
+                "the node {name:?} is {operator}, which rten {VERSION} computes wrongly: {why}; onnxruntime computes it"
+            );
+            Err(message)
+        };
+        if let Some((_, why)) = WRONG.iter().find(|(wrong, _)| wrong == operator) {
+            return refuse(why);
+        }
+        let is_vector = |name: &String| {
+            let initializer = graph.initializer.iter().find(|one| one.name == *name);
+            let input = graph.input.iter().find(|one| one.name == *name);
+            let dims = initializer.map(|one| one.dims.len());
+            dims.or_else(|| input.map(|one| dims_of(one).len())) == Some(1)
+        };
+        if operator == "MatMul" && node.input.iter().any(is_vector) {
+            return refuse("of a vector it keeps a dimension");
+        }
+        let to = node
+            .attribute
+            .iter()
+            .find(|one| one.name == "to")
+            .map(|one| one.i);
+        // DOUBLE, UINT64 and INT64 of TensorProto.DataType; the last is what indices are.
+        if operator == "Cast" && to.is_some_and(|to| matches!(to, 11 | 13)) {
+            return refuse("it casts to 32 bits");
+        }
+    }
+    Ok(())
+}
+
+fn dims_of(info: &ValueInfoProto) -> Vec<Option<usize>> {
+    let tensor = info
+        .r#type
+        .as_ref()
+        .and_then(|one| one.tensor_type.as_ref());
+    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+    let dims = shape.map(|shape| &*shape.dim).unwrap_or_default();
+    let size = |dim: &carrel_onnx::proto::Dimension| match dim.value {
+        Some(Dimension::DimValue(size)) => usize::try_from(size).ok(),
+        _ => None,
+    };
+    dims.iter().map(size).collect()
+}
+
+fn signature(graph: &GraphProto) -> Result<Signature, String> {
+    // Older files have the initializers among the inputs.
+    let is_given =
+        |info: &&ValueInfoProto| !graph.initializer.iter().any(|one| one.name == info.name);
+    let inputs = graph
+        .input
+        .iter()
+        .filter(is_given)
+        .map(|info| spec("input", info));
+    let outputs = graph.output.iter().map(|info| spec("output", info));
+    Ok(Signature {
+        inputs: inputs.collect::<Result<_, _>>()?,
+        outputs: outputs.collect::<Result<_, _>>()?,
+    })
+}
+
+fn spec(kind: &str, info: &ValueInfoProto) -> Result<TensorSpec, String> {
+    let name = &info.name;
+    let tensor = info
+        .r#type
+        .as_ref()
+        .and_then(|one| one.tensor_type.as_ref());
+    let tensor = tensor.ok_or_else(|| format!("the {kind} {name:?} is no tensor"))?;
+    // `TensorProto.DataType`.
+    let dtype = match tensor.elem_type {
+        1 => DataType::F32,
+        2 => DataType::U8,
+        3 => DataType::I8,
+        6 => DataType::I32,
+        7 => DataType::I64,
+        9 => DataType::Bool,
+        other => {
+            return Err(format!(
+                "the {kind} {name:?} is of ONNX's type {other}, which rten does not have"
+            ));
+        }
+    };
+    Ok(TensorSpec {
+        name: name.clone(),
+        dtype,
+        shape: dims_of(info),
+    })
+}
+
+/// The tensor as rten takes it, whose integers have 32 bits.
+fn value(tensor: &Tensor) -> Result<Value, String> {
+    let shape = tensor.shape();
+    macro_rules! value {
+        ($all:expr) => {
+            Value::from_shape(shape, $all).map_err(|error| error.to_string())
+        };
+    }
+    match tensor.data() {
+        Data::F32(all) => value!(all.clone()),
+        Data::I32(all) => value!(all.clone()),
+        Data::I8(all) => value!(all.clone()),
+        Data::U8(all) => value!(all.clone()),
+        Data::Bool(all) => value!(all.iter().map(|one| i32::from(*one)).collect::<Vec<_>>()),
+        Data::I64(all) => {
+            let narrow = |one: &i64| {
+                let narrow = i32::try_from(*one);
+                narrow.map_err(|_| format!("{one} does not fit the 32 bits of rten's integers"))
+            };
+            let all: Vec<i32> = all.iter().map(narrow).collect::<Result<_, _>>()?;
+            value!(all)
+        }
+        _ => Err(format!("rten does not have {}", tensor.dtype())),
+    }
+}
+
+/// The tensor of the type that the network says; rten's own is 32 bits wide.
+fn tensor(value: Value, dtype: DataType) -> Result<Tensor, String> {
+    let (shape, data): (Vec<usize>, Data) = match (value, dtype) {
+        (Value::FloatTensor(one), DataType::F32) => (one.shape().to_vec(), one.to_vec().into()),
+        (Value::Int8Tensor(one), DataType::I8) => (one.shape().to_vec(), one.to_vec().into()),
+        (Value::UInt8Tensor(one), DataType::U8) => (one.shape().to_vec(), one.to_vec().into()),
+        (Value::Int32Tensor(one), dtype) => {
+            let (shape, all) = (one.shape().to_vec(), one.to_vec());
+            let data = match dtype {
+                DataType::I32 => all.into(),
+                DataType::I64 => all.into_iter().map(i64::from).collect::<Vec<_>>().into(),
+                DataType::Bool => all
+                    .into_iter()
+                    .map(|one| one != 0)
+                    .collect::<Vec<_>>()
+                    .into(),
+                other => return Err(format!("it is i32, not {other}")),
+            };
+            (shape, data)
+        }
+        (other, dtype) => return Err(format!("it is {}, not {dtype}", other.dtype())),
+    };
+    Tensor::new(shape, data).map_err(|error| error.to_string())
+}

@@ -14,7 +14,12 @@ use axum::routing::get;
 use carrel_tests::hub::free_port;
 use carrel_tests::wait_for;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, broadcast};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::harness::{PATIENCE, World, mapping, named, server};
 
@@ -238,4 +243,56 @@ async fn it_ends_after_the_requests_under_way() {
     }
     let ended = tokio::time::timeout(PATIENCE, program.has_ended()).await;
     assert_eq!(ended.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn browsers_may_speak_https_and_http_2() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [key, certificate] = ["key", "certificate"].map(|name| folder.path().join(name));
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    let [key, certificate] = [&key, &certificate].map(|file| file.to_str().unwrap());
+    let dashboard = format!("http://{}", named("dashboard").await);
+    let api = Fake::new(json!({})).start().await;
+    let options = [
+        "--tls-key",
+        key,
+        "--tls-certificate",
+        certificate,
+        "--dashboard",
+        &dashboard,
+    ];
+    let program = Program::start(api, &options);
+    let ready = format!("{}/check_ready", program.admin);
+    program.waits_for(&ready, 200).await;
+    for protocol in ["h2", "http/1.1"] {
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let mut config = config
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.into()];
+        let address = program.public.trim_start_matches("http://");
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let mut stream = connector
+            .connect("localhost".try_into().unwrap(), stream)
+            .await
+            .unwrap();
+        let chosen = stream.get_ref().1.alpn_protocol().unwrap().to_owned();
+        assert_eq!(chosen, protocol.as_bytes());
+        if protocol == "http/1.1" {
+            let request = b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+            read.unwrap().unwrap();
+            assert!(answer.ends_with("dashboard GET /x"), "{answer}");
+        }
+    }
 }

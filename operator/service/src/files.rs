@@ -1,11 +1,13 @@
 //! What functions need and give back: objects of each user, by their digests, and results of each rank.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
 use carrel_report::ObjectFile;
 use sha2::{Digest as _, Sha256};
 use tokio::fs::{self, File};
@@ -13,7 +15,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::answer::Refusal;
 use crate::options::Quotas;
-use crate::upload::{PATIENCE, Upload, failed, too_large};
+use crate::upload::{PATIENCE, Unfinished, Upload, failed, too_large};
 
 const OBJECT: &str = "object";
 const RESULT: &str = "result";
@@ -21,17 +23,29 @@ const UNFINISHED: &str = "unfinished";
 /// Objects that are taken at a time.
 const AT_A_TIME: usize = 4;
 
-/// Below the folder of models: `objects/USER/DIGEST` and `results/JOB.RANK`.
+/// Below the folder of models: `objects/USER/DIGEST` and `results/JOB.ATTEMPT.RANK`.
 pub struct Files {
     objects: PathBuf,
     results: PathBuf,
-    /// Of one user, in bytes.
+    /// Objects of one user, and results of all, in bytes.
     most: u64,
+    most_results: u64,
     taking: Semaphore,
     making_room: Mutex<()>,
     /// How many were begun, for the names of their files.
     taken: AtomicU64,
 }
+
+/// The result of a rank.
+#[derive(Clone, Copy)]
+pub struct Of<'a> {
+    pub job: &'a str,
+    pub attempt: u64,
+    pub rank: usize,
+}
+
+/// A file of a folder: when it was last used, its name, its length in bytes.
+type Entry = (SystemTime, String, u64);
 
 impl Files {
     /// # Errors
@@ -40,10 +54,15 @@ impl Files {
         let (objects, results) = (folder.join("objects"), folder.join("results"));
         std::fs::create_dir_all(&objects)?;
         std::fs::create_dir_all(&results)?;
+        remove_unfinished(&results)?;
+        for user in std::fs::read_dir(&objects)? {
+            remove_unfinished(&user?.path())?;
+        }
         Ok(Self {
             objects,
             results,
             most: quotas.object_bytes,
+            most_results: quotas.models_bytes,
             taking: Semaphore::new(AT_A_TIME),
             making_room: Mutex::default(),
             taken: AtomicU64::default(),
@@ -53,6 +72,12 @@ impl Files {
     /// Names of users are no names of files.
     fn folder(&self, user: &str) -> PathBuf {
         self.objects.join(&hex::encode(Sha256::digest(user))[..32])
+    }
+
+    /// The name of a file that is being written.
+    fn part(&self, folder: &Path) -> Unfinished {
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        Unfinished(folder.join(format!("{number}.{UNFINISHED}")))
     }
 
     /// An object of a user. That it was looked for is noted, so that it stays when others go.
@@ -67,7 +92,7 @@ impl Files {
         Ok(File::from_std(file))
     }
 
-    /// Takes an object of a user. Those that no job of theirs has go for it, the oldest first.
+    /// Takes an object of a user. Those that are not `used` go for it, the oldest first.
     ///
     /// # Errors
     /// When it is another one than its digest says, too large, or cannot be written.
@@ -76,76 +101,62 @@ impl Files {
         user: &str,
         digest: &str,
         body: Body,
-        is_used: impl Fn(&str) -> bool,
+        used: &HashSet<String>,
     ) -> Result<(), Refusal> {
         // It is never closed.
         let _slot = self.taking.acquire().await;
         let folder = self.folder(user);
-        let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("{digest}.{number}.{UNFINISHED}"));
-        let made = fs::create_dir_all(&folder).await;
-        made.map_err(|error| failed(&folder, OBJECT, &error))?;
+        let cannot = |error: io::Error| failed(&folder, OBJECT, &error);
+        fs::create_dir_all(&folder).await.map_err(cannot)?;
+        let others = entries(&folder).await.map_err(cannot)?;
+        let stays = |name: &str| used.contains(name) || name.ends_with(UNFINISHED);
+        let staying = others.iter().filter(|(_, name, _)| stays(name));
+        let staying: u64 = staying.map(|(.., length)| length).sum();
         let upload = Upload {
             what: OBJECT,
-            room: self.most,
+            room: self.most.saturating_sub(staying),
             patience: PATIENCE,
         };
+        let part = self.part(&folder);
         let mut hash = Sha256::new();
-        let written = upload.write(&path, body, |part| hash.update(part)).await;
-        let taken = match written {
-            Ok(length) if hex::encode(hash.finalize()) == digest => {
-                self.keep_object(&folder, &path, digest, length, is_used)
-                    .await
-            }
-            Ok(_) => Err(Refusal::bad(format!(
+        let written = upload.write(&part.0, body, |part| hash.update(part)).await;
+        let length = written.map_err(|refusal| no_room(refusal, staying, self.most))?;
+        if hex::encode(hash.finalize()) != digest {
+            return Err(Refusal::bad(format!(
                 "the object's SHA-256 is not {digest}"
-            ))),
-            Err(refusal) => Err(refusal),
-        };
-        if taken.is_err() {
-            // What is left of it goes with the oldest.
-            let _ = fs::remove_file(&path).await;
+            )));
         }
-        taken
+        let _turn = self.making_room.lock().await;
+        self.make_room(&folder, digest, length, stays).await?;
+        fs::rename(&part.0, folder.join(digest))
+            .await
+            .map_err(cannot)
     }
 
-    async fn keep_object(
+    async fn make_room(
         &self,
         folder: &Path,
-        path: &Path,
         digest: &str,
         length: u64,
-        is_used: impl Fn(&str) -> bool,
+        stays: impl Fn(&str) -> bool,
     ) -> Result<(), Refusal> {
-        let _turn = self.making_room.lock().await;
-        let failed = |error: io::Error| failed(path, OBJECT, &error);
-        let mut others = Vec::new();
-        let mut entries = fs::read_dir(folder).await.map_err(failed)?;
-        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.path() == path || name == digest {
-                continue;
-            }
-            // One that went meanwhile takes none.
-            if let Ok(there) = entry.metadata().await {
-                let used = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                others.push((used, name, there.len()));
-            }
-        }
+        let cannot = |error: io::Error| failed(folder, OBJECT, &error);
+        let mut others = entries(folder).await.map_err(cannot)?;
+        // That of this object is among those that are not finished.
+        others.retain(|(_, name, _)| name != digest && !name.ends_with(UNFINISHED));
         others.sort();
         let mut all = length + others.iter().map(|(.., length)| length).sum::<u64>();
-        let going = |name: &str| !is_used(name) && !name.ends_with(UNFINISHED);
-        for (_, name, length) in others.iter().filter(|(_, name, _)| going(name)) {
+        for (_, name, length) in others.iter().filter(|(_, name, _)| !stays(name)) {
             if all <= self.most {
                 break;
             }
-            fs::remove_file(folder.join(name)).await.map_err(failed)?;
+            fs::remove_file(folder.join(name)).await.map_err(cannot)?;
             all -= length;
         }
-        if all > self.most {
-            return Err(too_large(OBJECT, self.most.saturating_sub(all - length)));
+        match all <= self.most {
+            true => Ok(()),
+            false => Err(no_room(too_large(OBJECT, 0), all - length, self.most)),
         }
-        fs::rename(path, folder.join(digest)).await.map_err(failed)
     }
 
     /// The first of these that a user has not handed over.
@@ -158,43 +169,88 @@ impl Files {
         None
     }
 
-    fn result_path(&self, id: &str, rank: usize) -> PathBuf {
-        self.results.join(format!("{id}.{rank}"))
+    fn result_path(&self, of: Of<'_>) -> PathBuf {
+        let Of { job, attempt, rank } = of;
+        self.results.join(format!("{job}.{attempt}.{rank}"))
     }
 
     /// What a rank gave back.
     ///
     /// # Errors
     /// When there is nothing, or it cannot be read.
-    pub async fn result(&self, id: &str, rank: usize) -> io::Result<Vec<u8>> {
-        fs::read(self.result_path(id, rank)).await
+    pub async fn result(&self, of: Of<'_>) -> io::Result<File> {
+        File::open(self.result_path(of)).await
     }
 
     /// # Errors
-    /// When it cannot be written.
-    pub async fn put_result(&self, id: &str, rank: usize, result: &Bytes) -> Result<(), Refusal> {
-        let path = self.result_path(id, rank);
-        let failed = |error: io::Error| failed(&path, RESULT, &error);
-        let new = self.results.join(format!("{id}.{rank}.{UNFINISHED}"));
-        fs::write(&new, result).await.map_err(failed)?;
-        fs::rename(&new, &path).await.map_err(failed)
+    /// When there is no room for it, or it cannot be written.
+    pub async fn put_result(&self, of: Of<'_>, result: &Bytes) -> Result<(), Refusal> {
+        let _turn = self.making_room.lock().await;
+        let path = self.result_path(of);
+        let cannot = |error: io::Error| failed(&path, RESULT, &error);
+        let others = entries(&self.results).await.map_err(cannot)?;
+        let all: u64 = others.iter().map(|(.., length)| length).sum();
+        let room = self.most_results.saturating_sub(all);
+        if result.len() as u64 > room {
+            return Err(too_large(RESULT, room));
+        }
+        let part = self.part(&self.results);
+        fs::write(&part.0, result).await.map_err(cannot)?;
+        fs::rename(&part.0, &path).await.map_err(cannot)
     }
 
     /// Forgets the results of jobs that are not there any more.
     pub async fn keep(&self, is_there: impl Fn(&str) -> bool) {
         let removed = async {
-            let mut entries = fs::read_dir(&self.results).await?;
-            while let Some(entry) = entries.next_entry().await? {
-                let name = entry.file_name().to_string_lossy().into_owned();
+            for (_, name, _) in entries(&self.results).await? {
                 let id = name.split_once('.').map_or(name.as_str(), |(id, _)| id);
-                if !is_there(id) {
-                    fs::remove_file(entry.path()).await?;
+                if !is_there(id) && !name.ends_with(UNFINISHED) {
+                    // Somebody else may be faster.
+                    let _ = fs::remove_file(self.results.join(&name)).await;
                 }
             }
             io::Result::Ok(())
         };
         if let Err(error) = removed.await {
-            tracing::warn!(%error, "Results in {} could not be removed", self.results.display());
+            tracing::warn!(%error, "{} could not be read", self.results.display());
         }
     }
+}
+
+/// Says what takes the room, where there is too little of it.
+fn no_room(refusal: Refusal, staying: u64, most: u64) -> Refusal {
+    match refusal.status {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(
+            refusal.status,
+            format!(
+                "the compiled cells of your jobs take {staying} bytes, and with this object they would take more than \
+                 {most}: delete jobs that have ended"
+            ),
+        ),
+        _ => refusal,
+    }
+}
+
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == UNFINISHED) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+async fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    let mut entries = fs::read_dir(folder).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        // One that went meanwhile takes no room.
+        if let Ok(there) = entry.metadata().await {
+            let used = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let name = entry.file_name().to_string_lossy().into_owned();
+            found.push((used, name, there.len()));
+        }
+    }
+    Ok(found)
 }

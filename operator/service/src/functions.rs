@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -11,7 +11,7 @@ use carrel_report::{ObjectFile, Work, verify};
 use serde_json::Value;
 
 use crate::answer::{self, Refusal};
-use crate::files::Files;
+use crate::files::{self, Files};
 use crate::models::{Of, parts};
 use crate::record::Record;
 use crate::reports::{check_token, no_signature, signature};
@@ -52,12 +52,11 @@ pub fn objects_of(function: &Value) -> Vec<ObjectFile> {
     serde_json::from_value(objects).unwrap_or_default()
 }
 
-fn has_object(record: &Record, digest: &str) -> bool {
+/// The objects that a job needs.
+pub fn needs(record: &Record) -> Vec<ObjectFile> {
     match &record.kept.description.work {
-        Work::Function(function) => objects_of(function)
-            .iter()
-            .any(|file| file.sha256 == digest),
-        Work::Recipe(_) => false,
+        Work::Function(function) => objects_of(function),
+        Work::Recipe(_) => Vec::new(),
     }
 }
 
@@ -79,12 +78,8 @@ pub async fn put(
 ) -> Result<StatusCode, Refusal> {
     let user = service.hub.user(&headers).await?;
     check_digest(&digest)?;
-    let is_used = |digest: &str| {
-        service
-            .jobs
-            .any_own(&user, |record| has_object(record, digest))
-    };
-    service.files()?.take(&user, &digest, body, is_used).await?;
+    let used = service.jobs.used_objects(&user)?;
+    service.files()?.take(&user, &digest, body, &used).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -107,12 +102,12 @@ pub async fn of_job(
 ) -> Result<Response, Refusal> {
     check_token(&service.jobs.settings.keys, &id, &headers)?;
     check_digest(&digest)?;
-    let user = service
-        .jobs
-        .with_job(&id, |record| match has_object(record, &digest) {
+    let user = service.jobs.with_job(&id, |record| {
+        match needs(record).iter().any(|file| file.sha256 == digest) {
             true => Ok(record.kept.user.clone()),
             false => Err(missing(&digest)),
-        })?;
+        }
+    })?;
     object(&service, &user, &digest).await
 }
 
@@ -134,15 +129,25 @@ pub async fn put_result(
 ) -> Result<StatusCode, Refusal> {
     let keys = &service.jobs.settings.keys;
     check_token(keys, &id, &headers)?;
+    let attempt = of
+        .attempt
+        .ok_or_else(|| Refusal::bad("attempt: it is missing"))?;
+    let is_wanted = || {
+        service.jobs.with_job(&id, |record| {
+            of.is_of(record, "result")?;
+            check_rank(record, rank)
+        })
+    };
+    is_wanted()?;
     let body = answer::read(body, RESULT, "result").await?;
     if !verify(keys.secret(&id).as_bytes(), &body, signature(&headers)) {
         return Err(no_signature());
     }
-    service.jobs.with_job(&id, |record| {
-        of.is_of(record, "result")?;
-        check_rank(record, rank)
-    })?;
-    service.files()?.put_result(&id, rank, &body).await?;
+    // It may have ended meanwhile.
+    is_wanted()?;
+    let job = id.as_str();
+    let of = files::Of { job, attempt, rank };
+    service.files()?.put_result(of, &body).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -153,13 +158,21 @@ pub async fn get_result(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let user = service.hub.user(&headers).await?;
-    service
-        .jobs
-        .with_own(&user, &id, |record| check_rank(record, rank))?;
-    match service.files()?.result(&id, rank).await {
-        Ok(result) => Ok((octets(), Bytes::from(result)).into_response()),
+    let (attempt, is_over) = service.jobs.with_own(&user, &id, |record| {
+        check_rank(record, rank)?;
+        Ok((record.kept.attempt, record.is_over()))
+    })?;
+    let job = id.as_str();
+    let of = files::Of { job, attempt, rank };
+    match service.files()?.result(of).await {
+        Ok(file) => Ok((octets(), Body::from_stream(parts(file))).into_response()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let message = format!("rank {rank} of {id} has not given anything back");
+            let message = match is_over {
+                true => format!(
+                    "there is no result of rank {rank} of {id}: it gave nothing back, or that went with the service's pod"
+                ),
+                false => format!("rank {rank} of {id} has not given anything back yet"),
+            };
             Err(Refusal::new(StatusCode::NOT_FOUND, message))
         }
         Err(error) => Err(unreadable(&error)),

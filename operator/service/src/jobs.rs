@@ -1,7 +1,7 @@
 //! All jobs, and what is done with them. What a user wants is written down on the cluster before it is done, so that a
 //! service that ends in the midst of it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::answer::Refusal;
+use crate::functions;
 use crate::objects::{self, Settings};
 use crate::options::Quotas;
 use crate::record::Record;
@@ -128,11 +129,18 @@ impl Jobs {
         })
     }
 
-    /// Whether something holds for a job of a user.
-    pub fn any_own(&self, user: &str, what: impl Fn(&Record) -> bool) -> bool {
-        let records = self.lock();
-        let mut records = records.iter().flatten().map(|(_, record)| record);
-        records.any(|record| record.kept.user == user && what(record))
+    /// The digests of all objects that jobs of a user need: of those that run, or may be resumed.
+    ///
+    /// # Errors
+    /// Before all jobs were read.
+    pub fn used_objects(&self, user: &str) -> Result<HashSet<String>, Refusal> {
+        let may_resume = self.settings.claim.is_some();
+        self.with(|records| {
+            let own = records.values().filter(|record| record.kept.user == user);
+            let own = own.filter(|record| may_resume || !record.is_over());
+            let objects = own.flat_map(functions::needs);
+            Ok(objects.map(|object| object.sha256).collect())
+        })
     }
 
     /// The ids of all jobs that something may become of.

@@ -25,7 +25,7 @@ const PART: usize = 64 << 10;
 #[derive(Deserialize)]
 pub struct Of {
     /// Whose model it is; that of an attempt that is over does not take the place of a newer one's.
-    attempt: Option<u64>,
+    pub attempt: Option<u64>,
 }
 
 impl Of {

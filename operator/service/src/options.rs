@@ -58,7 +58,7 @@ pub struct Options {
     pub quotas: Quotas,
 }
 
-/// Of each user, but for the last.
+/// Of each user, but for all models together.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Quotas {
     /// Jobs of one user that run at a time
@@ -76,7 +76,7 @@ pub struct Quotas {
     /// The largest model that is kept, in bytes
     #[arg(long, default_value_t = 1 << 30)]
     pub model_bytes: u64,
-    /// All models together, in bytes
+    /// All models together, in bytes; all results of functions together may take as much
     #[arg(long, default_value_t = 8 << 30)]
     pub models_bytes: u64,
     /// The compiled cells of functions of one user, in bytes

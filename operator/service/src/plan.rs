@@ -28,6 +28,8 @@ pub struct Sight {
 pub struct SeenObject {
     /// Why it failed, or that it succeeded.
     pub over: Option<String>,
+    /// It does when rank 0 has, and others may go on: a function need not meet its ranks.
+    pub has_succeeded: bool,
     pub is_suspended: bool,
     /// In one line, what it waits for.
     pub reason: Option<String>,
@@ -77,7 +79,7 @@ pub fn plan(record: &Record, sight: &Sight, now: u64) -> Plan {
         }
     }
     let object = sight.object.clone().unwrap_or_default();
-    if object.over.is_some() {
+    if object.over.is_some() && !object.has_succeeded {
         plan.delete = names(pods(sight).filter(|pod| pod.seen.phase == Phase::Pending));
     }
     if let Some(cancelled) = record.kept.cancelled {
@@ -152,6 +154,9 @@ fn ended(
             .then(|| failed("the job was taken from the cluster".to_owned()));
     };
     if let Some(why) = &object.over {
+        if object.has_succeeded && pod.is_some() {
+            return None;
+        }
         return Some(failed(format!(
             "it never began, and the job is over: {why}"
         )));

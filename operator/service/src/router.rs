@@ -21,7 +21,7 @@ use crate::service::Service;
 use crate::{functions, logs, models, reports, submission};
 
 /// The largest description.
-const DESCRIPTION: usize = 64 << 10;
+const DESCRIPTION: usize = 256 << 10;
 /// How long a request may take to be read and the answer to begin; a model may be large.
 const PATIENCE: Duration = Duration::from_secs(30);
 const UPLOAD: Duration = Duration::from_secs(600);
@@ -143,6 +143,10 @@ async fn resume(
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     let user = service.hub.user(&headers).await?;
+    let work = service.jobs.with_own(&user, &id, |record| {
+        Ok(record.kept.description.work.clone())
+    })?;
+    service.has_objects(&user, &work).await?;
     to_the_end(async move { service.jobs.resume(&user, &id).await }).await?;
     Ok(StatusCode::ACCEPTED)
 }

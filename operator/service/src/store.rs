@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::answer::Refusal;
 use crate::options::Quotas;
 use crate::reports::no_signature;
-use crate::upload::{PATIENCE, Upload, failed, too_large};
+use crate::upload::{PATIENCE, Unfinished, Upload, failed, too_large};
 
 const ENDING: &str = "safetensors";
 const UNFINISHED: &str = "unfinished";
@@ -120,29 +120,21 @@ impl Models {
         // It is never closed.
         let _slot = self.taking.acquire().await;
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        let path = self.path(&format!("{id}.{number}"), UNFINISHED);
-        let room = self
-            .room(id)
-            .await
-            .map_err(|error| failed(&path, MODEL, &error))?;
+        let part = Unfinished(self.path(&format!("{id}.{number}"), UNFINISHED));
+        let path = &part.0;
+        let room = self.room(id).await;
         let upload = Upload {
             what: MODEL,
-            room,
+            room: room.map_err(|error| failed(path, MODEL, &error))?,
             patience: self.patience,
         };
-        let written = upload
-            .write(&path, body, |part| verifier.update(part))
-            .await;
-        let taken = match written {
-            Ok(length) if verifier.fits(signature) => self.put(id, &path, length, is_wanted).await,
-            Ok(_) => Err(no_signature()),
-            Err(refusal) => Err(refusal),
-        };
-        if taken.is_err() {
-            // What is left of it goes at the next start.
-            let _ = fs::remove_file(&path).await;
+        let length = upload
+            .write(path, body, |part| verifier.update(part))
+            .await?;
+        match verifier.fits(signature) {
+            true => self.put(id, path, length, is_wanted).await,
+            false => Err(no_signature()),
         }
-        taken
     }
 
     /// In place of the one before, where there is still room for it.

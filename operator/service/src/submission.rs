@@ -53,6 +53,12 @@ pub fn read(body: &[u8], functions: bool) -> Result<Description, Refusal> {
 
 /// A function is its program's to judge, but for the files that this service keeps.
 fn checked(function: &Value) -> Result<Value, Refusal> {
+    if let Some(missing) = ["program", "objects", "function", "call"]
+        .iter()
+        .find(|field| function.get(field).is_none())
+    {
+        return Err(Refusal::bad(format!("function.{missing}: it is missing")));
+    }
     let objects = function.get("objects").cloned().unwrap_or_default();
     let objects: Vec<ObjectFile> = serde_json::from_value(objects)
         .map_err(|error| Refusal::bad(format!("function.objects: {error}")))?;

@@ -1,7 +1,7 @@
 //! A body on its way into a file.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -51,6 +51,8 @@ impl Upload {
             each(&part);
             file.write_all(&part).await.map_err(failed)?;
         }
+        // tokio's files tell of a write that failed at the next flush only; `sync_all` passes over it.
+        file.flush().await.map_err(failed)?;
         file.sync_all().await.map_err(failed)?;
         Ok(length)
     }
@@ -67,6 +69,16 @@ impl Upload {
             );
             Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
         })
+    }
+}
+
+/// A file that goes unless it was renamed, also where nobody waits for its end any more.
+pub struct Unfinished(pub PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // One that was renamed is not there; what else stays goes at the next start.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -176,6 +176,7 @@ pub fn seen(object: &Value) -> SeenObject {
         is_end && condition["status"] == "True"
     });
     SeenObject {
+        has_succeeded: over.is_some_and(|condition| condition["type"] == "Succeeded"),
         over: over.map(|condition| {
             let reason = text(&status["reason"]).or_else(|| text(&condition["message"]));
             reason.unwrap_or_default()

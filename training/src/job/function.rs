@@ -328,7 +328,7 @@ static STATUS: OnceLock<PathBuf> = OnceLock::new();
 static REPORTER: OnceLock<Reporter> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
 
-fn is_stopped() -> bool {
+pub(super) fn is_stopped() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 

@@ -9,6 +9,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
 use carrel_ranks::free_port;
+use carrel_report::{
+    JOB_VARIABLE, MODEL_URL_VARIABLE, OBJECTS_URL_VARIABLE, RESULT_URL_VARIABLE, URL_VARIABLE,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -89,6 +92,12 @@ fn start_ranks(job: &JobFolder, program: &Path, children: &mut Vec<Child>) -> Re
             .env("MASTER_ADDR", "127.0.0.1")
             .env("MASTER_PORT", port.to_string())
             .env(SECRET_VARIABLE, &secret)
+            // This process may be a rank itself, of somebody else's job.
+            .env_remove(URL_VARIABLE)
+            .env_remove(MODEL_URL_VARIABLE)
+            .env_remove(OBJECTS_URL_VARIABLE)
+            .env_remove(RESULT_URL_VARIABLE)
+            .env_remove(JOB_VARIABLE)
             .env(THREADS_VARIABLE, (cores / world).max(1).to_string())
             .stdin(Stdio::null())
             .stdout(out)

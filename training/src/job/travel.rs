@@ -2,18 +2,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use carrel_report::{
     OBJECTS_URL_VARIABLE, ObjectFile, RESULT_URL_VARIABLE, SIGNATURE_HEADER, TOKEN_VARIABLE, sign,
 };
 use sha2::{Digest as _, Sha256};
 
+use super::function::is_stopped;
 use super::http::{self, variable};
 use super::{secret, status};
 
-/// How long one file may take.
+/// How long one file may take, and how long it is tried.
 const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_secs(1);
 /// The largest file, in bytes.
 const MOST: u64 = 4 << 30;
 
@@ -53,14 +56,49 @@ pub(super) fn hand_over(result: &[u8], rank: usize) -> Result<(), String> {
     }
 }
 
+/// Asks until it is answered: a service that is replaced is away for a while, and a pod that has just begun may not be let
+/// through yet.
 fn call(method: &str, url: &str, body: &[u8]) -> Result<Vec<u8>, String> {
     http::check(url)?;
-    let agent: ureq::Agent = http::agent().timeout_global(Some(PATIENCE)).build().into();
+    let agent = http::agent().timeout_global(Some(PATIENCE));
+    let agent: ureq::Agent = agent.http_status_as_error(false).build().into();
+    let begun = Instant::now();
+    loop {
+        match call_once(&agent, method, url, body) {
+            Err(Failed::ForNow(_)) if begun.elapsed() < PATIENCE && !is_stopped() => {
+                thread::sleep(PAUSE)
+            }
+            Err(Failed::ForNow(why) | Failed::ForGood(why)) => {
+                return Err(format!("{method} {url}: {why}"));
+            }
+            Ok(answer) => return Ok(answer),
+        }
+    }
+}
+
+enum Failed {
+    ForNow(String),
+    ForGood(String),
+}
+
+fn call_once(agent: &ureq::Agent, method: &str, url: &str, body: &[u8]) -> Result<Vec<u8>, Failed> {
+    let for_now = |error: ureq::Error| Failed::ForNow(error.to_string());
     let request = http::request(method, url, variable(TOKEN_VARIABLE).as_deref())
         .header(SIGNATURE_HEADER, sign(&secret(), body));
-    let request = request.body(body).map_err(|error| error.to_string())?;
-    let failed = |error: ureq::Error| format!("{method} {url}: {error}");
-    let mut response = agent.run(request).map_err(failed)?;
-    let body = response.body_mut().with_config().limit(MOST);
-    body.read_to_vec().map_err(failed)
+    let request = request
+        .body(body)
+        .map_err(|error| Failed::ForGood(error.to_string()))?;
+    let mut response = agent.run(request).map_err(for_now)?;
+    let status = response.status();
+    let answer = response.body_mut().with_config().limit(MOST).read_to_vec();
+    let answer = answer.map_err(for_now)?;
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let said = String::from_utf8_lossy(&answer[..answer.len().min(500)]).into_owned();
+    let why = format!("status {}: {said}", status.as_u16());
+    match status.is_server_error() {
+        true => Err(Failed::ForNow(why)),
+        false => Err(Failed::ForGood(why)),
+    }
 }

@@ -1,7 +1,9 @@
 //! Functions of notebooks: whose objects are taken and kept, who gets them, what pods run, and whose results come back.
 
+use std::collections::HashSet;
+
 use axum::body::Body;
-use carrel_jobs_service::files::Files;
+use carrel_jobs_service::files::{Files, Of};
 use carrel_jobs_service::objects::job;
 use carrel_jobs_service::submission;
 use carrel_report::{SIGNATURE_HEADER, Work, sign};
@@ -118,8 +120,8 @@ async fn objects_that_no_job_needs_make_room() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::open(folder.path(), &QUOTAS).unwrap();
     let take = async |user: &str, object: &'static [u8]| {
-        let (used, own) = (digest(&[1; 400]), digest(object));
-        let taken = files.take(user, &own, Body::from(object), |digest| digest == used);
+        let (used, own) = ([digest(&[1; 400])].into(), digest(object));
+        let taken = files.take(user, &own, Body::from(object), &used);
         taken.await.is_ok()
     };
     assert!(take("ada", &[1; 400]).await && take("ada", &[2; 400]).await);
@@ -130,6 +132,45 @@ async fn objects_that_no_job_needs_make_room() {
     // The job's own stay.
     assert!(!take("ada", &[5; 700]).await);
     assert!(is_there(&[1; 400]).await);
+}
+
+/// As where the service is killed in the midst of it, or the client leaves.
+#[tokio::test]
+async fn what_was_not_taken_whole_takes_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::open(folder.path(), &QUOTAS).unwrap();
+    let none = HashSet::new();
+    let endless = futures_util::stream::pending::<std::io::Result<Vec<u8>>>();
+    let parts = futures_util::stream::iter([Ok(vec![1; 900])]);
+    let body = Body::from_stream(futures_util::StreamExt::chain(parts, endless));
+    let own = digest(b"never");
+    {
+        let mut taking = std::pin::pin!(files.take("ada", &own, body, &none));
+        let begun = async {
+            while walk(folder.path()).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = &mut taking => panic!("it has no end"),
+            () = begun => {}
+        }
+    }
+    assert_eq!(walk(folder.path()), [""; 0]);
+    let left = folder.path().join("objects/of-somebody/7.unfinished");
+    std::fs::create_dir_all(left.parent().unwrap()).unwrap();
+    std::fs::write(&left, "half").unwrap();
+    Files::open(folder.path(), &QUOTAS).unwrap();
+    assert!(!left.exists());
+}
+
+/// The names of all files in the folders of objects.
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let users = std::fs::read_dir(folder.join("objects")).unwrap().flatten();
+    let files = users.flat_map(|user| std::fs::read_dir(user.path()).unwrap().flatten());
+    files
+        .map(|file| file.file_name().into_string().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -164,12 +205,17 @@ async fn results_are_the_ranks_own_and_go_with_the_job() {
         404
     );
     let files = Files::open(site.folder.path(), &QUOTAS).unwrap();
-    assert!(files.result(id, 1).await.is_ok());
+    let of = |attempt| Of {
+        job: id,
+        attempt,
+        rank: 1,
+    };
+    assert!(files.result(of(1)).await.is_ok() && files.result(of(2)).await.is_err());
     let gone = site
         .ask("ada", Method::DELETE, &format!("/jobs/{id}"), Value::Null)
         .await;
     assert_eq!(gone.0, 204);
-    assert!(files.result(id, 1).await.is_err());
+    assert!(files.result(of(1)).await.is_err());
 }
 
 #[test]

@@ -161,6 +161,21 @@ fn what_a_rank_can_no_longer_say_is_said_for_it() {
     );
 }
 
+/// A function need not meet its ranks: rank 0 may be done before another one has a node.
+#[test]
+fn ranks_that_have_not_begun_go_on_when_rank_0_has_succeeded() {
+    let record = record(3);
+    let mut shown = over(sight([ended(), Some(without_node("b")), None]), "is done");
+    if let Some(object) = &mut shown.object {
+        object.has_succeeded = true;
+    }
+    let found = plan(&record, &shown, SOON);
+    assert_eq!(found.delete, [""; 0]);
+    let ranks: Vec<_> = found.ended.iter().map(|end| end.rank).collect();
+    // Of the last one there is nothing that could go on.
+    assert!(!ranks.contains(&1) && ranks.contains(&2), "{ranks:?}");
+}
+
 #[test]
 fn a_rank_that_never_began_ends_with_its_job() {
     let record = record(2);

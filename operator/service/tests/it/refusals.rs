@@ -63,6 +63,10 @@ async fn the_hub_is_not_asked_for_every_request() {
     assert!((2..10).contains(&asked), "{asked}");
 }
 
+fn function(objects: Value) -> Value {
+    json!({ "program": [], "objects": objects, "function": ["", 0], "call": ["", 0] })
+}
+
 #[tokio::test]
 async fn what_is_no_description_is_refused_with_the_place() {
     let site = Site::new(None).await;
@@ -104,13 +108,17 @@ async fn what_is_no_description_is_refused_with_the_place() {
         (
             with(
                 "function",
-                json!({ "objects": [{ "name": "../x", "sha256": "0".repeat(64) }] }),
+                function(json!([{ "name": "../x", "sha256": "0".repeat(64) }])),
             ),
             "function.objects: \"../x\" with",
         ),
         (
-            with("function", json!({ "objects": ["cell.so"] })),
+            with("function", function(json!(["cell.so"]))),
             "function.objects: invalid type",
+        ),
+        (
+            with("function", json!({ "objects": [] })),
+            "function.program: it is missing",
         ),
     ] {
         let (status, answer) = site.ask("ada", Method::POST, "/jobs", body.clone()).await;
@@ -119,7 +127,7 @@ async fn what_is_no_description_is_refused_with_the_place() {
     }
     let large = with(
         "recipe",
-        json!({ "recipe": "mnist", "data": "x".repeat(70_000) }),
+        json!({ "recipe": "mnist", "data": "x".repeat(300_000) }),
     );
     assert_eq!(site.ask("ada", Method::POST, "/jobs", large).await.0, 413);
     assert_eq!(site.cluster.names("configmaps"), [""; 0]);

@@ -33,7 +33,7 @@ pub struct TrainingService {
     tolerations: Items,
 }
 
-/// Of each user, but for the last.
+/// Of each user, but for modelsBytes.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TrainingQuotas {
@@ -47,7 +47,7 @@ pub struct TrainingQuotas {
     jobs: u32,
     /// The largest model, in bytes.
     model_bytes: u64,
-    /// All models together, in bytes.
+    /// All models together, in bytes; results of functions may take as much.
     models_bytes: u64,
     /// Compiled cells of one user's functions, in bytes.
     object_bytes: u64,

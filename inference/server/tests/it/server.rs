@@ -18,7 +18,7 @@ use crate::networks::{F32, engines, network, node, value};
 
 /// Nothing that is waited for takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     largest_body: 1 << 20,
     bodies: 4 << 20,
 };
@@ -34,13 +34,17 @@ pub struct Server {
 impl Server {
     /// A server of these models whose first look at them is done; none without ONNX Runtime.
     pub async fn start(models: Vec<ModelConfig>) -> Option<Self> {
-        Self::start_with(models, None).await
+        Self::start_with(models, LIMITS, None).await
     }
 
-    /// The same, for those who have a token.
-    pub async fn start_with(models: Vec<ModelConfig>, tokens: Option<Tokens>) -> Option<Self> {
+    /// The same, with other limits, or for those who have a token.
+    pub async fn start_with(
+        models: Vec<ModelConfig>,
+        limits: Limits,
+        tokens: Option<Tokens>,
+    ) -> Option<Self> {
         let models = Models::new(engines()?, Config { models });
-        let service = Arc::new(Service::new(Arc::new(models), LIMITS, tokens));
+        let service = Arc::new(Service::new(Arc::new(models), limits, tokens));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = http::router(Arc::clone(&service));

@@ -70,6 +70,7 @@ impl Error {
         }
     }
 
+    #[cfg(any(feature = "onnxruntime", feature = "pictures", feature = "rten"))]
     pub(crate) fn input(name: &str, reason: impl std::fmt::Display) -> Self {
         Self::Input {
             name: name.to_owned(),

@@ -127,6 +127,7 @@ impl Manifest {
     }
 }
 
+#[cfg(feature = "pictures")]
 impl Labels {
     /// The labels; those of a file are looked for in `folder`.
     pub(crate) fn read(&self, folder: &Path) -> Result<Vec<String>, Error> {

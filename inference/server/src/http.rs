@@ -15,6 +15,7 @@ use crate::service::Service;
 
 mod answer;
 pub mod kserve;
+mod openapi;
 mod repository;
 pub mod tensorflow;
 mod tensorflow_body;
@@ -62,6 +63,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/openapi.json", get(openapi::document))
         .fallback(answer::nothing)
         .method_not_allowed_fallback(answer::no_method)
         // The limit of bodies holds for what they are without compression.

@@ -21,7 +21,7 @@ use crate::config::{Config, ModelConfig};
 use crate::models::Models;
 use crate::options::Options;
 use crate::repository::stamp;
-use crate::service::Service;
+use crate::service::{Limits, Service};
 use crate::{grpc, http};
 
 /// Runs until it is asked to end.
@@ -31,9 +31,13 @@ use crate::{grpc, http};
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let config = config(&options)?;
     let tokens = options.tokens.as_deref().map(Tokens::read).transpose()?;
+    let limits = Limits {
+        largest_body: options.largest_body,
+        bodies: options.bodies,
+    };
     let engines = Engines::new(options.onnxruntime.clone());
     let models = Arc::new(Models::new(engines, config));
-    let service = Arc::new(Service::new(models, options.largest_body, tokens));
+    let service = Arc::new(Service::new(models, limits, tokens));
     let (https, grpcs) = listeners(&options).await?;
     let period = Duration::from_secs(options.file_system_poll_wait_seconds.max(1));
     let file = options.model_config_file.clone();

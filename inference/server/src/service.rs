@@ -3,15 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::Semaphore;
+
 use crate::auth::Tokens;
 use crate::metrics::Metrics;
 use crate::models::Models;
+
+/// In bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The body of one request.
+    pub largest_body: usize,
+    /// All bodies that are read or answered at a time.
+    pub bodies: usize,
+}
 
 pub struct Service {
     pub models: Arc<Models>,
     pub metrics: Metrics,
     /// The largest body of a request in bytes.
     pub largest_body: usize,
+    /// What bodies by HTTP may take together, in KiB.
+    pub bodies: Arc<Semaphore>,
     /// Who may ask; everybody where there are none.
     pub tokens: Option<Arc<Tokens>>,
     /// Whether the models of the start were looked at, each loaded or not.
@@ -21,11 +34,13 @@ pub struct Service {
 
 impl Service {
     #[must_use]
-    pub fn new(models: Arc<Models>, largest_body: usize, tokens: Option<Tokens>) -> Self {
+    pub fn new(models: Arc<Models>, limits: Limits, tokens: Option<Tokens>) -> Self {
+        let most = limits.bodies.max(limits.largest_body);
         Self {
             metrics: Metrics::new(Arc::clone(&models)),
             models,
-            largest_body,
+            largest_body: limits.largest_body,
+            bodies: Arc::new(Semaphore::new(kibibytes(most))),
             tokens: tokens.map(Arc::new),
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -46,4 +61,9 @@ impl Service {
     pub fn is_ready(&self) -> bool {
         self.started.load(Ordering::Relaxed) && !self.draining.load(Ordering::Relaxed)
     }
+}
+
+/// So many bytes in KiB, at least one, and no more than a semaphore counts.
+pub fn kibibytes(bytes: usize) -> usize {
+    bytes.div_ceil(1024).clamp(1, u32::MAX as usize)
 }

@@ -9,5 +9,6 @@ mod networks;
 mod pictures;
 #[cfg(all(feature = "rten", feature = "pictures"))]
 mod rten;
+#[allow(dead_code)] // Without an engine there is nothing to find.
 mod site;
 mod tensors;

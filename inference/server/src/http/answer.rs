@@ -1,12 +1,16 @@
 //! What both HTTP protocols answer with: JSON, and refusals as `{"error": ".."}`.
 
-use axum::body::{Body, Bytes, to_bytes};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{Failure, Kind};
+use crate::service::{Service, kibibytes};
 
 /// A status and a sentence.
 #[derive(Debug)]
@@ -48,15 +52,35 @@ pub async fn no_method() -> Refusal {
     Refusal(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
+/// A body, and its part of what all bodies may take, until it is dropped.
+pub struct Read {
+    pub bytes: Bytes,
+    _part: OwnedSemaphorePermit,
+}
+
 /// The whole body.
 ///
 /// # Errors
-/// Where it is larger than `largest`, or breaks off.
-pub async fn read(body: Body, largest: usize) -> Result<Bytes, Refusal> {
-    to_bytes(body, largest).await.map_err(|error| {
+/// Where it is larger than one may be, breaks off, or there are too many already.
+pub async fn read(body: Body, service: &Service) -> Result<Read, Refusal> {
+    let largest = service.largest_body;
+    // Of a length that is not said, or a lie, no more is read than was taken.
+    let said = body
+        .size_hint()
+        .exact()
+        .and_then(|size| usize::try_from(size).ok());
+    let size = said.unwrap_or(largest).min(largest);
+    let part = u32::try_from(kibibytes(size)).unwrap_or(u32::MAX);
+    let part = Arc::clone(&service.bodies).try_acquire_many_owned(part);
+    let part = part.map_err(|_| {
+        let message = "the requests that are being read take all the memory they may";
+        Refusal::from(Failure::new(Kind::ResourceExhausted, message))
+    })?;
+    let bytes = to_bytes(body, largest).await.map_err(|error| {
         let message = format!("the body is larger than {largest} bytes, or broke off: {error}");
         Refusal(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })
+    })?;
+    Ok(Read { bytes, _part: part })
 }
 
 /// Work on a body: a large one would keep the thread from other requests.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -41,9 +41,9 @@ pub async fn infer(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let body = read(body, service.largest_body).await?;
+    let body = read(body, &service).await?;
     let begun = Instant::now();
-    let answer = answer(&service, &target, &headers, body).await;
+    let answer = answer(&service, &target, &headers, &body.bytes).await;
     service
         .metrics
         .count("kserve-rest", code(&answer), begun.elapsed());
@@ -66,11 +66,11 @@ async fn answer(
     service: &Service,
     target: &Target,
     headers: &HeaderMap,
-    body: Bytes,
+    body: &[u8],
 ) -> Result<(String, Option<Vec<u8>>), Failure> {
     let served = service.models.find(&target.model, &target.selector())?;
     let length = json_length(headers)?;
-    let request = off_the_thread(body.len(), || request::read(&served, &body, length))?;
+    let request = off_the_thread(body.len(), || request::read(&served, body, length))?;
     let request::Request { id, call, outputs } = request;
     let computed = served.run(call).await?;
     let bytes = computed.iter().map(|(_, one)| one.memory()).sum();

@@ -10,12 +10,9 @@ use serde_json::{Value, json};
 use super::answer::{Refusal, document, read};
 use crate::service::Service;
 
-/// The largest body of these requests, of which hardly anything is read.
-const BODY: usize = 64 << 10;
-
 pub async fn index(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Refusal> {
-    let body = read(body, BODY).await?;
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let body = read(body, &service).await?;
+    let body: Value = serde_json::from_slice(&body.bytes).unwrap_or_default();
     let only_ready = body["ready"].as_bool().unwrap_or(false);
     let entries = service.models.entries();
     let mut all = Vec::new();

@@ -59,9 +59,9 @@ pub async fn post(
     let target = target(&path)?;
     match target.verb {
         Some("predict") => {
-            let body = read(body, service.largest_body).await?;
+            let body = read(body, &service).await?;
             let begun = Instant::now();
-            let answer = predict(&service, &target, &body).await;
+            let answer = predict(&service, &target, &body.bytes).await;
             service
                 .metrics
                 .count("tensorflow-rest", code(&answer), begun.elapsed());

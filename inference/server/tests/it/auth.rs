@@ -11,7 +11,7 @@ use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::server::{Server, doubling};
+use crate::server::{LIMITS, Server, doubling};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_a_token_are_refused() {
@@ -21,7 +21,7 @@ async fn requests_without_a_token_are_refused() {
     std::fs::write(&file, "# of the class\nfirst\n\n  second \n").unwrap();
     let tokens = Tokens::read(&file).unwrap();
     let models = vec![ModelConfig::new("m", base.path())];
-    let Some(server) = Server::start_with(models, Some(tokens)).await else {
+    let Some(server) = Server::start_with(models, LIMITS, Some(tokens)).await else {
         return;
     };
     let get = async |path: &str, authorization: &str| {

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use carrel_model_server::client::{Format, Options, classify};
 use carrel_model_server::config::ModelConfig;
+use carrel_model_server::service::Limits;
 use carrel_skip::{Need, package_folder, skip};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -88,6 +89,37 @@ async fn tritons_clients() {
     let http = server.address.strip_prefix("http://").unwrap();
     let said = script(&python, "triton.py", &[http, &server.grpc]).await;
     assert_eq!(said, "all answers were right\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_networks_are_computed_as_in_python() {
+    let Some(python) = python() else { return };
+    let files = script(&python, "networks.py", &[]).await;
+    let (mut folders, mut models, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, file) in files.lines().enumerate() {
+        let base = TempDir::new().unwrap();
+        let folder = base.path().join("1");
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(file, folder.join("model.onnx")).unwrap();
+        let name = format!("network{index}");
+        pairs.push(format!("{name}={file}"));
+        models.push(ModelConfig::new(name, base.path()));
+        folders.push(base);
+    }
+    assert!(pairs.len() >= 10, "{files}");
+    // A spectrogram in JSON is larger than what other tests send.
+    let limits = Limits {
+        largest_body: 16 << 20,
+        bodies: 64 << 20,
+    };
+    let Some(server) = Server::start_with(models, limits, None).await else {
+        return;
+    };
+    let http = server.address.strip_prefix("http://").unwrap();
+    let mut arguments = vec![http, &server.grpc];
+    arguments.extend(pairs.iter().map(String::as_str));
+    let said = script(&python, "networks.py", &arguments).await;
+    assert_eq!(said, format!("{} networks were right\n", pairs.len()));
 }
 
 /// SqueezeNet as the model `inception`, and the folder of the pictures.

@@ -7,6 +7,8 @@ use carrel_model_server::config::ModelConfig;
 use reqwest::StatusCode;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::networks::{F32, network, node, value};
 use crate::server::Server;
@@ -139,4 +141,35 @@ async fn what_nobody_waits_for_is_not_computed_on() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_together_take_no_more_than_they_may() {
+    let Some((_base, server)) = Server::with_doubling().await else {
+        return;
+    };
+    // Four bodies of 1 MiB that do not come to their end, and then no other.
+    let address = server.address.strip_prefix("http://").unwrap();
+    let mut begun = Vec::new();
+    for length in ["Content-Length: 1048576", "Transfer-Encoding: chunked"].repeat(2) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\n{length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        begun.push(stream);
+    }
+    let ask = async || {
+        server
+            .json("/v1/models/m:predict", &json!({"instances": [[1, 2]]}))
+            .await
+    };
+    // Not by asking: a request that is answered meanwhile would have its part, and one of the four none.
+    server
+        .until(async || server.service.bodies.available_permits() == 0)
+        .await;
+    let (status, said) = ask().await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    let wanted = "the requests that are being read take all the memory they may";
+    assert_eq!(said["error"], wanted);
+    drop(begun);
+    server.until(async || ask().await.0 == StatusCode::OK).await;
 }

@@ -13,6 +13,7 @@ mod mutations;
 #[allow(dead_code)] // Shared with the tests of the library.
 #[path = "../../../tests/it/site.rs"]
 mod networks;
+mod openapi;
 mod process;
 mod reload;
 mod server;

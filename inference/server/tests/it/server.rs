@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use carrel_model_server::auth::Tokens;
 use carrel_model_server::config::{Config, ModelConfig};
 use carrel_model_server::models::Models;
-use carrel_model_server::service::Service;
+use carrel_model_server::service::{Limits, Service};
 use carrel_model_server::{http, run};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -18,7 +18,10 @@ use crate::networks::{F32, engines, network, node, value};
 
 /// Nothing that is waited for takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
-const LARGEST_BODY: usize = 1 << 20;
+pub const LIMITS: Limits = Limits {
+    largest_body: 1 << 20,
+    bodies: 4 << 20,
+};
 
 pub struct Server {
     pub service: Arc<Service>,
@@ -31,13 +34,17 @@ pub struct Server {
 impl Server {
     /// A server of these models whose first look at them is done; none without ONNX Runtime.
     pub async fn start(models: Vec<ModelConfig>) -> Option<Self> {
-        Self::start_with(models, None).await
+        Self::start_with(models, LIMITS, None).await
     }
 
-    /// The same, for those who have a token.
-    pub async fn start_with(models: Vec<ModelConfig>, tokens: Option<Tokens>) -> Option<Self> {
+    /// The same, with other limits, or for those who have a token.
+    pub async fn start_with(
+        models: Vec<ModelConfig>,
+        limits: Limits,
+        tokens: Option<Tokens>,
+    ) -> Option<Self> {
         let models = Models::new(engines()?, Config { models });
-        let service = Arc::new(Service::new(Arc::new(models), LARGEST_BODY, tokens));
+        let service = Arc::new(Service::new(Arc::new(models), limits, tokens));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = http::router(Arc::clone(&service));

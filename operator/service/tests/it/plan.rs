@@ -164,16 +164,22 @@ fn what_a_rank_can_no_longer_say_is_said_for_it() {
 /// A function need not meet its ranks: rank 0 may be done before another one has a node.
 #[test]
 fn ranks_that_have_not_begun_go_on_when_rank_0_has_succeeded() {
-    let record = record(3);
-    let mut shown = over(sight([ended(), Some(without_node("b")), None]), "is done");
-    if let Some(object) = &mut shown.object {
-        object.has_succeeded = true;
-    }
-    let found = plan(&record, &shown, SOON);
+    let record = record(2);
+    let done = || Some(pod("a", Phase::Succeeded));
+    let succeeded = |pods| {
+        let mut shown = over(sight(pods), "is done");
+        if let Some(object) = &mut shown.object {
+            object.has_succeeded = true;
+        }
+        plan(&record, &shown, SOON)
+    };
+    let found = succeeded([done(), Some(without_node("b"))]);
     assert_eq!(found.delete, [""; 0]);
-    let ranks: Vec<_> = found.ended.iter().map(|end| end.rank).collect();
-    // Of the last one there is nothing that could go on.
-    assert!(!ranks.contains(&1) && ranks.contains(&2), "{ranks:?}");
+    assert_eq!(ends(&found), [(0, RankState::Succeeded, "")]);
+    // Of one without a pod there is nothing that could go on.
+    let found = succeeded([done(), None]);
+    let why = "it never began, and the job is over: is done";
+    assert_eq!(ends(&found)[1], (1, RankState::Failed, why));
 }
 
 #[test]

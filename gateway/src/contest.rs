@@ -5,6 +5,8 @@
 
 use std::cmp::Reverse;
 
+use carrel_proxy::is_at;
+
 use crate::rule::{Kind, Rule};
 
 /// A rule that does not stand.
@@ -39,13 +41,22 @@ fn takes(rule: &Rule, elder: &Rule) -> Option<String> {
     }
     let (ours, theirs) = (&rule.matches, &elder.matches);
     ours.host.meet(&theirs.host)?;
+    let built_in = holder.kind == Kind::BuiltIn && rule.origin.kind != Kind::BuiltIn;
+    let (more, same) = (
+        ours.host.rank() > theirs.host.rank(),
+        ours.host.rank() == theirs.host.rank(),
+    );
+    let (below, above) = (
+        ours.path.is_within(&theirs.path),
+        theirs.path.is_within(&ours.path)
+            || (built_in && is_at(theirs.path.text(), ours.path.text())),
+    );
     let taken = if holder.kind == Kind::BuiltIn && theirs.path.is_root() {
         // All others lie below it.
-        ours.host.rank() >= theirs.host.rank() && ours.path.is_root()
-    } else if ours.host.rank() > theirs.host.rank() {
-        ours.path.is_within(&theirs.path) || theirs.path.is_within(&ours.path)
+        (more || same) && ours.path.is_root()
     } else {
-        ours.host.rank() == theirs.host.rank() && ours.path.is_within(&theirs.path)
+        // What lies above takes no request of the same hosts, but sets cookies and workers for what is below.
+        (more && (below || above)) || (same && (below || (built_in && above)))
     };
     taken.then(|| {
         let at = match theirs.host.to_string().as_str() {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::api::{self, BackendRef, Filter, Modifier, PathModifier, RouteMatch, RouteRule, Typed};
 use crate::grants::Grants;
+use crate::headers::changeable;
 use crate::mapping::{header, value};
 use crate::resolve::Services;
 use crate::rule::{
@@ -153,10 +154,11 @@ fn apply(rule: &mut Rule, filter: &Filter) -> Result<(), String> {
 fn edits(modifier: &Modifier) -> Result<Edits, String> {
     let pairs = |pairs: &[api::Pair]| {
         let read = pairs.iter();
-        let read = read.map(|pair| Ok((header(&pair.name)?, value(&pair.value)?)));
+        let read = read.map(|pair| Ok((changeable(header(&pair.name)?)?, value(&pair.value)?)));
         read.collect::<Result<Vec<_>, String>>()
     };
-    let removed = modifier.remove.iter().map(|name| header(name));
+    let removed = modifier.remove.iter();
+    let removed = removed.map(|name| changeable(header(name)?));
     Ok(Edits {
         set: pairs(&modifier.set)?,
         add: pairs(&modifier.add)?,

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::headers::changeable;
 use crate::rule::{Edits, Host, Match, Path, Rewrite};
 
 pub const ANNOTATION: &str = "getambassador.io/config";
@@ -198,7 +199,7 @@ fn matches(fields: &Fields) -> Result<Match, String> {
 fn pairs(texts: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let read = texts
         .iter()
-        .map(|(name, text)| Ok((header(name)?, value(text)?)));
+        .map(|(name, text)| Ok((changeable(header(name)?)?, value(text)?)));
     read.collect()
 }
 
@@ -368,6 +369,14 @@ timeout_ms: 300000
             (
                 "prefix: /a\nservice: a\nheaders: {'a b': c}",
                 "no name of a header",
+            ),
+            (
+                "prefix: /a\nservice: a\nadd_request_headers: {Content-Length: '3'}",
+                "`content-length` is the gateway's own",
+            ),
+            (
+                "prefix: /a\nservice: a\nadd_request_headers: {Host: b.test}",
+                "a route has a key for it",
             ),
         ] {
             let text = mistake(text);

@@ -170,9 +170,9 @@ impl Path {
         }
     }
 
-    /// Whether it is all there is.
+    /// Whether it has the start page, alone or with all that there is.
     pub fn is_root(&self) -> bool {
-        matches!(self, Self::Prefix(path) if key(path).is_empty())
+        key(self.text()).is_empty()
     }
 
     /// Whether `other` has all paths of this.

@@ -58,6 +58,9 @@ async fn nobody_takes_what_is_built_in() {
         "prefix: /services/dashboard/",
         "prefix: /tfjobs/",
         "prefix: /k8s/ui/x",
+        // It would set cookies and workers for what is below.
+        "prefix: /k8s/",
+        "prefix: /%6b8s\nhost: hub.test",
         "prefix: /",
         "prefix: ///",
         "prefix: /hub/\nhost: hub.test",
@@ -90,6 +93,41 @@ async fn nobody_takes_what_is_built_in() {
         let (status, text) = gateway.text_at("hub.test", path).await;
         assert_eq!(status, 200);
         assert!(!text.contains("thief"), "{path}: {text}");
+    }
+}
+
+#[test]
+fn no_route_takes_the_start_page_alone_or_what_is_above_the_hub() {
+    for (path, holder) in [
+        ("/", "/ is held by dashboard (built in)"),
+        ("/x", ""),
+        ("/jupyter", "/jupyter/hub/ is held by hub (built in)"),
+        ("/jupyter/", "/jupyter/hub/ is held by hub (built in)"),
+        ("/jupyter/x", ""),
+    ] {
+        for kind in ["Exact", "PathPrefix"] {
+            let options: &[&str] = match path {
+                "/" => &["--dashboard", "http://dashboard.test"],
+                _ => &["--hub", "http://hub.test", "--hub-base", "/jupyter/"],
+            };
+            let mut world = World::default();
+            world.gateway(
+                "kubeflow/public",
+                &json!([{ "name": "all", "port": 80, "protocol": "HTTP", "allowedRoutes": { "namespaces": { "from": "All" } } }]),
+            );
+            world.route(
+                "a/r",
+                &json!({ "rules": [{ "matches": [{ "path": { "type": kind, "value": path } }] }] }),
+            );
+            let plan = world.plan(options);
+            let texts: Vec<_> = plan
+                .problems
+                .iter()
+                .map(|problem| problem.text.as_str())
+                .collect();
+            let expected: &[&str] = if holder.is_empty() { &[] } else { &[holder] };
+            assert_eq!(texts, expected, "{kind} {path}");
+        }
     }
 }
 

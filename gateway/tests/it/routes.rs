@@ -187,6 +187,22 @@ fn what_is_not_supported_is_said_on_the_route() {
             json!({ "filters": [{ "type": "RequestMirror", "requestMirror": {} }] }),
             "RequestMirror",
         ),
+        (
+            json!({ "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "set": [{ "name": "Transfer-Encoding", "value": "chunked" }] } }] }),
+            "`transfer-encoding` is the gateway's own",
+        ),
+        (
+            json!({ "filters": [{ "type": "ResponseHeaderModifier", "responseHeaderModifier": { "add": [{ "name": "Content-Length", "value": "3" }] } }] }),
+            "`content-length` is the gateway's own",
+        ),
+        (
+            json!({ "filters": [{ "type": "ResponseHeaderModifier", "responseHeaderModifier": { "remove": ["Connection"] } }] }),
+            "`connection` is the gateway's own",
+        ),
+        (
+            json!({ "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "set": [{ "name": "Host", "value": "b.test" }] } }] }),
+            "a route has a key for it",
+        ),
         (json!({ "retry": { "attempts": 2 } }), "`retry`"),
         (json!({ "sessionPersistence": {} }), "`sessionPersistence`"),
         (json!({ "timeouts": { "request": "soon" } }), "no duration"),

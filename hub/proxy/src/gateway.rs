@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, Uri, request, response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -24,6 +24,9 @@ use crate::routes::Route;
 use crate::send::{Failure, FailureKind, send};
 use crate::trust::Trust;
 use crate::{forward, guard};
+
+/// What goes with `Upgrade: h2c` (RFC 7540 3.2.1).
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// A server that requests are sent to, and the idle connections to it, which clones share.
 #[derive(Clone)]
@@ -56,7 +59,8 @@ pub trait Switch: Clone + Send + Sync + 'static {
     type Way: Way;
 
     /// Where a request goes, or its answer. What is changed of the head is what the target gets: the path, and headers,
-    /// before those are added that tell of the client. For requests with `Upgrade` only the head of an answer is sent.
+    /// before those are added that tell of the client. Of protocols to change to only websockets are passed on; for those
+    /// only the head of an answer is sent.
     ///
     /// # Errors
     /// The answer to a request that goes nowhere.
@@ -107,7 +111,10 @@ async fn pass<S: Switch>(
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody<Full<Bytes>>> {
     let begun = Instant::now();
-    let upgrade = forward::upgrade(request.headers());
+    let upgrade = forward::upgrade(request.headers()).filter(is_websocket);
+    if upgrade.is_none() {
+        request.headers_mut().remove(HTTP2_SETTINGS);
+    }
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let upgrading = client.is_some();
     let asked = request.uri().clone();
@@ -126,6 +133,12 @@ async fn pass<S: Switch>(
         }
         Err(failure) => own(way.failed(&failure, begun.elapsed()), upgrading),
     }
+}
+
+/// A tunnel of any other protocol would carry requests past the switch: HTTP/2 that a target speaks, by `h2c`. "A server
+/// MAY ignore a received Upgrade header field" (RFC 9110 7.8).
+fn is_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
 }
 
 async fn answer(

@@ -225,6 +225,38 @@ async fn websockets_outlive_the_timeout() {
     assert_eq!(gateway.told(), [Ok(101)]);
 }
 
+#[tokio::test]
+async fn no_protocol_but_websockets_passes_by_the_switch() {
+    let target = scripted(|_, mut connection| async move {
+        let request = connection.until("\r\n\r\n").await.to_lowercase();
+        connection
+            .send(&format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{request}",
+                request.len()
+            ))
+            .await;
+    });
+    let gateway = TestGateway::plain(target.await).await;
+    for (protocol, passes) in [
+        ("h2c", false),
+        ("websocket, h2c", false),
+        ("tls/1.2", false),
+        ("WebSocket", true),
+    ] {
+        let mut client = gateway.connect().await;
+        client
+            .send(&format!(
+                "GET /app/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMA\r\n\r\n"
+            ))
+            .await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 200);
+        for word in ["upgrade", "connection", "http2-settings"] {
+            assert_eq!(answer.text().contains(word), passes, "{word} {protocol}");
+        }
+    }
+}
+
 /// A target that speaks TLS, its certificate for `localhost`, and who trusts it.
 async fn secure() -> (SocketAddr, Trust, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();

@@ -177,7 +177,15 @@ fn modified(path: &PathModifier) -> Result<Rewrite, String> {
         "ReplacePrefixMatch" => replace_prefix_match.clone().map(Rewrite::Prefix),
         _ => return Err(format!("a change of paths by {kind} is not supported")),
     };
-    rewrite.ok_or_else(|| format!("the path of {kind} is missing"))
+    let rewrite = rewrite.ok_or_else(|| format!("the path of {kind} is missing"))?;
+    match &rewrite {
+        // As the Gateway API has it: the prefix just goes.
+        Rewrite::Prefix(path) if path.is_empty() => {}
+        Rewrite::Prefix(path) | Rewrite::Whole(path) => {
+            Path::check(path).map_err(|text| format!("the path {text}"))?;
+        }
+    }
+    Ok(rewrite)
 }
 
 fn served(world: &World<'_>, origin: &Origin, backend: &BackendRef) -> Result<Backend, String> {

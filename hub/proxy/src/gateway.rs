@@ -12,7 +12,6 @@ use http::{Request, Response, Uri, request, response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::oneshot;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tower::Service;
 
@@ -72,7 +71,8 @@ pub trait Switch: Clone + Send + Sync + 'static {
 pub trait Way: Send + Sync + 'static {
     fn target(&self) -> &Target;
 
-    /// How long the head of the answer may take from the end of the request. A protocol that has changed, and the body of
+    /// How long the head of the answer may take from the end of the request, and how long the target may take no byte of
+    /// what the client has sent. A protocol that has changed, and the body of
     /// an answer, take as long as they take.
     fn timeout(&self) -> Option<Duration>;
 
@@ -152,23 +152,16 @@ async fn answer(
         let request = Request::from_parts(head, RequestBody::Plain(body));
         return send(route, request, client).await;
     };
-    let (body, ended) = RequestBody::watched(body);
+    let (body, upload) = RequestBody::watched(body);
     let request = Request::from_parts(head, body);
     tokio::select! {
         biased;
         answer = send(route, request, client) => answer,
-        () = wait(ended, timeout) => Err(Failure {
+        () = upload.overdue(timeout) => Err(Failure {
             kind: FailureKind::Late,
             cause: format!("{} did not answer within {timeout:?}", route.pool.address()),
         }),
     }
-}
-
-/// From the end of the request on: who has much to send may take long for it.
-async fn wait(ended: oneshot::Receiver<()>, timeout: Duration) {
-    // Nothing is ever sent: the other end goes.
-    let _ = ended.await;
-    tokio::time::sleep(timeout).await;
 }
 
 fn confine(way: &impl Way, head: &mut response::Parts, asked: &Uri) {

@@ -13,6 +13,7 @@ use carrel_proxy::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Response, StatusCode, request, response};
 use http_body_util::Full;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::RootCertStore;
 use tokio_tungstenite::tungstenite::Message;
@@ -177,6 +178,27 @@ async fn what_is_sent_slowly_does_not_count_against_the_target() {
     client.send("cd").await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.text().as_str()), (200, "abcd"));
+}
+
+#[tokio::test]
+async fn a_target_that_takes_nothing_of_a_large_body_is_left() {
+    let full = scripted(|_, mut connection| async move {
+        connection.until("\r\n\r\n").await;
+        std::future::pending().await
+    });
+    let target = Target::plain("app", &full.await.to_string());
+    let gateway = TestGateway::to(target, Some(Duration::from_millis(200))).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("POST /app/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        .await;
+    // As much as there is room for on the way.
+    let writing = tokio::spawn(async move {
+        let piece = [0; 64 * 1024];
+        while client.stream.write_all(&piece).await.is_ok() {}
+    });
+    bounded(writing).await.unwrap();
+    assert_eq!(gateway.told(), [Err(FailureKind::Late)]);
 }
 
 #[tokio::test]

@@ -4,14 +4,22 @@
 //! eldest holder of a path keeps it: a rule stands only if it takes no request from an elder one of another namespace.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use carrel_proxy::is_at;
 
 use crate::rule::{Kind, Rule};
+
+/// The most rules that one namespace may ask for: each request goes through all that stand.
+pub const MOST: usize = 256;
 
 /// A rule that does not stand.
 #[derive(Debug)]
 pub struct Refused {
     pub rule: Rule,
     pub why: String,
+    /// Whether its namespace asks for too many, whatever it takes.
+    pub is_surplus: bool,
 }
 
 /// Those that stand, the first to be asked first, and the others.
@@ -19,9 +27,26 @@ pub fn settle(mut rules: Vec<Rule>) -> (Vec<Rule>, Vec<Refused>) {
     rules.sort_by(|a, b| a.origin.age().cmp(&b.origin.age()));
     let mut standing: Vec<Rule> = Vec::new();
     let mut refused = Vec::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for rule in rules {
-        match standing.iter().find_map(|elder| takes(&rule, elder)) {
-            Some(why) => refused.push(Refused { rule, why }),
+        let is_surplus = rule.origin.kind != Kind::BuiltIn && {
+            let count = counts.entry(rule.origin.namespace.clone()).or_default();
+            *count += 1;
+            *count > MOST
+        };
+        let why = match is_surplus {
+            true => Some(format!(
+                "{} has more than {MOST} rules, and this is none of the eldest",
+                rule.origin.namespace
+            )),
+            false => standing.iter().find_map(|elder| takes(&rule, elder)),
+        };
+        match why {
+            Some(why) => refused.push(Refused {
+                rule,
+                why,
+                is_surplus,
+            }),
             None => standing.push(rule),
         }
     }
@@ -39,13 +64,22 @@ fn takes(rule: &Rule, elder: &Rule) -> Option<String> {
     }
     let (ours, theirs) = (&rule.matches, &elder.matches);
     ours.host.meet(&theirs.host)?;
+    let built_in = holder.kind == Kind::BuiltIn && rule.origin.kind != Kind::BuiltIn;
+    let (more, same) = (
+        ours.host.rank() > theirs.host.rank(),
+        ours.host.rank() == theirs.host.rank(),
+    );
+    let (below, above) = (
+        ours.path.is_within(&theirs.path),
+        theirs.path.is_within(&ours.path)
+            || (built_in && is_at(theirs.path.text(), ours.path.text())),
+    );
     let taken = if holder.kind == Kind::BuiltIn && theirs.path.is_root() {
         // All others lie below it.
-        ours.host.rank() >= theirs.host.rank() && ours.path.is_root()
-    } else if ours.host.rank() > theirs.host.rank() {
-        ours.path.is_within(&theirs.path) || theirs.path.is_within(&ours.path)
+        (more || same) && ours.path.is_root()
     } else {
-        ours.host.rank() == theirs.host.rank() && ours.path.is_within(&theirs.path)
+        // What lies above takes no request of the same hosts, but sets cookies and workers for what is below.
+        (more && (below || above)) || (same && (below || (built_in && above)))
     };
     taken.then(|| {
         let at = match theirs.host.to_string().as_str() {

@@ -9,7 +9,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::health::Health;
 use crate::options::RouteOptions;
@@ -23,9 +23,10 @@ const TOGETHER: Duration = Duration::from_millis(50);
 /// How soon what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// For ever.
+/// For ever. What is not read after `patience` is left for later.
 pub async fn follow(
     options: RouteOptions,
+    patience: Duration,
     watched: Watched,
     tables: Tables,
     health: Arc<Health>,
@@ -35,18 +36,32 @@ pub async fn follow(
     let writes = write(client, options.controller.clone(), receiver);
     let plans = async {
         let mut known = BTreeSet::new();
+        let end = Instant::now() + patience;
         loop {
             // Nothing has to change for what could not be written.
-            let _ = timeout(AGAIN, watched.changed.notified()).await;
+            let left = end.saturating_duration_since(Instant::now());
+            let wait = if left.is_zero() {
+                AGAIN
+            } else {
+                left.min(AGAIN)
+            };
+            let _ = timeout(wait, watched.changed.notified()).await;
             sleep(TOGETHER).await;
-            if !watched.is_read() {
+            let late = Instant::now() >= end;
+            if !watched.is_read() && !late {
                 continue;
             }
-            let plan = plan(&options, &watched.seen());
+            let complete = watched.is_complete();
+            let mut plan = plan(&options, &watched.seen());
+            plan.problems.extend(watched.unread(late));
+            plan.problems.sort();
             known = told(&plan.problems, &known);
             tables.set(plan.rules, plan.problems);
-            if watched.is_complete() {
+            if complete || late {
                 health.set_read();
+            }
+            // Who knows a part says nothing of the whole.
+            if complete {
                 sender.send_replace(plan.verdicts);
             }
         }

@@ -1,6 +1,9 @@
 //! What a target must not see, and what is changed of headers. Pure.
 
-use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
 
 use crate::rule::{Edits, Standing};
 
@@ -20,6 +23,35 @@ static FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-scheme"),
     HeaderName::from_static("x-real-ip"),
 ];
+
+/// What says where a message ends and what becomes of its connection, and to whom it goes: the gateway sets it.
+static KEPT: [HeaderName; 9] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// The name of a header that a route may change.
+///
+/// # Errors
+/// When it is none.
+pub fn changeable(name: HeaderName) -> Result<HeaderName, String> {
+    match name {
+        HOST => Err(
+            "the header `host` is not changed as others are: a route has a key for it".to_owned(),
+        ),
+        _ if KEPT.contains(&name) => {
+            Err(format!("the header `{name}` is the gateway's own to set"))
+        }
+        _ => Ok(name),
+    }
+}
 
 /// Takes out what a client cannot say of itself.
 pub fn distrust(headers: &mut HeaderMap) {

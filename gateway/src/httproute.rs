@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::api::{self, BackendRef, Filter, Modifier, PathModifier, RouteMatch, RouteRule, Typed};
 use crate::grants::Grants;
+use crate::headers::changeable;
 use crate::mapping::{header, value};
 use crate::resolve::Services;
 use crate::rule::{
@@ -153,10 +154,11 @@ fn apply(rule: &mut Rule, filter: &Filter) -> Result<(), String> {
 fn edits(modifier: &Modifier) -> Result<Edits, String> {
     let pairs = |pairs: &[api::Pair]| {
         let read = pairs.iter();
-        let read = read.map(|pair| Ok((header(&pair.name)?, value(&pair.value)?)));
+        let read = read.map(|pair| Ok((changeable(header(&pair.name)?)?, value(&pair.value)?)));
         read.collect::<Result<Vec<_>, String>>()
     };
-    let removed = modifier.remove.iter().map(|name| header(name));
+    let removed = modifier.remove.iter();
+    let removed = removed.map(|name| changeable(header(name)?));
     Ok(Edits {
         set: pairs(&modifier.set)?,
         add: pairs(&modifier.add)?,
@@ -175,7 +177,15 @@ fn modified(path: &PathModifier) -> Result<Rewrite, String> {
         "ReplacePrefixMatch" => replace_prefix_match.clone().map(Rewrite::Prefix),
         _ => return Err(format!("a change of paths by {kind} is not supported")),
     };
-    rewrite.ok_or_else(|| format!("the path of {kind} is missing"))
+    let rewrite = rewrite.ok_or_else(|| format!("the path of {kind} is missing"))?;
+    match &rewrite {
+        // As the Gateway API has it: the prefix just goes.
+        Rewrite::Prefix(path) if path.is_empty() => {}
+        Rewrite::Prefix(path) | Rewrite::Whole(path) => {
+            Path::check(path).map_err(|text| format!("the path {text}"))?;
+        }
+    }
+    Ok(rewrite)
 }
 
 fn served(world: &World<'_>, origin: &Origin, backend: &BackendRef) -> Result<Backend, String> {

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::headers::changeable;
 use crate::rule::{Edits, Host, Match, Path, Rewrite};
 
 pub const ANNOTATION: &str = "getambassador.io/config";
@@ -120,7 +121,19 @@ fn one(text: &str) -> Result<Mapping, Mistake> {
         text: format!("it is no YAML of a Mapping: {error}"),
     })?;
     let part = document.name.clone();
+    if !is_name(&part) {
+        return Err(Mistake {
+            part: String::new(),
+            text: "its name is not up to 253 letters, digits, `.`, `_` and `-`".to_owned(),
+        });
+    }
     mapping(document).map_err(|text| Mistake { part, text })
+}
+
+/// What can stand in a line of a log and in a label of Prometheus as it is.
+fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    name.len() <= 253 && name.bytes().all(is_plain)
 }
 
 fn mapping(document: Document) -> Result<Mapping, String> {
@@ -153,11 +166,7 @@ fn mapping(document: Document) -> Result<Mapping, String> {
         name,
         matches: matches(&fields)?,
         service: service(&fields.service, tls)?,
-        rewrite: match fields.rewrite.as_deref() {
-            Some("") => None,
-            Some(path) => Some(Rewrite::Prefix(path.to_owned())),
-            None => Some(Rewrite::Prefix("/".to_owned())),
-        },
+        rewrite: rewrite(fields.rewrite.as_deref())?,
         host: fields.host_rewrite.as_deref().map(value).transpose()?,
         request: Edits {
             add: pairs(&fields.add_request_headers)?,
@@ -166,6 +175,15 @@ fn mapping(document: Document) -> Result<Mapping, String> {
         timeout: (timeout > 0).then(|| Duration::from_millis(timeout)),
         unknown: unknown.cloned().collect(),
     })
+}
+
+fn rewrite(path: Option<&str>) -> Result<Option<Rewrite>, String> {
+    let path = path.unwrap_or("/");
+    if path.is_empty() {
+        return Ok(None);
+    }
+    Path::check(path).map_err(|text| format!("the rewrite {text}"))?;
+    Ok(Some(Rewrite::Prefix(path.to_owned())))
 }
 
 fn is_set(rest: &Map<String, Value>, key: &str) -> bool {
@@ -198,7 +216,7 @@ fn matches(fields: &Fields) -> Result<Match, String> {
 fn pairs(texts: &BTreeMap<String, String>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     let read = texts
         .iter()
-        .map(|(name, text)| Ok((header(name)?, value(text)?)));
+        .map(|(name, text)| Ok((changeable(header(name)?)?, value(text)?)));
     read.collect()
 }
 
@@ -356,6 +374,14 @@ timeout_ms: 300000
             ("prefix: '/a; Domain=x'\nservice: a", "is not a path"),
             ("prefix: /a?b\nservice: a", "is not a path"),
             (
+                "prefix: /a\nservice: a\nrewrite: model/x",
+                "the rewrite `model/x` does not begin",
+            ),
+            (
+                "prefix: /a\nservice: a\nrewrite: '/b c'",
+                "the rewrite `/b c` is not a path",
+            ),
+            (
                 "prefix: /a\nservice: a\nprefix_regex: true",
                 "`prefix_regex`",
             ),
@@ -369,9 +395,28 @@ timeout_ms: 300000
                 "prefix: /a\nservice: a\nheaders: {'a b': c}",
                 "no name of a header",
             ),
+            (
+                "prefix: /a\nservice: a\nadd_request_headers: {Content-Length: '3'}",
+                "`content-length` is the gateway's own",
+            ),
+            (
+                "prefix: /a\nservice: a\nadd_request_headers: {Host: b.test}",
+                "a route has a key for it",
+            ),
         ] {
             let text = mistake(text);
             assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_plain() {
+        for name in ["", "a", "tf-serving_1.B"] {
+            assert!(is_name(name), "{name}");
+        }
+        let long = "a".repeat(254);
+        for name in ["a b", "a\nb", "a\"b", "a\\", "é", &long] {
+            assert!(!is_name(name), "{name}");
         }
     }
 

@@ -29,6 +29,9 @@ pub struct Options {
     /// Certificates in PEM that those of targets may be signed with, beside those of this system
     #[arg(long)]
     pub target_ca: Option<PathBuf>,
+    /// How long lists of the cluster are waited for, in seconds, before this is ready without those that are missing
+    #[arg(long, default_value_t = 30)]
+    pub patience: u64,
     /// How long connections are still taken after the end was asked for, in seconds: others have to hear of it
     #[arg(long, default_value_t = 5)]
     pub linger: u64,

@@ -36,6 +36,16 @@ impl Told {
         }
     }
 
+    /// A path with `..` in it, which clients take out before they send it.
+    pub fn dots() -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            title: "Not a path",
+            message: "Paths with the segments `.` and `..` are not passed on.".to_owned(),
+            advice: "Ask for the path without them.",
+        }
+    }
+
     /// A route leads nowhere. The Gateway API says 500 of an HTTPRoute.
     pub fn misled(rule: &Rule) -> Self {
         Self {

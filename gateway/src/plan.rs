@@ -9,13 +9,13 @@ use kube::api::DynamicObject;
 
 use crate::api::{self, HttpRoute};
 use crate::attach::{Attached, Gateways};
-use crate::contest::{self, Refused};
+use crate::contest::{self, MOST, Refused};
 use crate::grants::Grants;
 use crate::httproute::{self, World};
 use crate::mapping::{self, ANNOTATION, Mapping, Mistake};
 use crate::options::RouteOptions;
 use crate::resolve::Services;
-use crate::rule::{Action, Backend, Kind, Missing, Origin, Rule};
+use crate::rule::{Action, Backend, Host, Kind, Missing, Origin, Rule};
 use crate::verdict::Verdict;
 use crate::{builtin, verdict};
 
@@ -48,6 +48,7 @@ pub struct Plan {
 
 const CORRECT: &str = "Correct the annotation of the Service.";
 const CHOOSE: &str = "Choose another prefix or host, or have the holder give it up.";
+const FEWER: &str = "Take rules out, or spread them over more namespaces.";
 const KEYS: &str = "Take the keys out, or do not rely on them.";
 const TARGET: &str = "Make the Service, or correct its name and port in the route.";
 const ROUTE: &str = "Correct the HTTPRoute; its status says the same.";
@@ -127,11 +128,14 @@ fn origin(kind: Kind, object: &impl kube::ResourceExt) -> Origin {
         namespace: object.namespace().unwrap_or_default(),
         object: object.name_any(),
         part: String::new(),
+        number: 0,
         created: object.creation_timestamp().map(|time| time.0),
     }
 }
 
 fn problem(origin: &Origin, text: String, advice: &'static str) -> Problem {
+    // What a route says itself may be in it: one problem is one line of the log.
+    let text = text.replace(char::is_control, " ");
     Problem {
         about: origin.to_string(),
         text,
@@ -192,26 +196,27 @@ fn of_route(
     if attached.is_empty() {
         return None;
     }
-    let mut hosts = Vec::new();
-    for host in attached
-        .iter()
-        .flat_map(|parent| parent.hosts.iter().flatten())
-    {
-        if !hosts.contains(host) {
-            hosts.push(host.clone());
-        }
-    }
+    let hosts = hosts(&attached);
     let mut wrong = Vec::new();
     let mut rest = route.rest.clone();
     rest.remove("useDefaultGateways");
     wrong.extend(httproute::nothing_else("the route", &rest).err());
+    let mut count = 0;
     for (number, rule) in route.rules.iter().enumerate() {
         let part = rule.name.clone().unwrap_or_else(|| number.to_string());
         let origin = Origin {
             part: part.clone(),
+            number,
             ..origin.clone()
         };
-        match httproute::rules(world, &origin, rule, &hosts) {
+        count += hosts.len() * rule.matches.len().max(1);
+        let made = match count {
+            0..=MOST => httproute::rules(world, &origin, rule, &hosts),
+            _ => Err(format!(
+                "more than {MOST} matches, each at each host, are not taken"
+            )),
+        };
+        match made {
             Ok(made) => rules.extend(made),
             Err(text) => wrong.push(format!("rule {part}: {text}")),
         }
@@ -222,6 +227,18 @@ fn of_route(
         attached,
         wrong,
     })
+}
+
+/// Each once.
+fn hosts(attached: &[Attached]) -> Vec<Host> {
+    let all = attached.iter();
+    let mut hosts = Vec::new();
+    for host in all.flat_map(|parent| parent.hosts.iter().flatten()) {
+        if !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
+    hosts
 }
 
 impl Asked {
@@ -271,7 +288,17 @@ fn backends(rule: &Rule) -> &[Backend] {
 }
 
 fn refusal(refused: &Refused) -> Problem {
-    problem(&refused.rule.origin, refused.why.clone(), CHOOSE)
+    let origin = &refused.rule.origin;
+    let why = refused.why.clone();
+    if !refused.is_surplus {
+        return problem(origin, why, CHOOSE);
+    }
+    // Once for all that one object asks for.
+    let whole = Origin {
+        part: "*".to_owned(),
+        ..origin.clone()
+    };
+    problem(&whole, why, FEWER)
 }
 
 fn missing(rule: &Rule) -> Vec<Problem> {

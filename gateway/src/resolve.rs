@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 
 use crate::rule::{Address, Missing};
@@ -51,16 +52,29 @@ impl<'a> Services<'a> {
             return Err(Missing::Unsupported(text));
         }
         let mut ports = spec.ports.iter().flatten();
-        if !ports.any(|known| known.port == i32::from(port)) {
-            let text = format!("the Service {namespace}/{name} has no port {port}");
-            return Err(Missing::NotFound(text));
-        }
+        let known = ports.find(|known| known.port == i32::from(port));
+        let known = known.ok_or_else(|| {
+            Missing::NotFound(format!("the Service {namespace}/{name} has no port {port}"))
+        })?;
         let host = format!("{name}.{namespace}.svc");
-        let ip = spec.cluster_ip.filter(|ip| !ip.is_empty() && ip != "None");
-        let address = match ip {
+        let ip = spec.cluster_ip.as_deref();
+        let address = match ip.filter(|ip| !ip.is_empty() && *ip != "None") {
             Some(ip) if ip.contains(':') => format!("[{ip}]:{port}"),
             Some(ip) => format!("{ip}:{port}"),
-            None => format!("{host}:{port}"),
+            // Its name leads to the pods themselves, where its own ports are nobody's.
+            None => match known
+                .target_port
+                .clone()
+                .unwrap_or(IntOrString::Int(known.port))
+            {
+                IntOrString::Int(port) => format!("{host}:{port}"),
+                IntOrString::String(port) => {
+                    let text = format!(
+                        "the Service {namespace}/{name} has no address, and its targetPort `{port}` no number"
+                    );
+                    return Err(Missing::NotFound(text));
+                }
+            },
         };
         let unverified = self.unverified.contains(&format!("{name}.{namespace}"));
         Ok(Address {

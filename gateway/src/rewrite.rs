@@ -29,6 +29,14 @@ pub fn rewrite(asked: &Uri, matched: &Path, rewrite: &Rewrite) -> Option<PathAnd
     whole.parse().ok().filter(|_| whole.starts_with('/'))
 }
 
+/// Whether a segment of a path is `.` or `..`, however it is spelt: in the place of a prefix it leads out of what stands there.
+pub fn has_dots(path: &str) -> bool {
+    // Some servers take a backslash for a slash, as browsers do.
+    let path = key(path);
+    let mut segments = path.split(['/', '\\']);
+    segments.any(|segment| matches!(segment, "." | ".."))
+}
+
 /// What follows as many segments of `path` as `prefix` has, with its slash, as it was spelt.
 fn rest<'a>(path: &'a str, prefix: &str) -> &'a str {
     let segments = key(prefix).matches('/').count();
@@ -39,6 +47,25 @@ fn rest<'a>(path: &'a str, prefix: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dots_are_seen_however_they_are_spelt() {
+        for path in [
+            "/a/../b",
+            "/a/.",
+            "/a/./",
+            "/..",
+            "/a/%2e%2E/b",
+            "/a/.%2e",
+            "/a/..\\b",
+            "/a/%5c..%5Cb",
+        ] {
+            assert!(has_dots(path), "{path}");
+        }
+        for path in ["/", "/a/.../b", "/a/.b/c..", "/a/%252e%252e/b", "/a/..%2fb"] {
+            assert!(!has_dots(path), "{path}");
+        }
+    }
 
     #[test]
     fn the_prefix_goes_and_the_rest_stays_as_it_was_spelt() {

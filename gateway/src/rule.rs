@@ -24,6 +24,8 @@ pub struct Origin {
     pub object: String,
     /// The Mapping's own name; the number of a rule in an HTTPRoute.
     pub part: String,
+    /// Which rule of an HTTPRoute it is: of equal ones the first counts. 0 for others.
+    pub number: usize,
     /// Of the object. What is built in has none, and is older than all.
     pub created: Option<Timestamp>,
 }
@@ -35,20 +37,22 @@ impl Origin {
             namespace: String::new(),
             object: name.to_owned(),
             part: String::new(),
+            number: 0,
             created: None,
         }
     }
 
-    /// The eldest first; of one age, by name.
-    pub fn age(&self) -> (Option<Timestamp>, &str, &str, Kind, &str) {
+    /// The eldest first; of one age, by name; of one HTTPRoute, as they are listed.
+    pub fn age(&self) -> impl Ord + '_ {
         let Self {
             kind,
             namespace,
             object,
             part,
+            number,
             created,
         } = self;
-        (*created, namespace, object, *kind, part)
+        (*created, namespace, object, *kind, *number, part)
     }
 
     /// Whether one owner wrote both.
@@ -170,9 +174,9 @@ impl Path {
         }
     }
 
-    /// Whether it is all there is.
+    /// Whether it has the start page, alone or with all that there is.
     pub fn is_root(&self) -> bool {
-        matches!(self, Self::Prefix(path) if key(path).is_empty())
+        key(self.text()).is_empty()
     }
 
     /// Whether `other` has all paths of this.

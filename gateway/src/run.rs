@@ -59,6 +59,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (watched, watches) = watch::start(&client, &options.routes.namespace);
     let follows = follow(
         options.routes.clone(),
+        Duration::from_secs(options.patience),
         watched,
         tables.clone(),
         health.clone(),

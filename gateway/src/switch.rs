@@ -13,7 +13,7 @@ use rand::RngExt as _;
 
 use crate::headers::{distrust, edit, hide_cookies};
 use crate::page::{self, Told};
-use crate::rewrite::rewrite;
+use crate::rewrite::{has_dots, rewrite};
 use crate::rule::{Action, Backend, Missing, Redirect, Rule, Standing};
 use crate::table::{Entry, Tables};
 
@@ -67,6 +67,12 @@ impl Switch for Chooser {
             return Err(page::answer(wants_page, &Told::nothing(head.uri.path())));
         };
         let rule = &entry.rule;
+        if rule.standing == Standing::Foreign && has_dots(head.uri.path()) {
+            let told = Told::dots();
+            let status = told.status.as_u16();
+            entry.stats.count(status, Duration::ZERO, None);
+            return Err(page::answer(wants_page, &told));
+        }
         let backends = match &rule.action {
             Action::Forward(backends) => backends,
             Action::Redirect(redirect) => {

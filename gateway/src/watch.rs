@@ -2,8 +2,7 @@
 
 use std::hash::Hash;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
@@ -17,7 +16,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::Notify;
 
 use crate::api::GROUP;
-use crate::plan::Seen;
+use crate::plan::{Problem, Seen};
 
 /// The kinds of the Gateway API that are watched, by the version that has them.
 const KINDS: [(&str, &str); 4] = [
@@ -36,15 +35,36 @@ fn resource((version, kind): (&str, &str)) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, version, kind))
 }
 
+fn plural(kind: &str) -> String {
+    let end = if kind.ends_with('s') { "es" } else { "s" };
+    format!("{kind}{end}")
+}
+
 /// What the watches keep.
 pub struct Watched {
     services: Vec<Store<Service>>,
     others: Vec<Store<DynamicObject>>,
-    /// Of each watch: whether it has read all that there is.
-    services_read: Vec<Arc<AtomicBool>>,
-    /// Of each watch: whether it has read all, or there is nothing to read.
-    others_told: Vec<Arc<AtomicBool>>,
+    of_services: Vec<Arc<Lists>>,
+    of_others: Vec<Arc<Lists>>,
     pub changed: Arc<Notify>,
+}
+
+/// What a watch reads first, and how far that is.
+struct Lists {
+    /// `Services of models`
+    what: String,
+    /// Codes by which the API server may refuse it, so that the others go on without.
+    refusals: &'static [u16],
+    /// Whether a cluster does without.
+    is_optional: bool,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// For this, where anything is known.
+    Waits(String),
+    Read,
+    Refused(String),
 }
 
 /// Watches these namespaces, or all where none is named. The future is the watches themselves, for ever.
@@ -53,60 +73,55 @@ pub fn start(client: &Client, namespaces: &[String]) -> (Watched, BoxFuture<'sta
     let mut watched = Watched {
         services: Vec::new(),
         others: Vec::new(),
-        services_read: Vec::new(),
-        others_told: Vec::new(),
+        of_services: Vec::new(),
+        of_others: Vec::new(),
         changed: Arc::clone(&changed),
     };
     let mut watches = Vec::new();
-    let apis: Vec<Api<Service>> = match namespaces {
-        [] => vec![Api::all(client.clone())],
-        some => some
-            .iter()
-            .map(|namespace| Api::namespaced(client.clone(), namespace))
-            .collect(),
-    };
-    for api in apis {
+    let of_namespaces = namespaces.iter().map(|namespace| {
+        let api = Api::<Service>::namespaced(client.clone(), namespace);
+        (api, format!("Services of {namespace}"), &[403][..])
+    });
+    let mut apis: Vec<_> = of_namespaces.collect();
+    if apis.is_empty() {
+        apis.push((Api::all(client.clone()), "Services".to_owned(), &[]));
+    }
+    for (api, what, refusals) in apis {
         let (store, writer) = reflector::store();
-        let read = Arc::new(AtomicBool::new(false));
+        let lists = Lists::new(what, refusals, false);
         watched.services.push(store);
-        watched.services_read.push(Arc::clone(&read));
+        watched.of_services.push(Arc::clone(&lists));
         let events = watch(api, watcher::Config::default());
-        let told = Told {
-            name: "Service",
-            may_lack: false,
-            complete: read,
-            changed: Arc::clone(&changed),
-        };
-        watches.push(keep(events, writer, told).boxed());
+        watches.push(keep(events, writer, lists, Arc::clone(&changed)).boxed());
     }
     for kind in KINDS {
         let resource = resource(kind);
         let writer = Writer::new(resource.clone());
-        let read = Arc::new(AtomicBool::new(false));
+        let lists = Lists::new(plural(kind.1), &[403, 404], true);
         watched.others.push(writer.as_reader());
-        watched.others_told.push(Arc::clone(&read));
+        watched.of_others.push(Arc::clone(&lists));
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let events = watch(api, watcher::Config::default());
-        let told = Told {
-            name: kind.1,
-            may_lack: true,
-            complete: read,
-            changed: Arc::clone(&changed),
-        };
-        watches.push(keep(events, writer, told).boxed());
+        watches.push(keep(events, writer, lists, Arc::clone(&changed)).boxed());
     }
     (watched, join_all(watches).map(drop).boxed())
 }
 
 impl Watched {
-    /// Whether all Services are known.
+    /// Whether all Services are known that may be.
     pub fn is_read(&self) -> bool {
-        is_set(&self.services_read)
+        self.of_services.iter().all(|lists| lists.is_told())
     }
 
     /// Whether all is known that there is.
     pub fn is_complete(&self) -> bool {
-        self.is_read() && is_set(&self.others_told)
+        self.is_read() && self.of_others.iter().all(|lists| lists.is_told())
+    }
+
+    /// What is not known; of that which may still come, where it is `late`.
+    pub fn unread(&self, late: bool) -> impl Iterator<Item = Problem> {
+        let all = self.of_services.iter().chain(&self.of_others);
+        all.filter_map(move |lists| lists.problem(late))
     }
 
     pub fn seen(&self) -> Seen {
@@ -121,23 +136,59 @@ impl Watched {
     }
 }
 
-fn is_set(flags: &[Arc<AtomicBool>]) -> bool {
-    flags.iter().all(|flag| flag.load(Ordering::Relaxed))
-}
+impl Lists {
+    fn new(what: String, refusals: &'static [u16], is_optional: bool) -> Arc<Self> {
+        Arc::new(Self {
+            what,
+            refusals,
+            is_optional,
+            state: Mutex::new(State::Waits(String::new())),
+        })
+    }
 
-/// Who hears of a watch.
-struct Told {
-    name: &'static str,
-    /// Whether the cluster may do without the kind, or keep it from this program.
-    may_lack: bool,
-    complete: Arc<AtomicBool>,
-    changed: Arc<Notify>,
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_told(&self) -> bool {
+        !matches!(*self.state(), State::Waits(_))
+    }
+
+    /// Whether it is not waited for any more. What was read once stays so.
+    fn fail(&self, code: Option<u16>, text: &str) -> bool {
+        let mut state = self.state();
+        let is_refused = code.is_some_and(|code| self.refusals.contains(&code));
+        match (&*state, is_refused) {
+            (State::Read, _) => {}
+            (_, true) => *state = State::Refused(text.to_owned()),
+            (State::Waits(_), false) => *state = State::Waits(text.to_owned()),
+            (State::Refused(_), false) => {}
+        }
+        is_refused
+    }
+
+    fn problem(&self, late: bool) -> Option<Problem> {
+        let text = match &*self.state() {
+            State::Waits(why) if late && why.is_empty() => {
+                "the API server sends no list".to_owned()
+            }
+            State::Waits(why) if late => why.clone(),
+            State::Refused(why) if !self.is_optional => why.clone(),
+            _ => return None,
+        };
+        Some(Problem {
+            about: self.what.clone(),
+            text,
+            advice: "Look whether the API server answers, and what the role of the gateway permits.",
+        })
+    }
 }
 
 async fn keep<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send,
     writer: Writer<K>,
-    told: Told,
+    lists: Arc<Lists>,
+    changed: Arc<Notify>,
 ) where
     K: Resource<DynamicType: Eq + Hash + Clone + Send + Sync> + Clone + Send + Sync + 'static,
 {
@@ -149,7 +200,7 @@ async fn keep<K>(
             Ok(event) => {
                 failure.clear();
                 if matches!(event, Event::InitDone) {
-                    told.complete.store(true, Ordering::Relaxed);
+                    *lists.state() = State::Read;
                 }
             }
             Err(error) => {
@@ -157,18 +208,16 @@ async fn keep<K>(
                 // Once, however often it is tried again.
                 let text = error.to_string();
                 if text != failure && refused != Some(404) {
-                    let kind = told.name;
+                    let kind = &lists.what;
                     tracing::warn!(kind, error = text, "A watch failed and begins again");
-                    failure = text;
+                    failure.clone_from(&text);
                 }
-                // Services are waited for in any case.
-                if !told.may_lack || !matches!(refused, Some(403 | 404)) {
+                if !lists.fail(refused, &text) {
                     continue;
                 }
-                told.complete.store(true, Ordering::Relaxed);
             }
         }
-        told.changed.notify_one();
+        changed.notify_one();
     }
 }
 

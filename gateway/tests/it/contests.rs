@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{World, named};
+use crate::harness::{World, mapping, named};
 
 /// A gateway with all that is built in.
 async fn built_in() -> Vec<String> {
@@ -58,6 +58,9 @@ async fn nobody_takes_what_is_built_in() {
         "prefix: /services/dashboard/",
         "prefix: /tfjobs/",
         "prefix: /k8s/ui/x",
+        // It would set cookies and workers for what is below.
+        "prefix: /k8s/",
+        "prefix: /%6b8s\nhost: hub.test",
         "prefix: /",
         "prefix: ///",
         "prefix: /hub/\nhost: hub.test",
@@ -90,6 +93,41 @@ async fn nobody_takes_what_is_built_in() {
         let (status, text) = gateway.text_at("hub.test", path).await;
         assert_eq!(status, 200);
         assert!(!text.contains("thief"), "{path}: {text}");
+    }
+}
+
+#[test]
+fn no_route_takes_the_start_page_alone_or_what_is_above_the_hub() {
+    for (path, holder) in [
+        ("/", "/ is held by dashboard (built in)"),
+        ("/x", ""),
+        ("/jupyter", "/jupyter/hub/ is held by hub (built in)"),
+        ("/jupyter/", "/jupyter/hub/ is held by hub (built in)"),
+        ("/jupyter/x", ""),
+    ] {
+        for kind in ["Exact", "PathPrefix"] {
+            let options: &[&str] = match path {
+                "/" => &["--dashboard", "http://dashboard.test"],
+                _ => &["--hub", "http://hub.test", "--hub-base", "/jupyter/"],
+            };
+            let mut world = World::default();
+            world.gateway(
+                "kubeflow/public",
+                &json!([{ "name": "all", "port": 80, "protocol": "HTTP", "allowedRoutes": { "namespaces": { "from": "All" } } }]),
+            );
+            world.route(
+                "a/r",
+                &json!({ "rules": [{ "matches": [{ "path": { "type": kind, "value": path } }] }] }),
+            );
+            let plan = world.plan(options);
+            let texts: Vec<_> = plan
+                .problems
+                .iter()
+                .map(|problem| problem.text.as_str())
+                .collect();
+            let expected: &[&str] = if holder.is_empty() { &[] } else { &[holder] };
+            assert_eq!(texts, expected, "{kind} {path}");
+        }
     }
 }
 
@@ -138,7 +176,7 @@ async fn the_eldest_holder_of_a_path_keeps_it() {
 async fn of_one_age_the_name_decides_and_a_namespace_does_not_contest_itself() {
     let target = named("m").await;
     let rest = |name: &str, prefix: &str| {
-        let text = crate::harness::mapping(name, target.port(), &format!("prefix: {prefix}"));
+        let text = mapping(name, target.port(), &format!("prefix: {prefix}"));
         json!({
             "metadata": { "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": { "getambassador.io/config": text } },
             "spec": { "clusterIP": "127.0.0.1", "ports": [{ "port": target.port() }] },
@@ -188,4 +226,32 @@ async fn with_hosts_of_its_own_the_gateway_leaves_others_to_routes() {
         "dashboard GET /x"
     );
     assert_eq!(gateway.text_at("else.test", "/hub/x").await.1, "all GET /x");
+}
+
+#[test]
+fn one_namespace_asks_for_no_more_rules_than_requests_can_go_through() {
+    let many = |from: usize, to: usize| {
+        let one = |number| mapping(&format!("m{number}"), 80, &format!("prefix: /m{number}/"));
+        (from..to).map(one).collect::<String>()
+    };
+    let mut world = World::default();
+    let address = "127.0.0.1:80".parse().unwrap();
+    world.service("a/elder", address, &many(0, 200));
+    world.service("a/younger", address, &many(200, 300));
+    world.service("b/other", address, &many(300, 400));
+    let plan = world.plan(&["--hub", "http://hub.test"]);
+    let of = |object: &str| {
+        let rules = plan.rules.iter();
+        rules.filter(|rule| rule.origin.object == object).count()
+    };
+    let counts = ["elder", "younger", "other", "hub"].map(of);
+    assert_eq!(counts, [200, 56, 100, 4]);
+    let texts = plan.problems.iter().map(|problem| problem.to_owned());
+    let texts: Vec<_> = texts
+        .filter(|problem| problem.text.contains("256"))
+        .collect();
+    let [surplus] = texts.as_slice() else {
+        panic!("{texts:#?}");
+    };
+    assert_eq!(surplus.about, "Mapping * of the Service a/younger");
 }

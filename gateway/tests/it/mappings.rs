@@ -1,7 +1,10 @@
 //! Routes by the annotations of Services.
 
+use carrel_gateway::rule::Action;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpListener;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -77,6 +80,91 @@ async fn hosts_and_headers_of_requests_change_as_asked() {
     let heard = heard.lock().unwrap().clone();
     assert_eq!(heard["host"], "inner.test");
     assert_eq!(heard["x-added"], "yes");
+}
+
+#[tokio::test]
+async fn no_path_leads_out_of_what_stands_for_the_prefix() {
+    let mut world = World::default();
+    world.mapped(
+        "a/app",
+        named("app").await,
+        "prefix: /app/\nrewrite: /public/",
+    );
+    let gateway = world.start(&[]).await;
+    for (path, status) in [
+        ("/app/../private", 400),
+        ("/app/x/%2e%2E/%2e./private", 400),
+        ("/app/..", 400),
+        ("/app/..x", 200),
+    ] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+        read.unwrap().unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn what_a_mapping_says_is_one_line() {
+    let mut world = World::default();
+    let text = "apiVersion: ambassador/v1\nkind: Mapping\nprefix: /a/\nservice: a\nname: ";
+    world.service(
+        "a/quoted",
+        "127.0.0.1:80".parse().unwrap(),
+        &format!("{text}'a\"}} b'\n"),
+    );
+    world.service(
+        "a/lines",
+        "127.0.0.1:80".parse().unwrap(),
+        &format!("{text}a\n\"b\\nc\": 1\n"),
+    );
+    let plan = world.plan(&[]);
+    assert!(plan.rules.iter().all(|rule| rule.origin.part == "a"));
+    assert!(
+        plan.problems
+            .iter()
+            .any(|problem| problem.text.contains("its name"))
+    );
+    for problem in plan.problems {
+        assert!(
+            !format!("{}{}", problem.about, problem.text).contains('\n'),
+            "{problem:?}"
+        );
+    }
+}
+
+#[test]
+fn a_service_without_an_address_is_at_the_ports_of_its_pods() {
+    for (target, address) in [
+        (json!(8000), Ok("m.a.svc:8000")),
+        (json!(null), Ok("m.a.svc:80")),
+        (json!("http"), Err("targetPort `http`")),
+    ] {
+        let mut world = World::default();
+        let text = mapping("m", 80, "prefix: /m/");
+        world.raw_service(
+            "a/m",
+            &json!({
+                "metadata": { "annotations": { "getambassador.io/config": text } },
+                "spec": { "clusterIP": "None", "ports": [{ "port": 80, "targetPort": target }] },
+            }),
+        );
+        let plan = world.plan(&[]);
+        let Action::Forward(backends) = &plan.rules[0].action else {
+            panic!("{:?}", plan.rules);
+        };
+        match (&backends[0].at, address) {
+            (Ok(at), Ok(address)) => assert_eq!(at.address, address),
+            (Err(missing), Err(part)) => assert!(missing.text().contains(part), "{missing:?}"),
+            (at, _) => panic!("{at:?} of {target}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -88,6 +88,8 @@ async fn a_target_does_not_speak_for_the_origin() {
         }
         assert_eq!(headers["x-kept"], "yes");
     }
+    let answer = gateway.get("/m").await;
+    assert_eq!(answer.headers()["service-worker-allowed"], "/m/");
     // The Hub guards its own.
     let answer = gateway.get("/hub/").await;
     assert_eq!(answer.headers().get_all("set-cookie").iter().count(), 3);

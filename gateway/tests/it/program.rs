@@ -205,6 +205,82 @@ async fn what_the_cluster_shows_is_in_force_at_once_and_without_a_restart() {
     assert_eq!(program.waits_for(&routed, 200).await, "routed GET /routed");
 }
 
+/// An API server that has one Service in a, keeps those of b to itself, and says nothing of c and, where it is `slow`, of the
+/// Gateway API.
+async fn moody(service: Value, slow: bool) -> SocketAddr {
+    let answer = async move |uri: Uri| {
+        let refusal = |code: StatusCode| {
+            let status =
+                json!({ "kind": "Status", "code": code.as_u16(), "reason": "no", "message": "no" });
+            (code, axum::Json(status)).into_response()
+        };
+        let is_watch = uri.query().unwrap_or_default().contains("watch=true");
+        match uri.path() {
+            "/api/v1/namespaces/a/services" if !is_watch => {
+                let metadata = json!({ "resourceVersion": "1" });
+                axum::Json(json!({ "kind": "List", "apiVersion": "v1", "metadata": metadata, "items": [service] })).into_response()
+            }
+            "/api/v1/namespaces/b/services" => refusal(StatusCode::FORBIDDEN),
+            path if path.starts_with("/apis/") && !slow => refusal(StatusCode::NOT_FOUND),
+            _ => std::future::pending().await,
+        }
+    };
+    server(Router::new().fallback(get(answer))).await
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_does_not_keep_the_rest_waiting() {
+    for (slow, other, patience, problems) in [
+        (false, "b", "3600", &["Services of b"][..]),
+        (
+            true,
+            "c",
+            "1",
+            &[
+                "GatewayClasses",
+                "Gateways",
+                "HTTPRoutes",
+                "ReferenceGrants",
+                "Services of c",
+            ],
+        ),
+    ] {
+        let target = named("early").await;
+        let text = mapping("early", target.port(), "prefix: /early/");
+        let service = World::default().object(
+            "Service",
+            "a/early",
+            &json!({
+                "metadata": { "annotations": { "getambassador.io/config": text } },
+                "spec": { "clusterIP": "127.0.0.1", "ports": [{ "port": target.port() }] },
+            }),
+        );
+        let namespaces = [
+            "--namespace",
+            "a",
+            "--namespace",
+            other,
+            "--patience",
+            patience,
+        ];
+        let program = Program::start(moody(service, slow).await, &namespaces);
+        let ready = format!("{}/check_ready", program.admin);
+        program.waits_for(&ready, 200).await;
+        let early = format!("{}/early/", program.public);
+        assert_eq!(program.waits_for(&early, 200).await, "early GET /");
+        let diag = program
+            .waits_for(&format!("{}/diag.json", program.admin), 200)
+            .await;
+        let diag: Value = serde_json::from_str(&diag).unwrap();
+        let about = diag["problems"].as_array().unwrap().iter();
+        let mut about: Vec<_> = about
+            .map(|problem| problem["about"].as_str().unwrap())
+            .collect();
+        about.sort_unstable();
+        assert_eq!(about, problems);
+    }
+}
+
 #[tokio::test]
 async fn it_ends_after_the_requests_under_way() {
     let (asked, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));

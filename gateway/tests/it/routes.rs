@@ -187,6 +187,22 @@ fn what_is_not_supported_is_said_on_the_route() {
             json!({ "filters": [{ "type": "RequestMirror", "requestMirror": {} }] }),
             "RequestMirror",
         ),
+        (
+            json!({ "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "set": [{ "name": "Transfer-Encoding", "value": "chunked" }] } }] }),
+            "`transfer-encoding` is the gateway's own",
+        ),
+        (
+            json!({ "filters": [{ "type": "ResponseHeaderModifier", "responseHeaderModifier": { "add": [{ "name": "Content-Length", "value": "3" }] } }] }),
+            "`content-length` is the gateway's own",
+        ),
+        (
+            json!({ "filters": [{ "type": "ResponseHeaderModifier", "responseHeaderModifier": { "remove": ["Connection"] } }] }),
+            "`connection` is the gateway's own",
+        ),
+        (
+            json!({ "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "set": [{ "name": "Host", "value": "b.test" }] } }] }),
+            "a route has a key for it",
+        ),
         (json!({ "retry": { "attempts": 2 } }), "`retry`"),
         (json!({ "sessionPersistence": {} }), "`sessionPersistence`"),
         (json!({ "timeouts": { "request": "soon" } }), "no duration"),
@@ -343,6 +359,37 @@ fn a_contested_path_is_said_on_the_route() {
         condition("Accepted", "False", "Conflicted")
     );
     assert!(plan.rules.iter().all(|rule| rule.origin.object == "hub"));
+}
+
+#[test]
+fn more_matches_than_are_taken_are_said_on_the_route() {
+    let mut world = open();
+    let hosts: Vec<_> = (0..16).map(|number| format!("h{number}.test")).collect();
+    let paths = (0..10).map(|number| json!({ "path": { "value": format!("/{number}") } }));
+    let matches: Vec<_> = paths.collect();
+    let rules = json!([{ "matches": matches }, { "matches": matches, "name": "second" }]);
+    world.route("a/r", &json!({ "hostnames": hosts, "rules": rules }));
+    let plan = world.plan(&[]);
+    assert_eq!(plan.rules.len(), 160);
+    assert_eq!(
+        conditions(&plan)[2],
+        condition("PartiallyInvalid", "True", "UnsupportedValue")
+    );
+    assert!(plan.problems[0].text.contains("rule second: more than 256"));
+}
+
+#[test]
+fn of_equal_rules_the_first_of_the_list_is_asked_first() {
+    let mut world = open();
+    let matched = |number: usize| {
+        let header = json!({ "name": format!("x-{number}"), "value": "1" });
+        json!({ "name": format!("rule-{}", 99 - number), "matches": [{ "headers": [header] }] })
+    };
+    let rules: Vec<_> = (0..12).map(matched).collect();
+    world.route("a/r", &json!({ "rules": rules }));
+    let rules = world.plan(&[]).rules;
+    let numbers: Vec<_> = rules.iter().map(|rule| rule.origin.number).collect();
+    assert_eq!(numbers, (0..12).collect::<Vec<_>>());
 }
 
 #[test]

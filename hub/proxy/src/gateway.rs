@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, Uri, request, response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::oneshot;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tower::Service;
 
@@ -24,6 +23,9 @@ use crate::routes::Route;
 use crate::send::{Failure, FailureKind, send};
 use crate::trust::Trust;
 use crate::{forward, guard};
+
+/// What goes with `Upgrade: h2c` (RFC 7540 3.2.1).
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// A server that requests are sent to, and the idle connections to it, which clones share.
 #[derive(Clone)]
@@ -56,7 +58,8 @@ pub trait Switch: Clone + Send + Sync + 'static {
     type Way: Way;
 
     /// Where a request goes, or its answer. What is changed of the head is what the target gets: the path, and headers,
-    /// before those are added that tell of the client. For requests with `Upgrade` only the head of an answer is sent.
+    /// before those are added that tell of the client. Of protocols to change to only websockets are passed on; for those
+    /// only the head of an answer is sent.
     ///
     /// # Errors
     /// The answer to a request that goes nowhere.
@@ -68,7 +71,8 @@ pub trait Switch: Clone + Send + Sync + 'static {
 pub trait Way: Send + Sync + 'static {
     fn target(&self) -> &Target;
 
-    /// How long the head of the answer may take from the end of the request. A protocol that has changed, and the body of
+    /// How long the head of the answer may take from the end of the request, and how long the target may take no byte of
+    /// what the client has sent. A protocol that has changed, and the body of
     /// an answer, take as long as they take.
     fn timeout(&self) -> Option<Duration>;
 
@@ -107,7 +111,10 @@ async fn pass<S: Switch>(
     mut request: Request<Incoming>,
 ) -> Response<ProxyBody<Full<Bytes>>> {
     let begun = Instant::now();
-    let upgrade = forward::upgrade(request.headers());
+    let upgrade = forward::upgrade(request.headers()).filter(is_websocket);
+    if upgrade.is_none() {
+        request.headers_mut().remove(HTTP2_SETTINGS);
+    }
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let upgrading = client.is_some();
     let asked = request.uri().clone();
@@ -128,6 +135,12 @@ async fn pass<S: Switch>(
     }
 }
 
+/// A tunnel of any other protocol would carry requests past the switch: HTTP/2 that a target speaks, by `h2c`. "A server
+/// MAY ignore a received Upgrade header field" (RFC 9110 7.8).
+fn is_websocket(protocol: &HeaderValue) -> bool {
+    protocol.as_bytes().eq_ignore_ascii_case(b"websocket")
+}
+
 async fn answer(
     way: &impl Way,
     head: request::Parts,
@@ -139,23 +152,16 @@ async fn answer(
         let request = Request::from_parts(head, RequestBody::Plain(body));
         return send(route, request, client).await;
     };
-    let (body, ended) = RequestBody::watched(body);
+    let (body, upload) = RequestBody::watched(body);
     let request = Request::from_parts(head, body);
     tokio::select! {
         biased;
         answer = send(route, request, client) => answer,
-        () = wait(ended, timeout) => Err(Failure {
+        () = upload.overdue(timeout) => Err(Failure {
             kind: FailureKind::Late,
             cause: format!("{} did not answer within {timeout:?}", route.pool.address()),
         }),
     }
-}
-
-/// From the end of the request on: who has much to send may take long for it.
-async fn wait(ended: oneshot::Receiver<()>, timeout: Duration) {
-    // Nothing is ever sent: the other end goes.
-    let _ = ended.await;
-    tokio::time::sleep(timeout).await;
 }
 
 fn confine(way: &impl Way, head: &mut response::Parts, asked: &Uri) {

@@ -24,11 +24,7 @@ static ORIGIN_WIDE: [HeaderName; 5] = [
 /// Takes out of an answer to `asked` what reaches beyond `prefix`. Cookies keep to the prefix, whatever path they ask
 /// for: programs that take the host for theirs go on. Those named in `reserved` are the fallback's alone.
 pub(crate) fn confine(headers: &mut HeaderMap, prefix: &str, asked: &Uri, reserved: &[&str]) {
-    if let Some(allowed) = headers.get(SERVICE_WORKER_ALLOWED)
-        && !is_scope_below(allowed, prefix, asked)
-    {
-        headers.remove(SERVICE_WORKER_ALLOWED);
-    }
+    confine_workers(headers, prefix, asked);
     for name in &ORIGIN_WIDE {
         headers.remove(name);
     }
@@ -41,6 +37,34 @@ pub(crate) fn confine(headers: &mut HeaderMap, prefix: &str, asked: &Uri, reserv
             }
         }
     }
+}
+
+/// Without the field a worker may have the folder of its script: that of `/user/a`, which is at the prefix `/user/a/` as
+/// well, is `/user/`. The field stands in its place, also for less (Service Workers, "Update", "maxScopeString"). Every
+/// answer says so: a browser may take a script from its cache that was not asked for as one.
+fn confine_workers(headers: &mut HeaderMap, prefix: &str, asked: &Uri) {
+    let mut given = headers.get_all(SERVICE_WORKER_ALLOWED).iter();
+    match (given.next(), given.next()) {
+        (None, _) => {}
+        // A browser joins several to one address, which begins like the first and leads anywhere.
+        (Some(allowed), None) if is_scope_below(allowed, prefix, asked) => return,
+        _ => drop(headers.remove(SERVICE_WORKER_ALLOWED)),
+    }
+    if !is_below(folder(asked.path()), prefix)
+        && let Ok(whole) = HeaderValue::from_str(&whole(prefix))
+    {
+        headers.insert(SERVICE_WORKER_ALLOWED, whole);
+    }
+}
+
+/// All up to the last slash, and with it.
+fn folder(path: &str) -> &str {
+    &path[..path.rfind('/').map_or(0, |at| at + 1)]
+}
+
+/// The path of all that lies below a prefix.
+fn whole(prefix: &str) -> String {
+    format!("{}/", prefix.trim_end_matches('/'))
 }
 
 /// The scope is a URL relative to the script's (Service Workers, 3.2, "maxScopeString"), and covers every address that
@@ -81,7 +105,7 @@ fn confine_cookie(
     if inside && !domain {
         return Some(cookie);
     }
-    let confined = format!(" Path={}/", prefix.trim_end_matches('/'));
+    let confined = format!(" Path={}", whole(prefix));
     kept.push(confined.as_bytes());
     // Parts of a value, a semicolon and a path: a value again.
     HeaderValue::from_bytes(&kept.join(&b';')).ok()

@@ -13,6 +13,7 @@ use carrel_proxy::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Response, StatusCode, request, response};
 use http_body_util::Full;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::RootCertStore;
 use tokio_tungstenite::tungstenite::Message;
@@ -180,6 +181,27 @@ async fn what_is_sent_slowly_does_not_count_against_the_target() {
 }
 
 #[tokio::test]
+async fn a_target_that_takes_nothing_of_a_large_body_is_left() {
+    let full = scripted(|_, mut connection| async move {
+        connection.until("\r\n\r\n").await;
+        std::future::pending().await
+    });
+    let target = Target::plain("app", &full.await.to_string());
+    let gateway = TestGateway::to(target, Some(Duration::from_millis(200))).await;
+    let mut client = gateway.connect().await;
+    client
+        .send("POST /app/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        .await;
+    // As much as there is room for on the way.
+    let writing = tokio::spawn(async move {
+        let piece = [0; 64 * 1024];
+        while client.stream.write_all(&piece).await.is_ok() {}
+    });
+    bounded(writing).await.unwrap();
+    assert_eq!(gateway.told(), [Err(FailureKind::Late)]);
+}
+
+#[tokio::test]
 async fn what_is_down_and_what_breaks_off_are_told_apart() {
     let gateway = TestGateway::plain(nobody().await).await;
     assert_eq!(gateway.connect().await.get("/app/").await.status, 503);
@@ -223,6 +245,38 @@ async fn websockets_outlive_the_timeout() {
     let echoed = bounded(websocket.next()).await.unwrap().unwrap();
     assert_eq!(echoed, Message::text("still here"));
     assert_eq!(gateway.told(), [Ok(101)]);
+}
+
+#[tokio::test]
+async fn no_protocol_but_websockets_passes_by_the_switch() {
+    let target = scripted(|_, mut connection| async move {
+        let request = connection.until("\r\n\r\n").await.to_lowercase();
+        connection
+            .send(&format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{request}",
+                request.len()
+            ))
+            .await;
+    });
+    let gateway = TestGateway::plain(target.await).await;
+    for (protocol, passes) in [
+        ("h2c", false),
+        ("websocket, h2c", false),
+        ("tls/1.2", false),
+        ("WebSocket", true),
+    ] {
+        let mut client = gateway.connect().await;
+        client
+            .send(&format!(
+                "GET /app/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMA\r\n\r\n"
+            ))
+            .await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 200);
+        for word in ["upgrade", "connection", "http2-settings"] {
+            assert_eq!(answer.text().contains(word), passes, "{word} {protocol}");
+        }
+    }
 }
 
 /// A target that speaks TLS, its certificate for `localhost`, and who trusts it.

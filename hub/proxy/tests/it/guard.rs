@@ -122,6 +122,31 @@ async fn a_service_worker_is_allowed_below_the_prefix_only() {
 }
 
 #[tokio::test]
+async fn a_service_worker_at_the_bare_prefix_gets_no_more_than_one_below() {
+    let confined = Some("/user/a/");
+    let table: [(&str, &[&str], Option<&str>); 8] = [
+        // The folder of the script would be `/user/`, where the servers of all others are.
+        ("/user/a", &[], confined),
+        ("/user/a?x=/user/a/", &[], confined),
+        ("/user/%61", &[], confined),
+        ("/user/a", &["/"], confined),
+        ("/user/a", &["/user/a/lab"], Some("/user/a/lab")),
+        ("/user/a/", &[], None),
+        ("/user/a/sw.js", &["/"], None),
+        // Joined they are `/user/a/, /../../../`, which is `/`.
+        ("/user/a/sw.js", &["/user/a/", "/../../../"], None),
+    ];
+    for (path, scopes, arrived) in table {
+        let fields = scopes
+            .iter()
+            .map(|scope| ("service-worker-allowed", scope.as_bytes()));
+        let answer = answer(path, &fields.collect::<Vec<_>>()).await;
+        let allowed = answer.header("service-worker-allowed");
+        assert_eq!(allowed.as_deref(), arrived, "{scopes:?} of {path}");
+    }
+}
+
+#[tokio::test]
 async fn policies_for_the_whole_origin_end_here() {
     let answer = answer(
         "/user/a/",

@@ -43,7 +43,7 @@ pub struct Options {
     #[arg(long, env = "CARREL_JOBS_FUNCTION_IMAGE")]
     pub function_image: Option<String>,
     /// The program in it that calls functions
-    #[arg(long, default_value = "/opt/carrel/bin/carrel-worker")]
+    #[arg(long, default_value = "/opt/carrel/prelude/carrel-worker")]
     pub function_program: String,
     /// YAML with what each pod and its container are to have beside: pod (a pod's spec) and container
     #[arg(long)]

@@ -230,7 +230,7 @@ fn pods_of_a_function_are_of_the_notebook_s_image() {
         let pod = &specs[role]["template"]["spec"];
         let container = &pod["containers"][0];
         assert_eq!(container["image"], "localhost/carrel-singleuser");
-        let command = json!(["/opt/carrel/bin/carrel-worker", "run-function", "/job"]);
+        let command = json!(["/opt/carrel/prelude/carrel-worker", "run-function", "/job"]);
         assert_eq!(container["command"], command);
         let variables = container["env"].as_array().unwrap();
         let value = |name: &str| {

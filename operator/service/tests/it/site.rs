@@ -59,7 +59,7 @@ pub fn settings(claim: Option<&str>) -> Settings {
     Settings {
         image: "localhost/carrel-training".to_owned(),
         function_image: Some("localhost/carrel-singleuser".to_owned()),
-        function_program: "/opt/carrel/bin/carrel-worker".to_owned(),
+        function_program: "/opt/carrel/prelude/carrel-worker".to_owned(),
         url: "http://service/services/training".to_owned(),
         claim: claim.map(str::to_owned),
         keeps_models: true,

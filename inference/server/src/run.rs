@@ -186,11 +186,12 @@ pub async fn watch(service: Arc<Service>, file: Option<PathBuf>, period: Duratio
 }
 
 async fn reconfigure(service: &Service, file: &Path) {
-    match Config::read(file) {
-        Ok(config) => {
-            service.models.reconfigure(config).await;
-            info!("The models are those of {}", file.display());
-        }
+    let taken = match Config::read(file) {
+        Ok(config) => service.models.reconfigure(config).await.map_err(Into::into),
+        Err(error) => Err(error),
+    };
+    match taken {
+        Ok(()) => info!("The models are those of {}", file.display()),
         Err(error) => error!("The models stay as they are: {error:#}"),
     }
 }

@@ -71,7 +71,7 @@ impl ModelService for OfModels {
             .iter()
             .map(|model| model.name.clone())
             .collect();
-        self.0.models.reconfigure(config).await;
+        self.0.models.reconfigure(config).await?;
         for name in names {
             self.0.models.find(&name, &Selector::Latest)?;
         }

@@ -27,13 +27,17 @@ pub fn products(base: &Path, products: usize) {
         index if index == products => "y".to_owned(),
         index => format!("product{index}"),
     };
-    let nodes = (0..products).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
+    let begin = [
+        node("Transpose", &["x"], "transposed"),
+        node("MatMul", &["transposed", "x"], "square"),
+    ];
+    let nodes = (0..products).map(|one| node("MatMul", &[&name(one), "square"], &name(one + 1)));
     let square = |name: &str| value(name, F32, &[-1, SIDE as i64]);
     network(
         &folder,
         vec![square("x")],
         vec![square("y")],
-        nodes.collect(),
+        begin.into_iter().chain(nodes).collect(),
     );
 }
 

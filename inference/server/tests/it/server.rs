@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use crate::limits::PRODUCTS;
 use crate::networks::{F32, engines, network, node, value};
 
 /// Nothing that is waited for takes longer.
@@ -116,6 +117,25 @@ pub fn doubling(folder: &Path) {
 /// `y = x * x`.
 pub fn squaring(folder: &Path) {
     with_operator(folder, "Mul");
+}
+
+/// Products of squares for half a second when it is run once on zeros.
+pub fn slow_to_warm_up(folder: &Path) {
+    const SIDE: i64 = 256;
+    std::fs::create_dir_all(folder).unwrap();
+    let name = |index: usize| match index {
+        0 => "x".to_owned(),
+        PRODUCTS => "y".to_owned(),
+        index => format!("product{index}"),
+    };
+    let nodes = (0..PRODUCTS).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
+    let square = |name: &str| value(name, F32, &[SIDE, SIDE]);
+    network(
+        folder,
+        vec![square("x")],
+        vec![square("y")],
+        nodes.collect(),
+    );
 }
 
 fn with_operator(folder: &Path, operator: &str) {

@@ -62,6 +62,7 @@ impl From<Failure> for Status {
         let code = match failure.kind {
             Kind::InvalidArgument => Code::InvalidArgument,
             Kind::NotFound => Code::NotFound,
+            Kind::PermissionDenied => Code::PermissionDenied,
             Kind::FailedPrecondition => Code::FailedPrecondition,
             Kind::ResourceExhausted => Code::ResourceExhausted,
             Kind::DeadlineExceeded => Code::DeadlineExceeded,

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use carrel_inference::{Engines, Model};
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
@@ -158,18 +159,23 @@ impl Models {
                 Some(known) => Arc::new(known.with(config).await),
                 None => Arc::new(Entry::new(config)),
             };
-            // What is new is loaded before what is old goes.
-            self.update(&entry).await;
             entries.insert(entry.config.name.clone(), entry);
         }
+        // What is new is loaded before what is old goes.
+        join_all(entries.values().map(|entry| self.update(entry))).await;
         self.entries.store(Arc::new(entries));
     }
 
     /// Loads and unloads until all models are as their folders and policies say.
-    pub async fn update_all(&self) {
-        for entry in self.entries().values() {
-            self.update(entry).await;
-        }
+    pub async fn update_all(self: &Arc<Self>) {
+        let entries = self.entries();
+        // One that is being changed will be looked at the next time.
+        let idle = entries
+            .values()
+            .filter(|entry| entry.changing.try_lock().is_ok());
+        let updates = idle.map(|entry| self.update_to_its_end(entry));
+        // What went wrong is in the log.
+        join_all(updates).await;
     }
 
     /// The same for one model. New versions are served before old ones go, and requests that run keep theirs to the end.
@@ -202,15 +208,15 @@ impl Models {
         let path = folder.to_owned();
         let loaded = tokio::task::spawn_blocking(move || {
             let options = settings.load_options();
-            let model = Model::load(&path, &engines, settings.engine, &options)?;
-            if settings.warm_up {
-                warm_up(&model);
-            }
-            Ok::<_, carrel_inference::Error>(model)
+            Model::load(&path, &engines, settings.engine, &options)
         });
         let name = &config.name;
         let reason = match loaded.await {
             Ok(Ok(model)) => {
+                let model = Arc::new(model);
+                if config.warm_up {
+                    warm_up(&model, config.timeout()).await;
+                }
                 let duration_ms = begun.elapsed().as_millis();
                 let engine = model.engine();
                 info!(

@@ -22,6 +22,9 @@ pub struct Options {
     /// A file with a bearer token in each line, of which requests must have one
     #[arg(long)]
     pub tokens: Option<PathBuf>,
+    /// Lets requests load and unload models and bring another configuration
+    #[arg(long)]
+    pub model_control: bool,
     /// The name of the one model that is served
     #[arg(long, alias = "model_name", default_value = "default")]
     pub model_name: String,

@@ -43,8 +43,7 @@ pub struct Call {
 impl Served {
     /// Within a runtime: batches are made by a task.
     #[must_use]
-    pub fn new(config: &ModelConfig, version: i64, model: Model) -> Self {
-        let model = Arc::new(model);
+    pub fn new(config: &ModelConfig, version: i64, model: Arc<Model>) -> Self {
         let slots = Arc::new(Semaphore::new(config.instances.max(1)));
         let executions = Arc::new(AtomicU64::new(0));
         let start = |batching| {

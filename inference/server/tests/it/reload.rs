@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use carrel_model_server::config::{Config, ModelConfig, VersionPolicy};
 use carrel_model_server::models::{Models, Version};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
+use crate::limits::PRODUCTS;
 use crate::networks::engines;
 use crate::server::{Server, answer, doubling, slow_to_warm_up, squaring};
 
@@ -126,6 +131,15 @@ async fn another_configuration_keeps_what_stays() {
         let (_, said) = server.json(path, &body).await;
         assert_eq!(said, json!({"predictions": [[6.0, 10.0]]}), "{path}");
     }
+    let channel = Endpoint::from_shared(format!("http://{}", server.grpc));
+    let channel = channel.unwrap().connect().await.unwrap();
+    let health = async || {
+        let service = "m".into();
+        let mut client = HealthClient::new(channel.clone());
+        let asked = client.check(HealthCheckRequest { service });
+        asked.await.map(drop).map_err(|status| status.code())
+    };
+    server.until(async || health().await == Ok(())).await;
     server
         .service
         .models
@@ -134,12 +148,15 @@ async fn another_configuration_keeps_what_stays() {
         .unwrap();
     let (status, _) = server.json("/v1/models/m:predict", &body).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
+    server
+        .until(async || health().await == Err(Code::NotFound))
+        .await;
 }
 
 /// A model whose version takes a while to load, and those who load it when they are asked to.
 fn slow_to_load() -> Option<(TempDir, Arc<Models>)> {
     let base = TempDir::new().unwrap();
-    slow_to_warm_up(&base.path().join("1"));
+    slow_to_warm_up(&base.path().join("1"), PRODUCTS);
     let config = Config {
         models: vec![ModelConfig::new("m", base.path())],
     };
@@ -196,4 +213,42 @@ async fn another_configuration_keeps_what_is_loading_and_what_was_unloaded() {
     models.reconfigure(labelled("b")).await.unwrap();
     let entry = models.entry("m").unwrap();
     assert!(entry.is_unloaded() && entry.available().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_run_without_an_end_holds_neither_its_model_nor_others() {
+    // Half a minute each.
+    let (slow, slower) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    slow_to_warm_up(&slow.path().join("1"), 60 * PRODUCTS);
+    slow_to_warm_up(&slower.path().join("1"), 60 * PRODUCTS);
+    let quick = TempDir::new().unwrap();
+    doubling(&quick.path().join("1"));
+    let config = Config {
+        models: vec![
+            ModelConfig {
+                timeout_ms: 100,
+                ..ModelConfig::new("m", slow.path())
+            },
+            ModelConfig::new("a", slower.path()),
+            ModelConfig::new("z", quick.path()),
+        ],
+    };
+    let Some(engines) = engines() else { return };
+    let models = Arc::new(Models::new(engines, config));
+    let begun = Instant::now();
+    let quicker = async {
+        until(&models, |one| matches!(one, Version::Available(_))).await;
+        while models.entry("z").unwrap().available().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        () = models.update_all() => panic!("the slower one was too fast"),
+        () = quicker => {}
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -47,7 +47,7 @@ pub struct Options {
     /// The largest body of a request, in bytes
     #[arg(long, default_value_t = 64 << 20)]
     pub largest_body: usize,
-    /// What bodies by HTTP may take together while they are read and answered, in bytes
+    /// What bodies may take together while they are read and answered, in bytes
     #[arg(long, default_value_t = 1 << 30)]
     pub bodies: usize,
     /// How long requests may take to end once the server is asked to stop, in seconds

@@ -33,7 +33,7 @@ pub struct Service {
     pub metrics: Metrics,
     /// The largest body of a request in bytes.
     pub largest_body: usize,
-    /// What bodies by HTTP may take together, in KiB.
+    /// What bodies may take together, in KiB.
     pub bodies: Arc<Semaphore>,
     /// All of it, in KiB.
     pub most_bodies: usize,

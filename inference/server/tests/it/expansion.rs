@@ -7,7 +7,10 @@ use carrel_model_server::proto::tensorflow::serving::{ModelSpec, PredictRequest}
 use carrel_model_server::proto::tensorflow::{TensorProto, tensor_shape_proto::Dim};
 use carrel_model_server::tensor_proto;
 use tempfile::TempDir;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::networks::{F32, network, node, value};
 use crate::server::Server;
@@ -35,8 +38,9 @@ async fn all_inputs_together_are_no_larger_than_a_body() {
     let Some(server) = Server::start(vec![ModelConfig::new("m", base.path())]).await else {
         return;
     };
-    let client = PredictionServiceClient::connect(format!("http://{}", server.grpc));
-    let client = client.await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let client = PredictionServiceClient::new(channel.clone());
     let ask = async |inputs: Vec<(&str, TensorProto)>| -> Result<usize, Status> {
         let inputs = inputs.into_iter().map(|(name, one)| (name.to_owned(), one));
         let request = PredictRequest {
@@ -60,6 +64,19 @@ async fn all_inputs_together_are_no_larger_than_a_body() {
         assert!(status.message().contains(why), "{}", status.message());
     };
     refused(vec![("a", rows(large)), ("b", rows(large))], "is too large").await;
+    // With bodies that take all, no other is read; health is asked for all the same.
+    let bodies = &server.service.bodies;
+    let most = u32::try_from(bodies.available_permits()).unwrap();
+    let taken = bodies.acquire_many(most).await.unwrap();
+    let status = ask(vec![("a", rows(1)), ("b", rows(1))]).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let mut health = HealthClient::new(channel);
+    health.check(HealthCheckRequest::default()).await.unwrap();
+    drop(taken);
+    ask(vec![("a", rows(1)), ("b", rows(1))]).await.unwrap();
+    server
+        .until(async || bodies.available_permits() == most as usize)
+        .await;
     // Those that the signature does not have are not made at all.
     let endless = || rows(i64::MAX);
     refused(vec![("c", endless())], r#"there is no input "c""#).await;

@@ -26,6 +26,9 @@ pub trait Engine: Send + Sync {
 pub trait Network: Send + Sync {
     fn signature(&self) -> &Signature;
 
+    /// Whether the first dimension of all inputs and outputs is of any size and has one name, and so is one of rows.
+    fn has_rows(&self) -> bool;
+
     /// The outputs with these names in their order, or all where none is named. The inputs fit the signature.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub enum Error {
     Input { name: String, reason: String },
     #[error("there is no output {name:?}; there are {known}")]
     UnknownOutput { name: String, known: String },
+    #[error("the output {name:?} is asked for twice")]
+    RepeatedOutput { name: String },
     #[error("there is no signature {name:?}; there are {known}")]
     UnknownSignature { name: String, known: String },
     /// The engine says that it is the inputs that do not fit.

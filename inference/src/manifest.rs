@@ -1,11 +1,16 @@
 //! The manifest beside a network: what it is, its labels, and how pictures become its input.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Choice;
 use crate::error::Error;
+
+/// The largest manifest or file of labels in bytes.
+const MOST: u64 = 16 << 20;
 
 /// `manifest.json`; all of it may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -116,7 +121,7 @@ const fn five() -> usize {
 impl Manifest {
     /// The manifest of this file; an empty one where there is no file.
     pub(crate) fn read(file: &Path) -> Result<Self, Error> {
-        let text = match std::fs::read(file) {
+        let text = match read(file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self::default());
@@ -133,9 +138,35 @@ impl Labels {
     pub(crate) fn read(&self, folder: &Path) -> Result<Vec<String>, Error> {
         let file = match self {
             Self::List(labels) => return Ok(labels.clone()),
-            Self::File(file) => folder.join(file),
+            Self::File(file) => within(folder, file)?,
         };
-        let text = std::fs::read_to_string(&file).map_err(|error| Error::load(&file, error))?;
+        let text = read(&file).map_err(|error| Error::load(&file, error))?;
+        let text = String::from_utf8(text).map_err(|error| Error::load(&file, error))?;
         Ok(text.lines().map(str::to_owned).collect())
+    }
+}
+
+/// A file that the manifest names, which lies in its folder or below; a link there may lead elsewhere.
+///
+/// # Errors
+/// Where the name leads out of the folder.
+pub(crate) fn within(folder: &Path, file: &Path) -> Result<PathBuf, Error> {
+    let mut parts = file.components();
+    match !file.as_os_str().is_empty() && parts.all(|part| matches!(part, Component::Normal(_))) {
+        true => Ok(folder.join(file)),
+        false => Err(Error::load(
+            file,
+            "the name leads out of the folder of the manifest",
+        )),
+    }
+}
+
+/// The bytes of a manifest or of labels.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 <= MOST {
+        true => Ok(bytes),
+        false => Err(io::Error::other(format!("it is larger than {MOST} bytes"))),
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::{Choice, LoadOptions, Network};
 use crate::engines::Engines;
 use crate::error::{Error, listed};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, within};
 #[cfg(feature = "pictures")]
 use crate::pictures::{Classifier, Limits};
 use crate::signature::{Named, Signature};
@@ -115,6 +115,13 @@ impl Model {
             })
     }
 
+    /// Whether rows of several requests may be computed together: the network's maker gave the first dimension of all
+    /// inputs and outputs one name.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        self.network.has_rows()
+    }
+
     /// The outputs with these names in their order, or all where none is named.
     ///
     /// # Errors
@@ -161,7 +168,7 @@ fn find(path: &Path) -> Result<(PathBuf, PathBuf, Manifest), Error> {
     }
     let manifest = Manifest::read(&path.join(MANIFEST))?;
     let network = manifest.network.as_deref().unwrap_or(Path::new(NETWORK));
-    let file = path.join(network);
+    let file = within(path, network)?;
     Ok((path.to_owned(), file, manifest))
 }
 

@@ -12,7 +12,7 @@ use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::engine::{Engine, LoadOptions, Network};
 use crate::error::Error;
-use crate::signature::{Named, Signature, TensorSpec};
+use crate::signature::{Named, Signature, TensorSpec, one_name};
 use crate::stop::Stop;
 use crate::tensor::{Data, DataType, Tensor};
 
@@ -81,6 +81,7 @@ impl Engine for OnnxRuntime {
         };
         Ok(Box::new(Sessions {
             signature,
+            has_rows: sessions.first().is_some_and(has_rows),
             sessions: sessions.into_iter().map(Mutex::new).collect(),
             next: AtomicUsize::new(0),
         }))
@@ -90,6 +91,7 @@ impl Engine for OnnxRuntime {
 /// One network several times: a session runs once at a time.
 struct Sessions {
     signature: Signature,
+    has_rows: bool,
     sessions: Vec<Mutex<Session>>,
     next: AtomicUsize,
 }
@@ -97,6 +99,10 @@ struct Sessions {
 impl Network for Sessions {
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn has_rows(&self) -> bool {
+        self.has_rows
     }
 
     fn run(&self, inputs: Named, outputs: &[String], stop: &Stop) -> Result<Named, Error> {
@@ -177,6 +183,17 @@ fn signature(session: &Session) -> Result<Signature, String> {
         inputs: specs("input", session.inputs())?,
         outputs: specs("output", session.outputs())?,
     })
+}
+
+fn has_rows(session: &Session) -> bool {
+    let outlets = session.inputs().iter().chain(session.outputs());
+    one_name(outlets.map(|outlet| match outlet.dtype() {
+        // The symbol is empty where the size is given.
+        ValueType::Tensor {
+            dimension_symbols, ..
+        } => dimension_symbols.first().map(String::as_str),
+        _ => None,
+    }))
 }
 
 fn spec(kind: &str, outlet: &Outlet) -> Result<TensorSpec, String> {

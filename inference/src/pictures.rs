@@ -59,6 +59,9 @@ impl Classifier {
             (None, _) => return Ok(None),
         };
         let labels = labels.read(folder).map_err(|error| error.to_string())?;
+        if labels.is_empty() {
+            return Err("there are no labels".into());
+        }
         let input = one("input", &network.inputs, pictures.input.as_deref())?;
         let output = one("output", &network.outputs, pictures.output.as_deref())?;
         if !matches!(input.dtype, DataType::F32 | DataType::F16 | DataType::U8) {
@@ -177,17 +180,35 @@ impl Classifier {
         ])
     }
 
-    fn pixels(&self, files: &[Vec<u8>], stop: &Stop) -> Result<Tensor, Error> {
+    /// Whether so many pictures take no more memory as the network's input than they may.
+    fn check_count(&self, pictures: usize) -> Result<(), Error> {
         let (width, height) = self.pictures.size;
-        let each = 3 * width as usize * height as usize;
-        let mut values = Vec::with_capacity(files.len() * each);
+        let sizes = [3, width.into(), height.into(), size_of::<f32>() as u64];
+        let bytes = sizes
+            .iter()
+            .try_fold(pictures as u64, |all, size: &u64| all.checked_mul(*size));
+        let most = self.limits.memory;
+        match bytes.is_some_and(|bytes| bytes <= most) {
+            true => Ok(()),
+            false => {
+                let reason =
+                    format!("{pictures} pictures take more than the {most} bytes that are allowed");
+                Err(Error::input(IMAGES, reason))
+            }
+        }
+    }
+
+    fn pixels(&self, files: &[Vec<u8>], stop: &Stop) -> Result<Tensor, Error> {
+        self.check_count(files.len())?;
+        let mut values = Vec::new();
         for (index, file) in files.iter().enumerate() {
             if stop.is_stopped() {
                 return Err(Error::Stopped);
             }
             let picture = decode(file, self.limits)
+                .and_then(|picture| fit(&picture, &self.pictures, self.limits))
                 .map_err(|reason| Error::input(IMAGES, format!("the picture {index} {reason}")))?;
-            self.add(&fit(&picture, &self.pictures), &mut values);
+            self.add(&picture, &mut values);
         }
         let data = match self.dtype {
             DataType::F16 => Data::F16(values.into_iter().map(f16::from_f32).collect()),
@@ -277,8 +298,8 @@ fn decode(file: &[u8], limits: Limits) -> Result<DynamicImage, String> {
     DynamicImage::from_decoder(decoder).map_err(broken)
 }
 
-/// The picture in the network's size, by the filter of the manifest.
-fn fit(picture: &DynamicImage, wanted: &Pictures) -> RgbImage {
+/// The picture in the network's size, by the filter of the manifest; the error is the end of a sentence about it.
+fn fit(picture: &DynamicImage, wanted: &Pictures, limits: Limits) -> Result<RgbImage, String> {
     let (width, height) = wanted.size;
     let (from_width, from_height) = (picture.width(), picture.height());
     let filter = match wanted.filter {
@@ -287,11 +308,19 @@ fn fit(picture: &DynamicImage, wanted: &Pictures) -> RgbImage {
         Filter::Bicubic => FilterType::CatmullRom,
         Filter::Lanczos => FilterType::Lanczos3,
     };
-    let resized = |picture: &DynamicImage, width, height| {
-        picture.resize_exact(width, height, filter).to_rgb8()
+    let resized = |picture: &DynamicImage| {
+        // `image` resizes the columns first, to four f32 for each pixel: the width of the one, the height of the other.
+        let bytes = 16 * u64::from(picture.width()) * u64::from(height);
+        let most = limits.memory;
+        match bytes <= most {
+            true => Ok(picture.resize_exact(width, height, filter).to_rgb8()),
+            false => Err(format!(
+                "takes {bytes} bytes to resize, and {most} are allowed"
+            )),
+        }
     };
     if wanted.fit == Fit::Stretch {
-        return resized(picture, width, height);
+        return resized(picture);
     }
     let shorter = f64::from(from_width.min(from_height));
     let covering = f64::max(
@@ -309,9 +338,5 @@ fn fit(picture: &DynamicImage, wanted: &Pictures) -> RgbImage {
         (from_width - part_width) / 2,
         (from_height - part_height) / 2,
     );
-    resized(
-        &picture.crop_imm(x, y, part_width, part_height),
-        width,
-        height,
-    )
+    resized(&picture.crop_imm(x, y, part_width, part_height))
 }

@@ -12,7 +12,7 @@ use rten_tensor::prelude::*;
 
 use crate::engine::{Engine, LoadOptions, Network};
 use crate::error::Error;
-use crate::signature::{Named, Signature, TensorSpec};
+use crate::signature::{Named, Signature, TensorSpec, one_name};
 use crate::stop::Stop;
 use crate::tensor::{Data, DataType, Tensor};
 
@@ -64,9 +64,15 @@ impl Engine for Rten {
                 .map_err(|error| failed(error.to_string()))
         };
         let specs = signature.inputs.iter().chain(&signature.outputs);
+        let given = graph
+            .input
+            .iter()
+            .filter(|info| signature.input(&info.name).is_some());
+        let has_rows = one_name(given.chain(&graph.output).map(first_dim));
         let ids = specs.map(id).collect::<Result<_, _>>()?;
         let threads = (options.threads > 0).then(|| ThreadPool::with_num_threads(options.threads));
         Ok(Box::new(Loaded {
+            has_rows,
             signature,
             model,
             ids,
@@ -77,6 +83,7 @@ impl Engine for Rten {
 
 struct Loaded {
     signature: Signature,
+    has_rows: bool,
     model: rten::Model,
     ids: HashMap<String, NodeId>,
     threads: Option<Arc<ThreadPool>>,
@@ -85,6 +92,10 @@ struct Loaded {
 impl Network for Loaded {
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn has_rows(&self) -> bool {
+        self.has_rows
     }
 
     /// Cannot be stopped once it runs.
@@ -184,6 +195,15 @@ fn dims_of(info: &ValueInfoProto) -> Vec<Option<usize>> {
         _ => None,
     };
     dims.iter().map(size).collect()
+}
+
+/// The name of the first dimension.
+fn first_dim(info: &ValueInfoProto) -> Option<&str> {
+    let tensor = info.r#type.as_ref()?.tensor_type.as_ref()?;
+    match &tensor.shape.as_ref()?.dim.first()?.value {
+        Some(Dimension::DimParam(name)) => Some(name),
+        _ => None,
+    }
 }
 
 fn signature(graph: &GraphProto) -> Result<Signature, String> {

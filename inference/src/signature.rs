@@ -36,17 +36,16 @@ impl TensorSpec {
         text
     }
 
-    fn check(&self, tensor: &Tensor) -> Result<(), Error> {
-        if tensor.dtype() != self.dtype {
+    fn check(&self, dtype: DataType, given: &[usize]) -> Result<(), Error> {
+        if dtype != self.dtype {
             return Err(Error::WrongType {
                 name: self.name.clone(),
                 wanted: self.dtype,
-                given: tensor.dtype(),
+                given: dtype,
             });
         }
         let fits =
             |(wanted, given): (&Option<usize>, &usize)| wanted.is_none_or(|dim| dim == *given);
-        let given = tensor.shape();
         match self.shape.is_empty()
             || self.shape.len() == given.len() && self.shape.iter().zip(given).all(fits)
         {
@@ -83,17 +82,10 @@ impl Signature {
     /// The first that is not, by its name.
     pub fn check(&self, inputs: &[(String, Tensor)]) -> Result<(), Error> {
         for (index, (name, tensor)) in inputs.iter().enumerate() {
-            let Some(spec) = self.input(name) else {
-                let known = self.inputs.iter().map(|input| &*input.name);
-                return Err(Error::UnknownInput {
-                    name: name.clone(),
-                    known: listed(known),
-                });
-            };
+            self.check_input(name, tensor.dtype(), tensor.shape())?;
             if inputs[..index].iter().any(|(other, _)| other == name) {
                 return Err(Error::RepeatedInput { name: name.clone() });
             }
-            spec.check(tensor)?;
         }
         let given = |spec: &&TensorSpec| inputs.iter().any(|(name, _)| *name == spec.name);
         match self.inputs.iter().find(|spec| !given(spec)) {
@@ -104,17 +96,41 @@ impl Signature {
         }
     }
 
-    /// Whether there are such outputs.
+    /// Whether there is an input of this name, type and shape.
     ///
     /// # Errors
-    /// The first that is not there, by its name.
-    pub fn check_outputs(&self, names: &[String]) -> Result<(), Error> {
-        match names.iter().find(|name| self.output(name).is_none()) {
-            None => Ok(()),
-            Some(unknown) => Err(Error::UnknownOutput {
-                name: unknown.clone(),
-                known: listed(self.outputs.iter().map(|output| &*output.name)),
-            }),
-        }
+    /// Where there is not, by its name.
+    pub fn check_input(&self, name: &str, dtype: DataType, shape: &[usize]) -> Result<(), Error> {
+        let unknown = || Error::UnknownInput {
+            name: name.to_owned(),
+            known: listed(self.inputs.iter().map(|input| &*input.name)),
+        };
+        self.input(name).ok_or_else(unknown)?.check(dtype, shape)
     }
+
+    /// Whether there are such outputs, each named once.
+    ///
+    /// # Errors
+    /// The first that is not there, or there again, by its name.
+    pub fn check_outputs(&self, names: &[String]) -> Result<(), Error> {
+        for (index, name) in names.iter().enumerate() {
+            if self.output(name).is_none() {
+                return Err(Error::UnknownOutput {
+                    name: name.clone(),
+                    known: listed(self.outputs.iter().map(|output| &*output.name)),
+                });
+            }
+            if names[..index].contains(name) {
+                return Err(Error::RepeatedOutput { name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether all these dimensions have a name, and the same.
+#[cfg_attr(not(any(feature = "onnxruntime", feature = "rten")), allow(dead_code))]
+pub(crate) fn one_name<'a>(mut names: impl Iterator<Item = Option<&'a str>>) -> bool {
+    let first = names.next().flatten().filter(|name| !name.is_empty());
+    first.is_some() && names.all(|name| name == first)
 }

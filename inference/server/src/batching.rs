@@ -27,9 +27,12 @@ struct Job {
     rows: usize,
     inputs: Named,
     answer: oneshot::Sender<Result<Computed, Failure>>,
+    /// Those whose asker went away take memory still.
+    _place: OwnedSemaphorePermit,
 }
 
 pub struct Batcher {
+    has_rows: bool,
     largest: usize,
     jobs: mpsc::UnboundedSender<Job>,
 }
@@ -42,7 +45,8 @@ impl Batcher {
         batching: Batching,
         executions: Arc<AtomicU64>,
     ) -> Self {
-        // Not bounded here: those who ask are counted.
+        // Not bounded here: each job has a place.
+        let has_rows = model.has_rows();
         let (jobs, queue) = mpsc::unbounded_channel();
         let collector = Collector {
             model,
@@ -54,6 +58,7 @@ impl Batcher {
         };
         tokio::spawn(collector.run());
         Self {
+            has_rows,
             largest: batching.max_size,
             jobs,
         }
@@ -62,7 +67,7 @@ impl Batcher {
     /// How many rows these inputs are of a batch; none where they cannot be part of one.
     pub fn rows(&self, signature: &Signature, inputs: &Named) -> Option<usize> {
         let mut specs = signature.inputs.iter().chain(&signature.outputs);
-        if !specs.all(|spec| spec.shape.first() == Some(&None)) {
+        if !self.has_rows || !specs.all(|spec| spec.shape.first() == Some(&None)) {
             return None;
         }
         let mut rows = inputs
@@ -80,6 +85,7 @@ impl Batcher {
         rows: usize,
         mut inputs: Named,
         outputs: Vec<String>,
+        place: OwnedSemaphorePermit,
     ) -> Result<Computed, Failure> {
         inputs.sort_by(|(one, _), (other, _)| one.cmp(other));
         let described = inputs.iter().map(|(name, tensor)| {
@@ -97,8 +103,8 @@ impl Batcher {
             rows,
             inputs,
             answer,
+            _place: place,
         };
-        let gone = || Failure::internal("the batch broke off");
         self.jobs.send(job).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
@@ -189,12 +195,12 @@ impl Collector {
 async fn compute(
     model: Arc<Model>,
     slots: Arc<Semaphore>,
-    batch: Vec<Job>,
+    mut batch: Vec<Job>,
     slot: OwnedSemaphorePermit,
 ) {
     let mut slot = Some(slot);
     if batch.len() > 1
-        && let Some(parts) = together(&model, &batch, &mut slot).await
+        && let Some(parts) = together(&model, &mut batch, &mut slot).await
     {
         for (job, part) in batch.into_iter().zip(parts) {
             // Those who do not wait any more need no answer.
@@ -202,24 +208,45 @@ async fn compute(
         }
         return;
     }
-    for job in batch {
-        let slot = match slot.take() {
-            Some(slot) => Ok(slot),
-            None => Arc::clone(&slots).acquire_owned().await,
+    for mut job in batch {
+        let computed = async {
+            let slot = match slot.take() {
+                Some(slot) => slot,
+                None => Arc::clone(&slots)
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| gone())?,
+            };
+            let Kind {
+                signature, outputs, ..
+            } = job.kind;
+            execute(Arc::clone(&model), signature, job.inputs, outputs, slot).await
         };
-        let Ok(slot) = slot else { return };
-        let Kind {
-            signature, outputs, ..
-        } = job.kind;
-        let computed = execute(Arc::clone(&model), signature, job.inputs, outputs, slot).await;
-        let _ = job.answer.send(computed);
+        tokio::select! {
+            biased;
+            // Stopped, or not begun.
+            () = job.answer.closed() => {}
+            computed = computed => {
+                let _ = job.answer.send(computed);
+            }
+        }
+    }
+}
+
+fn gone() -> Failure {
+    Failure::internal("the batch broke off")
+}
+
+async fn all_closed(batch: &mut [Job]) {
+    for job in batch {
+        job.answer.closed().await;
     }
 }
 
 /// The outputs of each request; none where the batch fails, or its outputs have other rows.
 async fn together(
     model: &Arc<Model>,
-    batch: &[Job],
+    batch: &mut [Job],
     slot: &mut Option<OwnedSemaphorePermit>,
 ) -> Option<Vec<Computed>> {
     let kind = &batch.first()?.kind;
@@ -230,9 +257,13 @@ async fn together(
         inputs.push((name.clone(), all));
     }
     let (signature, outputs) = (kind.signature.clone(), kind.outputs.clone());
-    let computed = execute(Arc::clone(model), signature, inputs, outputs, slot.take()?).await;
-    let (outputs, time) = computed.ok()?;
     let rows: Vec<usize> = batch.iter().map(|job| job.rows).collect();
+    let computed = execute(Arc::clone(model), signature, inputs, outputs, slot.take()?);
+    let (outputs, time) = tokio::select! {
+        computed = computed => computed.ok()?,
+        // Nobody waits: it is stopped.
+        () = all_closed(batch) => return None,
+    };
     let mut parts: Vec<Computed> = vec![(Vec::new(), time); batch.len()];
     for (name, output) in &outputs {
         for (part, tensor) in parts.iter_mut().zip(output.split(&rows)?) {

@@ -35,7 +35,7 @@ pub async fn execute(
 }
 
 /// Stops the run when it is dropped.
-struct Stopped(Stop);
+pub struct Stopped(pub Stop);
 
 impl Drop for Stopped {
     fn drop(&mut self) {

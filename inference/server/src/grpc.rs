@@ -17,6 +17,7 @@ use crate::proto::tensorflow::serving::model_service_server::ModelServiceServer;
 use crate::proto::tensorflow::serving::prediction_service_server::PredictionServiceServer;
 use crate::service::Service;
 
+mod bodies;
 mod kserve;
 mod kserve_infer;
 mod models;
@@ -43,7 +44,7 @@ pub async fn routes(service: Arc<Service>) -> anyhow::Result<(Routes, HealthRepo
     let prediction = PredictionServiceServer::new(prediction::Prediction(Arc::clone(&service)));
     let models = ModelServiceServer::new(models::OfModels(Arc::clone(&service)));
     let tokens = service.tokens.clone();
-    let inference = GrpcInferenceServiceServer::new(kserve::Inference(service));
+    let inference = GrpcInferenceServiceServer::new(kserve::Inference(Arc::clone(&service)));
     let routes = Routes::new(prediction.max_decoding_message_size(largest))
         .add_service(models)
         .add_service(inference.max_decoding_message_size(largest))
@@ -51,7 +52,8 @@ pub async fn routes(service: Arc<Service>) -> anyhow::Result<(Routes, HealthRepo
         .add_service(reflection)
         .add_service(older);
     let open = |path: &str| path.starts_with("/grpc.health.v1.Health/");
-    let router = protect(routes.into_axum_router(), tokens, open, || {
+    let router = bodies::weigh(routes.into_axum_router(), service, open);
+    let router = protect(router, tokens, open, || {
         Status::unauthenticated("a bearer token is needed").into_http()
     });
     Ok((router.into(), reporter))
@@ -62,6 +64,7 @@ impl From<Failure> for Status {
         let code = match failure.kind {
             Kind::InvalidArgument => Code::InvalidArgument,
             Kind::NotFound => Code::NotFound,
+            Kind::PermissionDenied => Code::PermissionDenied,
             Kind::FailedPrecondition => Code::FailedPrecondition,
             Kind::ResourceExhausted => Code::ResourceExhausted,
             Kind::DeadlineExceeded => Code::DeadlineExceeded,

@@ -17,6 +17,7 @@ mod answer;
 pub mod kserve;
 mod openapi;
 mod repository;
+pub mod serve;
 pub mod tensorflow;
 mod tensorflow_body;
 

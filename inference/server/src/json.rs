@@ -26,6 +26,46 @@ pub fn parse(text: &[u8]) -> Result<Value, Failure> {
     parsed.map_err(|error| Failure::invalid(format!("the body is no JSON: {error}")))
 }
 
+/// What a document may take once it is read, in bytes, by `serde_json`'s [`Value`] and what tensors are made of: an upper
+/// bound, since two bytes of text may become hundreds.
+#[must_use]
+pub fn memory(text: &[u8]) -> usize {
+    /// A value in an array that has grown to twice what it holds, and a reference to it.
+    const VALUE: usize = 80;
+    /// What is allocated for one, beside its text.
+    const STRING: usize = 96;
+    /// Room for four values.
+    const ARRAY: usize = 192;
+    /// A node of a map, with room for eleven keys and values.
+    const OBJECT: usize = 768;
+    // The text of strings is there again, and once more as bytes.
+    let mut bytes = VALUE + 2 * text.len();
+    let (mut rest, mut in_string) = (text.iter(), false);
+    while let Some(byte) = rest.next() {
+        bytes += match (in_string, byte) {
+            (true, b'\\') => {
+                rest.next();
+                0
+            }
+            (true, b'"') => {
+                in_string = false;
+                0
+            }
+            (false, b'"') => {
+                in_string = true;
+                STRING
+            }
+            (false, b',') => VALUE,
+            (false, b'[') => ARRAY,
+            (false, b'{') => OBJECT,
+            // Strings stand for bare words.
+            (false, b'N' | b'I') => STRING,
+            _ => 0,
+        };
+    }
+    bytes
+}
+
 /// The number, as an infinity or NaN too.
 #[must_use]
 pub fn float(value: &Value) -> Option<f64> {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use carrel_inference::{Engines, Model};
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
@@ -68,8 +69,8 @@ type Versions = BTreeMap<i64, Version>;
 pub struct Entry {
     pub config: ModelConfig,
     versions: ArcSwap<Versions>,
-    /// Somebody asked for it to be unloaded.
-    unloaded: AtomicBool,
+    /// Somebody asked for it to be unloaded; of the model by this name, whatever its configuration is.
+    unloaded: Arc<AtomicBool>,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -85,7 +86,7 @@ impl Models {
     pub fn new(engines: Engines, config: Config) -> Self {
         let entries = config.models.into_iter().map(|config| {
             let name = config.name.clone();
-            (name, Arc::new(Entry::new(config, Arc::default())))
+            (name, Arc::new(Entry::new(config)))
         });
         Self {
             engines,
@@ -138,32 +139,43 @@ impl Models {
         entries.all(|entry| entry.is_unloaded() || entry.find(&Selector::Latest).is_ok())
     }
 
-    /// Takes another configuration: models that stay as they are keep what is loaded.
-    pub async fn reconfigure(&self, config: Config) {
+    /// Takes another configuration: models that stay as they are keep what is loaded. It is done to the end even where
+    /// its caller goes away.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub async fn reconfigure(self: &Arc<Self>, config: Config) -> Result<(), Failure> {
+        let models = Arc::clone(self);
+        to_its_end(async move { models.take(config).await }).await
+    }
+
+    async fn take(&self, config: Config) {
         let _one = self.reconfiguring.lock().await;
         let old = self.entries();
         let mut entries = BTreeMap::new();
         for config in config.models {
             let entry = match old.get(&config.name) {
                 Some(known) if known.config == config => Arc::clone(known),
-                // Other versions or labels of the same: nothing is loaded twice.
-                Some(known) if known.config.loads_as(&config) => {
-                    Arc::new(Entry::new(config, known.versions.load_full()))
-                }
-                _ => Arc::new(Entry::new(config, Arc::default())),
+                Some(known) => Arc::new(known.with(config).await),
+                None => Arc::new(Entry::new(config)),
             };
-            // What is new is loaded before what is old goes.
-            self.update(&entry).await;
             entries.insert(entry.config.name.clone(), entry);
         }
+        // What is new is loaded before what is old goes.
+        join_all(entries.values().map(|entry| self.update(entry))).await;
         self.entries.store(Arc::new(entries));
     }
 
     /// Loads and unloads until all models are as their folders and policies say.
-    pub async fn update_all(&self) {
-        for entry in self.entries().values() {
-            self.update(entry).await;
-        }
+    pub async fn update_all(self: &Arc<Self>) {
+        let entries = self.entries();
+        // One that is being changed will be looked at the next time.
+        let idle = entries
+            .values()
+            .filter(|entry| entry.changing.try_lock().is_ok());
+        let updates = idle.map(|entry| self.update_to_its_end(entry));
+        // What went wrong is in the log.
+        join_all(updates).await;
     }
 
     /// The same for one model. New versions are served before old ones go, and requests that run keep theirs to the end.
@@ -174,9 +186,10 @@ impl Models {
         for version in &wanted {
             let folder = repository::folder(&entry.config.base_path, *version);
             let load = match known.get(version) {
-                Some(Version::Available(_) | Version::Loading) => false,
+                Some(Version::Available(_)) => false,
                 Some(Version::Failed(_, stamp)) => *stamp != repository::stamp(&folder),
-                Some(Version::Unloaded) | None => true,
+                // Nobody else loads now: one that is loading broke off.
+                Some(Version::Loading | Version::Unloaded) | None => true,
             };
             if load {
                 entry.set(*version, Version::Loading);
@@ -195,15 +208,15 @@ impl Models {
         let path = folder.to_owned();
         let loaded = tokio::task::spawn_blocking(move || {
             let options = settings.load_options();
-            let model = Model::load(&path, &engines, settings.engine, &options)?;
-            if settings.warm_up {
-                warm_up(&model);
-            }
-            Ok::<_, carrel_inference::Error>(model)
+            Model::load(&path, &engines, settings.engine, &options)
         });
         let name = &config.name;
         let reason = match loaded.await {
             Ok(Ok(model)) => {
+                let model = Arc::new(model);
+                if config.warm_up {
+                    warm_up(&model, config.timeout()).await;
+                }
                 let duration_ms = begun.elapsed().as_millis();
                 let engine = model.engine();
                 info!(
@@ -222,14 +235,14 @@ impl Models {
         Version::Failed(reason, stamp)
     }
 
-    /// Loads a model that was unloaded, and what its folder has that is new.
+    /// Loads a model that was unloaded, and what its folder has that is new, even where its caller goes away meanwhile.
     ///
     /// # Errors
     /// Where there is no such model, or no version of it could be loaded.
-    pub async fn load_on_demand(&self, name: &str) -> Result<(), Failure> {
+    pub async fn load_on_demand(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
         let entry = self.entry(name)?;
         entry.unloaded.store(false, Ordering::Relaxed);
-        self.update(&entry).await;
+        self.update_to_its_end(&entry).await?;
         entry.find(&Selector::Latest).map(drop)
     }
 
@@ -237,12 +250,24 @@ impl Models {
     ///
     /// # Errors
     /// Where there is no such model.
-    pub async fn unload_on_demand(&self, name: &str) -> Result<(), Failure> {
+    pub async fn unload_on_demand(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
         let entry = self.entry(name)?;
         entry.unloaded.store(true, Ordering::Relaxed);
-        self.update(&entry).await;
-        Ok(())
+        self.update_to_its_end(&entry).await
     }
+
+    async fn update_to_its_end(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), Failure> {
+        let (models, entry) = (Arc::clone(self), Arc::clone(entry));
+        to_its_end(async move { models.update(&entry).await }).await
+    }
+}
+
+/// Waits for a change that goes on where nobody waits for it any more: one that broke off would leave a half.
+async fn to_its_end(change: impl Future<Output = ()> + Send + 'static) -> Result<(), Failure> {
+    tokio::spawn(change).await.map_err(|error| {
+        error!(%error, "A change of the models broke off");
+        Failure::internal("the server failed; its log says why")
+    })
 }
 
 impl ModelConfig {
@@ -258,12 +283,26 @@ impl ModelConfig {
 }
 
 impl Entry {
-    fn new(config: ModelConfig, versions: Arc<Versions>) -> Self {
+    fn new(config: ModelConfig) -> Self {
         Self {
             config,
-            versions: ArcSwap::new(versions),
-            unloaded: AtomicBool::new(false),
+            versions: ArcSwap::default(),
+            unloaded: Arc::default(),
             changing: Mutex::new(()),
+        }
+    }
+
+    /// The same model by another configuration; what is loaded stays where that is of other versions or labels only.
+    async fn with(&self, config: ModelConfig) -> Self {
+        let _none_is_loading = self.changing.lock().await;
+        let versions = match self.config.loads_as(&config) {
+            true => self.versions.load_full(),
+            false => Arc::default(),
+        };
+        Self {
+            versions: ArcSwap::new(versions),
+            unloaded: Arc::clone(&self.unloaded),
+            ..Self::new(config)
         }
     }
 

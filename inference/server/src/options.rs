@@ -22,6 +22,9 @@ pub struct Options {
     /// A file with a bearer token in each line, of which requests must have one
     #[arg(long)]
     pub tokens: Option<PathBuf>,
+    /// Lets requests load and unload models and bring another configuration
+    #[arg(long)]
+    pub model_control: bool,
     /// The name of the one model that is served
     #[arg(long, alias = "model_name", default_value = "default")]
     pub model_name: String,
@@ -44,7 +47,7 @@ pub struct Options {
     /// The largest body of a request, in bytes
     #[arg(long, default_value_t = 64 << 20)]
     pub largest_body: usize,
-    /// What bodies by HTTP may take together while they are read and answered, in bytes
+    /// What bodies may take together while they are read and answered, in bytes
     #[arg(long, default_value_t = 1 << 30)]
     pub bodies: usize,
     /// How long requests may take to end once the server is asked to stop, in seconds

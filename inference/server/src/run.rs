@@ -18,11 +18,15 @@ use tracing::{error, info, warn};
 
 use crate::auth::Tokens;
 use crate::config::{Config, ModelConfig};
+use crate::http::serve::{HEAD, serve};
 use crate::models::Models;
 use crate::options::Options;
 use crate::repository::stamp;
-use crate::service::{Limits, Service};
+use crate::service::{Access, Limits, Service};
 use crate::{grpc, http};
+
+/// How long a look at all models is waited for; what it loads is loaded on.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Runs until it is asked to end.
 ///
@@ -31,13 +35,17 @@ use crate::{grpc, http};
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let config = config(&options)?;
     let tokens = options.tokens.as_deref().map(Tokens::read).transpose()?;
+    let access = Access {
+        tokens,
+        model_control: options.model_control,
+    };
     let limits = Limits {
         largest_body: options.largest_body,
         bodies: options.bodies,
     };
     let engines = Engines::new(options.onnxruntime.clone());
     let models = Arc::new(Models::new(engines, config));
-    let service = Arc::new(Service::new(models, limits, tokens));
+    let service = Arc::new(Service::new(models, limits, access));
     let (https, grpcs) = listeners(&options).await?;
     let period = Duration::from_secs(options.file_system_poll_wait_seconds.max(1));
     let file = options.model_config_file.clone();
@@ -50,8 +58,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut serving = JoinSet::new();
     for listener in https {
         let (router, end) = (http::router(Arc::clone(&service)), end(stopped.clone()));
-        let served = axum::serve(listener, router).with_graceful_shutdown(end);
-        serving.spawn(async { anyhow::Ok(served.await?) });
+        serving.spawn(async {
+            serve(listener, router, HEAD, end).await;
+            anyhow::Ok(())
+        });
     }
     for listener in grpcs {
         serving.spawn(serve_grpc(
@@ -117,19 +127,29 @@ pub async fn serve_grpc(
 }
 
 /// Tells gRPC's health service whether the server is ready, and each model by its name.
-async fn report(service: Arc<Service>, reporter: HealthReporter) {
+async fn report(service: Arc<Service>, mut reporter: HealthReporter) {
     const PERIOD: Duration = Duration::from_millis(200);
     let status = |good| match good {
         true => ServingStatus::Serving,
         false => ServingStatus::NotServing,
     };
+    let mut known = Arc::default();
     loop {
         reporter
             .set_service_status("", status(service.is_ready()))
             .await;
-        for (name, entry) in &*service.models.entries() {
+        let entries = service.models.entries();
+        for (name, entry) in &*entries {
             let good = service.is_ready() && !entry.available().is_empty();
             reporter.set_service_status(name, status(good)).await;
+        }
+        let before = std::mem::replace(&mut known, entries);
+        for name in before.keys().filter(|name| !known.contains_key(*name)) {
+            // Who watches the model is told, and who asks that it is not known.
+            reporter
+                .set_service_status(name, ServingStatus::NotServing)
+                .await;
+            reporter.clear_service_status(name).await;
         }
         tokio::time::sleep(PERIOD).await;
     }
@@ -173,7 +193,8 @@ async fn bind(options: &Options, port: u16) -> anyhow::Result<TcpListener> {
 pub async fn watch(service: Arc<Service>, file: Option<PathBuf>, period: Duration) {
     let mut known = file.as_deref().map(modified);
     loop {
-        service.models.update_all().await;
+        // One that takes for ever keeps none of the others.
+        let _ = tokio::time::timeout(LOOK, service.models.update_all()).await;
         service.has_started();
         tokio::time::sleep(period).await;
         let Some(file) = &file else { continue };
@@ -186,11 +207,12 @@ pub async fn watch(service: Arc<Service>, file: Option<PathBuf>, period: Duratio
 }
 
 async fn reconfigure(service: &Service, file: &Path) {
-    match Config::read(file) {
-        Ok(config) => {
-            service.models.reconfigure(config).await;
-            info!("The models are those of {}", file.display());
-        }
+    let taken = match Config::read(file) {
+        Ok(config) => service.models.reconfigure(config).await.map_err(Into::into),
+        Err(error) => Err(error),
+    };
+    match taken {
+        Ok(()) => info!("The models are those of {}", file.display()),
         Err(error) => error!("The models stay as they are: {error:#}"),
     }
 }

@@ -1,7 +1,7 @@
 //! One loaded version of a model and its turns: how many requests are computed at a time, how many wait, and for how long.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use carrel_inference::{Model, Named, Signature};
@@ -22,7 +22,8 @@ pub struct Served {
     slots: Arc<Semaphore>,
     batcher: Option<Batcher>,
     executions: Arc<AtomicU64>,
-    waiting: AtomicUsize,
+    /// Places for those that wait.
+    places: Arc<Semaphore>,
     queue: usize,
     timeout: Duration,
 }
@@ -42,8 +43,7 @@ pub struct Call {
 impl Served {
     /// Within a runtime: batches are made by a task.
     #[must_use]
-    pub fn new(config: &ModelConfig, version: i64, model: Model) -> Self {
-        let model = Arc::new(model);
+    pub fn new(config: &ModelConfig, version: i64, model: Arc<Model>) -> Self {
         let slots = Arc::new(Semaphore::new(config.instances.max(1)));
         let executions = Arc::new(AtomicU64::new(0));
         let start = |batching| {
@@ -58,7 +58,7 @@ impl Served {
             model,
             statistics: Statistics::default(),
             slots,
-            waiting: AtomicUsize::new(0),
+            places: Arc::new(Semaphore::new(config.queue.min(Semaphore::MAX_PERMITS))),
             queue: config.queue,
             timeout: config.timeout(),
         }
@@ -126,9 +126,9 @@ impl Served {
         let computed = async {
             match (&self.batcher, rows) {
                 (Some(batcher), Some(rows)) => {
-                    let _place = self.place()?;
+                    let place = self.place()?;
                     batcher
-                        .compute(&signature, rows, call.inputs, call.outputs)
+                        .compute(&signature, rows, call.inputs, call.outputs, place)
                         .await
                 }
                 _ => {
@@ -166,8 +166,9 @@ impl Served {
     }
 
     /// A place among those that wait.
-    fn place(&self) -> Result<Place<'_>, Failure> {
-        Place::take(&self.waiting, self.queue).ok_or_else(|| {
+    fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_| {
             let (name, queue) = (&self.name, self.queue);
             let message = format!("{queue} requests wait for the model {name:?} already");
             Failure::new(Kind::ResourceExhausted, message)
@@ -176,22 +177,5 @@ impl Served {
 
     fn named(&self, error: &carrel_inference::Error) -> String {
         format!("model {:?}, version {}: {error}", self.name, self.version)
-    }
-}
-
-/// A place in the queue, until it is dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(waiting);
-        (before < most).then_some(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 use crate::auth::Tokens;
+use crate::failure::{Failure, Kind};
 use crate::metrics::Metrics;
 use crate::models::Models;
 
@@ -18,15 +19,27 @@ pub struct Limits {
     pub bodies: usize,
 }
 
+/// Who may ask for what.
+#[derive(Default)]
+pub struct Access {
+    /// Who may ask; everybody where there are none.
+    pub tokens: Option<Tokens>,
+    /// Whether those who ask may load and unload models, and bring another configuration.
+    pub model_control: bool,
+}
+
 pub struct Service {
     pub models: Arc<Models>,
     pub metrics: Metrics,
     /// The largest body of a request in bytes.
     pub largest_body: usize,
-    /// What bodies by HTTP may take together, in KiB.
+    /// What bodies may take together, in KiB.
     pub bodies: Arc<Semaphore>,
+    /// All of it, in KiB.
+    pub most_bodies: usize,
     /// Who may ask; everybody where there are none.
     pub tokens: Option<Arc<Tokens>>,
+    model_control: bool,
     /// Whether the models of the start were looked at, each loaded or not.
     started: AtomicBool,
     draining: AtomicBool,
@@ -34,16 +47,32 @@ pub struct Service {
 
 impl Service {
     #[must_use]
-    pub fn new(models: Arc<Models>, limits: Limits, tokens: Option<Tokens>) -> Self {
-        let most = limits.bodies.max(limits.largest_body);
+    pub fn new(models: Arc<Models>, limits: Limits, access: Access) -> Self {
+        let most = kibibytes(limits.bodies.max(limits.largest_body));
         Self {
             metrics: Metrics::new(Arc::clone(&models)),
             models,
             largest_body: limits.largest_body,
-            bodies: Arc::new(Semaphore::new(kibibytes(most))),
-            tokens: tokens.map(Arc::new),
+            bodies: Arc::new(Semaphore::new(most)),
+            most_bodies: most,
+            tokens: access.tokens.map(Arc::new),
+            model_control: access.model_control,
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether those who ask may change which models are loaded.
+    ///
+    /// # Errors
+    /// Where they may not.
+    pub fn check_control(&self) -> Result<(), Failure> {
+        match self.model_control {
+            true => Ok(()),
+            false => {
+                let message = "models are not loaded or unloaded by requests; --model-control of the server allows it";
+                Err(Failure::new(Kind::PermissionDenied, message))
+            }
         }
     }
 

@@ -8,13 +8,18 @@ use crate::names;
 use crate::proto::tensorflow::tensor_shape_proto::Dim;
 use crate::proto::tensorflow::{TensorInfo, TensorProto, TensorShapeProto, tensor_info};
 
+/// The type and shape that a message says. The error is the end of a sentence about the tensor.
+pub fn described(proto: &TensorProto) -> Result<(DataType, Vec<usize>), String> {
+    let number = proto.dtype;
+    let dtype = names::of_tensorflow(number).ok_or_else(|| format!("its dtype is {number}"))?;
+    Ok((dtype, shape(proto.tensor_shape.as_ref())?))
+}
+
 /// The tensor of a message with at most `most` bytes. The error is the end of a sentence about it.
 ///
 /// As in TensorFlow, the last of its values stands for all that follow, so a short message may mean a large tensor.
 pub fn read(proto: TensorProto, most: usize) -> Result<Tensor, String> {
-    let number = proto.dtype;
-    let dtype = names::of_tensorflow(number).ok_or_else(|| format!("its dtype is {number}"))?;
-    let shape = shape(proto.tensor_shape.as_ref())?;
+    let (dtype, shape) = described(&proto)?;
     if !proto.tensor_content.is_empty() && dtype != DataType::String {
         return Tensor::from_bytes(dtype, shape, &proto.tensor_content)
             .map_err(|error| error.to_string());

@@ -118,6 +118,10 @@ fn what_is_wrong_with_inputs_is_said_by_name() -> anyhow::Result<()> {
         said(named([a(), b()]), &["d".into()]),
         r#"there is no output "d"; there are "sum", "product""#
     );
+    assert_eq!(
+        said(named([a(), b()]), &["sum".into(), "sum".into()]),
+        r#"the output "sum" is asked for twice"#
+    );
     // Only the engine knows that these rows cannot be added.
     let b = ("b", tensor([3, 2], vec![1.0f32; 6]));
     let a = ("a", tensor([2, 2], vec![1.0f32; 4]));
@@ -179,6 +183,8 @@ fn a_manifest_is_checked_when_it_is_loaded() -> anyhow::Result<()> {
         let network = folder.path().join("model.onnx");
         std::os::unix::fs::symlink(data.join("squeezenet/squeezenet1.1.onnx"), network)?;
         std::fs::write(folder.path().join("manifest.json"), manifest)?;
+        let huge = std::fs::File::create(folder.path().join("huge.txt"))?;
+        huge.set_len((16 << 20) + 1)?;
         Ok(load(&folder)
             .and_then(Result::err)
             .map(|error| error.to_string()))
@@ -199,6 +205,20 @@ fn a_manifest_is_checked_when_it_is_loaded() -> anyhow::Result<()> {
             r#"{"labels": ["cat"], "pictures": {"size": [9, 9]}}"#,
             "takes [?, 3, 227, 227]",
         ),
+        (
+            r#"{"labels": [], "pictures": {"size": [227, 227]}}"#,
+            "there are no labels",
+        ),
+        (
+            r#"{"labels": "huge.txt", "pictures": {"size": [227, 227]}}"#,
+            "larger than 16777216 bytes",
+        ),
+        (
+            r#"{"labels": "../labels.txt", "pictures": {"size": [227, 227]}}"#,
+            "leads out of the folder",
+        ),
+        (r#"{"network": "/dev/zero"}"#, "leads out of the folder"),
+        (r#"{"network": "a/../../b"}"#, "leads out of the folder"),
         (
             r#"{"default_signature": "predict_images"}"#,
             r#"no signature "predict_images""#,

@@ -113,7 +113,7 @@ fn a_broken_or_huge_picture_is_named() -> anyhow::Result<()> {
 }
 
 /// A network whose classes are the 48 values of a picture of 4 x 4 pixels.
-fn tiny() -> anyhow::Result<Option<(TempDir, Model)>> {
+fn tiny(fit: &str) -> anyhow::Result<Option<(TempDir, Model)>> {
     let Some(engines) = engines() else {
         return Ok(None);
     };
@@ -123,7 +123,7 @@ fn tiny() -> anyhow::Result<Option<(TempDir, Model)>> {
     let flatten = node("Flatten", &["x"], "y");
     network(folder.path(), vec![input], vec![output], vec![flatten]);
     let labels: Vec<_> = (0..48).map(|label| label.to_string()).collect();
-    let manifest = serde_json::json!({"labels": labels, "pictures": {"size": [4, 4]}});
+    let manifest = serde_json::json!({"labels": labels, "pictures": {"size": [4, 4], "fit": fit}});
     std::fs::write(folder.path().join("manifest.json"), manifest.to_string())?;
     let options = LoadOptions::default();
     let model = Model::load(folder.path(), &engines, Choice::Auto, &options)?;
@@ -132,7 +132,7 @@ fn tiny() -> anyhow::Result<Option<(TempDir, Model)>> {
 
 #[test]
 fn broken_pictures_are_refused_or_classified_and_nothing_else() -> anyhow::Result<()> {
-    let Some((_folder, model)) = tiny()? else {
+    let Some((_folder, model)) = tiny("crop")? else {
         return Ok(());
     };
     let picture = RgbImage::from_fn(24, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 15, 7]));
@@ -157,5 +157,40 @@ fn broken_pictures_are_refused_or_classified_and_nothing_else() -> anyhow::Resul
         }
         assert!(refused > 0, "{format:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn pictures_take_no_more_memory_than_they_may() -> anyhow::Result<()> {
+    let Some((_folder, mut model)) = tiny("stretch")? else {
+        return Ok(());
+    };
+    // Each picture is 192 bytes as the network takes it.
+    model.limit_pictures(Limits {
+        memory: 20_000,
+        ..Limits::default()
+    });
+    let said = |files| {
+        let error = classify(&model, files).unwrap_err();
+        assert!(error.is_of_the_request());
+        error.to_string()
+    };
+    let many = said(vec![Vec::new(); 105]);
+    assert!(
+        many.contains("105 pictures take more than the 20000 bytes that are allowed"),
+        "{many}"
+    );
+    let picture = |width| -> anyhow::Result<_> {
+        let mut file = Cursor::new(Vec::new());
+        DynamicImage::from(RgbImage::new(width, 1)).write_to(&mut file, ImageFormat::Bmp)?;
+        Ok(file.into_inner())
+    };
+    classify(&model, vec![picture(300)?; 104])?;
+    // Between the two steps of resizing it would have 1000 x 4 pixels of 16 bytes.
+    let long = said(vec![picture(1000)?]);
+    assert!(
+        long.contains("the picture 0 takes 64000 bytes to resize, and 20000 are allowed"),
+        "{long}"
+    );
     Ok(())
 }

@@ -59,12 +59,21 @@ pub const BF16: i32 = 16;
 
 /// A tensor of a graph; -1 for dimensions of any size.
 pub fn value(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfoProto {
-    let dim = dims.iter().map(|dim| Dimension {
-        value: Some(match dim {
-            -1 => Value::DimParam("any".into()),
-            dim => Value::DimValue(*dim),
-        }),
+    let dim = dims.iter().map(|dim| match dim {
+        -1 => Value::DimParam("any".into()),
+        dim => Value::DimValue(*dim),
     });
+    of_dims(name, elem_type, dim)
+}
+
+/// A tensor of a graph with these names of its dimensions, each of any size.
+pub fn value_of(name: &str, elem_type: i32, dims: &[&str]) -> ValueInfoProto {
+    let dim = dims.iter().map(|dim| Value::DimParam((*dim).into()));
+    of_dims(name, elem_type, dim)
+}
+
+fn of_dims(name: &str, elem_type: i32, dims: impl Iterator<Item = Value>) -> ValueInfoProto {
+    let dim = dims.map(|dim| Dimension { value: Some(dim) });
     ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {

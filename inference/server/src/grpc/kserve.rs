@@ -175,6 +175,7 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let name = request.into_inner().model_name;
+        self.0.check_control()?;
         self.0.models.load_on_demand(&name).await?;
         Ok(Response::new(RepositoryModelLoadResponse {}))
     }
@@ -184,6 +185,7 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let name = request.into_inner().model_name;
+        self.0.check_control()?;
         self.0.models.unload_on_demand(&name).await?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
     }

@@ -54,6 +54,7 @@ impl ModelService for OfModels {
         &self,
         request: Request<ReloadConfigRequest>,
     ) -> Result<Response<ReloadConfigResponse>, Status> {
+        self.0.check_control()?;
         let config = request.into_inner().config.and_then(|config| config.config);
         let Some(Wanted::ModelConfigList(list)) = config else {
             let message = "the configuration has no model_config_list";
@@ -71,7 +72,7 @@ impl ModelService for OfModels {
             .iter()
             .map(|model| model.name.clone())
             .collect();
-        self.0.models.reconfigure(config).await;
+        self.0.models.reconfigure(config).await?;
         for name in names {
             self.0.models.find(&name, &Selector::Latest)?;
         }

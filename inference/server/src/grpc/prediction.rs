@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use carrel_inference::{Signature, TensorSpec};
+use carrel_inference::{Named, Signature, TensorSpec};
 use prost::Message as _;
 use prost_types::Any;
 use tonic::{Request, Response, Status};
@@ -12,13 +12,13 @@ use tonic::{Request, Response, Status};
 use super::patience;
 use crate::failure::{Failure, Kind};
 use crate::models::Selector;
-use crate::proto::tensorflow::SignatureDef;
 use crate::proto::tensorflow::serving::model_spec::VersionChoice;
 use crate::proto::tensorflow::serving::prediction_service_server::PredictionService;
 use crate::proto::tensorflow::serving::{
     GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse,
     SignatureDefMap,
 };
+use crate::proto::tensorflow::{SignatureDef, TensorProto};
 use crate::served::{Call, Served};
 use crate::service::Service;
 use crate::tensor_proto;
@@ -83,14 +83,8 @@ async fn predict(
     let missing = || Failure::new(Kind::InvalidArgument, "the model_spec is missing");
     let spec = request.model_spec.ok_or_else(missing)?;
     let served = service.models.find(&spec.name, &selector(&spec))?;
-    let (signature, _) = served.signature(Some(&spec.signature_name))?;
-    let mut inputs = Vec::with_capacity(request.inputs.len());
-    for (name, proto) in request.inputs {
-        let tensor = tensor_proto::read(proto, service.largest_body);
-        let tensor =
-            tensor.map_err(|why| Failure::invalid(format!("the input {name:?}: {why}")))?;
-        inputs.push((name, tensor));
-    }
+    let (signature, expected) = served.signature(Some(&spec.signature_name))?;
+    let inputs = inputs(request.inputs, expected, service.largest_body)?;
     let call = Call {
         signature: Some(signature.to_owned()),
         inputs,
@@ -105,6 +99,26 @@ async fn predict(
         outputs: outputs.collect(),
         model_spec: Some(model_spec(&served, signature)),
     })
+}
+
+/// The tensors, which take no more than `most` bytes together: few bytes of a message may mean a large one, so each is
+/// held against the signature before it is made.
+fn inputs(
+    protos: HashMap<String, TensorProto>,
+    expected: &Signature,
+    most: usize,
+) -> Result<Named, Failure> {
+    let mut left = most;
+    let mut inputs = Vec::with_capacity(protos.len());
+    for (name, proto) in protos {
+        let wrong = |why| Failure::invalid(format!("the input {name:?}: {why}"));
+        let (dtype, shape) = tensor_proto::described(&proto).map_err(wrong)?;
+        expected.check_input(&name, dtype, &shape)?;
+        let tensor = tensor_proto::read(proto, left).map_err(wrong)?;
+        left = left.saturating_sub(tensor.memory());
+        inputs.push((name, tensor));
+    }
+    Ok(inputs)
 }
 
 /// Which version is meant.

@@ -6,10 +6,11 @@ use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::{Failure, Kind};
+use crate::json;
 use crate::service::{Service, kibibytes};
 
 /// A status and a sentence.
@@ -24,7 +25,7 @@ impl From<Failure> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.1 }).to_string();
+        let body = serde_json::json!({ "error": self.1 }).to_string();
         (self.0, [(CONTENT_TYPE, "application/json")], body).into_response()
     }
 }
@@ -70,17 +71,36 @@ pub async fn read(body: Body, service: &Service) -> Result<Read, Refusal> {
         .exact()
         .and_then(|size| usize::try_from(size).ok());
     let size = said.unwrap_or(largest).min(largest);
-    let part = u32::try_from(kibibytes(size)).unwrap_or(u32::MAX);
-    let part = Arc::clone(&service.bodies).try_acquire_many_owned(part);
-    let part = part.map_err(|_| {
-        let message = "the requests that are being read take all the memory they may";
-        Refusal::from(Failure::new(Kind::ResourceExhausted, message))
-    })?;
+    let part = part(service, size)?;
     let bytes = to_bytes(body, largest).await.map_err(|error| {
         let message = format!("the body is larger than {largest} bytes, or broke off: {error}");
         Refusal(StatusCode::PAYLOAD_TOO_LARGE, message)
     })?;
     Ok(Read { bytes, _part: part })
+}
+
+/// Room for a document that is read from a body, until it is dropped.
+///
+/// # Errors
+/// Where it takes more than all bodies may, or there are too many already.
+pub fn room(service: &Service, body: &Read, text: &[u8]) -> Result<OwnedSemaphorePermit, Failure> {
+    let needed = json::memory(text);
+    let most = service.most_bodies;
+    if kibibytes(body.bytes.len()) + kibibytes(needed) > most {
+        let message =
+            format!("the JSON takes {needed} bytes once it is read, and all may take {most} KiB");
+        return Err(Failure::invalid(message));
+    }
+    part(service, needed)
+}
+
+fn part(service: &Service, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+    let part = u32::try_from(kibibytes(bytes)).unwrap_or(u32::MAX);
+    let part = Arc::clone(&service.bodies).try_acquire_many_owned(part);
+    part.map_err(|_| {
+        let message = "the requests that are being read take all the memory they may";
+        Failure::new(Kind::ResourceExhausted, message)
+    })
 }
 
 /// Work on a body: a large one would keep the thread from other requests.

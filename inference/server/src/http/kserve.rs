@@ -10,7 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
-use super::answer::{Refusal, code, off_the_thread, read, written};
+use super::answer::{Read, Refusal, code, off_the_thread, read, room, written};
 use crate::failure::Failure;
 use crate::models::Selector;
 use crate::service::Service;
@@ -43,7 +43,7 @@ pub async fn infer(
 ) -> Result<Response, Refusal> {
     let body = read(body, &service).await?;
     let begun = Instant::now();
-    let answer = answer(&service, &target, &headers, &body.bytes).await;
+    let answer = answer(&service, &target, &headers, &body).await;
     service
         .metrics
         .count("kserve-rest", code(&answer), begun.elapsed());
@@ -66,11 +66,16 @@ async fn answer(
     service: &Service,
     target: &Target,
     headers: &HeaderMap,
-    body: &[u8],
+    body: &Read,
 ) -> Result<(String, Option<Vec<u8>>), Failure> {
     let served = service.models.find(&target.model, &target.selector())?;
     let length = json_length(headers)?;
-    let request = off_the_thread(body.len(), || request::read(&served, body, length))?;
+    let all = &*body.bytes;
+    let (_room, request) = off_the_thread(all.len(), || {
+        let text = all.get(..length.unwrap_or(all.len())).unwrap_or(all);
+        let room = room(service, body, text)?;
+        Ok::<_, Failure>((room, request::read(&served, all, length)?))
+    })?;
     let request::Request { id, call, outputs } = request;
     let computed = served.run(call).await?;
     let bytes = computed.iter().map(|(_, one)| one.memory()).sum();

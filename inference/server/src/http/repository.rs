@@ -5,21 +5,28 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Refusal, document, read};
 use crate::service::Service;
 
+/// What an index is asked for with; what else is there is not kept.
+#[derive(Default, Deserialize)]
+struct Index {
+    #[serde(default)]
+    ready: bool,
+}
+
 pub async fn index(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Refusal> {
     let body = read(body, &service).await?;
-    let body: Value = serde_json::from_slice(&body.bytes).unwrap_or_default();
-    let only_ready = body["ready"].as_bool().unwrap_or(false);
+    let index: Index = serde_json::from_slice(&body.bytes).unwrap_or_default();
     let entries = service.models.entries();
     let mut all = Vec::new();
     for (name, entry) in &*entries {
         for (number, version) in &*entry.versions() {
             let (state, reason) = version.state();
-            if !only_ready || state == "READY" {
+            if !index.ready || state == "READY" {
                 let version = number.to_string();
                 all.push(
                     json!({"name": name, "version": version, "state": state, "reason": reason}),
@@ -34,6 +41,7 @@ pub async fn load(
     State(service): State<Arc<Service>>,
     Path(model): Path<String>,
 ) -> Result<Response, Refusal> {
+    service.check_control()?;
     service.models.load_on_demand(&model).await?;
     Ok(document(&json!({})))
 }
@@ -42,6 +50,7 @@ pub async fn unload(
     State(service): State<Arc<Service>>,
     Path(model): Path<String>,
 ) -> Result<Response, Refusal> {
+    service.check_control()?;
     service.models.unload_on_demand(&model).await?;
     Ok(document(&json!({})))
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use carrel_inference::{Signature, TensorSpec};
 use serde_json::{Value, json};
 
-use super::answer::{Refusal, code, document, off_the_thread, read, written};
+use super::answer::{Read, Refusal, code, document, off_the_thread, read, room, written};
 use super::tensorflow_body::{self as body, Predict};
 use crate::failure::{Failure, Kind};
 use crate::models::{Entry, Selector, Version};
@@ -61,7 +61,7 @@ pub async fn post(
         Some("predict") => {
             let body = read(body, &service).await?;
             let begun = Instant::now();
-            let answer = predict(&service, &target, &body.bytes).await;
+            let answer = predict(&service, &target, &body).await;
             service
                 .metrics
                 .count("tensorflow-rest", code(&answer), begun.elapsed());
@@ -76,13 +76,17 @@ pub async fn post(
     }
 }
 
-async fn predict(service: &Service, target: &Target<'_>, body: &[u8]) -> Result<String, Failure> {
+async fn predict(service: &Service, target: &Target<'_>, body: &Read) -> Result<String, Failure> {
     let served = service.models.find(target.model, &target.selector)?;
+    let (_room, predict) = off_the_thread(body.bytes.len(), || {
+        let room = room(service, body, &body.bytes)?;
+        Ok::<_, Failure>((room, body::read(&served, &body.bytes)?))
+    })?;
     let Predict {
         signature,
         inputs,
         form,
-    } = off_the_thread(body.len(), || body::read(&served, body))?;
+    } = predict;
     let call = Call {
         signature: Some(signature),
         inputs,

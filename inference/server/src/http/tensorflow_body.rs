@@ -32,9 +32,9 @@ pub fn read(served: &Served, body: &[u8]) -> Result<Predict, Failure> {
         Some(_) => return Err(Failure::invalid("signature_name is no string")),
     };
     let (name, signature) = served.signature(name.as_deref())?;
-    let (inputs, form) = match (body.get("instances"), body.get("inputs")) {
+    let (inputs, form) = match (body.remove("instances"), body.remove("inputs")) {
         (Some(instances), None) => (rows(instances, signature)?, Form::Row),
-        (None, Some(inputs)) => (columns(inputs, signature)?, Form::Column),
+        (None, Some(inputs)) => (columns(&inputs, signature)?, Form::Column),
         (Some(_), Some(_)) => {
             return Err(Failure::invalid("the body has both instances and inputs"));
         }
@@ -52,40 +52,36 @@ pub fn read(served: &Served, body: &[u8]) -> Result<Predict, Failure> {
 }
 
 /// A list of examples: each an object with all inputs, or the value of the only one.
-fn rows(instances: &Value, signature: &Signature) -> Result<Named, Failure> {
+fn rows(instances: Value, signature: &Signature) -> Result<Named, Failure> {
     let Value::Array(instances) = instances else {
         return Err(Failure::invalid("instances is no array"));
     };
     let named = |one: &Value| one.is_object() && !is_bytes(one);
     if !instances.first().is_some_and(named) {
-        let values = Value::Array(instances.clone());
-        return only(&values, signature);
+        return only(&Value::Array(instances), signature);
     }
+    let count = instances.len();
     let mut columns: Map<String, Value> = Map::new();
-    for (index, instance) in instances.iter().enumerate() {
-        let Some(instance) = instance.as_object() else {
+    for (index, instance) in instances.into_iter().enumerate() {
+        let Value::Object(instance) = instance else {
             let message = format!("the instance {index} is no object, and others are");
             return Err(Failure::invalid(message));
         };
         for (name, value) in instance {
-            let column = columns
-                .entry(name.clone())
-                .or_insert_with(|| Value::Array(Vec::new()));
-            let Some(column) = column.as_array_mut() else {
-                continue;
-            };
-            if column.len() < index {
+            let known = columns.get(&name).and_then(Value::as_array);
+            if known.map_or(0, Vec::len) < index {
                 let message = format!("the input {name:?} is missing in an instance");
                 return Err(Failure::invalid(message));
             }
-            column.push(value.clone());
+            let column = columns
+                .entry(name)
+                .or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(column) = column {
+                column.push(value);
+            }
         }
     }
-    let short = |column: &Value| {
-        column
-            .as_array()
-            .is_none_or(|all| all.len() < instances.len())
-    };
+    let short = |column: &Value| column.as_array().is_none_or(|all| all.len() < count);
     if let Some((name, _)) = columns.iter().find(|(_, column)| short(column)) {
         let message = format!("the input {name:?} is missing in an instance");
         return Err(Failure::invalid(message));

@@ -2,9 +2,15 @@
 
 use carrel_model_server::auth::Tokens;
 use carrel_model_server::config::ModelConfig;
-use carrel_model_server::proto::inference::ServerLiveRequest;
 use carrel_model_server::proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use carrel_model_server::proto::inference::{
+    RepositoryModelLoadRequest, RepositoryModelUnloadRequest, ServerLiveRequest,
+};
+use carrel_model_server::proto::tensorflow::serving::ReloadConfigRequest;
+use carrel_model_server::proto::tensorflow::serving::model_service_client::ModelServiceClient;
+use carrel_model_server::service::Access;
 use reqwest::StatusCode;
+use serde_json::json;
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
@@ -21,7 +27,11 @@ async fn requests_without_a_token_are_refused() {
     std::fs::write(&file, "# of the class\nfirst\n\n  second \n").unwrap();
     let tokens = Tokens::read(&file).unwrap();
     let models = vec![ModelConfig::new("m", base.path())];
-    let Some(server) = Server::start_with(models, LIMITS, Some(tokens)).await else {
+    let access = Access {
+        tokens: Some(tokens),
+        ..Access::default()
+    };
+    let Some(server) = Server::start_with(models, LIMITS, access).await else {
         return;
     };
     let get = async |path: &str, authorization: &str| {
@@ -81,4 +91,53 @@ fn a_file_without_tokens_is_no_protection() {
     std::fs::write(&file, "# none\n").unwrap();
     let error = Tokens::read(&file).err().unwrap().to_string();
     assert!(error.ends_with("has no token"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_not_changed_by_requests_unless_that_is_allowed() {
+    let base = TempDir::new().unwrap();
+    doubling(&base.path().join("1"));
+    let models = vec![ModelConfig::new("m", base.path())];
+    let Some(server) = Server::start_with(models, LIMITS, Access::default()).await else {
+        return;
+    };
+    let why =
+        "models are not loaded or unloaded by requests; --model-control of the server allows it";
+    for verb in ["load", "unload"] {
+        let path = format!("/v2/repository/models/m/{verb}");
+        let refused = server.json(&path, &json!({})).await;
+        assert_eq!(refused, (StatusCode::FORBIDDEN, json!({ "error": why })));
+    }
+    let address = format!("http://{}", server.grpc);
+    let refused = |status: tonic::Status| {
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::PermissionDenied, why)
+        );
+    };
+    let mut client = GrpcInferenceServiceClient::connect(address.clone())
+        .await
+        .unwrap();
+    let load = RepositoryModelLoadRequest {
+        model_name: "m".into(),
+        ..RepositoryModelLoadRequest::default()
+    };
+    refused(client.repository_model_load(load).await.unwrap_err());
+    let unload = RepositoryModelUnloadRequest {
+        model_name: "m".into(),
+        ..RepositoryModelUnloadRequest::default()
+    };
+    refused(client.repository_model_unload(unload).await.unwrap_err());
+    let mut client = ModelServiceClient::connect(address).await.unwrap();
+    let reload = ReloadConfigRequest::default();
+    refused(
+        client
+            .handle_reload_config_request(reload)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(
+        server.get("/v2/models/m/ready").await.status(),
+        StatusCode::OK
+    );
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::networks::{BF16, F16, I64, STRING, data, network, node, value};
-use crate::server::{Server, doubling};
+use crate::server::{Server, all_access, doubling};
 
 /// Python with the clients: that of `CARREL_TEST_SERVING_PYTHON`, or of the prepared environment.
 fn python() -> Option<PathBuf> {
@@ -112,7 +112,7 @@ async fn real_networks_are_computed_as_in_python() {
         largest_body: 16 << 20,
         bodies: 64 << 20,
     };
-    let Some(server) = Server::start_with(models, limits, None).await else {
+    let Some(server) = Server::start_with(models, limits, all_access()).await else {
         return;
     };
     let http = server.address.strip_prefix("http://").unwrap();

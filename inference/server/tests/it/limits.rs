@@ -4,14 +4,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use carrel_model_server::config::ModelConfig;
+use carrel_model_server::service::Limits;
 use reqwest::StatusCode;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::networks::{F32, network, node, value};
-use crate::server::Server;
+use crate::server::{HEAD, LIMITS, Server, all_access, answer, doubling};
 
 /// Rows and columns of the slow network.
 const SIDE: usize = 256;
@@ -27,13 +28,17 @@ pub fn products(base: &Path, products: usize) {
         index if index == products => "y".to_owned(),
         index => format!("product{index}"),
     };
-    let nodes = (0..products).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
+    let begin = [
+        node("Transpose", &["x"], "transposed"),
+        node("MatMul", &["transposed", "x"], "square"),
+    ];
+    let nodes = (0..products).map(|one| node("MatMul", &[&name(one), "square"], &name(one + 1)));
     let square = |name: &str| value(name, F32, &[-1, SIDE as i64]);
     network(
         &folder,
         vec![square("x")],
         vec![square("y")],
-        nodes.collect(),
+        begin.into_iter().chain(nodes).collect(),
     );
 }
 
@@ -145,7 +150,14 @@ async fn what_nobody_waits_for_is_not_computed_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_together_take_no_more_than_they_may() {
-    let Some((_base, server)) = Server::with_doubling().await else {
+    let base = TempDir::new().unwrap();
+    doubling(&base.path().join("1"));
+    let models = vec![ModelConfig::new("m", base.path())];
+    let limits = Limits {
+        bodies: 4 << 20,
+        ..LIMITS
+    };
+    let Some(server) = Server::start_with(models, limits, all_access()).await else {
         return;
     };
     // Four bodies of 1 MiB that do not come to their end, and then no other.
@@ -172,4 +184,52 @@ async fn bodies_together_take_no_more_than_they_may() {
     assert_eq!(said["error"], wanted);
     drop(begun);
     server.until(async || ask().await.0 == StatusCode::OK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_takes_no_more_than_all_bodies_may() {
+    let Some((_base, server)) = Server::with_doubling().await else {
+        return;
+    };
+    // Of 1 MiB of text these would become a hundred.
+    let objects = r#"{"":0},"#.repeat((1 << 20) / 7 - 10);
+    let objects = objects.trim_end_matches(',');
+    let cases = [
+        (
+            "/v1/models/m:predict",
+            format!(r#"{{"instances": [{objects}]}}"#),
+        ),
+        (
+            "/v2/models/m/infer",
+            format!(r#"{{"inputs": [{objects}]}}"#),
+        ),
+    ];
+    for (path, body) in cases {
+        let (status, said) = answer(server.post(path, body).await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        let said = said["error"].as_str().unwrap();
+        assert!(said.contains("bytes once it is read"), "{said}");
+    }
+    // Long text is no more than it is.
+    let long = json!({"instances": [[1, 2]], "comment": "[,".repeat(400_000)});
+    let (status, said) = server.json("/v1/models/m:predict", &long).await;
+    assert_eq!(status, StatusCode::OK, "{said}");
+    assert_eq!(
+        server.service.bodies.available_permits(),
+        server.service.most_bodies
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_is_closed() {
+    let Some((_base, server)) = Server::with_doubling().await else {
+        return;
+    };
+    let address = server.address.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /healthz HT").await.unwrap();
+    let mut rest = Vec::new();
+    let read = stream.read_to_end(&mut rest);
+    // An error is an end too.
+    let _ = tokio::time::timeout(4 * HEAD, read).await.unwrap();
 }

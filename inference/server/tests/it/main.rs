@@ -6,6 +6,7 @@ mod batching;
 mod broken;
 mod clients;
 mod config;
+mod expansion;
 mod kserve;
 mod limits;
 #[path = "../../../tests/it/mutations.rs"]

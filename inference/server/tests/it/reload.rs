@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use carrel_model_server::config::{Config, ModelConfig, VersionPolicy};
+use carrel_model_server::models::{Models, Version};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tonic::Code;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
-use crate::server::{Server, answer, doubling, squaring};
+use crate::limits::PRODUCTS;
+use crate::networks::engines;
+use crate::server::{Server, answer, doubling, slow_to_warm_up, squaring};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_versions_come_and_go_without_a_failed_request() {
@@ -108,7 +116,12 @@ async fn another_configuration_keeps_what_stays() {
         },
         ModelConfig::new("n", other.path()),
     ];
-    server.service.models.reconfigure(Config { models }).await;
+    server
+        .service
+        .models
+        .reconfigure(Config { models })
+        .await
+        .unwrap();
     let body = json!({"instances": [[3, 5]]});
     for path in [
         "/v1/models/m/labels/old:predict",
@@ -118,7 +131,124 @@ async fn another_configuration_keeps_what_stays() {
         let (_, said) = server.json(path, &body).await;
         assert_eq!(said, json!({"predictions": [[6.0, 10.0]]}), "{path}");
     }
-    server.service.models.reconfigure(Config::default()).await;
+    let channel = Endpoint::from_shared(format!("http://{}", server.grpc));
+    let channel = channel.unwrap().connect().await.unwrap();
+    let health = async || {
+        let service = "m".into();
+        let mut client = HealthClient::new(channel.clone());
+        let asked = client.check(HealthCheckRequest { service });
+        asked.await.map(drop).map_err(|status| status.code())
+    };
+    server.until(async || health().await == Ok(())).await;
+    server
+        .service
+        .models
+        .reconfigure(Config::default())
+        .await
+        .unwrap();
     let (status, _) = server.json("/v1/models/m:predict", &body).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
+    server
+        .until(async || health().await == Err(Code::NotFound))
+        .await;
+}
+
+/// A model whose version takes a while to load, and those who load it when they are asked to.
+fn slow_to_load() -> Option<(TempDir, Arc<Models>)> {
+    let base = TempDir::new().unwrap();
+    slow_to_warm_up(&base.path().join("1"), PRODUCTS);
+    let config = Config {
+        models: vec![ModelConfig::new("m", base.path())],
+    };
+    Some((base, Arc::new(Models::new(engines()?, config))))
+}
+
+/// Waits until version 1 of the model is as it should be.
+async fn until(models: &Models, wanted: impl Fn(&Version) -> bool) {
+    let reached = async {
+        loop {
+            let versions = models.entry("m").unwrap().versions();
+            if versions.get(&1).is_some_and(&wanted) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), reached)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_goes_on_where_its_caller_goes_away() {
+    let Some((_base, models)) = slow_to_load() else {
+        return;
+    };
+    tokio::select! {
+        loaded = models.load_on_demand("m") => panic!("it was too fast: {loaded:?}"),
+        () = until(&models, |one| matches!(one, Version::Loading)) => {}
+    }
+    until(&models, |one| matches!(one, Version::Available(_))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_configuration_keeps_what_is_loading_and_what_was_unloaded() {
+    let Some((base, models)) = slow_to_load() else {
+        return;
+    };
+    let labelled = |label: &str| Config {
+        models: vec![ModelConfig {
+            version_labels: [(label.to_owned(), 1)].into(),
+            ..ModelConfig::new("m", base.path())
+        }],
+    };
+    let both = async {
+        until(&models, |one| matches!(one, Version::Loading)).await;
+        models.reconfigure(labelled("a")).await.unwrap();
+        until(&models, |one| matches!(one, Version::Available(_))).await;
+    };
+    let (loaded, ()) = tokio::join!(models.load_on_demand("m"), both);
+    loaded.unwrap();
+    models.unload_on_demand("m").await.unwrap();
+    models.reconfigure(labelled("b")).await.unwrap();
+    let entry = models.entry("m").unwrap();
+    assert!(entry.is_unloaded() && entry.available().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_run_without_an_end_holds_neither_its_model_nor_others() {
+    // Half a minute each.
+    let (slow, slower) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    slow_to_warm_up(&slow.path().join("1"), 60 * PRODUCTS);
+    slow_to_warm_up(&slower.path().join("1"), 60 * PRODUCTS);
+    let quick = TempDir::new().unwrap();
+    doubling(&quick.path().join("1"));
+    let config = Config {
+        models: vec![
+            ModelConfig {
+                timeout_ms: 100,
+                ..ModelConfig::new("m", slow.path())
+            },
+            ModelConfig::new("a", slower.path()),
+            ModelConfig::new("z", quick.path()),
+        ],
+    };
+    let Some(engines) = engines() else { return };
+    let models = Arc::new(Models::new(engines, config));
+    let begun = Instant::now();
+    let quicker = async {
+        until(&models, |one| matches!(one, Version::Available(_))).await;
+        while models.entry("z").unwrap().available().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        () = models.update_all() => panic!("the slower one was too fast"),
+        () = quicker => {}
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
 }

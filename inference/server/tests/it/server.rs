@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use carrel_model_server::auth::Tokens;
 use carrel_model_server::config::{Config, ModelConfig};
 use carrel_model_server::models::Models;
-use carrel_model_server::service::{Limits, Service};
+use carrel_model_server::service::{Access, Limits, Service};
 use carrel_model_server::{http, run};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -20,8 +19,19 @@ use crate::networks::{F32, engines, network, node, value};
 const PATIENCE: Duration = Duration::from_secs(30);
 pub const LIMITS: Limits = Limits {
     largest_body: 1 << 20,
-    bodies: 4 << 20,
+    bodies: 64 << 20,
 };
+
+/// How long a client may be silent.
+pub const HEAD: Duration = Duration::from_secs(5);
+
+/// Everybody may ask for everything.
+pub fn all_access() -> Access {
+    Access {
+        model_control: true,
+        ..Access::default()
+    }
+}
 
 pub struct Server {
     pub service: Arc<Service>,
@@ -34,21 +44,22 @@ pub struct Server {
 impl Server {
     /// A server of these models whose first look at them is done; none without ONNX Runtime.
     pub async fn start(models: Vec<ModelConfig>) -> Option<Self> {
-        Self::start_with(models, LIMITS, None).await
+        Self::start_with(models, LIMITS, all_access()).await
     }
 
-    /// The same, with other limits, or for those who have a token.
+    /// The same, with other limits, or for others than everybody.
     pub async fn start_with(
         models: Vec<ModelConfig>,
         limits: Limits,
-        tokens: Option<Tokens>,
+        access: Access,
     ) -> Option<Self> {
         let models = Models::new(engines()?, Config { models });
-        let service = Arc::new(Service::new(Arc::new(models), limits, tokens));
+        let service = Arc::new(Service::new(Arc::new(models), limits, access));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = http::router(Arc::clone(&service));
-        tokio::spawn(async { axum::serve(listener, router).await });
+        let never = std::future::pending();
+        tokio::spawn(http::serve::serve(listener, router, HEAD, never));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = listener.local_addr().unwrap().to_string();
         let never = std::future::pending();
@@ -116,6 +127,25 @@ pub fn doubling(folder: &Path) {
 /// `y = x * x`.
 pub fn squaring(folder: &Path) {
     with_operator(folder, "Mul");
+}
+
+/// So many products of squares, each of a millisecond, when it is run once on zeros.
+pub fn slow_to_warm_up(folder: &Path, products: usize) {
+    const SIDE: i64 = 256;
+    std::fs::create_dir_all(folder).unwrap();
+    let name = |index: usize| match index {
+        0 => "x".to_owned(),
+        index if index == products => "y".to_owned(),
+        index => format!("product{index}"),
+    };
+    let nodes = (0..products).map(|one| node("MatMul", &[&name(one), "x"], &name(one + 1)));
+    let square = |name: &str| value(name, F32, &[SIDE, SIDE]);
+    network(
+        folder,
+        vec![square("x")],
+        vec![square("y")],
+        nodes.collect(),
+    );
 }
 
 fn with_operator(folder: &Path, operator: &str) {

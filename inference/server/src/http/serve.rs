@@ -1,0 +1,72 @@
+//! Connections of the HTTP port.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long a client may take for the head of a request, and be silent before it.
+pub const HEAD: Duration = Duration::from_secs(60);
+/// After a connection was not accepted: there may be no descriptors left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `end`, and then answers the requests that run. A connection without a whole head of a request within
+/// `head` is closed.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    head: Duration,
+    end: impl Future<Output = ()>,
+) {
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut end = pin!(end);
+    loop {
+        tokio::select! {
+            () = &mut end => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, router.clone(), head, stopped.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "Could not accept a connection");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let _ = stop.send(true);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    head: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
+    // Without it answers are only later.
+    let _ = stream.set_nodelay(true);
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head);
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut served = pin!(served);
+    // What breaks a connection is its client's affair.
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = served.await;
+}

@@ -11,7 +11,6 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 
 use crate::rule::{Kind, Rule};
-use crate::switch::status;
 
 /// What a client is told.
 #[derive(Debug, Template)]
@@ -125,4 +124,13 @@ pub fn answer(wants_page: bool, told: &Told) -> Response<Full<Bytes>> {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }
     answer
+}
+
+/// What a failure is called in HTTP (RFC 9110, 15.6).
+fn status(kind: FailureKind) -> StatusCode {
+    match kind {
+        FailureKind::Down => StatusCode::SERVICE_UNAVAILABLE,
+        FailureKind::Broken => StatusCode::BAD_GATEWAY,
+        FailureKind::Late => StatusCode::GATEWAY_TIMEOUT,
+    }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carrel_proxy::{Failure, FailureKind, Peer, Switch, Target, Way};
+use carrel_proxy::{Failure, Peer, Switch, Target, Way};
 use http::header::{ACCEPT, HOST, LOCATION, UPGRADE};
-use http::{HeaderValue, Response, StatusCode, Uri, request, response};
+use http::{HeaderValue, Response, Uri, request, response};
 use http_body_util::Full;
 use ipnet::IpNet;
 use rand::RngExt as _;
@@ -213,14 +213,5 @@ impl Way for Passage {
         tracing::warn!(route = %rule.origin, cause, "A target did not answer");
         stats.count(told.status.as_u16(), after, Some(failure.cause.clone()));
         page::answer(self.wants_page, &told)
-    }
-}
-
-/// What a failure is called in HTTP (RFC 9110, 15.6).
-pub fn status(kind: FailureKind) -> StatusCode {
-    match kind {
-        FailureKind::Down => StatusCode::SERVICE_UNAVAILABLE,
-        FailureKind::Broken => StatusCode::BAD_GATEWAY,
-        FailureKind::Late => StatusCode::GATEWAY_TIMEOUT,
     }
 }

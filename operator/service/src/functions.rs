@@ -8,12 +8,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use carrel_report::{ObjectFile, Work, verify};
-use serde_json::Value;
 
 use crate::answer::{self, Refusal};
 use crate::files::{self, Files};
 use crate::models::{Of, parts};
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::reports::{check_token, no_signature, signature};
 use crate::service::Service;
 
@@ -31,10 +30,10 @@ impl Service {
     /// # Errors
     /// Where one is not.
     pub async fn has_objects(&self, user: &str, work: &Work) -> Result<(), Refusal> {
-        let Work::Function(function) = work else {
+        if matches!(work, Work::Recipe(_)) {
             return Ok(());
-        };
-        let files = objects_of(function);
+        }
+        let files = record::objects(work);
         match self.files()?.missing(user, &files).await {
             None => Ok(()),
             Some(ObjectFile { name, sha256 }) => {
@@ -43,20 +42,6 @@ impl Service {
                 Err(Refusal::conflict(message))
             }
         }
-    }
-}
-
-/// The files that a function's description names.
-pub fn objects_of(function: &Value) -> Vec<ObjectFile> {
-    let objects = function.get("objects").cloned().unwrap_or_default();
-    serde_json::from_value(objects).unwrap_or_default()
-}
-
-/// The objects that a job needs.
-pub fn needs(record: &Record) -> Vec<ObjectFile> {
-    match &record.kept.description.work {
-        Work::Function(function) => objects_of(function),
-        Work::Recipe(_) => Vec::new(),
     }
 }
 
@@ -103,7 +88,10 @@ pub async fn of_job(
     check_token(&service.jobs.settings.keys, &id, &headers)?;
     check_digest(&digest)?;
     let user = service.jobs.with_job(&id, |record| {
-        match needs(record).iter().any(|file| file.sha256 == digest) {
+        match record::objects(&record.kept.description.work)
+            .iter()
+            .any(|file| file.sha256 == digest)
+        {
             true => Ok(record.kept.user.clone()),
             false => Err(missing(&digest)),
         }

@@ -16,10 +16,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::answer::Refusal;
-use crate::functions;
 use crate::objects::{self, Settings};
 use crate::options::Quotas;
-use crate::record::Record;
+use crate::record::{Record, objects as objects_of};
 use crate::submission;
 
 /// What is asked of the cluster.
@@ -138,7 +137,7 @@ impl Jobs {
         self.with(|records| {
             let own = records.values().filter(|record| record.kept.user == user);
             let own = own.filter(|record| may_resume || !record.is_over());
-            let objects = own.flat_map(functions::needs);
+            let objects = own.flat_map(|record| objects_of(&record.kept.description.work));
             Ok(objects.map(|object| object.sha256).collect())
         })
     }

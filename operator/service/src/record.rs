@@ -1,7 +1,7 @@
 //! What the service knows of a job, and how that is kept: in a ConfigMap of the job's name, which owns all other objects
 //! of the job.
 
-use carrel_report::{Description, JobView, Order, RankState, RankStatus};
+use carrel_report::{Description, JobView, ObjectFile, Order, RankState, RankStatus, Work};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -60,6 +60,15 @@ pub struct Kept {
 pub struct Rank {
     pub order: Order,
     pub status: RankStatus,
+}
+
+/// The files that ranks need for this work.
+pub fn objects(work: &Work) -> Vec<ObjectFile> {
+    let Work::Function(function) = work else {
+        return Vec::new();
+    };
+    let objects = function.get("objects").cloned().unwrap_or_default();
+    serde_json::from_value(objects).unwrap_or_default()
 }
 
 /// How a rank ended that can no longer say it itself.

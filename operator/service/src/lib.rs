@@ -12,6 +12,7 @@ pub mod objects;
 pub mod options;
 pub mod plan;
 pub mod record;
+mod records;
 pub mod reports;
 pub mod router;
 pub mod run;

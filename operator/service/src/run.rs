@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::router::router;
 use crate::service::Service;
 use crate::store::Models;
-use crate::{tend, watch};
+use crate::{records, tend, watch};
 
 /// The longest that the API server may send nothing of a watch or a log that is followed; watches last 290 s, and one whose
 /// connection broke without a word would be waited for for ever.
@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         served = axum::serve(listener, router).into_future() => served?,
         () = watches => {}
-        () = watch::records(watched.records, &service) => {}
+        () = records::records(watched.records, &service) => {}
         () = tend::tend(Arc::clone(&jobs), seen) => {}
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,

@@ -5,19 +5,16 @@ use std::sync::Arc;
 use carrel_operator::children::Child as _;
 use carrel_operator::seen::SeenPod;
 use futures_util::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::DynamicObject;
 use kube::runtime::reflector::{self, Lookup, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
-use kube::{Api, Resource};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::jobs::now;
 use crate::plan::{self, SeenObject, Sight};
 use crate::record::{ATTEMPT_LABEL, ID_LABEL, MANAGED_BY, Record, SERVICE};
-use crate::service::Service;
 
 /// What the watches keep.
 pub struct Seen {
@@ -28,7 +25,7 @@ pub struct Seen {
 /// The watches of a service, for ever.
 pub type Watches = futures_util::future::BoxFuture<'static, ()>;
 
-fn ours() -> watcher::Config {
+pub fn ours() -> watcher::Config {
     watcher::Config::default().labels(&format!("{MANAGED_BY}={SERVICE}"))
 }
 
@@ -68,54 +65,6 @@ where
             Err(error) => tracing::warn!(%error, "A watch failed and begins again"),
         }
     }
-}
-
-/// Reads all jobs that there are, and hears of those that somebody else takes away. Their files go with them.
-pub async fn records(records: Api<ConfigMap>, service: &Service) {
-    let (jobs, seen) = (&service.jobs, &service.seen);
-    let mut events = std::pin::pin!(watch(records, ours()).default_backoff());
-    let (mut listed, mut begun) = (Vec::new(), now());
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => {
-                listed.clear();
-                begun = now();
-            }
-            Ok(Event::InitApply(map)) => listed.extend(read(&map)),
-            Ok(Event::InitDone) => {
-                // Of a job whose pods are not known yet, nothing could be said.
-                seen.wait().await;
-                jobs.set_all(std::mem::take(&mut listed), begun);
-                service.keep_files().await;
-            }
-            Ok(Event::Apply(map)) => {
-                if let Some(record) = read(&map) {
-                    jobs.add_unknown(record);
-                }
-            }
-            Ok(Event::Delete(map)) => {
-                if let Some(uid) = &map.meta().uid {
-                    jobs.forget(uid);
-                }
-                if let Some(id) = &map.meta().name {
-                    service.forget(id).await;
-                }
-            }
-            Err(error) => tracing::warn!(%error, "The watch of jobs failed and begins again"),
-        }
-    }
-}
-
-fn read(map: &ConfigMap) -> Option<Record> {
-    let record = Record::read(map).filter(|_| map.metadata.deletion_timestamp.is_none());
-    if record.is_none() {
-        let name = map.metadata.name.as_deref().unwrap_or_default();
-        tracing::warn!(
-            name,
-            "The ConfigMap {name} is no job that this service can read"
-        );
-    }
-    record
 }
 
 impl Seen {

@@ -328,7 +328,7 @@ static STATUS: OnceLock<PathBuf> = OnceLock::new();
 static REPORTER: OnceLock<Reporter> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
 
-pub(super) fn is_stopped() -> bool {
+fn is_stopped() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
@@ -396,7 +396,7 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
     };
     heed_signals()?;
     let _ = STATUS.set(job.status_file(environment.rank));
-    travel::fetch(&function.objects, &job.objects())?;
+    travel::fetch(&function.objects, &job.objects(), is_stopped)?;
     set_host(Host {
         interrupted: is_stopped,
         unwind: || {},
@@ -424,7 +424,7 @@ fn call_function(job: &JobFolder, environment: Environment) -> Result<(), String
     let result = called.unwrap_or_else(|panic| Err(format!("it panicked: {}", said(&*panic))))?;
     let path = job.result_file(rank.rank());
     status::replace(&path, &result).map_err(|error| format!("{}: {error}", path.display()))?;
-    travel::hand_over(&result, rank.rank())
+    travel::hand_over(&result, rank.rank(), is_stopped)
 }
 
 /// Loads what the function needs, once it is sure that this is the program that it was compiled for.

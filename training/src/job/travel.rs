@@ -10,7 +10,6 @@ use carrel_report::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::function::is_stopped;
 use super::http::{self, variable};
 use super::{secret, status};
 
@@ -20,8 +19,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The largest file, in bytes.
 const MOST: u64 = 4 << 30;
 
+/// Whether nobody wants it any more.
+type Stop = fn() -> bool;
+
 /// Gets those files that are not in the folder yet, where the process's variables say whence.
-pub(super) fn fetch(files: &[ObjectFile], folder: &Path) -> Result<(), String> {
+pub(super) fn fetch(files: &[ObjectFile], folder: &Path, stop: Stop) -> Result<(), String> {
     let Some(url) = variable(OBJECTS_URL_VARIABLE) else {
         return Ok(());
     };
@@ -36,7 +38,7 @@ pub(super) fn fetch(files: &[ObjectFile], folder: &Path) -> Result<(), String> {
             continue;
         }
         let url = format!("{url}/{}", file.sha256);
-        let bytes = call("GET", &url, &[])?;
+        let bytes = call("GET", &url, &[], stop)?;
         if !is_there(bytes.clone()) {
             return Err(format!("{url} is something else than {}", file.name));
         }
@@ -46,11 +48,11 @@ pub(super) fn fetch(files: &[ObjectFile], folder: &Path) -> Result<(), String> {
 }
 
 /// Hands over what the function gave back, where the process's variables say whither.
-pub(super) fn hand_over(result: &[u8], rank: usize) -> Result<(), String> {
+pub(super) fn hand_over(result: &[u8], rank: usize, stop: Stop) -> Result<(), String> {
     match variable(RESULT_URL_VARIABLE) {
         Some(url) => {
             let url = url.replace("{rank}", &rank.to_string());
-            call("PUT", &url, result).map(drop)
+            call("PUT", &url, result, stop).map(drop)
         }
         None => Ok(()),
     }
@@ -58,16 +60,14 @@ pub(super) fn hand_over(result: &[u8], rank: usize) -> Result<(), String> {
 
 /// Asks until it is answered: a service that is replaced is away for a while, and a pod that has just begun may not be let
 /// through yet.
-fn call(method: &str, url: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+fn call(method: &str, url: &str, body: &[u8], stop: Stop) -> Result<Vec<u8>, String> {
     http::check(url)?;
     let agent = http::agent().timeout_global(Some(PATIENCE));
     let agent: ureq::Agent = agent.http_status_as_error(false).build().into();
     let begun = Instant::now();
     loop {
         match call_once(&agent, method, url, body) {
-            Err(Failed::ForNow(_)) if begun.elapsed() < PATIENCE && !is_stopped() => {
-                thread::sleep(PAUSE)
-            }
+            Err(Failed::ForNow(_)) if begun.elapsed() < PATIENCE && !stop() => thread::sleep(PAUSE),
             Err(Failed::ForNow(why) | Failed::ForGood(why)) => {
                 return Err(format!("{method} {url}: {why}"));
             }

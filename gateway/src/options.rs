@@ -63,7 +63,7 @@ pub struct RouteOptions {
     /// What /tfjobs/ leads to
     #[arg(long, value_parser = target)]
     pub jobs_dashboard: Option<Url>,
-    /// What /k8s/ui/ leads to, such as https://kubernetes-dashboard.kube-system
+    /// What /k8s/ui/ leads to, such as `https://kubernetes-dashboard.kube-system`
     #[arg(long, value_parser = target)]
     pub kubernetes_dashboard: Option<Url>,
     /// A Service NAME.NAMESPACE, or the host of an option above, whose certificate is believed unseen; may be given several

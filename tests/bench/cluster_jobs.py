@@ -6,6 +6,7 @@ there is not: what is measured is the making of pods, not their start. training-
 it is told otherwise, so it is measured as it is installed and with `--kube-api-qps=1000 --controller-threads=8`.
 """
 
+import argparse
 import base64
 import concurrent.futures
 import contextlib
@@ -55,8 +56,6 @@ def main():
 
 
 def parser():
-    import argparse
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--operator", required=True, help="carrel-operator")
     parser.add_argument("--training-operator", required=True, help="training-operator.v1")
@@ -121,12 +120,17 @@ def job(name, replicas):
 
 @contextlib.contextmanager
 def ours(cluster, work, namespace, program):
+    definitions = subprocess.run([program, "crds"], capture_output=True, text=True, check=True).stdout
+    cluster.kubectl("create", "-f", "-", text=definitions)
     host, port = cluster.own_address(), free_port()
     command = [program, "run", "--own-namespace", namespace, f"--webhook-url=https://{host}:{port}/convert"]
     command += [f"--webhook-listen={host}:{port}", f"--listen=127.0.0.1:{free_port()}"]
     command += [f"--report-listen={host}:{free_port()}", f"--report-url=https://{host}:{free_port()}"]
     with running(command, work, None, cluster.environment(work, namespace)) as process:
-        until(lambda: cluster.has("crd", "tfjobs.kubeflow.org"), "the operator's definitions")
+        # It tells the API server of its webhook, which answers what it is asked meanwhile by 503.
+        strategy = ["get", "crd", "tfjobs.kubeflow.org", "-o", "jsonpath={.spec.conversion.strategy}"]
+        until(lambda: cluster.kubectl(*strategy) == "Webhook", "the operator's webhook")
+        time.sleep(5)
         yield process
     cluster.forget_definitions()
 
@@ -182,9 +186,6 @@ class Cluster:
         if done.returncode:
             raise SystemExit(f"kubectl {' '.join(arguments)}: {done.stderr}")
         return done.stdout
-
-    def has(self, *what):
-        return subprocess.run(["kubectl", "get", *what], capture_output=True).returncode == 0
 
     def create_any(self, group, plural, body):
         self.post(f"/apis/{group}/{plural}", body | {"apiVersion": group})

@@ -1,6 +1,6 @@
 //! `carrel-operator`: runs TFJobs, PyTorchJobs and TrainJobs on a Kubernetes cluster, or prints their definitions.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use carrel_jobs::kind::Kind;
@@ -81,20 +81,11 @@ fn main() -> anyhow::Result<()> {
             Ok(std::io::stdout().write_all(text.as_bytes())?)
         }
         Command::Run(arguments) => {
-            tracing_subscriber::fmt()
-                .with_env_filter(filter())
-                .with_writer(std::io::stderr)
-                .with_ansi(std::io::stderr().is_terminal())
-                .init();
+            carrel_service::start_log();
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(run::run((*arguments).into()))
         }
     }
-}
-
-/// `RUST_LOG`; what matters of everything, unless it is set.
-fn filter() -> tracing_subscriber::EnvFilter {
-    tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into())
 }
 
 impl From<Run> for Options {

@@ -1,11 +1,13 @@
-//! What Carrel's services beside the Hub share: the Hub's word on a token, a port, and answers that arrive.
+//! What Carrel's services beside the Hub share: the Hub's word on a token, a port, a log, and answers that arrive.
 
 mod error;
 mod hub;
 mod listen;
+mod log;
 mod read_out;
 
 pub use error::in_full;
 pub use hub::{HubClient, HubError, Server, User};
 pub use listen::bind;
+pub use log::start_log;
 pub use read_out::read_out;

@@ -1,11 +1,8 @@
 //! `carrel-jobs-service`: runs the training jobs of notebooks on a Kubernetes cluster, as a service of the Hub.
 
-use std::io::IsTerminal as _;
-
 use carrel_jobs_service::options::Options;
 use carrel_jobs_service::run;
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -16,13 +13,7 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    // `RUST_LOG`; what matters of everything, unless it is set.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    carrel_service::start_log();
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(run::run(arguments.options))
 }

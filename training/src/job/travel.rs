@@ -33,13 +33,13 @@ pub(super) fn fetch(files: &[ObjectFile], folder: &Path, stop: Stop) -> Result<(
             return Err(format!("{:?} is no name of an object", file.name));
         }
         let path = folder.join(&file.name);
-        let is_there = |bytes: Vec<u8>| hex::encode(Sha256::digest(bytes)) == file.sha256;
-        if fs::read(&path).is_ok_and(is_there) {
+        let is_it = |bytes: &[u8]| hex::encode(Sha256::digest(bytes)) == file.sha256;
+        if fs::read(&path).is_ok_and(|bytes| is_it(&bytes)) {
             continue;
         }
         let url = format!("{url}/{}", file.sha256);
         let bytes = call("GET", &url, &[], stop)?;
-        if !is_there(bytes.clone()) {
+        if !is_it(&bytes) {
             return Err(format!("{url} is something else than {}", file.name));
         }
         status::replace(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;

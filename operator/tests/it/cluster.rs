@@ -66,25 +66,24 @@ fn the_walkthrough_s_tfjob_byte_for_byte() {
     let table = site.kubectl(&["get", "tfjob"]);
     let cells: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(cells[..2], ["example-job", "Succeeded"], "{table}");
-    // What still ran when the master was done is gone with its services; what had ended stays, for its log.
-    let ended = until("the end of the others", || {
-        let pods = site.kubectl(&["get", "pods", "--no-headers"]);
-        let all_ended = lines(&pods).iter().all(|pod| pod.contains("Completed"));
-        all_ended.then_some(pods)
-    });
+    // What still ran when the master was done goes with its services; what had ended stays, for its log. A pod that
+    // ends while it is being deleted is called Completed until it is gone: its service is gone before.
     let names = |table: &str| -> Vec<String> {
         let lines = lines(table).into_iter();
         lines
             .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
             .collect()
     };
-    let ended = names(&ended);
+    let ended = until("the end of the others and of their services", || {
+        let pods = site.kubectl(&["get", "pods", "--no-headers"]);
+        let all_ended = lines(&pods).iter().all(|pod| pod.contains("Completed"));
+        let services = site.kubectl(&["get", "services", "--no-headers"]);
+        (all_ended && names(&pods) == names(&services)).then(|| names(&pods))
+    });
     assert!(
         ended.contains(&"example-job-master-0".to_owned()),
         "{ended:?}"
     );
-    let services = site.kubectl(&["get", "services", "--no-headers"]);
-    assert_eq!(names(&services), ended);
     let old = site.get("tfjobs.v1alpha2.kubeflow.org", "example-job");
     assert_eq!(old["status"]["tfReplicaStatuses"]["Master"]["succeeded"], 1);
     assert_eq!(

@@ -1,9 +1,10 @@
 //! What functions need and give back: objects of each user, by their digests, and results of each rank.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 use axum::body::{Body, Bytes};
@@ -11,7 +12,7 @@ use axum::http::StatusCode;
 use carrel_report::ObjectFile;
 use sha2::{Digest as _, Sha256};
 use tokio::fs::{self, File};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::answer::Refusal;
 use crate::options::Quotas;
@@ -20,8 +21,6 @@ use crate::upload::{PATIENCE, Unfinished, Upload, failed, too_large};
 const OBJECT: &str = "object";
 const RESULT: &str = "result";
 const UNFINISHED: &str = "unfinished";
-/// Objects that are taken at a time.
-const AT_A_TIME: usize = 4;
 
 /// Below the folder of models: `objects/USER/DIGEST` and `results/JOB.ATTEMPT.RANK`.
 pub struct Files {
@@ -30,7 +29,8 @@ pub struct Files {
     /// Objects of one user, and results of all, in bytes.
     most: u64,
     most_results: u64,
-    taking: Semaphore,
+    /// Of each user who has handed something over: one object at a time, so that nobody waits for somebody else's.
+    turns: std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>,
     making_room: Mutex<()>,
     /// How many were begun, for the names of their files.
     taken: AtomicU64,
@@ -63,7 +63,7 @@ impl Files {
             results,
             most: quotas.object_bytes,
             most_results: quotas.models_bytes,
-            taking: Semaphore::new(AT_A_TIME),
+            turns: std::sync::Mutex::default(),
             making_room: Mutex::default(),
             taken: AtomicU64::default(),
         })
@@ -103,8 +103,7 @@ impl Files {
         body: Body,
         used: &HashSet<String>,
     ) -> Result<(), Refusal> {
-        // It is never closed.
-        let _slot = self.taking.acquire().await;
+        let _turn = self.turn(user).await;
         let folder = self.folder(user);
         let cannot = |error: io::Error| failed(&folder, OBJECT, &error);
         fs::create_dir_all(&folder).await.map_err(cannot)?;
@@ -126,11 +125,18 @@ impl Files {
                 "the object's SHA-256 is not {digest}"
             )));
         }
-        let _turn = self.making_room.lock().await;
         self.make_room(&folder, digest, length, stays).await?;
         fs::rename(&part.0, folder.join(digest))
             .await
             .map_err(cannot)
+    }
+
+    async fn turn(&self, user: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(user.to_owned()).or_default())
+        };
+        turn.lock_owned().await
     }
 
     async fn make_room(

@@ -244,12 +244,6 @@ fn container(record: &Record, settings: &Settings, is_first: bool) -> Value {
             "volumeMounts",
             json!({ "name": OBJECTS, "mountPath": path }),
         );
-        // Objects may name one another by file names only.
-        append(
-            &mut container,
-            "env",
-            json!({ "name": "LD_LIBRARY_PATH", "value": path }),
-        );
     }
     for variable in variables(record, settings, is_first) {
         append(&mut container, "env", variable);

@@ -313,7 +313,10 @@ pub fn run_function() -> Option<ExitCode> {
     heed_cpu_limit();
     Some(
         match JobFolder::open(&folder).map_err(|error| error.to_string()) {
-            Ok(job) => run_rank(&job),
+            Ok(job) => {
+                objects::look_in(&job.objects());
+                run_rank(&job)
+            }
             Err(error) => {
                 eprintln!("{error}");
                 ExitCode::FAILURE

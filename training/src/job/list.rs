@@ -16,6 +16,7 @@ const COLUMNS: [&str; 6] = ["job", "state", "ranks", "epoch", "loss", "started"]
 pub struct JobList {
     jobs: Vec<TrainJob>,
     rows: Vec<[String; 6]>,
+    unread: usize,
 }
 
 /// A job with how it stands, and when it was started.
@@ -31,7 +32,8 @@ impl FromIterator<Entry> for JobList {
         let (jobs, rows) = entries
             .map(|entry| (entry.job.clone(), row(&entry)))
             .unzip();
-        Self { jobs, rows }
+        let unread = 0;
+        Self { jobs, rows, unread }
     }
 }
 
@@ -96,6 +98,21 @@ pub(super) fn time(milliseconds: u64) -> SystemTime {
 }
 
 impl JobList {
+    /// How many more there are that this version cannot read.
+    pub(super) fn with_unread(self, unread: usize) -> Self {
+        Self { unread, ..self }
+    }
+
+    fn note(&self) -> Option<String> {
+        let note = || {
+            format!(
+                "and {} that this version of Carrel cannot read",
+                self.unread
+            )
+        };
+        (self.unread > 0).then(note)
+    }
+
     /// The table, for a cell.
     pub fn html(&self) -> String {
         let cells = |tag: &str, texts: &mut dyn Iterator<Item = &str>| {
@@ -109,7 +126,8 @@ impl JobList {
         let rows: String = rows
             .map(|row| cells("td", &mut row.iter().map(String::as_str)))
             .collect();
-        format!("<table>{head}{rows}</table>")
+        let note = self.note().map(|note| format!("<p>{note}</p>"));
+        format!("<table>{head}{rows}</table>{}", note.unwrap_or_default())
     }
 }
 
@@ -132,7 +150,10 @@ impl fmt::Display for JobList {
         for row in &self.rows {
             write!(formatter, "\n{}", line(row.each_ref().map(String::as_str)))?;
         }
-        Ok(())
+        match self.note() {
+            Some(note) => write!(formatter, "\n{note}"),
+            None => Ok(()),
+        }
     }
 }
 

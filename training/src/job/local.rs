@@ -1,7 +1,6 @@
 //! Jobs as processes on this machine: one `carrel-train run FOLDER` for each rank.
 
 use std::env;
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -86,7 +85,6 @@ fn start_ranks(job: &JobFolder, program: &Path, children: &mut Vec<Child>) -> Re
                 Work::Function(_) => function::ARGUMENT,
             })
             .arg(job.path())
-            .envs(library_path(job))
             .env("RANK", rank.to_string())
             .env("WORLD_SIZE", world.to_string())
             .env("MASTER_ADDR", "127.0.0.1")
@@ -109,17 +107,6 @@ fn start_ranks(job: &JobFolder, program: &Path, children: &mut Vec<Child>) -> Re
         children.push(child);
     }
     Ok(())
-}
-
-/// Objects of a function may name one another by file names only.
-fn library_path(job: &JobFolder) -> Option<(&'static str, OsString)> {
-    if let Work::Recipe(_) = job.description().work {
-        return None;
-    }
-    const NAME: &str = "LD_LIBRARY_PATH";
-    let before = env::var_os(NAME).unwrap_or_default();
-    let folders = std::iter::once(job.objects()).chain(env::split_paths(&before));
-    Some((NAME, env::join_paths(folders).ok()?))
 }
 
 /// What the rank says, unless its process has ended without a last word.

@@ -5,8 +5,10 @@
 use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::slice;
+use std::process::Command;
+use std::{env, io, slice};
 
 use nix::libc::{PT_LOAD, RTLD_GLOBAL, RTLD_NOW, dl_iterate_phdr, dl_phdr_info, dlerror, dlopen};
 
@@ -88,4 +90,26 @@ pub(super) fn open(path: &Path) -> Result<(), String> {
         || format!("{} cannot be loaded", path.display()),
         |error| error.to_string_lossy().into_owned(),
     ))
+}
+
+/// Begins this program again where it does not look for objects in `folder`: they may name one another by
+/// file names only, and where to look is read once, at the beginning.
+pub(super) fn look_in(folder: &Path) {
+    const NAME: &str = "LD_LIBRARY_PATH";
+    let before = env::var_os(NAME).unwrap_or_default();
+    if env::split_paths(&before).next() == Some(folder.to_owned()) {
+        return;
+    }
+    let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&before));
+    let begun = env::join_paths(folders)
+        .map_err(io::Error::other)
+        .and_then(|folders| {
+            let mut again = Command::new(env::current_exe()?);
+            again.args(env::args_os().skip(1)).env(NAME, folders);
+            Err::<(), _>(again.exec())
+        });
+    // Objects that need no others are found all the same.
+    if let Err(error) = begun {
+        eprintln!("{NAME} could not be set: {error}");
+    }
 }

@@ -40,10 +40,10 @@ pub struct RemoteJobs {
     agent: ureq::Agent,
 }
 
-/// All jobs of the user, oldest first.
+/// All jobs of the user, oldest first. One of another version of this crate may read as none.
 #[derive(Deserialize)]
 struct List {
-    jobs: Vec<JobView>,
+    jobs: Vec<serde_json::Value>,
 }
 
 /// What a refusal says, as in JupyterHub.
@@ -134,7 +134,9 @@ impl RemoteJobs {
     pub fn table(&self) -> Result<JobList, JobError> {
         let path = "jobs";
         let list: List = self.json("GET", path, &[])?;
-        let jobs = list.jobs.into_iter();
+        let all = list.jobs.len();
+        let views = list.jobs.into_iter();
+        let views = views.filter_map(|view| serde_json::from_value::<JobView>(view).ok());
         let entry = |view: JobView| {
             Ok(Entry {
                 status: view.status.clone(),
@@ -142,7 +144,9 @@ impl RemoteJobs {
                 job: self.job(path, view)?,
             })
         };
-        jobs.map(entry).collect()
+        let jobs: JobList = views.map(entry).collect::<Result<_, JobError>>()?;
+        let unread = all - jobs.len();
+        Ok(jobs.with_unread(unread))
     }
 
     /// The newest job of this name, or the one of this id.

@@ -129,3 +129,26 @@ fn its_options_are_those_of_the_values() {
         assert!(arguments.contains(&argument), "{argument}: {arguments:?}");
     }
 }
+
+#[test]
+fn pods_of_jobs_get_the_secrets_that_their_images_are_pulled_by() {
+    let secrets = |values: &[&str]| {
+        let map = object("templates/training/deployment.yaml", "ConfigMap", values);
+        let pod: Value = serde_saphyr::from_str(map["data"]["pod.yaml"].as_str().unwrap()).unwrap();
+        pod["pod"]["imagePullSecrets"].clone()
+    };
+    assert_eq!(secrets(&[]), Value::Null);
+    let values = [
+        "imagePullSecrets={all}",
+        "trainingService.jobImage.pullSecrets={ranks}",
+        "singleuser.image.pullSecrets={servers}",
+    ];
+    let named = ["all", "ranks", "servers"].map(|name| json!({ "name": name }));
+    assert_eq!(secrets(&values), json!(named));
+    // Who names them, names all.
+    let own = [
+        "imagePullSecrets={all}",
+        "trainingService.pod.imagePullSecrets[0].name=own",
+    ];
+    assert_eq!(secrets(&own), json!([{ "name": "own" }]));
+}

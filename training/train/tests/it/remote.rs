@@ -195,6 +195,28 @@ fn what_a_service_refuses_or_says_wrongly_is_told() {
 }
 
 #[test]
+fn a_job_that_this_version_cannot_read_hides_no_other() {
+    let url = serve(|_| {
+        let job = |id: &str, recipe: &str| {
+            json!({
+                "id": id,
+                "description": { "name": "digits", "ranks": 1, "recipe": { "recipe": recipe } },
+                "status": { "id": id, "ranks": [{ "state": "Running" }] },
+            })
+        };
+        let jobs = [job("digits-1", "sonnets"), job("digits-2", "mnist")];
+        (200, json!({ "jobs": jobs }).to_string().into_bytes())
+    });
+    let jobs = RemoteJobs::new(&url, None).table().unwrap();
+    assert_eq!(jobs.len(), 1);
+    let said = jobs.to_string();
+    assert!(
+        said.ends_with("\nand 1 that this version of Carrel cannot read"),
+        "{said}"
+    );
+}
+
+#[test]
 fn watching_outlives_a_service_that_is_away_for_a_moment() {
     let asked = AtomicUsize::new(0);
     let url = serve(move |request| {

@@ -14,6 +14,7 @@ use crate::jobs::curves::Measured;
 use crate::kept::Kept;
 use crate::resources::Watched;
 use crate::sessions::Sessions;
+use crate::training::Training;
 
 /// Logs that are followed at a time, each over a connection to the API server.
 const FOLLOWED: usize = 200;
@@ -27,6 +28,8 @@ pub type App = Arc<Parts>;
 pub struct Parts {
     pub settings: Settings,
     pub hub: HubClient,
+    /// Where there is a jobs service.
+    pub training: Option<Training>,
     pub cluster: Cluster,
     pub access: Access,
     pub sessions: Sessions,
@@ -44,6 +47,11 @@ impl Parts {
     pub fn new(settings: Settings, cluster: Cluster) -> anyhow::Result<App> {
         Ok(Arc::new(Self {
             hub: HubClient::new(&settings)?,
+            training: settings
+                .jobs_url
+                .as_deref()
+                .map(Training::new)
+                .transpose()?,
             sessions: Sessions::new(settings.session_life),
             settings,
             cluster,

@@ -58,6 +58,9 @@ pub struct Arguments {
     /// Address of the Kubernetes dashboard, for a tab that leads there
     #[arg(long, env = "CARREL_K8S_DASHBOARD", default_value = "")]
     k8s_dashboard: String,
+    /// Address of the jobs service, for the jobs and models of notebooks; its API is at api/v1 below it
+    #[arg(long, env = "CARREL_JOBS_URL", default_value = "")]
+    jobs_url: String,
     /// Hours after which a visitor is asked again who they are
     #[arg(long, env = "CARREL_SESSION_HOURS", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=720))]
     session_hours: u64,
@@ -79,6 +82,7 @@ pub struct Settings {
     pub user_prefix: String,
     pub group_prefix: String,
     pub k8s_dashboard: Option<String>,
+    pub jobs_url: Option<String>,
     pub session_life: Duration,
 }
 
@@ -166,6 +170,7 @@ impl Arguments {
             user_prefix: self.user_prefix,
             group_prefix: self.group_prefix,
             k8s_dashboard,
+            jobs_url: Some(self.jobs_url).filter(|url| !url.is_empty()),
             session_life: Duration::from_secs(self.session_hours * 3600),
             base,
         })

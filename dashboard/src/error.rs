@@ -5,6 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::access::Denied;
 use crate::cluster::ClusterError;
+use crate::training::TrainingError;
 use carrel_service::HubError;
 
 #[derive(Debug, Clone)]
@@ -106,6 +107,21 @@ impl From<HubError> for AppError {
                 tracing::error!(error = cause, "The Hub does not answer");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "The Hub does not answer, so nobody knows who you are.")
                     .advise("Try again in a moment.")
+            }
+        }
+    }
+}
+
+impl From<TrainingError> for AppError {
+    fn from(error: TrainingError) -> Self {
+        match error {
+            TrainingError::NotAllowed => Self::forbidden(error.to_string())
+                .advise("Log out and in again. If that does not help, tell your administrator: users need the scope access:services!service=training, and so does this dashboard (oauth_client_allowed_scopes)."),
+            TrainingError::Refused(status, message) => Self::new(status, message),
+            TrainingError::Away(cause) => {
+                tracing::error!(error = cause, "The jobs service does not answer");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "The jobs service does not answer.")
+                    .advise("Jobs go on meanwhile. Try again in a moment.")
             }
         }
     }

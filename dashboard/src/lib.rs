@@ -25,4 +25,5 @@ pub mod sessions;
 mod submitted;
 mod templates;
 mod time;
+pub mod training;
 mod visitor;

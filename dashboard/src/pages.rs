@@ -8,6 +8,7 @@ pub mod list;
 pub mod logs;
 pub mod overview;
 mod shown;
+pub mod training;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};

@@ -31,6 +31,8 @@ pub struct Page {
     /// For the forms' `_xsrf` field.
     pub xsrf: String,
     pub k8s: Option<String>,
+    /// Whether there is a jobs service.
+    pub has_training: bool,
     /// The tab that this page is of.
     pub at: &'static str,
 }
@@ -46,6 +48,7 @@ impl Page {
                 .and_then(|visitor| visitor.xsrf.clone())
                 .unwrap_or_default(),
             k8s: settings.k8s_dashboard.clone(),
+            has_training: settings.jobs_url.is_some(),
             at,
         }
     }
@@ -57,6 +60,11 @@ impl Page {
     /// The address of a page below the job dashboard.
     pub fn jobs(&self, path: &str) -> String {
         format!("{}tfjobs/ui/{path}", self.base)
+    }
+
+    /// The address of a page below those of notebooks' jobs.
+    pub fn training(&self, path: &str) -> String {
+        format!("{}training/{path}", self.base)
     }
 
     /// The address of a path of the Hub.

@@ -25,12 +25,19 @@ const STALE: Duration = Duration::from_secs(300);
 pub struct Visitor {
     pub user: Arc<User>,
     pub identity: Identity,
+    /// Of the Hub; also for the jobs service.
+    pub token: Secret,
     /// What a form must bring; none for a program with a token, which no other page can make use of.
     pub xsrf: Option<String>,
 }
 
 impl Visitor {
-    fn new(app: &app::Parts, user: Arc<User>, xsrf: Option<String>) -> Result<Self, AppError> {
+    fn new(
+        app: &app::Parts,
+        user: Arc<User>,
+        token: Secret,
+        xsrf: Option<String>,
+    ) -> Result<Self, AppError> {
         let settings = &app.settings;
         let name = format!("{}{}", settings.user_prefix, user.name);
         let groups = user.groups.iter();
@@ -42,6 +49,7 @@ impl Visitor {
         Ok(Self {
             user,
             identity,
+            token,
             xsrf,
         })
     }
@@ -62,12 +70,12 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, AppError> {
         let app = App::from_ref(state);
         if let Some(token) = bearer(&parts.headers) {
-            return with_token(&app, &token).await;
+            return with_token(&app, token).await;
         }
         let cookie = cookie(&parts.headers, COOKIE).ok_or(AppError::LogIn)?;
         let session = app.sessions.find(&cookie).ok_or(AppError::LogIn)?;
         let user = current(&app, &cookie, &session).await?;
-        Self::new(&app, user, Some(session.xsrf))
+        Self::new(&app, user, session.token, Some(session.xsrf))
     }
 }
 
@@ -92,14 +100,14 @@ async fn current(app: &app::Parts, cookie: &str, session: &Session) -> Result<Ar
     }
 }
 
-async fn with_token(app: &app::Parts, token: &Secret) -> Result<Visitor, AppError> {
+async fn with_token(app: &app::Parts, token: Secret) -> Result<Visitor, AppError> {
     let key = secret::hash(&token.0);
     if let Some(user) = app.tokens.get(&key) {
-        return Visitor::new(app, user, None);
+        return Visitor::new(app, user, token, None);
     }
-    let user = Arc::new(app.hub.user(token).await?);
+    let user = Arc::new(app.hub.user(&token).await?);
     app.tokens.put(key, user.clone());
-    Visitor::new(app, user, None)
+    Visitor::new(app, user, token, None)
 }
 
 /// `Authorization: token ...`, or `Bearer`.

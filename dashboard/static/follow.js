@@ -18,7 +18,13 @@ if (log.dataset.after) address.searchParams.set("after", log.dataset.after);
 const events = new EventSource(address);
 let waiting = [];
 
-events.onopen = () => { state.textContent = "Live."; };
+/** What tells of a lost connection, unless it is made again soon: the server ends each one after a while. */
+let lost;
+
+events.onopen = () => {
+  clearTimeout(lost);
+  state.textContent = "Live.";
+};
 
 events.onmessage = ({ data }) => {
   // Many lines come at once: they are shown together.
@@ -35,9 +41,12 @@ events.addEventListener("end", () => {
 });
 
 events.onerror = () => {
-  state.textContent = events.readyState === EventSource.CLOSED
-    ? "The connection is lost. Load the page anew to go on."
-    : state.textContent.startsWith("Not begun") ? state.textContent : "The connection is lost, and is made again.";
+  clearTimeout(lost);
+  if (events.readyState === EventSource.CLOSED) {
+    state.textContent = "The connection is lost. Load the page anew to go on.";
+  } else if (!state.textContent.startsWith("Not begun")) {
+    lost = setTimeout(() => { state.textContent = "The connection is lost, and is made again."; }, 3000);
+  }
 };
 
 addEventListener("pagehide", () => events.close());

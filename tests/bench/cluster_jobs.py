@@ -280,16 +280,26 @@ class Pods:
 
     def __init__(self, cluster, namespace):
         self.seen = {}
-        self.connection = http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=WAIT)
-        self.connection.request("GET", f"/api/v1/namespaces/{namespace}/pods?watch=true&timeoutSeconds=3000")
-        self.answer = self.connection.getresponse()
+        self.port, self.namespace, self.is_over = cluster.port, namespace, False
+        self.watch()
         threading.Thread(target=self.read, daemon=True).start()
 
+    def watch(self):
+        """Begins with all pods that there are."""
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+        self.connection.request("GET", f"/api/v1/namespaces/{self.namespace}/pods?watch=true&timeoutSeconds=3000")
+        self.answer = self.connection.getresponse()
+
     def read(self):
-        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-            for line in self.answer:
-                event = json.loads(line)
-                self.seen.setdefault(event["object"]["metadata"]["name"], time.monotonic())
+        while not self.is_over:
+            # The API server ends the watch of who does not keep up.
+            with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+                for line in self.answer:
+                    event = json.loads(line)
+                    if event["type"] == "ADDED":
+                        self.seen.setdefault(event["object"]["metadata"]["name"], time.monotonic())
+            if not self.is_over:
+                self.watch()
 
     def wait(self, wanted):
         """The time at which the last of them was seen."""
@@ -300,6 +310,7 @@ class Pods:
         return self
 
     def __exit__(self, *_):
+        self.is_over = True
         with contextlib.suppress(OSError):
             self.connection.sock.shutdown(socket.SHUT_RDWR)
 

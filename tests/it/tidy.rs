@@ -58,7 +58,10 @@ fn every_source_file_is_tidy() -> anyhow::Result<()> {
 const EDGES: [(&str, &[&str]); 27] = [
     ("carrel-analyzer", &["carrel-protocol"]),
     ("carrel-cell", &[]),
-    ("carrel-dashboard", &["carrel-jobs", "carrel-service"]),
+    (
+        "carrel-dashboard",
+        &["carrel-jobs", "carrel-report", "carrel-service"],
+    ),
     ("carrel-gateway", &["carrel-proxy", "carrel-service"]),
     (
         "carrel-hub",

@@ -45,6 +45,13 @@ impl Measured {
         }
     }
 
+    /// Takes the loss of each epoch, from the first.
+    pub fn take_losses(&mut self, rank: u32, losses: &[f64]) {
+        for (epoch, loss) in (0..).zip(losses) {
+            put(&mut self.loss, rank, epoch, *loss);
+        }
+    }
+
     pub fn loss(&self) -> Option<Drawing> {
         Drawing::of("Loss", &self.loss, None)
     }

@@ -14,6 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use crate::access::Right;
 use crate::app::{self, App};
@@ -30,6 +31,9 @@ use crate::visitor::Visitor;
 /// Lines that a page begins with.
 const LINES: i64 = 1000;
 const BYTES: i64 = 2 << 20;
+/// After which a browser that follows comes again, and is asked again who it is and what it may.
+const FOLLOWED: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(1);
 /// Between two signs of life of a log that is silent.
 const PULSE: Duration = Duration::from_secs(15);
 
@@ -198,6 +202,7 @@ pub async fn stream(
 struct Following<L> {
     log: L,
     since: Option<Timestamp>,
+    until: Instant,
     is_over: bool,
     _slot: OwnedSemaphorePermit,
 }
@@ -207,6 +212,7 @@ impl<L: AsyncBufRead + Unpin> Following<L> {
         Self {
             log,
             since,
+            until: Instant::now() + FOLLOWED,
             is_over: false,
             _slot: slot,
         }
@@ -217,7 +223,12 @@ impl<L: AsyncBufRead + Unpin> Following<L> {
             return None;
         }
         loop {
-            match logs::next(&mut self.log).await {
+            let Ok(next) = timeout_at(self.until, logs::next(&mut self.log)).await else {
+                self.is_over = true;
+                let again = Event::default().retry(AGAIN).comment("come again");
+                return Some((Ok(again), self));
+            };
+            match next {
                 Ok(Some(line)) if self.since.is_some_and(|since| !line.is_after(since)) => {}
                 Ok(Some(line)) => {
                     // A line of an event ends at each of these.

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::shown::{self, EventLine, JobLine};
+use super::training::TrainingLine;
 use crate::access::{Reach, Right};
 use crate::app::{self, App};
 use crate::cluster::ClusterError;
@@ -18,6 +19,7 @@ use crate::jobs::row::{Row, State as JobState};
 use crate::quantity;
 use crate::resources::{Amount, Resources};
 use crate::templates::{self, Page};
+use crate::training::TrainingError;
 use crate::visitor::Visitor;
 
 const JOBS: usize = 6;
@@ -46,6 +48,8 @@ struct Body {
     /// None where the Hub does not let this program know.
     servers: Option<Vec<ServerLine>>,
     jobs: Known<Jobs>,
+    /// Of the visitor's notebooks, where there is a jobs service.
+    mine: Option<Known<Vec<TrainingLine>>>,
     resources: Known<Shown>,
     events: Known<Vec<EventLine>>,
 }
@@ -100,14 +104,16 @@ pub async fn show(
     Query(asked): Query<Asked>,
 ) -> Result<Response, AppError> {
     let page = Page::new(&app.settings, Some(&visitor), "overview");
-    let (jobs, resources, events) = tokio::join!(
+    let (jobs, mine, resources, events) = tokio::join!(
         jobs(&app, &visitor),
+        mine(&app, &visitor),
         resources(&app, &visitor),
         events(&app, &visitor)
     );
     let body = Body {
         servers: servers(&visitor, &page),
         jobs: known(jobs)?,
+        mine,
         resources: known(resources)?,
         events: known(events)?,
         page: page.clone(),
@@ -119,6 +125,22 @@ pub async fn show(
         StatusCode::OK,
         &OverviewPage { page, body },
     ))
+}
+
+async fn mine(app: &app::Parts, visitor: &Visitor) -> Option<Known<Vec<TrainingLine>>> {
+    let service = app.training.as_ref()?;
+    let now = Timestamp::now();
+    Some(match service.jobs(&visitor.token).await {
+        Ok(jobs) => {
+            let newest = jobs.iter().take(JOBS);
+            Known::Shown(newest.map(|job| TrainingLine::new(job, now)).collect())
+        }
+        Err(TrainingError::Away(cause)) => {
+            tracing::error!(error = cause, "The jobs service does not answer");
+            Known::Away
+        }
+        Err(refused) => Known::Missing(refused.to_string()),
+    })
 }
 
 /// A page of which a part is away is worth more than none.

@@ -39,10 +39,11 @@ fn configuration(values: &[&str]) -> Value {
 }
 
 const DEPLOYMENT: &str = "templates/dashboard/deployment.yaml";
+const POLICY: &str = "templates/dashboard/networkpolicy.yaml";
 
 #[test]
 fn there_is_none_unless_asked() {
-    for template in [DEPLOYMENT, "templates/dashboard/rbac.yaml"] {
+    for template in [DEPLOYMENT, POLICY, "templates/dashboard/rbac.yaml"] {
         assert_eq!(objects(template, &[]), [Value::Null; 0]);
     }
     let hub = &configuration(&[])["JupyterHub"];
@@ -178,4 +179,59 @@ fn rights_are_those_that_are_used() {
             "{rule}"
         );
     }
+}
+
+#[test]
+fn jobs_of_notebooks_are_asked_for_where_there_is_a_jobs_service() {
+    let alone = ["dashboard.enabled=true"];
+    let both = [
+        "dashboard.enabled=true",
+        "operator.enabled=true",
+        "trainingService.enabled=true",
+    ];
+    let address = |values: &[&str]| {
+        let objects = objects(DEPLOYMENT, values);
+        let pod = &find(&objects, "Deployment", "centraldashboard")["spec"]["template"]["spec"];
+        let variables = pod["containers"][0]["env"].as_array().unwrap();
+        let found = variables
+            .iter()
+            .find(|one| one["name"] == "CARREL_JOBS_URL");
+        found.map(|one| one["value"].clone())
+    };
+    assert_eq!(address(&alone), None);
+    let url = "http://training-service.jobs.svc:8080/services/training";
+    assert_eq!(address(&both), Some(json!(url)));
+    let scopes = |values: &[&str]| {
+        let services = configuration(values)["JupyterHub"]["services"].clone();
+        let services = services.as_array().unwrap();
+        let dashboard = services.iter().find(|one| one["name"] == "dashboard");
+        dashboard.unwrap()["oauth_client_allowed_scopes"].clone()
+    };
+    assert_eq!(scopes(&alone), json!(["read:servers!user"]));
+    let two = ["read:servers!user", "access:services!service=training"];
+    assert_eq!(scopes(&both), json!(two));
+    // Each lets the other in.
+    let objects = objects("templates/training/deployment.yaml", &both);
+    let policy = &find(&objects, "NetworkPolicy", "training-service")["spec"]["ingress"][0];
+    let label = "app.kubernetes.io/component";
+    let from = policy["from"].as_array().unwrap().iter();
+    let mut from = from.map(|one| &one["podSelector"]["matchLabels"][label]);
+    assert!(from.any(|component| component == "centraldashboard"));
+}
+
+#[test]
+fn only_the_hub_and_the_gateway_reach_one_without_a_way_in_of_its_own() {
+    let ingress = |values: &[&str]| {
+        let objects = objects(POLICY, values);
+        find(&objects, "NetworkPolicy", "centraldashboard")["spec"]["ingress"].clone()
+    };
+    let inner = ingress(&["dashboard.enabled=true"]);
+    let from = inner[0]["from"].as_array().unwrap().iter();
+    let label = "app.kubernetes.io/component";
+    let from: Vec<_> = from
+        .map(|one| one["podSelector"]["matchLabels"][label].clone())
+        .collect();
+    assert_eq!(from, ["hub", "ambassador"]);
+    let open = ingress(&["dashboard.enabled=true", "dashboard.nodePort=31421"]);
+    assert_eq!(open, json!([{ "ports": [{ "port": "http" }] }]));
 }

@@ -7,6 +7,7 @@ use carrel_tests::browser::Browser;
 use crate::fake::Fake;
 use crate::fixtures;
 use crate::site::{BASE, Site};
+use crate::training::JobsService;
 
 const LOOKS: [(u32, &str); 4] = [
     (1280, "light"),
@@ -61,7 +62,7 @@ async fn every_page_is_accessible_and_fits_a_phone() -> anyhow::Result<()> {
     for (verb, resource) in [("list", "nodes"), ("list", "pods")] {
         fake.allow("ada", verb, resource, "");
     }
-    let site = Site::with(&fake).await;
+    let site = Site::with_jobs(&fake, Some(&JobsService::default())).await;
     let browser = Browser::start("screenshots/dashboard").await?;
     let axe =
         std::env::var("CARREL_TEST_AXE").context("$CARREL_TEST_AXE is not set: run `make test`")?;
@@ -98,6 +99,10 @@ async fn walk(eyes: &Eyes<'_>, fake: &Fake) -> anyhow::Result<()> {
         .await?;
     eyes.look("trainjob", "tfjobs/ui/trainjob/lab/fine-tune/")
         .await?;
+    eyes.look("training", "training/").await?;
+    eyes.look("training-job", "training/digits-running/")
+        .await?;
+    eyes.look("training-done", "training/digits-done/").await?;
     eyes.look("new", "tfjobs/ui/new?kind=pytorchjob").await?;
     browser.fill("#name", "Wrong").await?;
     browser.click("button[value=create]").await?;

@@ -12,3 +12,4 @@ mod login;
 mod logs;
 mod looks;
 mod site;
+mod training;

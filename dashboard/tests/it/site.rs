@@ -8,9 +8,10 @@ use carrel_tests::installation::Installation;
 use carrel_tests::person::Person;
 use carrel_tests::wait_for;
 use reqwest::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fake::Fake;
+use crate::training::JobsService;
 
 pub const BASE: &str = "/services/dashboard/";
 
@@ -24,39 +25,32 @@ pub struct Site {
 impl Site {
     /// With a Kubernetes of the test's own.
     pub async fn with(fake: &Fake) -> Self {
-        Self::on(&fake.start().await).await
+        Self::with_jobs(fake, None).await
+    }
+
+    /// With a jobs service too, which ada may use.
+    pub async fn with_jobs(fake: &Fake, service: Option<&JobsService>) -> Self {
+        let jobs = match service {
+            Some(service) => Some(service.start().await),
+            None => None,
+        };
+        let site = Self::started(&fake.start().await, jobs).await;
+        if let Some(service) = service {
+            service.asks(site.hub.url("").trim_end_matches('/'));
+        }
+        site
     }
 
     pub async fn on(kubeconfig: &str) -> Self {
+        Self::started(kubeconfig, None).await
+    }
+
+    async fn started(kubeconfig: &str, jobs: Option<String>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let file = state.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig).unwrap();
-        Self::started(state, &file).await
-    }
-
-    async fn started(state: tempfile::TempDir, kubeconfig: &Path) -> Self {
         let port = free_port().unwrap();
-        let program = env!("CARGO_BIN_EXE_carrel-dashboard");
-        let configuration = json!({
-            "JupyterHub": {
-                "authenticator_class": "dummy",
-                "services": [{
-                    "name": "dashboard",
-                    "url": format!("http://127.0.0.1:{port}"),
-                    "command": [program],
-                    "environment": { "KUBECONFIG": kubeconfig, "RUST_LOG": "info,carrel_dashboard=debug" },
-                    "oauth_client_allowed_scopes": ["read:servers!user"],
-                    "oauth_no_confirm": true,
-                }],
-                "load_groups": { "lab": ["ada"], "system:masters": ["eve"] },
-                "load_roles": [{
-                    "name": "dashboard", "scopes": ["access:services!service=dashboard"],
-                    "users": ["ada", "bob", "eve"],
-                }],
-            },
-            "Authenticator": { "allow_all": true, "allowed_users": ["ada", "bob", "eve", "mallory"] },
-            "Spawner": { "cmd": ["sleep", "300"] },
-        });
+        let configuration = configuration(port, &file, jobs.as_deref());
         let programs = std::env::var("CARREL_TEST_BIN");
         let programs =
             programs.unwrap_or_else(|_| panic!("$CARREL_TEST_BIN is not set: run `make test`"));
@@ -94,6 +88,44 @@ impl Site {
         );
         Visitor(person)
     }
+}
+
+/// Of a Hub that runs the dashboard at `port`.
+fn configuration(port: u16, kubeconfig: &Path, jobs: Option<&str>) -> Value {
+    let program = env!("CARGO_BIN_EXE_carrel-dashboard");
+    let scope = "access:services!service=training";
+    let mut scopes = vec!["read:servers!user"];
+    let mut environment =
+        json!({ "KUBECONFIG": kubeconfig, "RUST_LOG": "info,carrel_dashboard=debug" });
+    let mut services = Vec::new();
+    let mut roles = vec![json!({
+        "name": "dashboard", "scopes": ["access:services!service=dashboard"],
+        "users": ["ada", "bob", "eve"],
+    })];
+    if let Some(jobs) = jobs {
+        scopes.push(scope);
+        environment["CARREL_JOBS_URL"] = json!(jobs);
+        services.push(json!({ "name": "training", "url": jobs }));
+        roles.push(json!({ "name": "training", "scopes": [scope], "users": ["ada"] }));
+    }
+    services.push(json!({
+        "name": "dashboard",
+        "url": format!("http://127.0.0.1:{port}"),
+        "command": [program],
+        "environment": environment,
+        "oauth_client_allowed_scopes": scopes,
+        "oauth_no_confirm": true,
+    }));
+    json!({
+        "JupyterHub": {
+            "authenticator_class": "dummy",
+            "services": services,
+            "load_groups": { "lab": ["ada"], "system:masters": ["eve"] },
+            "load_roles": roles,
+        },
+        "Authenticator": { "allow_all": true, "allowed_users": ["ada", "bob", "eve", "mallory"] },
+        "Spawner": { "cmd": ["sleep", "300"] },
+    })
 }
 
 /// A browser without scripts that follows redirects.

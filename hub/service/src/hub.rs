@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -110,13 +111,21 @@ impl HubClient {
         }
     }
 
+    /// The head of an answer, whatever it says, and a body that may take longer.
+    ///
+    /// # Errors
+    /// When nobody answers in time.
+    pub async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, HubError> {
+        let answer = async { self.http.request(request).await.map_err(|e| away(&e)) };
+        Ok(in_time(answer).await?.map(Body::new))
+    }
+
     /// # Errors
     /// When the Hub refuses it, or is away.
     pub async fn send<T: DeserializeOwned>(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<T, HubError> {
-        let away = |cause: &dyn std::error::Error| HubError::Away(in_full(cause));
         let answer = async {
             let response = self.http.request(request).await.map_err(|e| away(&e))?;
             let (parts, body) = response.into_parts();
@@ -124,9 +133,7 @@ impl HubClient {
             let body = body.map_err(|error| away(error.as_ref()))?.to_bytes();
             Ok((parts.status, body))
         };
-        let answer = tokio::time::timeout(LONGEST, answer).await;
-        let late = |_| HubError::Away(format!("no answer in {} s", LONGEST.as_secs()));
-        match answer.map_err(late)?? {
+        match in_time(answer).await? {
             (status, body) if status.is_success() => {
                 serde_json::from_slice(&body).map_err(|error| away(&error))
             }
@@ -140,6 +147,15 @@ impl HubClient {
             (status, _) => Err(HubError::Away(format!("it answers {status}"))),
         }
     }
+}
+
+fn away(cause: &dyn std::error::Error) -> HubError {
+    HubError::Away(in_full(cause))
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, HubError>>) -> Result<T, HubError> {
+    let late = |_| HubError::Away(format!("no answer in {} s", LONGEST.as_secs()));
+    tokio::time::timeout(LONGEST, answer).await.map_err(late)?
 }
 
 /// What the Hub's certificate is checked by. Our images hold no certificates, and where the Hub is reached by http none are

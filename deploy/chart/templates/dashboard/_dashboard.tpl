@@ -39,7 +39,7 @@ Secret that is there, or a new one. */}}
     "url" (printf "http://centraldashboard.%s.svc:80" .Release.Namespace)
     "oauth_no_confirm" true
     "oauth_redirect_uri" (printf "%soauth_callback" (include "carrel.dashboardBase" .))
-    "oauth_client_allowed_scopes" (list "read:servers!user")) -}}
+    "oauth_client_allowed_scopes" (concat (list "read:servers!user") (ternary (list "access:services!service=training") list (eq (include "carrel.training" .) "yes")))) -}}
 {{- end -}}
 {{- toJson $services -}}
 {{- end }}

@@ -234,6 +234,7 @@ pub struct Dashboard {
     /// Hours after which a visitor is asked again who they are.
     session_hours: u32,
     image: Image,
+    network_policy: NetworkPolicy,
     /// Requests and limits of the container.
     resources: Part,
     /// Labels that the node must have.

@@ -6,7 +6,7 @@ use carrel_jobs::kind::Kind;
 use carrel_jobs::names;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, ApiResource};
 use kube::runtime::controller::{Config, Error, applier, trigger_self, trigger_with};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -14,6 +14,7 @@ use kube::{Client, ResourceExt as _};
 
 use crate::children::{Child, Children, Owner, follow};
 use crate::events::Recorder;
+use crate::kept::KeptJob;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::reconcile::{Context, again, reconcile};
@@ -49,7 +50,7 @@ pub async fn run(kind: Kind, settings: Settings) {
     );
     let writer = Writer::new(resource.clone());
     let reader = writer.as_reader();
-    let jobs: Api<DynamicObject> = match &settings.namespace {
+    let jobs: Api<KeptJob> = match &settings.namespace {
         Some(namespace) => Api::namespaced_with(settings.client.clone(), namespace, &resource),
         None => Api::all_with(settings.client.clone(), &resource),
     };
@@ -81,7 +82,7 @@ pub async fn run(kind: Kind, settings: Settings) {
         reporting: (kind == Kind::TrainJob).then_some(settings.reporting),
     });
     let config = Config::default().concurrency(AT_A_TIME);
-    let looks = |object, context| Box::pin(reconcile(object, context));
+    let looks = |job: Arc<KeptJob>, context: Arc<Context>| Box::pin(reconcile(job, context));
     applier(looks, again, context, reader, queue, config)
         .for_each(|looked| async move {
             match looked {
@@ -103,7 +104,7 @@ fn recorder(kind: Kind, settings: &Settings) -> Recorder {
 
 type Queue = stream::BoxStream<
     'static,
-    Result<kube::runtime::controller::ReconcileRequest<DynamicObject>, watcher::Error>,
+    Result<kube::runtime::controller::ReconcileRequest<KeptJob>, watcher::Error>,
 >;
 
 /// The owners of children that changed.
@@ -127,7 +128,7 @@ where
     let resource = resource.clone();
     let owners = follow(Arc::clone(children), events).into_stream();
     trigger_with(owners, move |owner: Owner| {
-        Some(owner.reference::<DynamicObject>(resource.clone()))
+        Some(owner.reference::<KeptJob>(resource.clone()))
     })
     .boxed()
 }

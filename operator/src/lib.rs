@@ -5,6 +5,7 @@ pub mod children;
 pub mod controller;
 pub mod crds;
 pub mod events;
+mod kept;
 pub mod leader;
 pub mod memory;
 pub mod metrics;

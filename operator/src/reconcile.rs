@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::children::{Children, Owner};
 use crate::events::Recorder;
+use crate::kept::KeptJob;
 use crate::memory::Memory;
 use crate::metrics::{Metrics, OfError};
 use crate::plan::{Plan, Seen, Wrong, invalid, plan, waits};
@@ -81,20 +82,18 @@ impl ReconcileError {
 }
 
 /// The queue calls this for a job whenever something about it changed.
-pub async fn reconcile(
-    object: Arc<DynamicObject>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
+pub async fn reconcile(job: Arc<KeptJob>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     context.pods.ready().await;
     context.services.ready().await;
     let begun = tokio::time::Instant::now();
+    let object = job.object(&context.resource);
     let done = timeout(PATIENCE, look(&object, &context)).await;
     context.metrics.took(begun.elapsed());
     done.unwrap_or(Err(ReconcileError::Late))
 }
 
 /// After a failure.
-pub fn again(object: Arc<DynamicObject>, error: &ReconcileError, context: Arc<Context>) -> Action {
+pub fn again(job: Arc<KeptJob>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let (kind, cause) = (context.kind.name(), error.cause());
     context
         .metrics
@@ -102,7 +101,7 @@ pub fn again(object: Arc<DynamicObject>, error: &ReconcileError, context: Arc<Co
         .get_or_create(&OfError { kind, cause })
         .inc();
     let source = std::error::Error::source(error).map(ToString::to_string);
-    let name = object.name_any();
+    let name = job.name_any();
     tracing::warn!(job.kind = kind, job.name = %name, source, "{kind} {name}: {error}");
     Action::requeue(match error {
         ReconcileError::Status(_) => LATE,

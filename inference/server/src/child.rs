@@ -15,11 +15,7 @@ use tracing::warn;
 pub fn announce(http: SocketAddr, grpc: SocketAddr) -> io::Result<()> {
     let (http, grpc) = (http.port(), grpc.port());
     let mut out = io::stdout();
-    writeln!(
-        out,
-        "{}",
-        serde_json::json!({ "http": http, "grpc": grpc })
-    )?;
+    writeln!(out, "{}", serde_json::json!({ "http": http, "grpc": grpc }))?;
     out.flush()
 }
 

@@ -67,7 +67,8 @@ pub async fn fetch(fetch: &Fetch) -> anyhow::Result<()> {
     let brought = tokio::time::timeout(limit, bring(files, to)).await;
     let unfinished = brought.with_context(|| format!("it takes longer than {limit:?}"))??;
     if to.exists() {
-        std::fs::remove_dir_all(to).with_context(|| format!("could not replace {}", to.display()))?;
+        std::fs::remove_dir_all(to)
+            .with_context(|| format!("could not replace {}", to.display()))?;
     }
     std::fs::rename(&unfinished, to).with_context(|| format!("could not make {}", to.display()))?;
     info!("{} is there now", to.display());
@@ -138,14 +139,19 @@ impl File {
         };
         match (&self.text, &self.sha256) {
             (Some(text), _) => bytes == text.as_bytes(),
-            (None, Some(sha256)) => hex::encode(Sha256::digest(&bytes)).eq_ignore_ascii_case(sha256),
+            (None, Some(sha256)) => {
+                hex::encode(Sha256::digest(&bytes)).eq_ignore_ascii_case(sha256)
+            }
             (None, None) => false,
         }
     }
 
     async fn write(&self, http: &Http, path: &Path) -> anyhow::Result<()> {
         let (Some(url), Some(wanted)) = (&self.url, &self.sha256) else {
-            return Ok(std::fs::write(path, self.text.as_deref().unwrap_or_default())?);
+            return Ok(std::fs::write(
+                path,
+                self.text.as_deref().unwrap_or_default(),
+            )?);
         };
         let mut file = std::fs::File::create(path)?;
         let mut digest = Sha256::new();
@@ -181,7 +187,9 @@ async fn get(
             (StatusCode::OK, _) => return Ok(answer),
             (status, Some(place)) if status.is_redirection() => {
                 let place = place.to_str().context("it sends on to no address")?;
-                at = at.join(place).with_context(|| format!("{at} sends on to {place:?}"))?;
+                at = at
+                    .join(place)
+                    .with_context(|| format!("{at} sends on to {place:?}"))?;
             }
             (status, _) => bail!("{at} answered {status}"),
         }

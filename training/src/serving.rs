@@ -115,8 +115,9 @@ pub struct Server(Arc<Inner>);
 
 struct Inner {
     name: String,
-    folder: Folder,
+    // Ends before its folder goes.
     process: Process,
+    folder: Folder,
     served: Mutex<Served>,
 }
 

@@ -32,7 +32,7 @@ impl Folder {
         )?;
         fs::create_dir(made.path().join("versions"))?;
         Ok(Self {
-            // The server removes it at its end, which may be after this process's.
+            // Nothing is dropped where a process is killed: the server removes it too, at its end.
             path: made.keep(),
             token,
         })
@@ -108,6 +108,12 @@ impl Folder {
     pub fn remove(&self) {
         // The server may have been faster.
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

@@ -12,7 +12,7 @@ app.kubernetes.io/component: inference
 {{- if gt (len $given) 1 -}}
   {{- fail (printf "inference.model: the model comes from one place, not from %s" (join " and " $given)) -}}
 {{- end -}}
-{{- first $given -}}
+{{- with $given -}}{{- first . -}}{{- end -}}
 {{- end }}
 
 {{/* The volume of the model, without its name; `subPath` is where the model's versions lie in it. */}}

@@ -10,6 +10,9 @@ use serde_json::json;
 use crate::paths::{set, user_data};
 use crate::rust_engine::prebuilt::installation::VARIABLE;
 
+/// Where programs look for the library of ONNX Runtime.
+const ONNXRUNTIME: &str = "ORT_DYLIB_PATH";
+
 const LOGOS: [(&str, &[u8]); 3] = [
     ("logo-32x32.png", include_bytes!("../assets/logo-32x32.png")),
     ("logo-64x64.png", include_bytes!("../assets/logo-64x64.png")),
@@ -38,9 +41,17 @@ pub enum InstallError {
     OwnPath(io::Error),
 }
 
-/// Writes the kernelspec `rust` and returns its folder. `prelude` is the folder of prepared crates, if the kernel
-/// is not to look for it.
-pub fn install(location: &Location, prelude: Option<&Path>) -> Result<PathBuf, InstallError> {
+/// What a kernel is told in its environment, if it is not to look for it.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// The folder of prepared crates.
+    pub prelude: Option<PathBuf>,
+    /// The library of ONNX Runtime, for the servers of models that cells start.
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// Writes the kernelspec `rust` and returns its folder.
+pub fn install(location: &Location, told: &Told) -> Result<PathBuf, InstallError> {
     let program = env::current_exe().map_err(InstallError::OwnPath)?;
     let folder = jupyter_data(location)?.join("kernels").join("rust");
     fs::create_dir_all(&folder).map_err(|source| InstallError::Write {
@@ -50,7 +61,7 @@ pub fn install(location: &Location, prelude: Option<&Path>) -> Result<PathBuf, I
     write(
         &folder,
         "kernel.json",
-        kernel_json(&program, prelude).as_bytes(),
+        kernel_json(&program, told).as_bytes(),
     )?;
     for (name, bytes) in LOGOS {
         write(&folder, name, bytes)?;
@@ -77,7 +88,7 @@ fn jupyter_data(location: &Location) -> Result<PathBuf, InstallError> {
     }
 }
 
-fn kernel_json(program: &Path, prelude: Option<&Path>) -> String {
+fn kernel_json(program: &Path, told: &Told) -> String {
     let mut spec = json!({
         "argv": [program.to_string_lossy(), "--connection-file", "{connection_file}"],
         "display_name": "Rust",
@@ -85,8 +96,10 @@ fn kernel_json(program: &Path, prelude: Option<&Path>) -> String {
         "interrupt_mode": "message",
         "metadata": { "debugger": false },
     });
-    if let Some(folder) = prelude {
-        spec["env"] = json!({ VARIABLE: folder.to_string_lossy() });
+    for (variable, path) in [(VARIABLE, &told.prelude), (ONNXRUNTIME, &told.onnxruntime)] {
+        if let Some(path) = path {
+            spec["env"][variable] = json!(path.to_string_lossy());
+        }
     }
     format!("{spec:#}\n")
 }

@@ -12,7 +12,7 @@ use carrel_kernel::engine::Engine;
 #[cfg(feature = "evcxr")]
 use carrel_kernel::evcxr_engine::EvcxrEngine;
 use carrel_kernel::history::History;
-use carrel_kernel::kernelspec::{self, Location};
+use carrel_kernel::kernelspec::{self, Location, Told};
 use carrel_kernel::rust_engine::RustEngine;
 use carrel_kernel::rust_engine::prebuilt::prepare::{Prepared, prepare};
 use carrel_kernel::server::Server;
@@ -66,6 +66,9 @@ struct InstallArguments {
     /// Folder that `prepare` filled; without it the kernel looks in the user's data folder.
     #[arg(long, value_name = "DIR")]
     prelude: Option<PathBuf>,
+    /// The library of ONNX Runtime, for the servers of models that cells start.
+    #[arg(long, value_name = "FILE")]
+    onnxruntime: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -105,9 +108,13 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match (arguments.command, arguments.connection_file) {
         (Some(Command::Install(install)), _) => {
-            let prelude = install.prelude.map(std::path::absolute).transpose();
-            let prelude = prelude.context("cannot find the folder of --prelude")?;
-            let folder = kernelspec::install(&install.location.location(), prelude.as_deref())?;
+            let absolute = |path: Option<PathBuf>| path.map(std::path::absolute).transpose();
+            let told = Told {
+                prelude: absolute(install.prelude)
+                    .context("cannot find the folder of --prelude")?,
+                onnxruntime: absolute(install.onnxruntime).context("cannot find --onnxruntime")?,
+            };
+            let folder = kernelspec::install(&install.location.location(), &told)?;
             println!("Installed the kernelspec rust in {}", folder.display());
             Ok(())
         }

@@ -3,6 +3,7 @@
 
 mod drain;
 mod jobs;
+mod serving;
 mod training;
 
 use std::time::Duration;
@@ -41,7 +42,8 @@ async fn cluster_from_the_playbook_to_the_uninstallation() -> anyhow::Result<()>
 }
 
 /// Variables of the playbook: the Hub lets `ada` in and logs as `log` says; claims bind volumes of the class that
-/// `CARREL_TEST_STORAGE_CLASS` names, by default the cluster's own; jobs of notebooks find MNIST and ask for little.
+/// `CARREL_TEST_STORAGE_CLASS` names, by default the cluster's own; jobs of notebooks find MNIST and ask for little; the model server
+/// finds its model.
 fn variables(log: &str) -> Value {
     let class = std::env::var("CARREL_TEST_STORAGE_CLASS").ok();
     let mut ranks =
@@ -54,6 +56,7 @@ fn variables(log: &str) -> Value {
     json!({
         "hub_values": {
             "trainingService": ranks,
+            "inference": serving::values(),
             "hub": {
                 "config": { "Authenticator": { "allowed_users": ["ada"] } },
                 "db": { "pvc": { "storageClassName": class } },
@@ -86,6 +89,7 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
         .await
         .context("foreign image")?;
     training::jobs(cluster).await.context("training")?;
+    serving::walkthrough(cluster).await.context("serving")?;
     jobs::walkthrough(cluster, &admin).await.context("jobs")
 }
 

@@ -9,7 +9,6 @@
 
 mod folder;
 mod function;
-mod http;
 mod list;
 mod local;
 mod log;

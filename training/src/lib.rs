@@ -24,15 +24,19 @@
 mod cpu;
 pub mod data;
 mod files;
+mod http;
 pub mod job;
 pub mod nn;
 pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod parameter_servers;
+mod programs;
 pub mod random;
 pub mod ranks;
 pub mod recipes;
+mod rows;
+pub mod serving;
 pub mod show;
 pub mod strings;
 pub mod trainer;
@@ -62,6 +66,7 @@ pub mod prelude {
     pub use crate::random::{Random, manual_seed};
     pub use crate::ranks::{Environment, Meeting, Ranks};
     pub use crate::recipes::{Mnist, MnistNet};
+    pub use crate::serving::{self, Serve, Server};
     pub use crate::strings::{StringTensor, constant};
     pub use crate::trainer::{History, Step, TrainError, Trainer, Watcher};
     pub use crate::{layers, sequential};

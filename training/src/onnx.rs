@@ -92,7 +92,7 @@ pub fn encode(network: &dyn Layer, item: impl Into<Shape>) -> Result<Vec<u8>, On
 }
 
 /// The type and the place of a network's parameters.
-fn of_network(network: &dyn Layer) -> (DType, Device) {
+pub(crate) fn of_network(network: &dyn Layer) -> (DType, Device) {
     let var = network
         .named_parts()
         .into_iter()

@@ -26,7 +26,7 @@ mod run;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Shape, Tensor, Var};
 use carrel_ranks::{Ranks, RanksError};
 
 pub use checkpoint::{Checkpoint, CheckpointError, Progress, Training};
@@ -212,6 +212,12 @@ impl<M: Layer> Trainer<M> {
 
     pub fn into_model(self) -> M {
         self.model
+    }
+
+    /// The shape of one input, where there are data.
+    pub(crate) fn item_shape(&self) -> Option<Result<Shape>> {
+        let data = self.data.as_ref().filter(|data| !data.is_empty());
+        data.map(DataLoader::item_shape)
     }
 
     /// What was trained so far.

@@ -12,14 +12,16 @@ refused, with what does it instead (moving.yaml). Every template begins with it.
     "singleuser.extraNodeAffinity" "singleuser.extraPodAffinity" "singleuser.extraPodAntiAffinity"
     "scheduling.podPriority" "scheduling.userPlaceholder" "scheduling.userPlaceholder.image"
     "scheduling.corePods.nodeAffinity" "scheduling.userPods.nodeAffinity" "cull" "rbac" "ingress" "httpRoute"
-    "prePuller" "prePuller.hook" "prePuller.continuous" "imagePullSecret" "operator" "operator.image" "operator.runtimeImages" "dashboard" "dashboard.image" "gateway" "gateway.image" "gateway.networkPolicy" "gateway.networkPolicy.egressAllowRules" "debug" -}}
+    "prePuller" "prePuller.hook" "prePuller.continuous" "imagePullSecret" "operator" "operator.image" "operator.runtimeImages" "dashboard" "dashboard.image" "gateway" "gateway.image" "gateway.networkPolicy" "gateway.networkPolicy.egressAllowRules"
+    "inference" "inference.image" "inference.model" "inference.model.volume" "inference.config" "inference.autoscaling"
+    "inference.servingRuntime" "inference.networkPolicy" "inference.networkPolicy.egressAllowRules" "debug" -}}
   {{- $at := $.Values -}}
   {{- range $key := splitList "." . -}}
     {{- if not (kindIs "map" (get $at $key)) -}}{{- $_ := set $at $key dict -}}{{- end -}}
     {{- $at = get $at $key -}}
   {{- end -}}
 {{- end -}}
-{{- range $pods, $name := dict "hub" "carrel-hub" "singleuser" "carrel-singleuser" "operator" "carrel-operator" "dashboard" "carrel-dashboard" "gateway" "carrel-gateway" -}}
+{{- range $pods, $name := dict "hub" "carrel-hub" "singleuser" "carrel-singleuser" "operator" "carrel-operator" "dashboard" "carrel-dashboard" "gateway" "carrel-gateway" "inference" "carrel-inference" -}}
   {{- $image := get (get $.Values $pods) "image" -}}
   {{- if not $image.name -}}{{- $_ := set $image "name" (printf "localhost/%s" $name) -}}{{- end -}}
 {{- end -}}

@@ -2,10 +2,12 @@
 
 pub mod auth;
 mod batching;
+pub mod child;
 pub mod client;
 pub mod config;
 mod execute;
 pub mod failure;
+pub mod fetch;
 pub mod grpc;
 pub mod http;
 mod json;

@@ -2,16 +2,30 @@
 
 use std::io::IsTerminal as _;
 
+use carrel_model_server::fetch::{Fetch, fetch};
 use carrel_model_server::options::Options;
 use carrel_model_server::run;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
-#[command(version, about)]
+#[command(
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     options: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Brings the files of a version from their addresses, and checks their digests
+    Fetch(Fetch),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -24,5 +38,8 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(run::run(arguments.options))
+    match arguments.command {
+        Some(Command::Fetch(arguments)) => runtime.block_on(fetch(&arguments)),
+        None => runtime.block_on(run::run(arguments.options)),
+    }
 }

@@ -53,4 +53,8 @@ pub struct Options {
     /// How long requests may take to end once the server is asked to stop, in seconds
     #[arg(long, default_value_t = 30)]
     pub drain_seconds: u64,
+    /// Belongs to the program that started it: says its ports in a line of JSON on standard output, ends once its standard
+    /// input does, and removes this folder then
+    #[arg(long, value_name = "FOLDER")]
+    pub child: Option<PathBuf>,
 }

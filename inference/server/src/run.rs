@@ -17,6 +17,7 @@ use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
 use crate::auth::Tokens;
+use crate::child;
 use crate::config::{Config, ModelConfig};
 use crate::http::serve::{HEAD, serve};
 use crate::models::Models;
@@ -70,7 +71,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             end(stopped.clone()),
         ));
     }
-    end_is_asked_for().await?;
+    end_is_asked_for(&options).await?;
     info!("Ending once the requests that run are answered");
     service.drain();
     watching.abort();
@@ -89,6 +90,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             options.drain_seconds
         ),
     }
+    if let Some(folder) = &options.child {
+        child::remove(folder);
+    }
     Ok(())
 }
 
@@ -98,6 +102,9 @@ async fn listeners(options: &Options) -> anyhow::Result<(Vec<TcpListener>, Vec<T
     let grpc = bind(options, options.port).await?;
     let (of_http, of_grpc) = (http.local_addr()?, grpc.local_addr()?);
     info!("Listening at {of_http} for HTTP and at {of_grpc} for gRPC");
+    if options.child.is_some() {
+        child::announce(of_http, of_grpc).context("nobody reads the ports")?;
+    }
     let (mut https, mut grpcs) = (vec![http], vec![grpc]);
     if options.alias_ports {
         https.push(bind(options, 8501).await?);
@@ -155,10 +162,11 @@ async fn report(service: Arc<Service>, mut reporter: HealthReporter) {
     }
 }
 
-async fn end_is_asked_for() -> anyhow::Result<()> {
+async fn end_is_asked_for(options: &Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}
+        () = child::program_is_gone(), if options.child.is_some() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     Ok(())

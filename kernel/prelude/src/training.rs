@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use carrel_plot::Plot;
-use carrel_runtime::{DisplayHandle, MimeBundle, ProgressBar, display, is_interrupted, tick};
+use carrel_runtime::{DisplayHandle, MimeBundle, ProgressBar, display, is_interrupted, register, tick};
 use carrel_training::data::TableError;
 use carrel_training::job::{JobError, JobList, JobStatus, Log};
-use carrel_training::prelude::{History, Step, Table, TrainError, Watcher};
+use carrel_training::prelude::{History, Server, Step, Table, TrainError, Watcher};
+use carrel_training::serving::{ServeError, ServerList};
 use carrel_training::trainer::{Epoch, Host, set_host};
 
 use crate::register_with_results;
@@ -37,6 +38,12 @@ pub(crate) fn register_all() {
         MimeBundle::plain(status.to_string())
     });
     register_with_results::<_, JobError>(|log: &Log| MimeBundle::plain(log.to_string()));
+    register_with_results::<_, ServeError>(|server: &Server| {
+        MimeBundle::plain(server.to_string())
+    });
+    register(|servers: &ServerList| {
+        MimeBundle::plain(servers.to_string()).with("text/html", servers.html())
+    });
     register_with_results::<_, JobError>(|jobs: &JobList| {
         MimeBundle::plain(jobs.to_string()).with("text/html", jobs.html())
     });

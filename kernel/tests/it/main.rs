@@ -26,6 +26,7 @@ mod notebooks;
 mod outputs;
 mod requests;
 mod scripted;
+mod serving;
 mod stdin;
 mod subshells;
 mod training;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Shape, Tensor};
 
 use super::{Dataset, Order, Sampler};
 
@@ -64,6 +64,12 @@ impl DataLoader {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The shape of one input.
+    pub(crate) fn item_shape(&self) -> Result<Shape> {
+        let (inputs, _) = self.dataset.batch(&[0])?;
+        Ok(inputs.dims()[1..].into())
     }
 
     /// The batches of an epoch from number `first` on.

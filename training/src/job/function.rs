@@ -21,12 +21,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::http::variable;
 use super::objects::{self, Object};
 use super::{
     JobError, JobFolder, JobState, Jobs, NewJob, RankState, RemoteJobs, ReportTo, Reporter,
     STOPPED, StatusFile, TrainJob, Work, heed_cpu_limit, io_error, secret, status, travel,
 };
+use crate::http::variable;
 use crate::trainer::{Host, Watcher, interrupted, set_host, unwind_if_interrupted};
 
 /// The first argument of a program that is to run a rank of a function's job.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use carrel_report::JobStatus;
 
 use super::TrainJob;
-use crate::show::escape;
+use crate::rows::Rows;
 
 const COLUMNS: [&str; 6] = ["job", "state", "ranks", "epoch", "loss", "started"];
 
@@ -113,43 +113,24 @@ impl JobList {
         (self.unread > 0).then(note)
     }
 
+    fn table(&self) -> Rows<'_, 6> {
+        Rows {
+            columns: COLUMNS,
+            rows: &self.rows,
+        }
+    }
+
     /// The table, for a cell.
     pub fn html(&self) -> String {
-        let cells = |tag: &str, texts: &mut dyn Iterator<Item = &str>| {
-            let cells: String = texts
-                .map(|text| format!("<{tag}>{}</{tag}>", escape(text)))
-                .collect();
-            format!("<tr>{cells}</tr>")
-        };
-        let head = cells("th", &mut COLUMNS.into_iter());
-        let rows = self.rows.iter();
-        let rows: String = rows
-            .map(|row| cells("td", &mut row.iter().map(String::as_str)))
-            .collect();
         let note = self.note().map(|note| format!("<p>{note}</p>"));
-        format!("<table>{head}{rows}</table>{}", note.unwrap_or_default())
+        self.table().html() + &note.unwrap_or_default()
     }
 }
 
 /// The same table as text.
 impl fmt::Display for JobList {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| {
-            let texts = self.rows.iter().map(|row| row[column].as_str());
-            let texts = texts.chain([COLUMNS[column]]);
-            texts.map(|text| text.chars().count()).max().unwrap_or(0)
-        };
-        let line = |row: [&str; 6]| {
-            let cells = row.iter().enumerate();
-            let cells: Vec<String> = cells
-                .map(|(column, text)| format!("{text:0$}", width(column)))
-                .collect();
-            cells.join("  ").trim_end().to_owned()
-        };
-        formatter.write_str(&line(COLUMNS))?;
-        for row in &self.rows {
-            write!(formatter, "\n{}", line(row.each_ref().map(String::as_str)))?;
-        }
+        formatter.write_str(&self.table().text())?;
         match self.note() {
             Some(note) => write!(formatter, "\n{note}"),
             None => Ok(()),

@@ -19,6 +19,7 @@ use super::{
     JobError, JobFolder, RankState, RankStatus, SECRET_VARIABLE, THREADS_VARIABLE, Work, function,
     io_error, status,
 };
+use crate::programs;
 
 const PROGRAM: &str = "carrel-train";
 const PROCESSES: &str = "processes.json";
@@ -198,12 +199,5 @@ fn program(job: &JobFolder) -> Result<PathBuf, JobError> {
         File::open(program).map_err(io_error(program))?;
         return Ok(program.clone());
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut folders = own
-        .parent()
-        .map(Path::to_owned)
-        .into_iter()
-        .chain(env::split_paths(&path));
-    let found = folders.find_map(|folder| Some(folder.join(PROGRAM)).filter(|file| file.is_file()));
-    found.ok_or(JobError::NoProgram { beside: own })
+    programs::find(PROGRAM).ok_or(JobError::NoProgram { beside: own })
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use carrel_report::{MODEL_URL_VARIABLE, SIGNATURE_HEADER, TOKEN_VARIABLE, sign};
 
-use super::http::{self, variable};
 use super::secret;
+use crate::http::{self, variable};
 use crate::trainer::{Checkpoint, Epoch, Watcher};
 
 /// How long one may take. A pod that is ended has 30 s.

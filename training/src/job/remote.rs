@@ -12,12 +12,12 @@ use carrel_report::ObjectFile;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::http::{self, variable};
 use super::list::{self, Entry};
 use super::{
     Backend, Description, JobError, JobList, JobStatus, JobView, Log, NewJob, TrainJob, Work, find,
     io_error,
 };
+use crate::http::{self, variable};
 
 /// The address of the jobs service.
 pub const JOBS_URL_VARIABLE: &str = "CARREL_JOBS_URL";

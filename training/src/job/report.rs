@@ -11,8 +11,8 @@ use carrel_report::{
     TOKEN_VARIABLE, URL_VARIABLE, sign,
 };
 
-use super::http::{self, variable};
 use super::secret;
+use crate::http::{self, variable};
 use crate::trainer::{Epoch, History, Step, Watcher};
 
 /// Between two reports, unless an epoch ends.

@@ -10,8 +10,8 @@ use carrel_report::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::http::{self, variable};
 use super::{secret, status};
+use crate::http::{self, variable};
 
 /// How long one file may take, and how long it is tried.
 const PATIENCE: Duration = Duration::from_secs(120);

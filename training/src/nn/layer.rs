@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Mutex;
 
-use candle_core::{DType, Device, ModuleT, Result, Tensor, Var};
+use candle_core::{DType, Device, ModuleT, Result, Shape, Tensor, Var};
 
 use crate::onnx::graph::{Graph, OnnxError, Value};
 use crate::random::Random;
@@ -26,6 +26,12 @@ pub trait Layer: ModuleT + Send + Sync {
     /// When the layer does not say how.
     fn to_onnx(&self, _graph: &mut Graph, _x: Value) -> std::result::Result<Value, OnnxError> {
         Err(OnnxError::Layer(std::any::type_name::<Self>().to_owned()))
+    }
+
+    /// The shape of one input without the batch, where the layer takes one only; a network of one's own says it as
+    /// [`Layer::to_onnx`]. For [`crate::serving`].
+    fn input_shape(&self) -> Option<Shape> {
+        None
     }
 
     /// What the network answers in use: without dropout, with the running means of batch norm.

@@ -3,7 +3,7 @@
 use super::{Layer, Parts, export_bias, map_weighted, uniform, weighted};
 use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Then};
-use candle_core::{Module, Result, Tensor, Var};
+use candle_core::{Module, Result, Shape, Tensor, Var};
 
 /// `y = x w^T + b`, over the last dimension.
 #[derive(Clone, Debug)]
@@ -53,6 +53,11 @@ impl Layer for Linear {
 
     fn map(&mut self, change: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
         map_weighted(&mut self.weight, &mut self.bias, change)
+    }
+
+    /// What is one dimension only: it takes more before it too.
+    fn input_shape(&self) -> Option<Shape> {
+        Some(self.weight.dims().get(1).copied()?.into())
     }
 
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {

@@ -2,7 +2,7 @@
 
 use super::{Layer, Parts};
 use crate::onnx::graph::{Graph, OnnxError, Value};
-use candle_core::{ModuleT, Result, Tensor, Var};
+use candle_core::{ModuleT, Result, Shape, Tensor, Var};
 
 /// A network in which each layer takes what the one before it gives. [`sequential!`](crate::sequential) makes one.
 #[derive(Default)]
@@ -55,6 +55,10 @@ impl Layer for Sequential {
         self.layers
             .iter_mut()
             .try_for_each(|layer| layer.map(change))
+    }
+
+    fn input_shape(&self) -> Option<Shape> {
+        self.layers.first()?.input_shape()
     }
 
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use candle_core::{ModuleT, Result, Tensor, Var};
+use candle_core::{ModuleT, Result, Shape, Tensor, Var};
 use carrel_ranks::{Meeting, Ranks};
 use serde::{Deserialize, Serialize};
 
@@ -243,6 +243,10 @@ layers!(MnistNet {
     drop1,
     fc2
 }
+    fn input_shape(&self) -> Option<Shape> {
+        Some((1, 28, 28).into())
+    }
+
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
         let pool = MaxPool2d::new(2);
         let mut y = x;

@@ -3,6 +3,7 @@
 
 mod common;
 mod gateway;
+mod inference;
 mod scheduling;
 mod singleuser;
 mod training;
@@ -40,6 +41,7 @@ pub struct Values {
     training_service: training::TrainingService,
     dashboard: Dashboard,
     gateway: gateway::Gateway,
+    inference: inference::Inference,
     debug: Debug,
     /// Refused: it is hub.config.
     auth: Part,

@@ -4,9 +4,13 @@
 mod auth;
 mod batching;
 mod broken;
+mod chart;
+mod child;
 mod clients;
+mod cluster;
 mod config;
 mod expansion;
+mod fetch;
 mod kserve;
 mod limits;
 #[path = "../../../tests/it/mutations.rs"]

@@ -20,6 +20,8 @@ pub const ANALYZER: &str = "carrel-analyzer";
 pub const CRATES: &str = "crates.json";
 /// Optional: without it a cell cannot start training jobs.
 pub const TRAIN: &str = "carrel-train";
+/// Optional: without it a cell cannot serve networks.
+pub const SERVER: &str = "carrel-model-server";
 pub const LIBRARY: &str = "libcarrel_prelude.so";
 /// The part of it that every cell calls.
 pub const RUNTIME: &str = "libcarrel_runtime.so";

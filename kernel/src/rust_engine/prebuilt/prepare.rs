@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::time::UNIX_EPOCH;
 
 use super::installation::{
-    ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RUNTIME, RustcError, SourceFile,
-    TRAIN, WORKER, rustc_in, sysroot, user_folder, version,
+    ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RUNTIME, RustcError, SERVER,
+    SourceFile, TRAIN, WORKER, rustc_in, sysroot, user_folder, version,
 };
 use crate::rust_engine::compiler::rustc::joined;
 use crate::rust_engine::dependencies::crate_graph;
@@ -97,9 +97,9 @@ fn fill(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareEr
     fs::write(&path, text).map_err(write_error(&path))
 }
 
-/// What cargo built; the analyzer and the program of training jobs need not be there.
+/// What cargo built; the analyzer, the program of training jobs and the model server need not be there.
 fn files(from: &Path) -> impl Iterator<Item = &'static str> {
-    let optional = [ANALYZER, TRAIN]
+    let optional = [ANALYZER, TRAIN, SERVER]
         .into_iter()
         .filter(|name| from.join(name).is_file());
     [WORKER, LIBRARY, RUNTIME].into_iter().chain(optional)

@@ -1,4 +1,4 @@
-//! What requests of a rank to its operator, and of a notebook to a jobs service, have in common.
+//! What requests of this crate have in common: of a rank to its operator, of a notebook to a jobs service or its model server.
 
 use std::env;
 
@@ -7,12 +7,12 @@ use ureq::http::request::{Builder, Request};
 use ureq::typestate::AgentScope;
 
 /// Those whom these requests go to are no strangers behind a proxy, and a token goes nowhere else.
-pub(super) fn agent() -> ConfigBuilder<AgentScope> {
+pub(crate) fn agent() -> ConfigBuilder<AgentScope> {
     ureq::Agent::config_builder().proxy(None).max_redirects(0)
 }
 
 /// Refuses an address that this program cannot reach.
-pub(super) fn check(url: &str) -> Result<(), &'static str> {
+pub(crate) fn check(url: &str) -> Result<(), &'static str> {
     match url.starts_with("http://") {
         true => Ok(()),
         false => Err("its address does not begin with http://, and this program knows no TLS"),
@@ -20,7 +20,7 @@ pub(super) fn check(url: &str) -> Result<(), &'static str> {
 }
 
 /// A request with JSON and, where there is one, a token.
-pub(super) fn request(method: &str, url: &str, token: Option<&str>) -> Builder {
+pub(crate) fn request(method: &str, url: &str, token: Option<&str>) -> Builder {
     let request = Request::builder()
         .method(method)
         .uri(url)
@@ -32,6 +32,6 @@ pub(super) fn request(method: &str, url: &str, token: Option<&str>) -> Builder {
 }
 
 /// A variable of the process that is not empty.
-pub(super) fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,0 +1,120 @@
+//! `carrel-model-server fetch`: files of a version from a server of this test.
+
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+const FILE: &str = "a network";
+/// Of [`FILE`].
+const SHA256: &str = "2f782beca6c497e09ee1b67bd6a1202048f19e97f7e1364a58d415ce7b3ecd9e";
+
+/// Its address, and how often the file was asked for.
+async fn site() -> (String, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&count);
+    let file = move || async move {
+        asked.fetch_add(1, Ordering::Relaxed);
+        FILE
+    };
+    let router = Router::new()
+        .route("/file", get(file))
+        .route("/elsewhere", get(async || Redirect::temporary("/file")))
+        .route("/round", get(async || Redirect::temporary("/round")));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, router).await });
+    (address, count)
+}
+
+async fn fetch(to: &Path, files: &Value) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_carrel-model-server"));
+    command.args(["fetch", "--files", &files.to_string(), "--to"]);
+    command.arg(to).output().await.unwrap()
+}
+
+/// The words of a failure.
+async fn refused(to: &Path, files: &Value) -> String {
+    let output = fetch(to, files).await;
+    assert!(!output.status.success(), "{files}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_brought_once() {
+    let (site, count) = site().await;
+    let base = TempDir::new().unwrap();
+    let to = base.path().join("1");
+    let files = json!([
+        {"name": "model.onnx", "url": format!("{site}/elsewhere"), "sha256": SHA256},
+        {"name": "more/manifest.json", "text": "{}"},
+    ]);
+    for _ in 0..2 {
+        let output = fetch(&to, &files).await;
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(
+            std::fs::read_to_string(to.join("model.onnx")).unwrap(),
+            FILE
+        );
+        assert_eq!(std::fs::read(to.join("more/manifest.json")).unwrap(), b"{}");
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    // Another file of the same name takes its place.
+    std::fs::write(to.join("model.onnx"), "another").unwrap();
+    assert!(fetch(&to, &files).await.status.success());
+    assert_eq!(
+        std::fs::read_to_string(to.join("model.onnx")).unwrap(),
+        FILE
+    );
+    assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_the_file_is_refused_and_nothing_is_there() {
+    let (site, _) = site().await;
+    let base = TempDir::new().unwrap();
+    let to = base.path().join("1");
+    let other = SHA256.replace('c', "d");
+    for (path, sha256, reason) in [
+        ("/file", &*other, "has the SHA-256"),
+        ("/nothing", SHA256, "404"),
+        ("/round", SHA256, "sends on without end"),
+        ("/file", "12", "64 hexadecimal digits"),
+    ] {
+        let files =
+            json!([{"name": "model.onnx", "url": format!("{site}{path}"), "sha256": sha256}]);
+        let said = refused(&to, &files).await;
+        assert!(said.contains(reason), "{said}");
+        assert!(!to.exists());
+    }
+    for (file, reason) in [
+        (
+            json!({"name": "../model.onnx", "text": ""}),
+            "is no file in the folder",
+        ),
+        (
+            json!({"name": "/model.onnx", "text": ""}),
+            "is no file in the folder",
+        ),
+        (
+            json!({"name": "model.onnx"}),
+            "either url and sha256, or text",
+        ),
+        (
+            json!({"name": "model.onnx", "url": "file:///etc/passwd", "sha256": SHA256}),
+            "no address of http",
+        ),
+        (json!({"name": "model.onnx", "txt": ""}), "unknown field"),
+    ] {
+        let said = refused(&to, &json!([file])).await;
+        assert!(said.contains(reason), "{said}");
+    }
+}

@@ -6,7 +6,7 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare images test test-cluster test-postgres corpus-evcxr lint bench bench-cluster clean-state
+.PHONY: help run prepare images test nodes test-cluster test-postgres corpus-evcxr lint bench bench-cluster clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ images: ## Container images as archives in test-output/images (ARGUMENTS="--debo
 
 test: ## Every test that needs no cluster, the browser test included
 	@deploy/local/test
+
+nodes: ## The table of what inference engines compute (inference/nodes.txt); UPDATE=1 writes it anew
+	@deploy/local/test --features carrel-inference/rten -E 'package(carrel-inference) & test(nodes)'
 
 test-cluster: ## Tests on a Kubernetes cluster: KUBECONFIG=..., or CARREL_TESTNODE=FOLDER; KEEP_CLUSTER=1 leaves it standing
 	@deploy/local/test-cluster

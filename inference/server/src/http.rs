@@ -60,6 +60,8 @@ pub fn router(service: Arc<Service>) -> Router {
             "/v1/models/{*path}",
             get(tensorflow::get).post(tensorflow::post),
         )
+        .route("/model/{*path}", post(tensorflow::older))
+        .route("/", get(repository::models))
         .nest("/v2", models)
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

@@ -1,5 +1,6 @@
 """Triton's own clients of KServe's protocol v2: `triton.py HTTP GRPC`; the answers that are wanted are here."""
 
+import asyncio
 import queue
 import sys
 import time
@@ -8,7 +9,9 @@ import grpc
 import ml_dtypes
 import numpy as np
 import tritonclient.grpc as tgrpc
+import tritonclient.grpc.aio as agrpc
 import tritonclient.http as thttp
+import tritonclient.http.aio as ahttp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
@@ -91,6 +94,31 @@ for request_id in ("1", "2", "3"):
         assert result.get_response().id == request_id
         check("m", result)
 rpc.stop_stream()
+
+async def asynchronous():
+    """The clients of asyncio: requests at once, and streams."""
+    async with ahttp.InferenceServerClient(http_address) as client:
+        waiting = [client.infer("m", tensors(thttp, ARRAYS["m"])) for _ in range(8)]
+        for result in await asyncio.gather(*waiting):
+            check("m", result)
+    async with agrpc.InferenceServerClient(grpc_address) as client:
+        waiting = [client.infer("m", tensors(tgrpc, ARRAYS["m"])) for _ in range(8)]
+        for result in await asyncio.gather(*waiting):
+            check("m", result)
+
+        async def requests():
+            for _ in range(3):
+                yield {"model_name": "m", "inputs": tensors(tgrpc, ARRAYS["m"])}
+
+        count = 0
+        async for result, error in client.stream_infer(requests()):
+            assert error is None, error
+            check("m", result)
+            count += 1
+        assert count == 3, count
+
+
+asyncio.run(asynchronous())
 
 for client, module in ((http, thttp), (rpc, tgrpc)):
     try:

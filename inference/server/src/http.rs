@@ -48,6 +48,14 @@ pub fn router(service: Arc<Service>) -> Router {
             "/models/{model}/versions/{version}/stats",
             get(kserve::models::statistics),
         )
+        .route(
+            "/trace/setting",
+            get(kserve::trace::get_all).post(kserve::trace::change_all),
+        )
+        .route(
+            "/models/{model}/trace/setting",
+            get(kserve::trace::get).post(kserve::trace::change_one),
+        )
         .route("/repository/index", post(repository::index))
         .route("/repository/models/{model}/load", post(repository::load))
         .route(

@@ -38,7 +38,8 @@ pub async fn get(
             Ok(document(&status(&entry, &target.selector)?))
         }
         Some("metadata") => {
-            let served = service.models.find(target.model, &target.selector)?;
+            let models = &service.models;
+            let served = models.find_awake(target.model, &target.selector).await?;
             Ok(document(&json!({
                 "model_spec": {
                     "name": served.name,
@@ -68,7 +69,8 @@ pub async fn older(
 ) -> Result<Response, Refusal> {
     let path = path.replace("/version/", "/versions/");
     let target = target(&path)?;
-    let served = service.models.find(target.model, &target.selector)?;
+    let models = &service.models;
+    let served = models.find_awake(target.model, &target.selector).await?;
     let has_pictures = served.model.signatures().contains_key(PREDICT_IMAGES);
     let without = has_pictures.then_some(PREDICT_IMAGES);
     answer(&service, &target, body, without).await
@@ -106,7 +108,8 @@ async fn predict(
     body: &Read,
     without: Option<&str>,
 ) -> Result<String, Failure> {
-    let served = service.models.find(target.model, &target.selector)?;
+    let models = &service.models;
+    let served = models.find_awake(target.model, &target.selector).await?;
     let (_room, predict) = off_the_thread(body.bytes.len(), || {
         let room = room(service, body, &body.bytes)?;
         Ok::<_, Failure>((room, body::read(&served, &body.bytes, without)?))
@@ -182,7 +185,7 @@ fn status(entry: &Entry, selector: &Selector) -> Result<Value, Failure> {
         _ => Ok(json!({
             "model_version_status": all,
             "name": entry.config.name,
-            "ready": entry.find(selector).is_ok(),
+            "ready": entry.is_ready(selector),
         })),
     }
 }

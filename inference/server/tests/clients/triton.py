@@ -137,6 +137,29 @@ for client in (http, rpc):
     client.load_model("whole")
     assert client.is_model_ready("whole")
 
+for client in (http, rpc):
+    options = {} if client is http else {"as_json": True}
+
+    def settings(found):
+        """Each as a list of texts, whatever the protocol."""
+        found = found.get("settings", found)
+        values = {name: one["value"] if isinstance(one, dict) else one for name, one in found.items()}
+        return {name: one if isinstance(one, list) else [one] for name, one in values.items()}
+
+    changed = client.update_trace_settings("m", {"trace_level": ["TIMESTAMPS"], "trace_rate": "2"}, **options)
+    assert settings(changed)["trace_rate"] == ["2"], changed
+    found = settings(client.get_trace_settings("m", **options))
+    assert found["trace_level"] == ["TIMESTAMPS"] and found["trace_count"] == ["-1"], found
+    assert settings(client.get_trace_settings(**options))["trace_level"] == ["OFF"]
+    client.update_trace_settings("m", {"trace_level": None, "trace_rate": None})
+    assert settings(client.get_trace_settings("m", **options))["trace_level"] == ["OFF"]
+    try:
+        client.update_trace_settings(settings={"trace_file": "/tmp/a"})
+    except InferenceServerException as error:
+        assert "no trace setting" in error.message(), error
+    else:
+        raise AssertionError("not refused")
+
 channel = grpc.insecure_channel(grpc_address)
 health = health_pb2_grpc.HealthStub(channel)
 for service in ("", "m"):

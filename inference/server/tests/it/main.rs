@@ -8,6 +8,7 @@ mod clients;
 mod config;
 mod expansion;
 mod kserve;
+mod lazy;
 mod limits;
 #[path = "../../../tests/it/mutations.rs"]
 mod mutations;
@@ -19,3 +20,4 @@ mod process;
 mod reload;
 mod server;
 mod tensorflow;
+mod tls;

@@ -38,7 +38,7 @@ corpus-evcxr: ## The kernel's reference corpus on evcxr (builds rust-analyzer on
 lint: ## Format, clippy, dependencies, scripts, documentation
 	@deploy/local/lint
 
-bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy training"), or beside another commit (BEFORE=COMMIT)
+bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy serving training"), or beside another commit (BEFORE=COMMIT)
 	@deploy/local/bench $(PARTS)
 
 bench-cluster: ## Speed and memory on a Kubernetes cluster, as for test-cluster (PARTS="servers jobs")

@@ -6,7 +6,7 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare images test test-cluster test-postgres corpus-evcxr lint bench bench-cluster clean-state
+.PHONY: help run prepare images test nodes test-cluster test-postgres corpus-evcxr lint bench bench-cluster clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ images: ## Container images as archives in test-output/images (ARGUMENTS="--debo
 test: ## Every test that needs no cluster, the browser test included
 	@deploy/local/test
 
+nodes: ## The table of what inference engines compute (inference/nodes.txt); UPDATE=1 writes it anew
+	@deploy/local/test --features carrel-inference/rten -E 'package(carrel-inference) & test(nodes)'
+
 test-cluster: ## Tests on a Kubernetes cluster: KUBECONFIG=..., or CARREL_TESTNODE=FOLDER; KEEP_CLUSTER=1 leaves it standing
 	@deploy/local/test-cluster
 
@@ -35,7 +38,7 @@ corpus-evcxr: ## The kernel's reference corpus on evcxr (builds rust-analyzer on
 lint: ## Format, clippy, dependencies, scripts, documentation
 	@deploy/local/lint
 
-bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy training"), or beside another commit (BEFORE=COMMIT)
+bench: ## Speed and memory beside the peers (PARTS="kernel hub proxy serving training"), or beside another commit (BEFORE=COMMIT)
 	@deploy/local/bench $(PARTS)
 
 bench-cluster: ## Speed and memory on a Kubernetes cluster, as for test-cluster (PARTS="servers jobs")

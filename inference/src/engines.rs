@@ -10,6 +10,8 @@ use crate::error::Error;
 pub struct Engines {
     #[cfg_attr(not(feature = "onnxruntime"), allow(dead_code))]
     library: Option<PathBuf>,
+    #[cfg_attr(not(any(feature = "onnxruntime", feature = "rten")), allow(dead_code))]
+    unchecked: bool,
 }
 
 impl Engines {
@@ -17,7 +19,19 @@ impl Engines {
     /// `libonnxruntime.so`.
     #[must_use]
     pub const fn new(library: Option<PathBuf>) -> Self {
-        Self { library }
+        Self {
+            library,
+            unchecked: false,
+        }
+    }
+
+    /// The same engines, which load networks that they are not known to compute rightly too: for those who find out.
+    #[must_use]
+    pub fn unchecked(self) -> Self {
+        Self {
+            unchecked: true,
+            ..self
+        }
     }
 
     /// The engine of this choice.
@@ -27,17 +41,18 @@ impl Engines {
     pub fn get(&self, choice: Choice) -> Result<Box<dyn Engine>, Error> {
         match choice {
             Choice::OnnxRuntime => self.onnxruntime(),
-            Choice::Rten => rten(),
+            Choice::Rten => self.rten(),
             // The words of the first say more: it is the one that computes all networks.
             Choice::Auto => self
                 .onnxruntime()
-                .or_else(|error| rten().map_err(|_| error)),
+                .or_else(|error| self.rten().map_err(|_| error)),
         }
     }
 
     #[cfg(feature = "onnxruntime")]
     fn onnxruntime(&self) -> Result<Box<dyn Engine>, Error> {
-        let engine = crate::onnxruntime::OnnxRuntime::start(self.library.as_deref())?;
+        let engine =
+            crate::onnxruntime::OnnxRuntime::start(self.library.as_deref(), self.unchecked)?;
         Ok(Box::new(engine))
     }
 
@@ -49,18 +64,20 @@ impl Engines {
             reason: "this was built without the feature `onnxruntime`".into(),
         })
     }
-}
 
-#[cfg(feature = "rten")]
-#[allow(clippy::unnecessary_wraps)] // As without the feature.
-fn rten() -> Result<Box<dyn Engine>, Error> {
-    Ok(Box::new(crate::rten::Rten))
-}
+    #[cfg(feature = "rten")]
+    #[allow(clippy::unnecessary_wraps)] // As without the feature.
+    fn rten(&self) -> Result<Box<dyn Engine>, Error> {
+        let unchecked = self.unchecked;
+        Ok(Box::new(crate::rten::Rten { unchecked }))
+    }
 
-#[cfg(not(feature = "rten"))]
-fn rten() -> Result<Box<dyn Engine>, Error> {
-    Err(Error::NoEngine {
-        engine: "rten",
-        reason: "this was built without the feature `rten`".into(),
-    })
+    #[cfg(not(feature = "rten"))]
+    #[allow(clippy::unused_self)] // As with the feature.
+    fn rten(&self) -> Result<Box<dyn Engine>, Error> {
+        Err(Error::NoEngine {
+            engine: "rten",
+            reason: "this was built without the feature `rten`".into(),
+        })
+    }
 }

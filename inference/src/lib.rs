@@ -4,8 +4,12 @@
 mod engine;
 mod engines;
 mod error;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+mod graph;
 mod manifest;
 mod model;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+mod nodes;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 #[cfg(feature = "pictures")]

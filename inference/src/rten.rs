@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use carrel_onnx::proto::{GraphProto, ModelProto, Value as Dimension, ValueInfoProto};
-use prost::Message as _;
 use rten::{NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::prelude::*;
 
 use crate::engine::{Engine, LoadOptions, Network};
 use crate::error::Error;
+use crate::graph::{self, Graph, Size, ValueInfo};
+use crate::nodes;
 use crate::signature::{Named, Signature, TensorSpec, one_name};
 use crate::stop::Stop;
 use crate::tensor::{Data, DataType, Tensor};
@@ -19,25 +19,10 @@ use crate::tensor::{Data, DataType, Tensor};
 const NAME: &str = "rten";
 const VERSION: &str = "0.27.0";
 
-/// What rten 0.27 answers wrongly without an error in onnx 1.23's own node tests, and what hides operators from this list.
-const WRONG: [(&str, &str); 11] = [
-    ("ArgMax", "of equal numbers it takes the last"),
-    ("ArgMin", "of equal numbers it takes the last"),
-    ("DynamicQuantizeLinear", "it rounds otherwise"),
-    (
-        "NonMaxSuppression",
-        "it loses boxes of several batches or classes",
-    ),
-    ("Resize", "its cubic mode is linear"),
-    ("Upsample", "its cubic mode is linear"),
-    ("Sign", "of 0 it gives 1"),
-    ("If", "what is in its branches is not looked at"),
-    ("Loop", "what is in its body is not looked at"),
-    ("Scan", "what is in its body is not looked at"),
-    ("SequenceMap", "what is in its body is not looked at"),
-];
-
-pub struct Rten;
+pub struct Rten {
+    /// What it computes wrongly is loaded too.
+    pub unchecked: bool,
+}
 
 impl Engine for Rten {
     fn name(&self) -> &'static str {
@@ -50,13 +35,13 @@ impl Engine for Rten {
 
     fn load(&self, file: &Path, options: &LoadOptions) -> Result<Box<dyn Network>, Error> {
         let failed = |reason: String| Error::load(file, reason);
-        let bytes = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
-        let described = ModelProto::decode(&*bytes);
-        let described = described.map_err(|error| failed(error.to_string()))?;
+        let described = graph::Model::read(file)?;
+        if !self.unchecked {
+            nodes::check(&described, NAME, Some(VERSION)).map_err(failed)?;
+        }
         let graph = described.graph.unwrap_or_default();
-        check(&graph).map_err(failed)?;
         let signature = signature(&graph).map_err(failed)?;
-        let model = rten::Model::load(bytes).map_err(|error| failed(error.to_string()))?;
+        let model = rten::Model::load_file(file).map_err(|error| failed(error.to_string()))?;
         let id = |spec: &TensorSpec| {
             let found = model.node_id(&spec.name);
             found
@@ -147,69 +132,32 @@ fn failed(reason: String) -> Error {
     }
 }
 
-/// Whether rten computes all nodes as ONNX says.
-fn check(graph: &GraphProto) -> Result<(), String> {
-    for node in &graph.node {
-        let operator = &node.op_type;
-        let refuse = |why: &str| {
-            let name = &node.name;
-            let message = format!(
-                "the node {name:?} is {operator}, which rten {VERSION} computes wrongly: {why}; onnxruntime computes it"
-            );
-            Err(message)
-        };
-        if let Some((_, why)) = WRONG.iter().find(|(wrong, _)| wrong == operator) {
-            return refuse(why);
-        }
-        let is_vector = |name: &String| {
-            let initializer = graph.initializer.iter().find(|one| one.name == *name);
-            let input = graph.input.iter().find(|one| one.name == *name);
-            let dims = initializer.map(|one| one.dims.len());
-            dims.or_else(|| input.map(|one| dims_of(one).len())) == Some(1)
-        };
-        if operator == "MatMul" && node.input.iter().any(is_vector) {
-            return refuse("of a vector it keeps a dimension");
-        }
-        let to = node
-            .attribute
-            .iter()
-            .find(|one| one.name == "to")
-            .map(|one| one.i);
-        // DOUBLE, UINT64 and INT64 of TensorProto.DataType; the last is what indices are.
-        if operator == "Cast" && to.is_some_and(|to| matches!(to, 11 | 13)) {
-            return refuse("it casts to 32 bits");
-        }
-    }
-    Ok(())
-}
-
-fn dims_of(info: &ValueInfoProto) -> Vec<Option<usize>> {
+fn dims_of(info: &ValueInfo) -> Vec<Option<usize>> {
     let tensor = info
         .r#type
         .as_ref()
         .and_then(|one| one.tensor_type.as_ref());
     let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
     let dims = shape.map(|shape| &*shape.dim).unwrap_or_default();
-    let size = |dim: &carrel_onnx::proto::Dimension| match dim.value {
-        Some(Dimension::DimValue(size)) => usize::try_from(size).ok(),
+    let size = |dim: &graph::Dimension| match dim.value {
+        Some(Size::DimValue(size)) => usize::try_from(size).ok(),
         _ => None,
     };
     dims.iter().map(size).collect()
 }
 
 /// The name of the first dimension.
-fn first_dim(info: &ValueInfoProto) -> Option<&str> {
+fn first_dim(info: &ValueInfo) -> Option<&str> {
     let tensor = info.r#type.as_ref()?.tensor_type.as_ref()?;
     match &tensor.shape.as_ref()?.dim.first()?.value {
-        Some(Dimension::DimParam(name)) => Some(name),
+        Some(Size::DimParam(name)) => Some(name),
         _ => None,
     }
 }
 
-fn signature(graph: &GraphProto) -> Result<Signature, String> {
+fn signature(graph: &Graph) -> Result<Signature, String> {
     // Older files have the initializers among the inputs.
-    let is_given =
-        |info: &&ValueInfoProto| !graph.initializer.iter().any(|one| one.name == info.name);
+    let is_given = |info: &&ValueInfo| !graph.initializer.iter().any(|one| one.name == info.name);
     let inputs = graph
         .input
         .iter()
@@ -222,7 +170,7 @@ fn signature(graph: &GraphProto) -> Result<Signature, String> {
     })
 }
 
-fn spec(kind: &str, info: &ValueInfoProto) -> Result<TensorSpec, String> {
+fn spec(kind: &str, info: &ValueInfo) -> Result<TensorSpec, String> {
     let name = &info.name;
     let tensor = info
         .r#type

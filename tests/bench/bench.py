@@ -1,4 +1,5 @@
-"""Speed and memory beside the peers: each pair is measured in one run, turn by turn, with its ratio and its goal.
+"""Speed and memory beside the peers: each pair is measured in one run, turn by turn, with its ratio and its goal. A goal
+that is not met ends it with 1.
 
 Medians of the rounds; the range in brackets; a ratio is the peer's figure by ours. Other programs on the machine blur
 single figures: trust the ratios.
@@ -10,10 +11,17 @@ import os
 import hub
 import kernel
 import proxy
+import serving
 import training
-from common import heading
+from common import MISSED, heading
 
-PARTS = {"hub": hub.measure, "kernel": kernel.measure, "proxy": proxy.measure, "training": training.measure}
+PARTS = {
+    "hub": hub.measure,
+    "kernel": kernel.measure,
+    "proxy": proxy.measure,
+    "serving": serving.measure,
+    "training": training.measure,
+}
 
 
 def main():
@@ -22,6 +30,8 @@ def main():
     heading()
     for part in options.parts or PARTS:
         PARTS[part](options)
+    if MISSED:
+        raise SystemExit(f"{len(MISSED)} goals were not met")
 
 
 def arguments():
@@ -33,6 +43,11 @@ def arguments():
     parser.add_argument("--train", required=True, help="carrel-train")
     parser.add_argument("--throughput", required=True, help="its example throughput")
     parser.add_argument("--all-reduce", required=True, help="its example all_reduce")
+    parser.add_argument("--model-server", required=True, help="carrel-model-server")
+    parser.add_argument("--serving-load", required=True, help="its example serving_load")
+    parser.add_argument("--engine-time", required=True, help="the example engine_time of carrel-inference")
+    parser.add_argument("--kserve", required=True, help="a Python with kserve, onnx and onnxruntime")
+    parser.add_argument("--mlserver", required=True, help="a Python with mlserver and onnxruntime")
     parser.add_argument("--jupyterhub", required=True)
     parser.add_argument("--chp", help="configurable-http-proxy")
     parser.add_argument("--evcxr", help="evcxr_jupyter")

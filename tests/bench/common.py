@@ -15,6 +15,8 @@ WAIT = 60
 OURS = "carrel"
 # Carrel as it was at another commit.
 BEFORE = "before"
+# The goals that were not met.
+MISSED = []
 # By how much it may be slower or larger than then: less is within what a machine's other work blurs.
 NO_WORSE = 1.03
 
@@ -149,7 +151,9 @@ def tell(what, unit, samples, goals=()):
 
 
 def verdict(goal, ours, theirs):
-    return "met" if goal.met(statistics.median(ours), statistics.median(theirs)) else "NOT MET"
+    met = goal.met(statistics.median(ours), statistics.median(theirs))
+    MISSED.extend([] if met else [goal])
+    return "met" if met else "NOT MET"
 
 
 def row(what, ours, peer, theirs, ratio, goal, met):
@@ -157,6 +161,12 @@ def row(what, ours, peer, theirs, ratio, goal, met):
 
 
 def figure(samples, unit):
-    digits = {"s": 3, "MB": 1, "times": 2, "GB/s": 2}.get(unit, 0)
+    digits = {"s": 3, "MB": 1, "ms": 2, "times": 2, "GB/s": 2}.get(unit, 0)
     middle, low, high = statistics.median(samples), min(samples), max(samples)
     return f"{middle:.{digits}f} {unit} [{low:.{digits}f}-{high:.{digits}f}]"
+
+
+def number(command, **environment):
+    """The last word of what a program prints."""
+    output = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    return float(output.stdout.split()[-1])

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from common import BEFORE, NO_WORSE, OURS, Goal, free_port, pss, running, tell, wait_for
+from common import BEFORE, NO_WORSE, OURS, Goal, free_port, number, pss, running, tell, wait_for
 
 STEPS = 150
 # candle is so slow that fewer steps tell as much.
@@ -137,8 +137,3 @@ def compile_time():
     begun = time.monotonic()
     subprocess.run(command, check=True)
     tell("carrel-training compiled again", "s", {OURS: [time.monotonic() - begun]})
-
-
-def number(command, **environment):
-    output = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
-    return float(output.stdout.split()[-1])

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use carrel_tls::{H2, Tls};
 use http::Request;
 use http_body::Body;
 use hyper::body::Incoming;
@@ -20,7 +21,6 @@ use tower::ServiceExt as _;
 
 use crate::client::{BoxError, Peer, Served};
 use crate::http2;
-use crate::tls::{H2, Tls};
 use crate::workers::Workers;
 
 /// Bytes of a request's head, as large as tornado's default.

@@ -45,6 +45,22 @@ pub struct ModelConfig {
     pub warm_up: bool,
     #[serde(default)]
     pub batching: Option<Batching>,
+    #[serde(default)]
+    pub load: Load,
+    /// Of a lazy model: after how many seconds without a request it is unloaded.
+    #[serde(default)]
+    pub unload_after_s: Option<u64>,
+}
+
+/// When a model is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Load {
+    /// At the start, and each new version once it is there.
+    #[default]
+    Eager,
+    /// When somebody asks for it.
+    Lazy,
 }
 
 /// Requests that are computed together, as rows of one batch.
@@ -112,6 +128,10 @@ impl Config {
             );
             let twice = self.models[..index].iter().any(|other| other.name == *name);
             anyhow::ensure!(!twice, "the model {name:?} is there twice");
+            anyhow::ensure!(
+                model.unload_after_s.is_none() || model.load == Load::Lazy,
+                "{name:?} has unload_after_s, which is for models with load: lazy"
+            );
             if let Some(batching) = model.batching {
                 anyhow::ensure!(batching.max_size > 0, "batches of {name:?} have no rows");
             }
@@ -136,6 +156,8 @@ impl ModelConfig {
             timeout_ms: timeout(),
             warm_up: yes(),
             batching: None,
+            load: Load::Eager,
+            unload_after_s: None,
         }
     }
 

@@ -22,6 +22,9 @@ mod kserve;
 mod kserve_infer;
 mod models;
 mod prediction;
+mod serve;
+
+pub use serve::serve;
 
 /// Both protocols, health, and reflection; and who says that the server is healthy.
 ///

@@ -48,6 +48,14 @@ pub fn router(service: Arc<Service>) -> Router {
             "/models/{model}/versions/{version}/stats",
             get(kserve::models::statistics),
         )
+        .route(
+            "/trace/setting",
+            get(kserve::trace::get_all).post(kserve::trace::change_all),
+        )
+        .route(
+            "/models/{model}/trace/setting",
+            get(kserve::trace::get).post(kserve::trace::change_one),
+        )
         .route("/repository/index", post(repository::index))
         .route("/repository/models/{model}/load", post(repository::load))
         .route(
@@ -60,6 +68,8 @@ pub fn router(service: Arc<Service>) -> Router {
             "/v1/models/{*path}",
             get(tensorflow::get).post(tensorflow::post),
         )
+        .route("/model/{*path}", post(tensorflow::older))
+        .route("/", get(repository::models))
         .nest("/v2", models)
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

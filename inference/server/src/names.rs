@@ -6,7 +6,12 @@ use carrel_inference::DataType;
 pub const PLATFORM: &str = "onnx_onnxv1";
 
 /// The extensions of KServe's protocol, by their names at Triton.
-pub const EXTENSIONS: [&str; 3] = ["binary_tensor_data", "model_repository", "statistics"];
+pub const EXTENSIONS: [&str; 4] = [
+    "binary_tensor_data",
+    "model_repository",
+    "statistics",
+    "trace",
+];
 
 /// Ours, TensorFlow's number (`types.proto`) and name, KServe's name.
 const TYPES: [(DataType, i32, &str, &str); 14] = [

@@ -22,6 +22,12 @@ pub struct Options {
     /// A file with a bearer token in each line, of which requests must have one
     #[arg(long)]
     pub tokens: Option<PathBuf>,
+    /// The key of the certificate by which both ports speak TLS, in PEM; both files are read anew when they change
+    #[arg(long, requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// That certificate, with those between it and its root
+    #[arg(long, requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
     /// Lets requests load and unload models and bring another configuration
     #[arg(long)]
     pub model_control: bool,

@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use carrel_inference::Engines;
+use carrel_tls::{H2, HTTP_1, Tls};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::server::TcpIncoming;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
 use crate::auth::Tokens;
@@ -44,6 +42,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         largest_body: options.largest_body,
         bodies: options.bodies,
     };
+    let (of_http, of_grpc) = (tls(&options, HTTP_1)?, tls(&options, H2)?);
     let engines = Engines::new(options.onnxruntime.clone());
     let models = Arc::new(Models::new(engines, config));
     let service = Arc::new(Service::new(models, limits, access));
@@ -59,15 +58,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut serving = JoinSet::new();
     for listener in https {
         let (router, end) = (http::router(Arc::clone(&service)), end(stopped.clone()));
+        let tls = of_http.clone();
         serving.spawn(async {
-            serve(listener, router, HEAD, end).await;
+            serve(listener, router, tls, HEAD, end).await;
             anyhow::Ok(())
         });
     }
     for listener in grpcs {
-        serving.spawn(serve_grpc(
+        serving.spawn(grpc::serve(
             listener,
             Arc::clone(&service),
+            of_grpc.clone(),
             end(stopped.clone()),
         ));
     }
@@ -96,6 +97,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What speaks TLS with this protocol, if the options name a certificate.
+fn tls(options: &Options, protocol: &[u8]) -> anyhow::Result<Option<Tls>> {
+    let (Some(key), Some(certificate)) = (&options.tls_key, &options.tls_certificate) else {
+        return Ok(None);
+    };
+    let tls = Tls::open_for(key.clone(), certificate.clone(), &[protocol])?;
+    tokio::spawn(tls.clone().follow_files());
+    Ok(Some(tls))
+}
+
 /// The ports for HTTP and those for gRPC.
 async fn listeners(options: &Options) -> anyhow::Result<(Vec<TcpListener>, Vec<TcpListener>)> {
     let http = bind(options, options.rest_api_port).await?;
@@ -112,54 +123,6 @@ async fn listeners(options: &Options) -> anyhow::Result<(Vec<TcpListener>, Vec<T
         grpcs.push(bind(options, 8001).await?);
     }
     Ok((https, grpcs))
-}
-
-/// The gRPC port, until `end`.
-///
-/// # Errors
-/// Where the connection of the port breaks.
-pub async fn serve_grpc(
-    listener: TcpListener,
-    service: Arc<Service>,
-    end: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let (routes, reporter) = grpc::routes(Arc::clone(&service)).await?;
-    let health = tokio::spawn(report(service, reporter));
-    let served = tonic::transport::Server::builder()
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), end)
-        .await;
-    health.abort();
-    Ok(served?)
-}
-
-/// Tells gRPC's health service whether the server is ready, and each model by its name.
-async fn report(service: Arc<Service>, mut reporter: HealthReporter) {
-    const PERIOD: Duration = Duration::from_millis(200);
-    let status = |good| match good {
-        true => ServingStatus::Serving,
-        false => ServingStatus::NotServing,
-    };
-    let mut known = Arc::default();
-    loop {
-        reporter
-            .set_service_status("", status(service.is_ready()))
-            .await;
-        let entries = service.models.entries();
-        for (name, entry) in &*entries {
-            let good = service.is_ready() && !entry.available().is_empty();
-            reporter.set_service_status(name, status(good)).await;
-        }
-        let before = std::mem::replace(&mut known, entries);
-        for name in before.keys().filter(|name| !known.contains_key(*name)) {
-            // Who watches the model is told, and who asks that it is not known.
-            reporter
-                .set_service_status(name, ServingStatus::NotServing)
-                .await;
-            reporter.clear_service_status(name).await;
-        }
-        tokio::time::sleep(PERIOD).await;
-    }
 }
 
 async fn end_is_asked_for(options: &Options) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use crate::config::ModelConfig;
 use crate::execute::{Computed, execute};
 use crate::failure::{Failure, Kind};
 use crate::statistics::{Outcome, Statistics};
+use crate::trace::Traces;
 
 pub struct Served {
     pub name: String,
@@ -22,6 +23,7 @@ pub struct Served {
     slots: Arc<Semaphore>,
     batcher: Option<Batcher>,
     executions: Arc<AtomicU64>,
+    traces: Arc<Traces>,
     /// Places for those that wait.
     places: Arc<Semaphore>,
     queue: usize,
@@ -43,7 +45,12 @@ pub struct Call {
 impl Served {
     /// Within a runtime: batches are made by a task.
     #[must_use]
-    pub fn new(config: &ModelConfig, version: i64, model: Arc<Model>) -> Self {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        version: i64,
+        model: Arc<Model>,
+        traces: Arc<Traces>,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(config.instances.max(1)));
         let executions = Arc::new(AtomicU64::new(0));
         let start = |batching| {
@@ -55,6 +62,7 @@ impl Served {
             version,
             batcher: config.batching.map(start),
             executions,
+            traces,
             model,
             statistics: Statistics::default(),
             slots,
@@ -95,7 +103,11 @@ impl Served {
             },
             Err(_) => Outcome::Failure,
         };
-        self.statistics.count(outcome, begun.elapsed());
+        let whole = begun.elapsed();
+        self.statistics.count(outcome, whole);
+        let computing = done.as_ref().ok().map(|(_, computing)| *computing);
+        let (name, version) = (&self.name, self.version);
+        self.traces.request(name, version, whole, computing);
         done.map(|(outputs, _)| outputs)
     }
 

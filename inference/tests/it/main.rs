@@ -5,6 +5,8 @@
 mod mutations;
 #[cfg(feature = "onnxruntime")]
 mod networks;
+#[cfg(all(feature = "onnxruntime", feature = "rten"))]
+mod nodes;
 #[cfg(all(feature = "onnxruntime", feature = "pictures"))]
 mod pictures;
 #[cfg(all(feature = "rten", feature = "pictures"))]

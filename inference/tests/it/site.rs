@@ -40,6 +40,21 @@ fn library_of(prepared: &Path) -> Option<PathBuf> {
     })
 }
 
+/// Python with the clients of model servers and `onnx`: that of `CARREL_TEST_SERVING_PYTHON`, or of the prepared environment.
+pub fn python() -> Option<PathBuf> {
+    let named = std::env::var_os("CARREL_TEST_SERVING_PYTHON").map(PathBuf::from);
+    let prepared = std::env::var_os("CARREL_TEST_PREPARED").map(PathBuf::from);
+    let found = named.or_else(|| prepared.map(|folder| folder.join("serving/bin/python")));
+    let found = found.filter(|python| python.is_file());
+    if found.is_none() {
+        skip(
+            Need::Prepared,
+            "$CARREL_TEST_PREPARED has no clients of model servers",
+        );
+    }
+    found
+}
+
 /// The folder with `squeezenet` and `images`, or none where it is not on this machine.
 pub fn data() -> Option<PathBuf> {
     let data = std::env::var_os("CARREL_DATA").map(PathBuf::from);

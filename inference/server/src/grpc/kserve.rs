@@ -16,6 +16,7 @@ use crate::names;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use crate::proto::inference::model_metadata_response::TensorMetadata;
 use crate::proto::inference::repository_index_response::ModelIndex;
+use crate::proto::inference::trace_setting_response::SettingValue;
 use crate::proto::inference::{
     InferStatistics, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
     ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatistics,
@@ -23,7 +24,8 @@ use crate::proto::inference::{
     RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
     RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
     ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
-    ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+    ServerReadyRequest, ServerReadyResponse, StatisticDuration, TraceSettingRequest,
+    TraceSettingResponse,
 };
 use crate::served::{Call, Served};
 use crate::service::Service;
@@ -55,11 +57,8 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.into_inner();
-        let ready = self
-            .0
-            .models
-            .find(&name, &Selector::of_text(&version))
-            .is_ok();
+        let entry = self.0.models.entry(&name);
+        let ready = entry.is_ok_and(|entry| entry.is_ready(&Selector::of_text(&version)));
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
@@ -79,7 +78,8 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
         let ModelMetadataRequest { name, version } = request.into_inner();
-        let served = self.0.models.find(&name, &Selector::of_text(&version))?;
+        let selector = Selector::of_text(&version);
+        let served = self.0.models.find_awake(&name, &selector).await?;
         let (_, signature) = served.signature(None)?;
         let available = self.0.models.entry(&name)?.available();
         let tensors = |specs: &[TensorSpec]| specs.iter().map(metadata).collect();
@@ -189,6 +189,31 @@ impl GrpcInferenceService for Inference {
         self.0.models.unload_on_demand(&name).await?;
         Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
+
+    async fn trace_setting(
+        &self,
+        request: Request<TraceSettingRequest>,
+    ) -> Result<Response<TraceSettingResponse>, Status> {
+        let request = request.into_inner();
+        let model = Some(&*request.model_name).filter(|name| !name.is_empty());
+        if let Some(model) = model {
+            self.0.models.entry(model)?;
+        }
+        let traces = &self.0.models.traces;
+        if !request.settings.is_empty() {
+            self.0.check_control()?;
+            let changes = request.settings.into_iter().map(|(name, setting)| {
+                let values = Some(setting.value).filter(|values| !values.is_empty());
+                (name, values)
+            });
+            traces.change(model, &changes.collect())?;
+        }
+        let settings = traces.get(model).into_iter();
+        let settings = settings.map(|(name, value)| (name.to_owned(), SettingValue { value }));
+        Ok(Response::new(TraceSettingResponse {
+            settings: settings.collect(),
+        }))
+    }
 }
 
 async fn infer(
@@ -211,7 +236,10 @@ async fn compute(
     patience: Option<Duration>,
 ) -> Result<ModelInferResponse, Failure> {
     let selector = Selector::of_text(&request.model_version);
-    let served = service.models.find(&request.model_name, &selector)?;
+    let served = service
+        .models
+        .find_awake(&request.model_name, &selector)
+        .await?;
     let timeout = number(&request, "timeout").filter(|time| *time > 0);
     let timeout = timeout.map(Duration::from_micros);
     let call = Call {

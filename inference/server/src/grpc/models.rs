@@ -74,7 +74,10 @@ impl ModelService for OfModels {
             .collect();
         self.0.models.reconfigure(config).await?;
         for name in names {
-            self.0.models.find(&name, &Selector::Latest)?;
+            let entry = self.0.models.entry(&name)?;
+            if !entry.is_ready(&Selector::Latest) {
+                entry.find(&Selector::Latest)?;
+            }
         }
         Ok(Response::new(ReloadConfigResponse {
             status: Some(StatusProto::default()),

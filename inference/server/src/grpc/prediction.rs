@@ -16,7 +16,7 @@ use crate::proto::tensorflow::serving::model_spec::VersionChoice;
 use crate::proto::tensorflow::serving::prediction_service_server::PredictionService;
 use crate::proto::tensorflow::serving::{
     GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec, PredictRequest, PredictResponse,
-    SignatureDefMap,
+    SignatureDefMap, Unanswered,
 };
 use crate::proto::tensorflow::{SignatureDef, TensorProto};
 use crate::served::{Call, Served};
@@ -46,6 +46,21 @@ impl PredictionService for Prediction {
         Ok(Response::new(answer?))
     }
 
+    async fn classify(&self, _: Request<Unanswered>) -> Result<Response<Unanswered>, Status> {
+        Err(unanswered("Classify").into())
+    }
+
+    async fn regress(&self, _: Request<Unanswered>) -> Result<Response<Unanswered>, Status> {
+        Err(unanswered("Regress").into())
+    }
+
+    async fn multi_inference(
+        &self,
+        _: Request<Unanswered>,
+    ) -> Result<Response<Unanswered>, Status> {
+        Err(unanswered("MultiInference").into())
+    }
+
     async fn get_model_metadata(
         &self,
         request: Request<GetModelMetadataRequest>,
@@ -57,7 +72,8 @@ impl PredictionService for Prediction {
             return Err(Failure::invalid(message).into());
         }
         let spec = request.model_spec.unwrap_or_default();
-        let served = self.0.models.find(&spec.name, &selector(&spec))?;
+        let selector = selector(&spec);
+        let served = self.0.models.find_awake(&spec.name, &selector).await?;
         let signatures = served.model.signatures().iter();
         let map = SignatureDefMap {
             signature_def: signatures
@@ -75,6 +91,11 @@ impl PredictionService for Prediction {
     }
 }
 
+fn unanswered(method: &str) -> Failure {
+    let message = format!("{method} takes tf.Example, which no ONNX network does; use Predict");
+    Failure::new(Kind::Unimplemented, message)
+}
+
 async fn predict(
     service: &Service,
     request: PredictRequest,
@@ -82,7 +103,8 @@ async fn predict(
 ) -> Result<PredictResponse, Failure> {
     let missing = || Failure::new(Kind::InvalidArgument, "the model_spec is missing");
     let spec = request.model_spec.ok_or_else(missing)?;
-    let served = service.models.find(&spec.name, &selector(&spec))?;
+    let models = &service.models;
+    let served = models.find_awake(&spec.name, &selector(&spec)).await?;
     let (signature, expected) = served.signature(Some(&spec.signature_name))?;
     let inputs = inputs(request.inputs, expected, service.largest_body)?;
     let call = Call {

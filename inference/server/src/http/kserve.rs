@@ -18,6 +18,7 @@ use crate::service::Service;
 pub mod models;
 mod request;
 mod response;
+pub mod trace;
 
 /// The length of the JSON before the bytes of tensors, in requests and answers.
 const JSON_LENGTH: &str = "inference-header-content-length";
@@ -68,7 +69,8 @@ async fn answer(
     headers: &HeaderMap,
     body: &Read,
 ) -> Result<(String, Option<Vec<u8>>), Failure> {
-    let served = service.models.find(&target.model, &target.selector())?;
+    let models = &service.models;
+    let served = models.find_awake(&target.model, &target.selector()).await?;
     let length = json_length(headers)?;
     let all = &*body.bytes;
     let (_room, request) = off_the_thread(all.len(), || {

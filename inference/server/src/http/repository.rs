@@ -21,12 +21,20 @@ struct Index {
 pub async fn index(State(service): State<Arc<Service>>, body: Body) -> Result<Response, Refusal> {
     let body = read(body, &service).await?;
     let index: Index = serde_json::from_slice(&body.bytes).unwrap_or_default();
-    let entries = service.models.entries();
+    Ok(document(&listed(&service, index.ready)))
+}
+
+/// That the server is alive, as KServe's protocol v1 asks for it, and what it has, for people who look.
+pub async fn models(State(service): State<Arc<Service>>) -> Response {
+    document(&json!({"status": "alive", "models": listed(&service, false)}))
+}
+
+fn listed(service: &Service, only_ready: bool) -> Value {
     let mut all = Vec::new();
-    for (name, entry) in &*entries {
+    for (name, entry) in &*service.models.entries() {
         for (number, version) in &*entry.versions() {
             let (state, reason) = version.state();
-            if !index.ready || state == "READY" {
+            if !only_ready || state == "READY" {
                 let version = number.to_string();
                 all.push(
                     json!({"name": name, "version": version, "state": state, "reason": reason}),
@@ -34,7 +42,7 @@ pub async fn index(State(service): State<Arc<Service>>, body: Body) -> Result<Re
             }
         }
     }
-    Ok(document(&Value::Array(all)))
+    Value::Array(all)
 }
 
 pub async fn load(

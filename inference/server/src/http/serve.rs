@@ -4,23 +4,27 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use carrel_tls::Tls;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// How long a client may take for the head of a request, and be silent before it.
 pub const HEAD: Duration = Duration::from_secs(60);
 /// After a connection was not accepted: there may be no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `end`, and then answers the requests that run. A connection without a whole head of a request within
+/// Serves until `end`, over TLS where there is a certificate, and then answers the requests that run. A connection without a whole head of a request within
 /// `head` is closed.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Tls>,
     head: Duration,
     end: impl Future<Output = ()>,
 ) {
@@ -33,7 +37,18 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), head, stopped.clone()));
+                    // Without it answers are only later.
+                    let _ = stream.set_nodelay(true);
+                    let (router, stopped) = (router.clone(), stopped.clone());
+                    match tls.clone() {
+                        None => connections.spawn(connection(stream, router, head, stopped)),
+                        Some(tls) => connections.spawn(async move {
+                            // Who says no hello is gone.
+                            if let Ok(Ok(stream)) = timeout(head, tls.accept(stream)).await {
+                                connection(stream, router, head, stopped).await;
+                            }
+                        }),
+                    };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "Could not accept a connection");
@@ -48,13 +63,11 @@ pub async fn serve(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     head: Duration,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Without it answers are only later.
-    let _ = stream.set_nodelay(true);
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()

@@ -1,4 +1,5 @@
-//! TensorFlow Serving's REST API: `/v1/models/MODEL[/versions/VERSION|/labels/LABEL]` with `:predict` or `/metadata`.
+//! TensorFlow Serving's REST API: `/v1/models/MODEL[/versions/VERSION|/labels/LABEL]` with `:predict` or `/metadata`; and
+//! `/model/MODEL[/version/VERSION]:predict` of Kubeflow's proxy before there was one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +7,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use carrel_inference::{Signature, TensorSpec};
+use carrel_inference::{PREDICT_IMAGES, Signature, TensorSpec};
 use serde_json::{Value, json};
 
 use super::answer::{Read, Refusal, code, document, off_the_thread, read, room, written};
@@ -37,7 +38,8 @@ pub async fn get(
             Ok(document(&status(&entry, &target.selector)?))
         }
         Some("metadata") => {
-            let served = service.models.find(target.model, &target.selector)?;
+            let models = &service.models;
+            let served = models.find_awake(target.model, &target.selector).await?;
             Ok(document(&json!({
                 "model_spec": {
                     "name": served.name,
@@ -56,12 +58,36 @@ pub async fn post(
     Path(path): Path<String>,
     body: Body,
 ) -> Result<Response, Refusal> {
+    answer(&service, &target(&path)?, body, None).await
+}
+
+/// As Kubeflow's proxy of 2018 was asked: it knew no signatures, and pictures were what it was for.
+pub async fn older(
+    State(service): State<Arc<Service>>,
+    Path(path): Path<String>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let path = path.replace("/version/", "/versions/");
     let target = target(&path)?;
+    let models = &service.models;
+    let served = models.find_awake(target.model, &target.selector).await?;
+    let has_pictures = served.model.signatures().contains_key(PREDICT_IMAGES);
+    let without = has_pictures.then_some(PREDICT_IMAGES);
+    answer(&service, &target, body, without).await
+}
+
+/// `without` is the signature of a request that names none.
+async fn answer(
+    service: &Service,
+    target: &Target<'_>,
+    body: Body,
+    without: Option<&str>,
+) -> Result<Response, Refusal> {
     match target.verb {
         Some("predict") => {
-            let body = read(body, &service).await?;
+            let body = read(body, service).await?;
             let begun = Instant::now();
-            let answer = predict(&service, &target, &body).await;
+            let answer = predict(service, target, &body, without).await;
             service
                 .metrics
                 .count("tensorflow-rest", code(&answer), begun.elapsed());
@@ -76,11 +102,17 @@ pub async fn post(
     }
 }
 
-async fn predict(service: &Service, target: &Target<'_>, body: &Read) -> Result<String, Failure> {
-    let served = service.models.find(target.model, &target.selector)?;
+async fn predict(
+    service: &Service,
+    target: &Target<'_>,
+    body: &Read,
+    without: Option<&str>,
+) -> Result<String, Failure> {
+    let models = &service.models;
+    let served = models.find_awake(target.model, &target.selector).await?;
     let (_room, predict) = off_the_thread(body.bytes.len(), || {
         let room = room(service, body, &body.bytes)?;
-        Ok::<_, Failure>((room, body::read(&served, &body.bytes)?))
+        Ok::<_, Failure>((room, body::read(&served, &body.bytes, without)?))
     })?;
     let Predict {
         signature,
@@ -128,7 +160,7 @@ fn target(path: &str) -> Result<Target<'_>, Failure> {
     })
 }
 
-/// `GetModelStatusResponse` in JSON, the newest version first.
+/// `GetModelStatusResponse` in JSON, the newest version first; with what KServe's protocol v1 has at the same path.
 fn status(entry: &Entry, selector: &Selector) -> Result<Value, Failure> {
     let versions = entry.versions();
     let only = match selector {
@@ -150,7 +182,11 @@ fn status(entry: &Entry, selector: &Selector) -> Result<Value, Failure> {
                 "the model {name:?} has no version {number}"
             )))
         }
-        _ => Ok(json!({ "model_version_status": all })),
+        _ => Ok(json!({
+            "model_version_status": all,
+            "name": entry.config.name,
+            "ready": entry.is_ready(selector),
+        })),
     }
 }
 

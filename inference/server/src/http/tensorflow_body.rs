@@ -1,6 +1,6 @@
 //! Bodies of TensorFlow Serving's REST API in row form (`instances`, `predictions`) and column form (`inputs`, `outputs`).
 
-use carrel_inference::{Named, Signature, Tensor};
+use carrel_inference::{Named, Signature, Tensor, TensorSpec};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -21,8 +21,9 @@ pub enum Form {
     Column,
 }
 
-/// Reads a request for this version of a model.
-pub fn read(served: &Served, body: &[u8]) -> Result<Predict, Failure> {
+/// Reads a request for this version of a model; `without` is the signature where it names none, the model's own if that
+/// is none too.
+pub fn read(served: &Served, body: &[u8], without: Option<&str>) -> Result<Predict, Failure> {
     let Value::Object(mut body) = json::parse(body)? else {
         return Err(Failure::invalid("the body is no JSON object"));
     };
@@ -31,7 +32,8 @@ pub fn read(served: &Served, body: &[u8]) -> Result<Predict, Failure> {
         Some(Value::String(name)) => Some(name),
         Some(_) => return Err(Failure::invalid("signature_name is no string")),
     };
-    let (name, signature) = served.signature(name.as_deref())?;
+    let name = name.as_deref().filter(|name| !name.is_empty()).or(without);
+    let (name, signature) = served.signature(name)?;
     let (inputs, form) = match (body.remove("instances"), body.remove("inputs")) {
         (Some(instances), None) => (rows(instances, signature)?, Form::Row),
         (None, Some(inputs)) => (columns(&inputs, signature)?, Form::Column),
@@ -99,13 +101,22 @@ fn columns(inputs: &Value, signature: &Signature) -> Result<Named, Failure> {
 
 fn all(inputs: &Map<String, Value>, signature: &Signature) -> Result<Named, Failure> {
     let tensors = inputs.iter().map(|(name, value)| {
-        let spec = signature.input(name).ok_or_else(|| {
+        let spec = signature.input(name).or_else(|| older(name, signature));
+        let spec = spec.ok_or_else(|| {
             let known: Vec<_> = signature.inputs.iter().map(|one| &*one.name).collect();
             Failure::invalid(format!("there is no input {name:?}; there are {known:?}"))
         })?;
-        Ok((name.clone(), tensor(value, spec)?))
+        Ok((spec.name.clone(), tensor(value, spec)?))
     });
     tensors.collect()
+}
+
+/// `image` is what requests called the pictures in 2018.
+fn older<'a>(name: &str, signature: &'a Signature) -> Option<&'a TensorSpec> {
+    match name {
+        "image" => signature.input("images"),
+        _ => None,
+    }
 }
 
 fn only(value: &Value, signature: &Signature) -> Result<Named, Failure> {
@@ -118,7 +129,7 @@ fn only(value: &Value, signature: &Signature) -> Result<Named, Failure> {
     Ok(vec![(spec.name.clone(), tensor(value, spec)?)])
 }
 
-fn tensor(value: &Value, spec: &carrel_inference::TensorSpec) -> Result<Tensor, Failure> {
+fn tensor(value: &Value, spec: &TensorSpec) -> Result<Tensor, Failure> {
     let tensor = nested(value, spec.dtype);
     tensor.map_err(|why| Failure::invalid(format!("the input {:?}: {why}", spec.name)))
 }

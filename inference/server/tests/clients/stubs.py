@@ -6,8 +6,10 @@ import grpc
 from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -97,4 +99,15 @@ refused(grpc.StatusCode.NOT_FOUND, 'no model "m"', request("m", {"x": x}))
 
 # What is printed of a message is the same message.
 assert text_format.Parse(str(answer), predict_pb2.PredictResponse()) == answer
+for method, asked in {
+    prediction.Classify: classification_pb2.ClassificationRequest(),
+    prediction.MultiInference: inference_pb2.MultiInferenceRequest(),
+}.items():
+    try:
+        method(asked, timeout=10)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.UNIMPLEMENTED, error
+        assert "takes tf.Example, which no ONNX network does" in error.details(), error
+    else:
+        raise AssertionError("not refused")
 print("all answers were right")

@@ -1,5 +1,6 @@
 """Triton's own clients of KServe's protocol v2: `triton.py HTTP GRPC`; the answers that are wanted are here."""
 
+import asyncio
 import queue
 import sys
 import time
@@ -8,7 +9,9 @@ import grpc
 import ml_dtypes
 import numpy as np
 import tritonclient.grpc as tgrpc
+import tritonclient.grpc.aio as agrpc
 import tritonclient.http as thttp
+import tritonclient.http.aio as ahttp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
@@ -92,6 +95,31 @@ for request_id in ("1", "2", "3"):
         check("m", result)
 rpc.stop_stream()
 
+async def asynchronous():
+    """The clients of asyncio: requests at once, and streams."""
+    async with ahttp.InferenceServerClient(http_address) as client:
+        waiting = [client.infer("m", tensors(thttp, ARRAYS["m"])) for _ in range(8)]
+        for result in await asyncio.gather(*waiting):
+            check("m", result)
+    async with agrpc.InferenceServerClient(grpc_address) as client:
+        waiting = [client.infer("m", tensors(tgrpc, ARRAYS["m"])) for _ in range(8)]
+        for result in await asyncio.gather(*waiting):
+            check("m", result)
+
+        async def requests():
+            for _ in range(3):
+                yield {"model_name": "m", "inputs": tensors(tgrpc, ARRAYS["m"])}
+
+        count = 0
+        async for result, error in client.stream_infer(requests()):
+            assert error is None, error
+            check("m", result)
+            count += 1
+        assert count == 3, count
+
+
+asyncio.run(asynchronous())
+
 for client, module in ((http, thttp), (rpc, tgrpc)):
     try:
         client.infer("m", tensors(module, np.zeros((1, 3), np.float32)))
@@ -108,6 +136,29 @@ for client in (http, rpc):
     assert not client.is_model_ready("whole")
     client.load_model("whole")
     assert client.is_model_ready("whole")
+
+for client in (http, rpc):
+    options = {} if client is http else {"as_json": True}
+
+    def settings(found):
+        """Each as a list of texts, whatever the protocol."""
+        found = found.get("settings", found)
+        values = {name: one["value"] if isinstance(one, dict) else one for name, one in found.items()}
+        return {name: one if isinstance(one, list) else [one] for name, one in values.items()}
+
+    changed = client.update_trace_settings("m", {"trace_level": ["TIMESTAMPS"], "trace_rate": "2"}, **options)
+    assert settings(changed)["trace_rate"] == ["2"], changed
+    found = settings(client.get_trace_settings("m", **options))
+    assert found["trace_level"] == ["TIMESTAMPS"] and found["trace_count"] == ["-1"], found
+    assert settings(client.get_trace_settings(**options))["trace_level"] == ["OFF"]
+    client.update_trace_settings("m", {"trace_level": None, "trace_rate": None})
+    assert settings(client.get_trace_settings("m", **options))["trace_level"] == ["OFF"]
+    try:
+        client.update_trace_settings(settings={"trace_file": "/tmp/a"})
+    except InferenceServerException as error:
+        assert "no trace setting" in error.message(), error
+    else:
+        raise AssertionError("not refused")
 
 channel = grpc.insecure_channel(grpc_address)
 health = health_pb2_grpc.HealthStub(channel)

@@ -3,30 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use carrel_model_server::client::{Format, Options, classify};
 use carrel_model_server::config::ModelConfig;
 use carrel_model_server::service::Limits;
-use carrel_skip::{Need, package_folder, skip};
+use carrel_skip::package_folder;
+use reqwest::StatusCode;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::networks::{BF16, F16, I64, STRING, data, network, node, value};
-use crate::server::{Server, all_access, doubling};
-
-/// Python with the clients: that of `CARREL_TEST_SERVING_PYTHON`, or of the prepared environment.
-fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("CARREL_TEST_SERVING_PYTHON").map(PathBuf::from);
-    let prepared = std::env::var_os("CARREL_TEST_PREPARED").map(PathBuf::from);
-    let found = named.or_else(|| prepared.map(|folder| folder.join("serving/bin/python")));
-    let found = found.filter(|python| python.is_file());
-    if found.is_none() {
-        skip(
-            Need::Prepared,
-            "$CARREL_TEST_PREPARED has no clients of model servers",
-        );
-    }
-    found
-}
+use crate::networks::{BF16, F16, I64, STRING, data, network, node, python, value};
+use crate::server::{Server, all_access, answer, doubling};
 
 /// What a script of `tests/clients` prints.
 async fn script(python: &Path, name: &str, arguments: &[&str]) -> String {
@@ -88,6 +77,17 @@ async fn tritons_clients() {
     };
     let http = server.address.strip_prefix("http://").unwrap();
     let said = script(&python, "triton.py", &[http, &server.grpc]).await;
+    assert_eq!(said, "all answers were right\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kserves_clients() {
+    let Some(python) = python() else { return };
+    let Some((_folders, server)) = several().await else {
+        return;
+    };
+    let http = server.address.strip_prefix("http://").unwrap();
+    let said = script(&python, "kserve_sdk.py", &[http, &server.grpc]).await;
     assert_eq!(said, "all answers were right\n");
 }
 
@@ -188,6 +188,35 @@ async fn our_client_names_the_animal() {
         error.contains(r#"InvalidArgument: the input "images": the picture 0 is no JPEG"#),
         "{error}"
     );
+}
+
+/// As Kubeflow's proxy of 2018 was asked, at the address that the walkthrough's gateway passes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walkthroughs_json_names_the_animal() {
+    let Some((_base, server, images)) = inception().await else {
+        return;
+    };
+    let (status, said) = answer(server.get("/").await).await;
+    assert_eq!(
+        (status, &said["models"][0]["name"]),
+        (StatusCode::OK, &json!("inception"))
+    );
+    let picture = BASE64.encode(std::fs::read(images.join("cat_720p.jpg")).unwrap());
+    let body = json!({"instances": [{"image": {"b64": picture}}]});
+    for path in [
+        "/model/inception:predict",
+        "/model/inception/version/1:predict",
+    ] {
+        let (status, said) = server.json(path, &body).await;
+        assert_eq!(status, StatusCode::OK, "{said}");
+        let first = &said["predictions"][0];
+        assert_eq!(first["classes"][0], "Egyptian cat", "{said}");
+        assert!(first["scores"][0].as_f64().unwrap() > 0.7, "{said}");
+    }
+    let (status, said) = server.json("/model/other:predict", &body).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{said}");
+    let (status, said) = server.json("/model/inception", &body).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! The configuration file.
 
 use carrel_inference::Choice;
-use carrel_model_server::config::{Batching, Config, ModelConfig, VersionPolicy};
+use carrel_model_server::config::{Batching, Config, Load, ModelConfig, VersionPolicy};
 use tempfile::TempDir;
 
 #[test]
@@ -24,6 +24,8 @@ fn a_file_with_everything() -> anyhow::Result<()> {
   timeout_ms: 500
   warm_up: false
   batching: {max_size: 32, max_delay_us: 1000}
+  load: lazy
+  unload_after_s: 60
 - {name: all, base_path: /a, version_policy: all}
 - {name: two, base_path: /a, version_policy: {latest: 2}}
 ",
@@ -43,6 +45,8 @@ fn a_file_with_everything() -> anyhow::Result<()> {
                 max_size: 32,
                 max_delay_us: 1000,
             }),
+            load: Load::Lazy,
+            unload_after_s: Some(60),
             ..ModelConfig::new("digits", "/models/digits")
         },
         ModelConfig {

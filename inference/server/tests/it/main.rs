@@ -12,6 +12,7 @@ mod config;
 mod expansion;
 mod fetch;
 mod kserve;
+mod lazy;
 mod limits;
 #[path = "../../../tests/it/mutations.rs"]
 mod mutations;
@@ -23,3 +24,4 @@ mod process;
 mod reload;
 mod server;
 mod tensorflow;
+mod tls;

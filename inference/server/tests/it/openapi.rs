@@ -58,9 +58,13 @@ async fn every_path_of_the_document_is_there() {
 fn documented(document: &Value) -> BTreeSet<String> {
     let paths = document["paths"].as_object().unwrap().keys();
     paths
-        .filter(|path| !path.starts_with("/v1/"))
+        .filter(|path| !is_read_by_the_server(path))
         .cloned()
         .collect()
+}
+
+fn is_read_by_the_server(path: &str) -> bool {
+    path.starts_with("/v1/") || path.starts_with("/model/")
 }
 
 /// The paths of the router's source.
@@ -77,6 +81,6 @@ fn routed() -> BTreeSet<String> {
         .map(|path| format!("/v2{}", path.trim_end_matches('/')));
     let others = routes(rest)
         .into_iter()
-        .filter(|path| !path.starts_with("/v1/"));
+        .filter(|path| !is_read_by_the_server(path));
     kserve.chain(others).collect()
 }

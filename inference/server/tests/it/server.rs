@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use carrel_model_server::config::{Config, ModelConfig};
 use carrel_model_server::models::Models;
 use carrel_model_server::service::{Access, Limits, Service};
-use carrel_model_server::{http, run};
+use carrel_model_server::{grpc, http, run};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::networks::{F32, engines, network, node, value};
+use crate::networks::{F32, I64, engines, network, node, value};
 
 /// Nothing that is waited for takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,11 +59,11 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let router = http::router(Arc::clone(&service));
         let never = std::future::pending();
-        tokio::spawn(http::serve::serve(listener, router, HEAD, never));
+        tokio::spawn(http::serve::serve(listener, router, None, HEAD, never));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let grpc = listener.local_addr().unwrap().to_string();
         let never = std::future::pending();
-        tokio::spawn(run::serve_grpc(listener, Arc::clone(&service), never));
+        tokio::spawn(grpc::serve(listener, Arc::clone(&service), None, never));
         let period = Duration::from_millis(20);
         tokio::spawn(run::watch(Arc::clone(&service), None, period));
         let client = reqwest::Client::new();
@@ -146,6 +146,35 @@ pub fn slow_to_warm_up(folder: &Path, products: usize) {
         vec![square("y")],
         nodes.collect(),
     );
+}
+
+/// A network with so many MiB of weights, all 0, of which `x` picks one.
+pub fn with_weights(folder: &Path, mib: usize) {
+    use carrel_onnx::proto::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto};
+    use prost::Message as _;
+    let weights = TensorProto {
+        dims: vec![(mib << 18) as i64],
+        data_type: F32,
+        name: "w".into(),
+        raw_data: vec![0; mib << 20],
+    };
+    let model = ModelProto {
+        ir_version: 9,
+        graph: Some(GraphProto {
+            node: vec![node("Gather", &["w", "x"], "y")],
+            name: "network".into(),
+            initializer: vec![weights],
+            input: vec![value("x", I64, &[-1])],
+            output: vec![value("y", F32, &[-1])],
+        }),
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: 20,
+        }],
+        ..ModelProto::default()
+    };
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
 }
 
 fn with_operator(folder: &Path, operator: &str) {

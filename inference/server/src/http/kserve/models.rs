@@ -40,15 +40,19 @@ pub async fn model_ready(
     State(service): State<Arc<Service>>,
     Path(target): Path<Target>,
 ) -> Result<Response, Refusal> {
-    let served = service.models.find(&target.model, &target.selector())?;
-    Ok(document(&json!({"name": served.name, "ready": true})))
+    let entry = service.models.entry(&target.model)?;
+    if !entry.is_ready(&target.selector()) {
+        entry.find(&target.selector())?;
+    }
+    Ok(document(&json!({"name": target.model, "ready": true})))
 }
 
 pub async fn metadata(
     State(service): State<Arc<Service>>,
     Path(target): Path<Target>,
 ) -> Result<Response, Refusal> {
-    let served = service.models.find(&target.model, &target.selector())?;
+    let models = &service.models;
+    let served = models.find_awake(&target.model, &target.selector()).await?;
     let (_, signature) = served.signature(None)?;
     let entry = service.models.entry(&target.model)?;
     let available = entry.available();

@@ -16,13 +16,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use crate::chain::chain;
-
 /// How soon a new certificate is used.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-pub(crate) const H2: &[u8] = b"h2";
-/// What browsers may choose from (RFC 7301).
-const PROTOCOLS: [&[u8]; 2] = [H2, b"http/1.1"];
+/// The names of HTTP/2 and HTTP/1.1 (RFC 7301).
+pub const H2: &[u8] = b"h2";
+pub const HTTP_1: &[u8] = b"http/1.1";
+/// What browsers may choose from.
+const PROTOCOLS: [&[u8]; 2] = [H2, HTTP_1];
 
 /// Clones share one certificate.
 #[derive(Clone)]
@@ -38,6 +38,7 @@ impl fmt::Debug for Tls {
 struct Inner {
     key: PathBuf,
     certificate: PathBuf,
+    protocols: Vec<Vec<u8>>,
     config: ArcSwap<ServerConfig>,
     seen: Mutex<Seen>,
 }
@@ -66,28 +67,49 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// The files are looked at every ten seconds by who [serves](crate::serve()) with it.
+    /// For both versions of HTTP. Who serves with it [follows the files](Self::follow_files).
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or certificate and key are none that can be used together.
     pub fn open(key: PathBuf, certificate: PathBuf) -> Result<Self, TlsError> {
+        Self::open_for(key, certificate, &PROTOCOLS)
+    }
+
+    /// The same for these protocols, of which clients choose.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`].
+    pub fn open_for(
+        key: PathBuf,
+        certificate: PathBuf,
+        protocols: &[&[u8]],
+    ) -> Result<Self, TlsError> {
+        let protocols: Vec<_> = protocols.iter().map(|one| one.to_vec()).collect();
         let files = Files::read(&key, &certificate)?;
-        let config = ArcSwap::from_pointee(files.config(&key, &certificate)?);
+        let config = ArcSwap::from_pointee(files.config(&key, &certificate, &protocols)?);
         let error = None;
         let seen = Mutex::new(Seen { files, error });
         Ok(Self(Arc::new(Inner {
             key,
             certificate,
+            protocols,
             config,
             seen,
         })))
     }
 
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// Says hello to a client.
+    ///
+    /// # Errors
+    /// Where the client does not, or breaks off.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         TlsAcceptor::from(self.0.config.load_full())
             .accept(stream)
             .await
     }
 
-    /// Takes what is in the files, for ever.
-    pub(crate) async fn follow_files(self) {
+    /// Takes what is in the files each ten seconds, for ever.
+    pub async fn follow_files(self) {
         let mut ticks = interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -129,7 +151,7 @@ impl Inner {
         if files == *seen {
             return Ok(None);
         }
-        let config = files.config(&self.key, &self.certificate);
+        let config = files.config(&self.key, &self.certificate, &self.protocols);
         *seen = files;
         config.map(Some)
     }
@@ -152,7 +174,12 @@ impl Files {
         })
     }
 
-    fn config(&self, key: &Path, certificate: &Path) -> Result<ServerConfig, TlsError> {
+    fn config(
+        &self,
+        key: &Path,
+        certificate: &Path,
+        protocols: &[Vec<u8>],
+    ) -> Result<ServerConfig, TlsError> {
         let none = |error| TlsError::Certificate(certificate.to_owned(), error);
         let chain = CertificateDer::pem_slice_iter(&self.certificate)
             .collect::<Result<Vec<_>, _>>()
@@ -162,7 +189,7 @@ impl Files {
         }
         let private = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|error| TlsError::Key(key.to_owned(), error))?;
-        server_config(chain, private).map_err(|source| TlsError::Unusable {
+        server_config(chain, private, protocols).map_err(|source| TlsError::Unusable {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             source,
@@ -173,6 +200,7 @@ impl Files {
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    protocols: &[Vec<u8>],
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -180,6 +208,13 @@ fn server_config(
         .with_single_cert(chain, key)?;
     // Sessions are kept by the browsers, however many there are.
     config.ticketer = ring::Ticketer::new()?;
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    config.alpn_protocols = protocols.to_vec();
     Ok(config)
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
 }

@@ -1,0 +1,270 @@
+//! A model of the configuration and the lives of its versions. Knows nothing of loading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use crate::config::{Load, ModelConfig, VersionPolicy};
+use crate::failure::{Failure, Kind};
+use crate::repository;
+use crate::served::Served;
+use crate::sleep::Sleep;
+
+/// Which version of a model is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Selector {
+    /// The highest that is there.
+    #[default]
+    Latest,
+    Number(i64),
+    Label(String),
+}
+
+impl Selector {
+    /// A version as KServe's protocol writes it: a number, a label, or nothing for the newest.
+    #[must_use]
+    pub fn of_text(text: &str) -> Self {
+        match (text, text.parse()) {
+            ("", _) => Self::Latest,
+            (_, Ok(number)) => Self::Number(number),
+            (label, Err(_)) => Self::Label(label.to_owned()),
+        }
+    }
+}
+
+/// The life of a version.
+#[derive(Clone)]
+pub enum Version {
+    Loading,
+    Available(Arc<Served>),
+    /// Why, and what its folder was like then.
+    Failed(String, (usize, Option<SystemTime>)),
+    Unloaded,
+}
+
+impl Version {
+    /// The state by Triton's names, and why.
+    #[must_use]
+    pub fn state(&self) -> (&'static str, &str) {
+        match self {
+            Self::Available(_) => ("READY", ""),
+            Self::Loading => ("LOADING", ""),
+            Self::Failed(reason, _) => ("UNAVAILABLE", reason),
+            Self::Unloaded => ("UNAVAILABLE", "unloaded"),
+        }
+    }
+}
+
+pub(crate) type Versions = BTreeMap<i64, Version>;
+
+/// A model of the configuration.
+pub struct Entry {
+    pub config: ModelConfig,
+    pub(crate) versions: ArcSwap<Versions>,
+    /// Somebody asked for it to be unloaded; of the model by this name, whatever its configuration is.
+    pub(crate) unloaded: Arc<AtomicBool>,
+    sleep: Arc<Sleep>,
+    /// One change at a time.
+    pub(crate) changing: Mutex<()>,
+}
+
+impl ModelConfig {
+    /// Whether a version that was loaded as this says can be served as the other does.
+    fn loads_as(&self, other: &Self) -> bool {
+        let plain = |config: &Self| Self {
+            version_policy: VersionPolicy::All,
+            version_labels: BTreeMap::new(),
+            load: Load::Eager,
+            unload_after_s: None,
+            ..config.clone()
+        };
+        plain(self) == plain(other)
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(config: ModelConfig) -> Self {
+        Self {
+            sleep: Arc::new(Sleep::new(config.load, config.unload_after_s)),
+            config,
+            versions: ArcSwap::default(),
+            unloaded: Arc::default(),
+            changing: Mutex::new(()),
+        }
+    }
+
+    /// The same model by another configuration; what is loaded stays where that is of other versions or labels only.
+    pub(crate) async fn with(&self, config: ModelConfig) -> Self {
+        let _none_is_loading = self.changing.lock().await;
+        let versions = match self.config.loads_as(&config) {
+            true => self.versions.load_full(),
+            false => Arc::default(),
+        };
+        Self {
+            versions: ArcSwap::new(versions),
+            unloaded: Arc::clone(&self.unloaded),
+            sleep: Arc::new(self.sleep.with(config.load, config.unload_after_s)),
+            ..Self::new(config)
+        }
+    }
+
+    #[must_use]
+    pub fn versions(&self) -> Arc<BTreeMap<i64, Version>> {
+        self.versions.load_full()
+    }
+
+    #[must_use]
+    pub fn is_unloaded(&self) -> bool {
+        self.unloaded.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is not loaded since nobody asks for it.
+    #[must_use]
+    pub fn sleeps(&self) -> bool {
+        self.sleep.is_asleep()
+    }
+
+    /// Whether this version is served, or will be once somebody asks.
+    #[must_use]
+    pub fn is_ready(&self, selector: &Selector) -> bool {
+        self.find(selector).is_ok() || self.sleeps() && !self.is_unloaded()
+    }
+
+    /// Somebody asks for it; says whether it may have to be loaded for that.
+    pub(crate) fn wake(&self) -> bool {
+        self.sleep.wake()
+    }
+
+    /// Puts it to sleep where nobody has asked for long enough.
+    pub(crate) fn rest(&self) {
+        self.sleep.rest();
+    }
+
+    /// The versions that are served, the oldest first.
+    #[must_use]
+    pub fn available(&self) -> Vec<Arc<Served>> {
+        let versions = self.versions.load();
+        let served = versions.values().filter_map(|version| match version {
+            Version::Available(served) => Some(Arc::clone(served)),
+            _ => None,
+        });
+        served.collect()
+    }
+
+    /// # Errors
+    /// Where the version is not there, or not loaded now.
+    pub fn find(&self, selector: &Selector) -> Result<Arc<Served>, Failure> {
+        let name = &self.config.name;
+        let versions = self.versions.load();
+        let number = match selector {
+            Selector::Number(number) => *number,
+            Selector::Label(label) => {
+                let number = self.config.version_labels.get(label).copied();
+                number.ok_or_else(|| {
+                    Failure::not_found(format!("the model {name:?} has no label {label:?}"))
+                })?
+            }
+            Selector::Latest => {
+                let mut newest = versions.iter().rev();
+                let available = newest.find_map(|(number, version)| match version {
+                    Version::Available(_) => Some(*number),
+                    _ => None,
+                });
+                let newest = available.or_else(|| versions.keys().next_back().copied());
+                newest.ok_or_else(|| {
+                    let message = format!("the model {name:?} has no version that is loaded");
+                    Failure::new(Kind::Unavailable, message)
+                })?
+            }
+        };
+        let unavailable = |why: &str| {
+            let message = format!("the model {name:?} has a version {number}, but {why}");
+            Failure::new(Kind::Unavailable, message)
+        };
+        match versions.get(&number) {
+            Some(Version::Available(served)) => Ok(Arc::clone(served)),
+            Some(Version::Loading) => Err(unavailable("it is being loaded")),
+            Some(Version::Failed(reason, _)) => Err(unavailable(reason)),
+            Some(Version::Unloaded) => Err(unavailable("it was unloaded")),
+            None => {
+                let message = format!("the model {name:?} has no version {number}");
+                Err(Failure::not_found(message))
+            }
+        }
+    }
+
+    /// The versions that are to be served; none where the folder cannot be read, and all stays as it is.
+    pub(crate) fn wanted(&self) -> Option<BTreeSet<i64>> {
+        if self.is_unloaded() {
+            return Some(BTreeSet::new());
+        }
+        let base = &self.config.base_path;
+        match repository::versions(base) {
+            Ok(found) => {
+                let wanted = repository::wanted(&found, &self.config.version_policy);
+                if !self.sleeps() {
+                    return Some(wanted);
+                }
+                let known = self.versions.load_full();
+                for version in wanted.iter().filter(|one| !known.contains_key(one)) {
+                    self.set(*version, Version::Unloaded);
+                }
+                Some(BTreeSet::new())
+            }
+            Err(error) => {
+                let model = &self.config.name;
+                warn!(model, %error, "Could not read {}", base.display());
+                None
+            }
+        }
+    }
+
+    /// Without a wanted one that is served, the last that was stays, unless the model was unloaded or its folder is empty.
+    pub(crate) fn unload_all_but(&self, wanted: &BTreeSet<i64>) {
+        let versions = self.versions.load_full();
+        let is_served = |number| matches!(versions.get(number), Some(Version::Available(_)));
+        if !wanted.is_empty() && !wanted.iter().any(is_served) {
+            return;
+        }
+        for (number, version) in &*versions {
+            if !wanted.contains(number) && !matches!(version, Version::Unloaded) {
+                self.set(*number, Version::Unloaded);
+                let model = &self.config.name;
+                info!(
+                    model,
+                    version = number,
+                    "The model {model} {number} is unloaded"
+                );
+            }
+        }
+    }
+
+    /// Forgets the oldest of those that were unloaded, of which there would be ever more.
+    pub(crate) fn forget(&self) {
+        const KEPT: usize = 16;
+        self.versions.rcu(|versions| {
+            let mut versions = Versions::clone(versions);
+            let unloaded = versions
+                .iter()
+                .filter(|(_, one)| matches!(one, Version::Unloaded));
+            let unloaded: Vec<_> = unloaded.map(|(number, _)| *number).collect();
+            for number in unloaded.iter().rev().skip(KEPT) {
+                versions.remove(number);
+            }
+            versions
+        });
+    }
+
+    pub(crate) fn set(&self, number: i64, version: Version) {
+        self.versions.rcu(|versions| {
+            let mut versions = Versions::clone(versions);
+            versions.insert(number, version.clone());
+            versions
+        });
+    }
+}

@@ -1,0 +1,104 @@
+//! Models that are loaded when they are asked for, and unloaded once nobody asks any more.
+
+use carrel_model_server::config::{Load, ModelConfig};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::server::{Server, answer, doubling, with_weights};
+
+/// The states of the versions of `m` as the index has them.
+async fn states(server: &Server) -> Vec<String> {
+    let (_, index) = answer(server.post("/v2/repository/index", "{}").await).await;
+    let versions = index.as_array().unwrap().iter();
+    let states = versions.map(|one| one["state"].as_str().unwrap().to_owned());
+    states.collect()
+}
+
+fn lazy(base: &TempDir, unload_after_s: Option<u64>) -> ModelConfig {
+    ModelConfig {
+        load: Load::Lazy,
+        unload_after_s,
+        ..ModelConfig::new("m", base.path())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_of_many_requests_loads_it() {
+    let base = TempDir::new().unwrap();
+    doubling(&base.path().join("1"));
+    let Some(server) = Server::start(vec![lazy(&base, None)]).await else {
+        return;
+    };
+    assert_eq!(states(&server).await, ["UNAVAILABLE"]);
+    // It will answer, so those who send requests may.
+    let ready = server.get("/v2/models/m/ready").await;
+    assert_eq!(ready.status(), StatusCode::OK);
+    assert_eq!(
+        server.get("/v2/health/ready").await.status(),
+        StatusCode::OK
+    );
+    let body = json!({"instances": [[1, 2]]});
+    let asked = (0..8).map(|_| server.json("/v1/models/m:predict", &body));
+    for (status, said) in futures_util::future::join_all(asked).await {
+        assert_eq!(
+            (status, said),
+            (StatusCode::OK, json!({"predictions": [[2.0, 4.0]]}))
+        );
+    }
+    assert_eq!(states(&server).await, ["READY"]);
+    let (status, said) = server.json("/v1/models/m/versions/7:predict", &body).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_loaded_says_why_to_who_asks() {
+    let base = TempDir::new().unwrap();
+    let folder = base.path().join("1");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("model.onnx"), "no network").unwrap();
+    let Some(server) = Server::start(vec![lazy(&base, None)]).await else {
+        return;
+    };
+    let body = json!({"instances": [[1, 2]]});
+    let (status, said) = server.json("/v1/models/m:predict", &body).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{said}");
+    assert!(
+        said["error"].as_str().unwrap().contains("could not load"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_memory_is_given_back_once_nobody_asks() {
+    const MIB: usize = 100;
+    let base = TempDir::new().unwrap();
+    with_weights(&base.path().join("1"), MIB);
+    let Some(server) = Server::start(vec![lazy(&base, Some(1))]).await else {
+        return;
+    };
+    let before = resident();
+    for _ in 0..3 {
+        let body =
+            json!({"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [3]}]});
+        let (status, said) = server.json("/v2/models/m/infer", &body).await;
+        assert_eq!(
+            (status, &said["outputs"][0]["data"]),
+            (StatusCode::OK, &json!([0.0]))
+        );
+        assert!(resident() > before + MIB * 9 / 10, "{} MiB", resident());
+        server
+            .until(async || states(&server).await == ["UNAVAILABLE"])
+            .await;
+        server.until(async || resident() < before + MIB / 4).await;
+    }
+    let (_, said) = answer(server.get("/v2/models/m").await).await;
+    assert_eq!(said["versions"], Value::from(vec!["1"]), "{said}");
+}
+
+/// What this process has in memory, in MiB.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096 >> 20
+}

@@ -2,6 +2,7 @@
 
 mod announced;
 pub mod audit;
+pub mod auth_state;
 pub mod groups;
 pub mod health;
 pub mod hubs;
@@ -195,6 +196,11 @@ fn migrator() -> Migrator {
             10,
             "announced",
             include_str!("../migrations/0010_announced.sql"),
+        ),
+        (
+            11,
+            "auth_state",
+            include_str!("../migrations/0011_auth_state.sql"),
         ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {

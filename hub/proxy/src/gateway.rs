@@ -166,7 +166,7 @@ async fn answer(
 
 fn confine(way: &impl Way, head: &mut response::Parts, asked: &Uri) {
     if let Some((prefix, reserved)) = way.confined() {
-        guard::confine(&mut head.headers, prefix, asked, reserved);
+        guard::confine(&mut head.headers, (prefix, false), asked, reserved);
     }
 }
 

@@ -237,7 +237,7 @@ where
             };
             // Who answers for all that has no other route has the origin for its own.
             if path != "/" {
-                guard::confine(answer.headers_mut(), path, &uri, reserved);
+                guard::confine(answer.headers_mut(), (path, by_host), &uri, reserved);
             }
             return Ok(accept_answer(answer));
         }

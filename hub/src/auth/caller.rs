@@ -23,6 +23,7 @@ use crate::db::tokens::ApiToken;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::headers::text;
+use crate::refresh::{self, Fresh};
 use crate::templates::Page;
 
 /// A browser that is logged in. As an extractor it sends others to the login page and back.
@@ -58,9 +59,21 @@ impl Login {
         Ok(permit::permit(&self.scopes, action)?)
     }
 
-    /// The session of the first login cookie that has one.
+    /// The session of the first login cookie that has one, where its user need not log in again.
     pub async fn find(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
-        for cookie in cookies::all(headers, cookies::LOGIN) {
+        let Some(login) = Self::known(app, headers).await? else {
+            return Ok(None);
+        };
+        match refresh::if_due(app, login.user()).await? {
+            Fresh::Known => Ok(Some(login)),
+            Fresh::Told => Self::known(app, headers).await,
+            Fresh::Stale => Ok(None),
+        }
+    }
+
+    /// The same of whoever has logged in.
+    pub async fn known(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
+        for cookie in cookies::all(headers, app.cookie(&cookies::LOGIN)) {
             let hash = secret::hash(cookie);
             let login = Self::of(app, cookie, &hash);
             let login = app.db.memo_if_found(format!("login {hash}"), login).await?;
@@ -235,10 +248,21 @@ pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         return Err(unknown());
     }
     let hash = secret::hash(token);
-    let standing = app
-        .db
-        .memo_if_found(format!("token {hash}"), standing(app, token, &hash));
-    let caller = Caller(standing.await?.ok_or_else(unknown)?);
+    let find = async || {
+        let standing = standing(app, token, &hash);
+        let standing = app.db.memo_if_found(format!("token {hash}"), standing);
+        Ok::<_, AppError>(Caller(standing.await?.ok_or_else(unknown)?))
+    };
+    let mut caller = find().await?;
+    if let Some(user) = caller.principal.user() {
+        match refresh::if_due(app, user).await? {
+            Fresh::Known => {}
+            Fresh::Told => caller = find().await?,
+            // Whoever shows a token cannot log in by it.
+            Fresh::Stale if app.config.authenticator.auth_refresh_strict => return Err(unknown()),
+            Fresh::Stale => {}
+        }
+    }
     let Some(token) = caller.token.as_ref().filter(|token| !token.has_ended()) else {
         return Err(unknown());
     };

@@ -94,7 +94,7 @@ impl FromRequest<App> for PostedAnonymously {
         let (parts, body) = request.into_parts();
         let fields = parse(body).await?;
         let given = fields.get("_xsrf");
-        let fresh = cookies::all(&parts.headers, cookies::FORM_ID)
+        let fresh = cookies::all(&parts.headers, app.cookie(&cookies::FORM_ID))
             .any(|cookie| app.xsrf.verify(cookie, Some(given)));
         Ok(Self(if fresh { Ok(fields) } else { Err(fields) }))
     }

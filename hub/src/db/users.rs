@@ -15,6 +15,8 @@ pub struct User {
     pub added: bool,
     pub created: i64,
     pub last_activity: Option<i64>,
+    /// When the service that logs the user in was last asked who they are.
+    pub auth_refreshed: Option<i64>,
 }
 
 /// What became of another name.
@@ -35,6 +37,7 @@ impl FromRow<'_, AnyRow> for User {
             added: row.try_get::<i64, _>("added")? != 0,
             created: row.try_get("created")?,
             last_activity: row.try_get("last_activity")?,
+            auth_refreshed: row.try_get("auth_refreshed")?,
         })
     }
 }

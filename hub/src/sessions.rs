@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::accounts;
 use crate::app::App;
+use crate::audit;
 use crate::auth::caller::Login;
 use crate::auth::cookies::{self, Life};
 use crate::auth::throttle::{self, Admission};
@@ -176,6 +177,7 @@ async fn let_in(
         return refused("the configuration does not let them");
     }
     if known.is_none() {
+        audit::by_user(&name);
         let admin = config.admin_users.contains(&*name);
         app.db.add_user(&name, admin, None, false).await?;
     }
@@ -246,6 +248,7 @@ pub async fn end(
     response: &mut Response,
 ) -> Result<(), AppError> {
     if let Some(login) = Login::known(app, headers).await? {
+        audit::by_user(&login.user().name);
         app.db.end_session(&login.session.session_id).await?;
         info!(user.name = %login.user().name, "User {} logged out", login.user().name);
     }

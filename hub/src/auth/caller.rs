@@ -106,7 +106,7 @@ impl OptionalFromRequestParts<App> for Login {
         let Some(login) = Self::find(app, &parts.headers).await? else {
             return Ok(None);
         };
-        audit::by_user(&parts.extensions, login.user());
+        audit::by_user(&login.user().name);
         // Forms carry their token in the body: a handler of theirs takes `Posted`.
         if xsrf::needed(&parts.method, &parts.headers) {
             let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
@@ -207,14 +207,14 @@ impl FromRequestParts<App> for Caller {
         if let Some(token) = bearer(parts) {
             let caller = by_token(app, &token).await?;
             let token = caller.token.as_ref().map(|token| token.id);
-            audit::by(&parts.extensions, &caller.principal, token);
+            audit::by(&caller.principal, token);
             return Ok(caller);
         }
         let unknown = || AppError::forbidden("Missing or invalid credentials.");
         let login = Login::find(app, &parts.headers)
             .await?
             .ok_or_else(unknown)?;
-        audit::by_user(&parts.extensions, login.user());
+        audit::by_user(&login.user().name);
         if xsrf::needed(&parts.method, &parts.headers) {
             let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
             if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {

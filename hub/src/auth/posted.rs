@@ -71,7 +71,7 @@ impl FromRequest<App> for Posted {
         let (parts, body) = request.into_parts();
         let login = Login::find(app, &parts.headers).await?;
         let login = login.ok_or_else(|| to_login(app, &parts))?;
-        audit::by_user(&parts.extensions, login.user());
+        audit::by_user(&login.user().name);
         let fields = parse(body).await?;
         let given =
             xsrf::given(&parts.headers, "").unwrap_or_else(|| fields.get("_xsrf").to_owned());

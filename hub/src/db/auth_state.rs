@@ -1,5 +1,6 @@
 //! What is kept of users for the service that logged them in, as it is encrypted.
 
+use super::unit::Write as _;
 use super::{Db, Result};
 
 /// Of whom the service has refused.
@@ -20,7 +21,7 @@ impl Db {
         sqlx::query("UPDATE users SET auth_state = $1 WHERE id = $2")
             .bind(state.map(str::to_owned))
             .bind(user_id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -36,7 +37,7 @@ impl Db {
             .bind(state.map(str::to_owned))
             .bind(at)
             .bind(user_id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -62,10 +63,7 @@ impl Db {
     /// What was kept is of no use where nothing is to be kept.
     pub async fn forget_auth_state(&self, user_id: i64) -> Result<()> {
         let forget = "UPDATE users SET auth_state = NULL, auth_refreshed = NULL WHERE id = $1 AND auth_state IS NOT NULL";
-        sqlx::query(forget)
-            .bind(user_id)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(forget).bind(user_id).write(self).await?;
         Ok(())
     }
 }

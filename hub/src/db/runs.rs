@@ -1,8 +1,9 @@
 //! Rows of the runs of servers: what ran for whom, from when to when. They stay when the server is deleted.
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{FromRow, Row};
 
+use super::unit::Unit;
 use super::{Db, Result, now};
 
 /// A week, in milliseconds.
@@ -70,7 +71,7 @@ impl Db {
 
 /// A start, or one that takes the place of another.
 pub(super) async fn begin(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Unit,
     server_id: i64,
     start_id: &str,
     replaces: &str,
@@ -90,7 +91,7 @@ pub(super) async fn begin(
     Ok(())
 }
 
-pub(super) async fn end(tx: &mut Transaction<'static, Any>, server_id: i64) -> Result<()> {
+pub(super) async fn end(tx: &mut Unit, server_id: i64) -> Result<()> {
     let update = "UPDATE runs SET ended = $1, failure = (SELECT failure FROM servers WHERE id = $2) \
                   WHERE start_id = (SELECT start_id FROM servers WHERE id = $2) AND ended IS NULL";
     sqlx::query(update)

@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 
 pub use super::announced::Announced;
 use super::leftovers::remove_stopped;
+use super::unit::{Unit, Write as _};
 use super::users::User;
 use super::{Db, Result, places, runs};
 
@@ -284,7 +285,7 @@ impl Db {
         .bind(start_id.to_owned())
         .bind(from.name().to_owned())
         .bind(self.hub().to_owned())
-        .execute(&self.pool)
+        .write(self)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -335,11 +336,7 @@ impl Db {
 }
 
 /// Whether the user has a server of this name.
-pub(super) async fn is_known(
-    tx: &mut Transaction<'static, Any>,
-    user_id: i64,
-    name: &str,
-) -> Result<bool> {
+pub(super) async fn is_known(tx: &mut Unit, user_id: i64, name: &str) -> Result<bool> {
     let row: Option<(i64,)> =
         sqlx::query_as("SELECT id FROM servers WHERE user_id = $1 AND name = $2")
             .bind(user_id)

@@ -151,9 +151,9 @@ pub(super) async fn enter(
     user: &User,
     next: Option<&str>,
 ) -> Result<Response, AppError> {
+    audit::by_user(&user.name);
     let landing = sessions::landing(app, user).await?;
     let mut response = see_other(next.unwrap_or(&landing));
-    audit::entered(&mut response, user);
     sessions::begin(app, client, headers, user, &mut response).await?;
     Ok(response)
 }

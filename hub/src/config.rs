@@ -213,6 +213,10 @@ section! {
         /// Certificate for HTTPS, with those that lead to its authority, a file in PEM. With it the Hub speaks HTTPS where it
         /// listens, HTTP/1.1 and HTTP/2. Both files are read anew when they change.
         ssl_cert: Option<FilePath> = None;
+        /// Port of plain HTTP, at `ip` too, whose requests are sent on to HTTPS (`ssl_cert`).
+        redirect_port: Option<u16> = None;
+        /// Port that they are sent on to; without it that of `public_url`, or else `port`.
+        redirect_to: Option<u16> = None;
         /// Where servers and services reach the Hub's API by plain HTTP, as one URL; stands for `hub_ip` and `hub_port`, and
         /// once read is found there.
         hub_bind_url: Option<Url> = None;
@@ -360,6 +364,9 @@ section! {
         /// Whether the server of a user who is root, by an authenticator whose users are users of the machine, may run as
         /// root.
         allow_root: bool = false;
+        /// The least number (uid) of an account of the machine under which a server runs; those below are the system's own,
+        /// such as `daemon`.
+        minimum_uid: u32 = 1000;
     }
 }
 

@@ -207,6 +207,11 @@ fn migrator() -> Migrator {
             "auth_state",
             include_str!("../migrations/0011_auth_state.sql"),
         ),
+        (
+            12,
+            "stop_told",
+            include_str!("../migrations/0012_stop_told.sql"),
+        ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(name);

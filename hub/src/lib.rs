@@ -9,7 +9,6 @@ pub mod audit;
 pub mod auth;
 pub mod auth_state;
 pub mod authenticators;
-pub mod chain;
 pub mod config;
 pub mod db;
 pub mod error;
@@ -40,3 +39,5 @@ pub mod templates;
 mod time;
 pub mod tokens;
 pub mod users;
+
+pub use carrel_proxy::chain;

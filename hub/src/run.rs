@@ -176,6 +176,7 @@ impl Hub {
             error!(%error, "Could not write down that this Hub ends");
         }
         app.db.close().await;
+        app.events.end().await;
         info!("The Hub has ended");
         Ok(())
     }
@@ -263,6 +264,7 @@ async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, Star
             },
             system_users,
             allow_root: config.local_process_spawner.allow_root,
+            minimum_uid: config.local_process_spawner.minimum_uid,
             cmd: spawner.cmd.0,
             notebook_dir: spawner.notebook_dir,
             environment: spawner.environment.0,

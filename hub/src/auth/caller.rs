@@ -59,6 +59,25 @@ impl Login {
         Ok(permit::permit(&self.scopes, action)?)
     }
 
+    /// Whether the request needed a token to show that it comes from a page of the Hub, which it had.
+    fn check_xsrf(&self, parts: &Parts) -> Result<bool, AppError> {
+        if !xsrf::needed(&parts.method, &parts.headers) {
+            return Ok(false);
+        }
+        let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
+        match given.is_some_and(|given| self.has_xsrf(&given)) {
+            true => Ok(true),
+            false => Err(AppError::forbidden(
+                "'_xsrf' argument missing or of another session",
+            )),
+        }
+    }
+
+    /// Whether this is the token of the session's forms.
+    pub fn has_xsrf(&self, given: &str) -> bool {
+        secret::equal(given, &self.xsrf)
+    }
+
     /// The session of the first login cookie that has one, where its user need not log in again.
     pub async fn find(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
         let Some(login) = Self::known(app, headers).await? else {
@@ -108,14 +127,7 @@ impl OptionalFromRequestParts<App> for Login {
         };
         audit::by_user(&login.user().name);
         // Forms carry their token in the body: a handler of theirs takes `Posted`.
-        if xsrf::needed(&parts.method, &parts.headers) {
-            let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
-            if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
-                return Err(AppError::forbidden(
-                    "'_xsrf' argument missing from a request that is not a navigation",
-                ));
-            }
-        }
+        login.check_xsrf(parts)?;
         Ok(Some(login))
     }
 }
@@ -215,13 +227,7 @@ impl FromRequestParts<App> for Caller {
             .await?
             .ok_or_else(unknown)?;
         audit::by_user(&login.user().name);
-        if xsrf::needed(&parts.method, &parts.headers) {
-            let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
-            if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
-                return Err(AppError::forbidden(
-                    "'_xsrf' argument missing or of another session",
-                ));
-            }
+        if login.check_xsrf(parts)? {
             refuse_form_types(parts)?;
         }
         Ok(Self(Arc::new(Standing {

@@ -117,6 +117,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn services_know_the_names_too() {
+        assert_eq!(OF_THE_HUB, carrel_service::COOKIES_OF_THE_HUB);
+    }
+
+    #[test]
     fn every_cookie_of_a_name_is_read() {
         let mut headers = HeaderMap::new();
         headers.append(header::COOKIE, HeaderValue::from_static("a=1; b=2; a=3"));

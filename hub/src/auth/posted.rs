@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 
-use super::{cookies, secret, xsrf};
+use super::{cookies, xsrf};
 use crate::app::App;
 use crate::audit;
 use crate::auth::caller::{Login, to_login};
@@ -75,7 +75,7 @@ impl FromRequest<App> for Posted {
         let fields = parse(body).await?;
         let given =
             xsrf::given(&parts.headers, "").unwrap_or_else(|| fields.get("_xsrf").to_owned());
-        let fresh = secret::equal(&given, &login.xsrf);
+        let fresh = login.has_xsrf(&given);
         Ok(Self {
             login,
             fields: if fresh { Ok(fields) } else { Err(fields) },

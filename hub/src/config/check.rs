@@ -204,6 +204,17 @@ fn certificate(config: &Config, report: &mut Report) {
         };
         let message = format!("HTTPS needs `{lacking}` too");
         report.contradiction(&format!("JupyterHub.{given}"), message);
+    } else if hub.redirect_to.is_some() && hub.redirect_port.is_none() {
+        let message = "says where `redirect_port` leads; give that too";
+        report.contradiction("JupyterHub.redirect_to", message);
+    } else if hub.redirect_port.is_some() && hub.ssl_cert.is_none() {
+        let message = match apart {
+            true => {
+                "the proxy apart sends people on to HTTPS: `carrel-hub proxy --redirect-port PORT`"
+            }
+            false => "there is no HTTPS to send people on to without `ssl_key` and `ssl_cert`",
+        };
+        report.contradiction("JupyterHub.redirect_port", message);
     } else if apart && hub.ssl_cert.is_some() {
         report.contradiction(
             "JupyterHub.ssl_cert",

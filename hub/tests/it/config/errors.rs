@@ -163,7 +163,7 @@ fn a_section_holds_keys() {
 fn a_name_that_is_near_no_other_gets_the_list() {
     check(
         "LocalProcessSpawner:\n  colour: green",
-        "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout, allow_root",
+        "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout, allow_root, minimum_uid",
     );
     check(
         "KubeSpawner:\n  modify_pod_hook: add_volume",

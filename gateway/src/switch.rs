@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carrel_proxy::{Failure, Peer, Switch, Target, Way};
+use carrel_service::COOKIES_OF_THE_HUB;
 use http::header::{ACCEPT, HOST, LOCATION, UPGRADE};
 use http::{HeaderValue, Response, Uri, request, response};
 use http_body_util::Full;
@@ -20,13 +21,12 @@ use crate::table::{Entry, Tables};
 type Answer = Response<Full<Bytes>>;
 
 /// Cookies that only the Hub and the dashboards set.
-const RESERVED: [&str; 5] = [
-    "jupyterhub-hub-login",
-    "jupyterhub-session-id",
-    "jupyterhub-hub-form",
-    "jupyterhub-hub-oauth",
-    "carrel-dashboard",
-];
+const RESERVED: [&str; COOKIES_OF_THE_HUB.len() + 1] = {
+    let mut all = ["carrel-dashboard"; COOKIES_OF_THE_HUB.len() + 1];
+    let (of_the_hub, _) = all.split_at_mut(COOKIES_OF_THE_HUB.len());
+    of_the_hub.copy_from_slice(&COOKIES_OF_THE_HUB);
+    all
+};
 
 /// Chooses by the table that is in force.
 #[derive(Clone)]

@@ -10,8 +10,10 @@ use std::time::Duration;
 use carrel_spawner::Spawner;
 use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
-use url::Url;
+use url::{Host, Origin, Url};
 
+use crate::auth::cookies;
+use crate::auth::crypt::Keeper;
 use crate::auth::username::escape;
 use crate::auth::xsrf;
 use crate::authenticators::Authenticator;
@@ -40,6 +42,7 @@ pub struct Parts {
     pub urls: Urls,
     pub wake: Wake,
     pub xsrf: xsrf::Key,
+    pub keeper: Keeper,
     /// Starts and stops that this process carries out; the sweep leaves them alone.
     pub busy: Busy,
     pub queue: Queue,
@@ -65,7 +68,7 @@ impl App {
         spawner: Arc<dyn Spawner>,
         routing: Routing,
         at: SocketAddr,
-        xsrf: xsrf::Key,
+        (xsrf, keeper): (xsrf::Key, Keeper),
     ) -> Self {
         let urls = Urls::new(&config, at);
         let queue = Queue::new(db.clone(), config.jupyter_hub.concurrent_spawn_limit);
@@ -79,6 +82,7 @@ impl App {
             urls,
             wake: Wake::default(),
             xsrf,
+            keeper,
             busy: Default::default(),
             queue,
             metrics: Metrics::default(),
@@ -100,7 +104,12 @@ impl App {
             None => !hub.ip.is_loopback(),
         };
         let servers = hub.hub_connect_url.as_ref().and_then(Url::host_str);
+        let public = match &self.urls.origin {
+            Some(Origin::Tuple(_, Host::Domain(name), _)) => Some(name.as_str()),
+            _ => None,
+        };
         known
+            || Some(host.as_str()) == public
             || ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str())
             || Some(host.as_str()) == servers
             || hub.allowed_hosts.iter().any(|allowed| **allowed == *host)
@@ -124,6 +133,14 @@ impl App {
         let told = *self.ending.borrow();
         let cleanup = self.config.jupyter_hub.cleanup_servers && alone;
         told.and_then(|how| how.servers).unwrap_or(cleanup)
+    }
+
+    /// The name that a cookie of the Hub has.
+    pub fn cookie(&self, name: &cookies::Name) -> &'static str {
+        match self.config.jupyter_hub.cookie_host_prefix_enabled {
+            true => name.for_one_host,
+            false => name.plain,
+        }
     }
 
     /// Seconds that a login lasts, and the tokens that servers get by it.
@@ -151,6 +168,8 @@ pub struct Urls {
     pub api: String,
     /// Hosts of servers and services, where they do not share the Hub's.
     pub subdomains: Option<Subdomains>,
+    /// The Hub's own origin as people reach it, where that is known: `JupyterHub.public_url`, or `subdomain_host`.
+    pub origin: Option<Origin>,
 }
 
 impl Urls {
@@ -164,12 +183,12 @@ impl Urls {
             None => format!("http://{at}"),
         };
         let api = format!("{origin}{hub}api");
-        let subdomains = Subdomains::of(&config.jupyter_hub);
         Self {
             base,
             hub,
             api,
-            subdomains,
+            subdomains: Subdomains::of(&config.jupyter_hub),
+            origin: config.jupyter_hub.public_origin(),
         }
     }
 
@@ -197,16 +216,33 @@ impl Urls {
         }
     }
 
-    /// [`Urls::public`] where it is whole.
+    /// The whole of [`Urls::public`], where it is known.
     pub fn full(&self, path: &str) -> Option<String> {
-        self.subdomains.is_some().then(|| self.public(path))
+        match (&self.subdomains, &self.origin) {
+            (Some(_), _) => Some(self.public(path)),
+            (None, Some(origin)) => Some(format!("{}{path}", origin.ascii_serialization())),
+            (None, None) => None,
+        }
     }
 
-    /// The Hub's origin, where servers have others; empty where they share it.
+    /// The Hub's own origin; empty where it is not known.
     pub fn origin(&self) -> String {
-        self.subdomains
-            .as_ref()
-            .map_or(String::new(), Subdomains::hub)
+        let origin = self.origin.as_ref();
+        origin.map_or(String::new(), Origin::ascii_serialization)
+    }
+
+    /// Whether people reach the Hub by HTTPS, where that is said once for all.
+    pub fn is_https(&self) -> Option<bool> {
+        match self.origin.as_ref()? {
+            Origin::Tuple(scheme, ..) => Some(scheme == "https"),
+            Origin::Opaque(_) => None,
+        }
+    }
+
+    /// The Hub's host as people name it, with its port where that is not the scheme's own.
+    pub fn public_host(&self) -> Option<String> {
+        let origin = self.origin.as_ref()?.ascii_serialization();
+        origin.split_once("://").map(|(_, host)| host.to_owned())
     }
 
     /// The prefix of a route: with hosts of their own for servers, the host stands first.

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod cookies;
+pub mod crypt;
 pub mod flow;
 pub mod next;
 pub mod password;

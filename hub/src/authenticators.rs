@@ -10,6 +10,7 @@ pub mod remote_user;
 use std::error::Error;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use tracing::warn;
 
 use crate::config::{AuthenticatorClass, Config};
@@ -27,6 +28,8 @@ pub struct Identity {
     pub groups: Option<Vec<String>>,
     /// The authenticator's own rules let them in, such as `allowed_groups`.
     pub allowed: bool,
+    /// What the Hub may keep of them (`enable_auth_state`).
+    pub auth_state: Option<Value>,
 }
 
 pub type Cause = Box<dyn Error + Send + Sync>;

@@ -6,6 +6,7 @@ mod address;
 mod authenticators;
 mod check;
 mod class;
+mod crypt_keeper;
 mod culler;
 mod custom_scopes;
 mod event_logger;
@@ -37,13 +38,16 @@ use std::time::Duration;
 
 use carrel_spawner::local::LocalConfig;
 use ipnet::IpNet;
-use url::Url;
+use url::{Origin, Url};
 
-pub use address::{BaseUrl, DbUrl, FilePath, HostName, Issuer, PublicHost, UrlPath, Urls};
+pub use address::{
+    BaseUrl, DbUrl, FilePath, HostName, Issuer, PublicHost, PublicUrl, UrlPath, Urls,
+};
 pub use authenticators::{
     Authenticator, DummyAuthenticator, NativeAuthenticator, RemoteUserAuthenticator,
 };
 pub use class::{AuthenticatorClass, ProxyClass, SpawnerClass, SubdomainHook, above};
+pub use crypt_keeper::{CryptKeeper, CryptKey, KEY_LENGTH};
 pub use culler::{IdleCuller, Limits, Rules};
 pub use custom_scopes::{CustomScope, CustomScopes};
 pub use event_logger::{EventLogger, SERVER_ACTION};
@@ -106,6 +110,7 @@ config! {
         configurable_http_proxy: ConfigurableHTTPProxy,
         idle_culler: IdleCuller,
         event_logger: EventLogger,
+        crypt_keeper: CryptKeeper,
     }
 }
 
@@ -208,6 +213,10 @@ section! {
         /// Certificate for HTTPS, with those that lead to its authority, a file in PEM. With it the Hub speaks HTTPS where it
         /// listens, HTTP/1.1 and HTTP/2. Both files are read anew when they change.
         ssl_cert: Option<FilePath> = None;
+        /// Port of plain HTTP, at `ip` too, whose requests are sent on to HTTPS (`ssl_cert`).
+        redirect_port: Option<u16> = None;
+        /// Port that they are sent on to; without it that of `public_url`, or else `port`.
+        redirect_to: Option<u16> = None;
         /// Where servers and services reach the Hub's API by plain HTTP, as one URL; stands for `hub_ip` and `hub_port`, and
         /// once read is found there.
         hub_bind_url: Option<Url> = None;
@@ -218,6 +227,10 @@ section! {
         hub_port: Option<u16> = None;
         /// Address at which servers reach the Hub, where it is not the one it listens on.
         hub_connect_url: Option<Url> = None;
+        /// The whole address at which people open the Hub, with `base_url`, such as `https://hub.example.org/jupyter/`, where
+        /// requests do not tell it rightly: behind several proxies, of which one speaks HTTPS. Servers and services are told
+        /// it, and cookies are `Secure` if it is one of `https`, whatever a proxy says.
+        public_url: Option<PublicUrl> = None;
         /// Give each user's servers a host of their own, `<user>.<host>`, and each service `<name>--service.<host>`: the scripts
         /// of one reach nothing of another. The whole address of the Hub, such as `https://hub.example.org`; all names below it
         /// must lead here too, and the certificate must cover them.
@@ -241,6 +254,10 @@ section! {
         allow_named_servers: bool = false;
         /// How many named servers each user may have; 0 for any number.
         named_server_limit_per_user: u32 = 0;
+        /// Begin the names of the cookies by which people are logged in with `__Host-`: then a browser takes them from the
+        /// Hub's own host, and from none below it. For that it must be reached by HTTPS, and servers have hosts of their own
+        /// (`subdomain_host`), for such cookies are sent to all of a host.
+        cookie_host_prefix_enabled: bool = false;
         /// Days that a login lasts.
         cookie_max_age_days: Days = Days::new(14);
         /// Stop all servers when the Hub ends; otherwise they go on and the next Hub adopts them.
@@ -291,6 +308,13 @@ impl Config {
 }
 
 impl JupyterHub {
+    /// The Hub's own origin as people reach it, where the file says it.
+    pub fn public_origin(&self) -> Option<Origin> {
+        let public = self.public_url.as_ref().map(|url| &url.0);
+        let host = || self.subdomain_host.as_ref().map(|host| &host.0);
+        public.or_else(host).map(Url::origin)
+    }
+
     /// Where the Hub listens for servers and services, where that is apart from users.
     pub fn hub_address(&self) -> Option<SocketAddr> {
         let apart = self.ssl_cert.is_some() || self.hub_ip.is_some() || self.hub_port.is_some();
@@ -340,6 +364,9 @@ section! {
         /// Whether the server of a user who is root, by an authenticator whose users are users of the machine, may run as
         /// root.
         allow_root: bool = false;
+        /// The least number (uid) of an account of the machine under which a server runs; those below are the system's own,
+        /// such as `daemon`.
+        minimum_uid: u32 = 1000;
     }
 }
 

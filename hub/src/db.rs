@@ -2,6 +2,7 @@
 
 mod announced;
 pub mod audit;
+pub mod auth_state;
 pub mod groups;
 pub mod health;
 pub mod hubs;
@@ -27,6 +28,7 @@ pub mod shares;
 pub mod starts;
 pub mod throttle;
 pub mod tokens;
+mod unit;
 pub mod user_lists;
 pub mod users;
 
@@ -39,7 +41,9 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, SqlSafeStr, Transaction};
+use sqlx::{AnyConnection, AnyPool, Connection as _, SqlSafeStr};
+
+use unit::Unit;
 
 pub type DbError = sqlx::Error;
 pub type Result<T, E = DbError> = std::result::Result<T, E>;
@@ -118,14 +122,16 @@ impl Db {
 
     /// Begins a transaction that will write. SQLite takes its write lock here, where it waits for other writers,
     /// and not at the first write, where a stale snapshot fails at once.
-    async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        self.pool
+    async fn begin(&self) -> Result<Unit> {
+        let begun = self
+            .pool
             .begin_with(if self.sqlite {
                 "BEGIN IMMEDIATE"
             } else {
                 "BEGIN"
             })
-            .await
+            .await;
+        begun.map(Unit::of)
     }
 
     pub async fn close(&self) {
@@ -195,6 +201,16 @@ fn migrator() -> Migrator {
             10,
             "announced",
             include_str!("../migrations/0010_announced.sql"),
+        ),
+        (
+            11,
+            "auth_state",
+            include_str!("../migrations/0011_auth_state.sql"),
+        ),
+        (
+            12,
+            "stop_told",
+            include_str!("../migrations/0012_stop_told.sql"),
         ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {

@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -19,6 +21,8 @@ use crate::time::iso;
 
 /// How many events may wait to be written.
 const MOST_WAITING: usize = 4096;
+/// How long the end of the Hub waits for them.
+const LONGEST_END: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 #[error("could not open the event log {0} (EventLogger.file)")]
@@ -31,10 +35,14 @@ pub enum Action {
     Stop,
 }
 
-/// Where events go; nowhere without `EventLogger.file`.
+/// Where events go; nowhere without `EventLogger.file`, nor after the end.
 #[derive(Default)]
-pub struct Events {
-    lines: Option<SyncSender<String>>,
+pub struct Events(Mutex<Option<Log>>);
+
+/// The thread that writes, and how it is told what.
+struct Log {
+    lines: SyncSender<String>,
+    thread: JoinHandle<()>,
 }
 
 /// What cannot be written is told once a minute.
@@ -62,7 +70,7 @@ impl Events {
             .name("event-log".to_owned())
             .spawn(move || write(&path, &waiting));
         match begun {
-            Ok(_) => Self { lines: Some(lines) },
+            Ok(thread) => Self(Mutex::new(Some(Log { lines, thread }))),
             Err(error) => {
                 error!(%error, "No event is logged: could not start a thread");
                 Self::default()
@@ -72,7 +80,8 @@ impl Events {
 
     /// Never waits: where the disk does not keep up, the event is lost and that is told.
     pub fn server(&self, action: Action, server: &Server) {
-        let Some(lines) = &self.lines else {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Log { lines, .. }) = &*log else {
             return;
         };
         let action = match action {
@@ -90,6 +99,19 @@ impl Events {
         });
         if lines.try_send(format!("{event}\n")).is_err() {
             failed("too many wait to be written");
+        }
+    }
+
+    /// Waits until all events are written, as long as that may take.
+    pub async fn end(&self) {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Log { lines, thread }) = log else {
+            return;
+        };
+        drop(lines);
+        let written = tokio::task::spawn_blocking(move || thread.join());
+        if tokio::time::timeout(LONGEST_END, written).await.is_err() {
+            failed("the disk takes too long");
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
-use carrel_proxy::{Proxy, ProxyBody, Routes, ServeOptions, Served, Tls, TlsError};
+use carrel_proxy::{Proxy, ProxyBody, Redirect, Routes, ServeOptions, Served, Tls, TlsError};
 use futures_util::FutureExt as _;
 use http::StatusCode;
 use tokio::net::TcpListener;
@@ -29,6 +29,8 @@ pub enum ListenError {
     Bind(SocketAddr, #[source] std::io::Error),
     #[error("could not listen on {0} for servers (JupyterHub.hub_ip, JupyterHub.hub_port)")]
     BindHub(SocketAddr, #[source] std::io::Error),
+    #[error("could not listen on {0} for plain HTTP (JupyterHub.ip, JupyterHub.redirect_port)")]
+    BindRedirect(SocketAddr, #[source] std::io::Error),
     #[error("the Hub cannot speak HTTPS (JupyterHub.ssl_cert, JupyterHub.ssl_key)")]
     Tls(#[from] TlsError),
 }
@@ -39,6 +41,7 @@ pub struct Listeners {
     pub address: SocketAddr,
     tls: Option<Tls>,
     servers: Option<TcpListener>,
+    redirect: Option<Redirect>,
     /// Where servers come.
     pub hub_address: SocketAddr,
 }
@@ -62,11 +65,16 @@ impl Listeners {
             let (listener, at) = bound.map_err(|error| ListenError::BindHub(asked, error))?;
             (servers, hub_address) = (Some(listener), at);
         }
+        let redirect = match hub.redirect_port {
+            Some(port) => Some(redirect(hub, port, address.port()).await?),
+            None => None,
+        };
         Ok(Self {
             users,
             address,
             tls,
             servers,
+            redirect,
             hub_address,
         })
     }
@@ -102,11 +110,31 @@ impl Listeners {
             tls: self.tls,
             ..options.clone()
         };
+        let redirect = async {
+            if let Some(redirect) = self.redirect {
+                redirect.serve(end.clone(), options.clone()).await;
+            }
+        };
         tokio::join!(
             carrel_proxy::serve(self.users, users, end.clone(), for_users),
-            for_servers
+            for_servers,
+            redirect
         );
     }
+}
+
+/// Plain HTTP at `port`, which leads to HTTPS as people reach it; `own` is where the Hub speaks it.
+async fn redirect(hub: &JupyterHub, port: u16, own: u16) -> Result<Redirect, ListenError> {
+    let asked = SocketAddr::new(hub.ip, port);
+    let bound = bind(asked).await;
+    let (listener, _) = bound.map_err(|error| ListenError::BindRedirect(asked, error))?;
+    let public = hub.public_url.as_ref();
+    let of_public = || public.and_then(|url| url.0.port_or_known_default());
+    let to = hub.redirect_to.or_else(of_public);
+    Ok(Redirect {
+        listener,
+        to: to.unwrap_or(own),
+    })
 }
 
 async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {

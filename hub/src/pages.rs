@@ -44,7 +44,9 @@ fn next_path(app: &App, query: Option<&str>, headers: &HeaderMap) -> Option<Stri
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
     let subdomains = app.urls.subdomains.as_ref();
-    next::local_path(&argument(query, "next")?, host, subdomains)
+    let next = argument(query, "next")?;
+    let public = || next::local_path(&next, &app.urls.public_host()?, subdomains);
+    next::local_path(&next, host, subdomains).or_else(public)
 }
 
 /// `url` with `?next=` where there is one.

@@ -10,7 +10,6 @@ use ipnet::IpNet;
 
 use crate::app::App;
 use crate::headers::lossy;
-use crate::subdomains::Subdomains;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
@@ -37,7 +36,7 @@ impl Client {
     /// `X-Forwarded-*` is believed from `JupyterHub.trusted_downstream_ips` alone.
     fn new(app: &App, peer: IpAddr, https: bool, headers: &HeaderMap) -> Self {
         // Said once for all, there is nothing to find out.
-        let public = app.urls.subdomains.as_ref().map(Subdomains::is_https);
+        let public = app.urls.is_https();
         let trusted = &app.config.jupyter_hub.trusted_downstream_ips;
         if !is_in(trusted, peer) {
             return Self {

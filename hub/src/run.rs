@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use crate::access::definitions::define;
 use crate::accounts;
 use crate::app::{App, JUPYTERHUB_VERSION};
+use crate::auth::crypt::{Keeper, KeyError};
 use crate::auth::{cookies, xsrf};
 use crate::authenticators::{self, Authenticator};
 use crate::config::{Config, DbUrl, SpawnerClass};
@@ -37,6 +38,8 @@ const CLEANUP: Duration = Duration::from_secs(20);
 pub enum StartError {
     #[error("could not create the state folder {0}")]
     State(PathBuf, #[source] std::io::Error),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -83,6 +86,8 @@ impl Hub {
         spawner: Arc<dyn Spawner>,
     ) -> Result<Self, StartError> {
         let begun = Instant::now();
+        let needed = config.authenticator.enable_auth_state;
+        let keeper = Keeper::open(&config.crypt_keeper, needed)?;
         create_state(state)?;
         // First: a port that is in use should not wait for the database, nor touch it.
         let listeners = Listeners::open(&config.jupyter_hub).await?;
@@ -103,7 +108,8 @@ impl Hub {
         let authenticator = Authenticator::new(&config, &db)?;
         let routes = Routes::new();
         let routing = proxy::open(&config, at, &routes)?;
-        let app = App::new(config, db, authenticator, spawner, routing, at, xsrf);
+        let secrets = (xsrf, keeper);
+        let app = App::new(config, db, authenticator, spawner, routing, at, secrets);
         accounts::create_administrators(&app.config, &app.db).await?;
         accounts::create_groups(&app.config, &app.db).await?;
         accounts::create_roles_and_services(&app.config, &app.urls, &app.db).await?;
@@ -170,6 +176,7 @@ impl Hub {
             error!(%error, "Could not write down that this Hub ends");
         }
         app.db.close().await;
+        app.events.end().await;
         info!("The Hub has ended");
         Ok(())
     }
@@ -257,6 +264,7 @@ async fn spawner(config: &Config, state: &Path) -> Result<Arc<dyn Spawner>, Star
             },
             system_users,
             allow_root: config.local_process_spawner.allow_root,
+            minimum_uid: config.local_process_spawner.minimum_uid,
             cmd: spawner.cmd.0,
             notebook_dir: spawner.notebook_dir,
             environment: spawner.environment.0,

@@ -44,6 +44,7 @@ use crate::app::{App, Urls};
 use crate::auth::secret;
 use crate::auth::username::quote;
 use crate::db;
+use crate::db::audit::carry;
 use crate::db::servers::{Server, State};
 use crate::db::starts::{Attempt, NewStart};
 use crate::names::Named;
@@ -164,7 +165,7 @@ async fn begin(
         start_id,
     };
     let app = app.clone();
-    let begun = tokio::spawn(async move {
+    let begun = tokio::spawn(carry(async move {
         let Some(begun) = write_down(&app, start).await? else {
             return Ok(false);
         };
@@ -176,7 +177,7 @@ async fn begin(
         );
         starting::spawn(&app, begun);
         Ok(true)
-    });
+    }));
     match begun.await {
         Ok(begun) => begun,
         // The runtime ends, or the task has died with its own report.

@@ -8,11 +8,13 @@ use tracing::{error, info, warn};
 
 use crate::accounts;
 use crate::app::App;
+use crate::audit;
 use crate::auth::caller::Login;
 use crate::auth::cookies::{self, Life};
 use crate::auth::throttle::{self, Admission};
 use crate::auth::username::{self, escape};
 use crate::auth::{password, secret};
+use crate::auth_state;
 use crate::authenticators::{CheckPassword, Identity, Refusal};
 use crate::chain::chain;
 use crate::db;
@@ -135,47 +137,75 @@ pub async fn admit(
     client: &Client,
     identity: Identity,
 ) -> Result<Option<User>, AppError> {
+    match let_in(app, &identity).await? {
+        Ok(user) => Ok(Some(settle(app, user, identity, db::now()).await?)),
+        Err((name, reason)) => {
+            let name = username::for_log(&name);
+            warn!(user.name = %name, client.address = %client.address, "User {name} may not log in: {reason}");
+            Ok(None)
+        }
+    }
+}
+
+/// Takes over what was told anew at `at` of a user who is logged in; false where they would not come in by it, or it is of
+/// another.
+pub async fn renew(app: &App, user: &User, identity: Identity, at: i64) -> Result<bool, AppError> {
+    match let_in(app, &identity).await? {
+        Ok(same) if same.id == user.id => {
+            settle(app, same, identity, at).await?;
+            Ok(true)
+        }
+        Ok(_) | Err(_) => Ok(false),
+    }
+}
+
+/// The user of this name, made where there was none; or why they may not come in, with the name.
+async fn let_in(
+    app: &App,
+    identity: &Identity,
+) -> Result<Result<User, (String, String)>, AppError> {
     let config = &app.config.authenticator;
-    let refused = |name: &str, reason: &str| {
-        let name = username::for_log(name);
-        warn!(user.name = %name, client.address = %client.address, "User {name} may not log in: {reason}");
-    };
     let name = UserName::normalize(&identity.name);
     let name = name.and_then(|name| UserName::normalize(config.username_map.of(&name)));
     let name = match name {
         Ok(name) => name,
-        Err(invalid) => {
-            refused(&identity.name, &invalid.to_string());
-            return Ok(None);
-        }
+        Err(invalid) => return Ok(Err((identity.name.clone(), invalid.to_string()))),
     };
+    let refused = |reason: &str| Ok(Err((name.to_string(), reason.to_owned())));
     let known = app.db.user(&name).await?;
     if !accounts::may_log_in(&app.config, &name, known.as_ref(), identity.allowed) {
-        refused(&name, "the configuration does not let them");
-        return Ok(None);
+        return refused("the configuration does not let them");
     }
     if known.is_none() {
+        audit::by_user(&name);
         let admin = config.admin_users.contains(&*name);
         app.db.add_user(&name, admin, None, false).await?;
     }
-    let Some(mut user) = app.db.user(&name).await? else {
-        return Ok(None);
-    };
+    match app.db.user(&name).await? {
+        Some(user) => Ok(Ok(user)),
+        None => refused("they were deleted just now"),
+    }
+}
+
+/// Writes down what was told of a user at `at`.
+async fn settle(app: &App, mut user: User, identity: Identity, at: i64) -> Result<User, AppError> {
+    let config = &app.config.authenticator;
     // Those of the configuration are administrators whatever a provider says.
     let admin = identity
         .admin
-        .filter(|_| !config.admin_users.contains(&*name));
+        .filter(|_| !config.admin_users.contains(&user.name));
     if let Some(admin) = admin.filter(|admin| *admin != user.admin) {
         app.db.make_admin(user.id, admin).await?;
         user.admin = admin;
-        info!(user.name = %name, admin, "The authenticator has changed who is an administrator");
+        info!(user.name = %user.name, admin, "The authenticator has changed who is an administrator");
     }
     if let Some(groups) = identity.groups.filter(|_| config.manage_groups) {
         let groups = groups.into_iter().filter_map(GroupName::parse);
         let groups: Vec<_> = groups.map(|group| group.to_string()).collect();
         app.db.set_groups_of(user.id, &groups).await?;
     }
-    Ok(Some(user))
+    auth_state::told(app, &user, identity.auth_state.as_ref(), at).await?;
+    Ok(user)
 }
 
 /// Begins a new session: an id that was set before the login is never taken over.
@@ -187,7 +217,7 @@ pub async fn begin(
     response: &mut Response,
 ) -> Result<(), AppError> {
     // A login over an older one of this browser ends that one.
-    if let Some(old) = Login::find(app, headers).await? {
+    if let Some(old) = Login::known(app, headers).await? {
         app.db.end_session(&old.session.session_id).await?;
     }
     let token = secret::generate();
@@ -201,9 +231,9 @@ pub async fn begin(
     info!(user.name = %user.name, client.address = %client.address, "User {} logged in", user.name);
     let (hub, life) = (app.urls.hub.as_str(), Life::Seconds(seconds));
     let set = [
-        (cookies::LOGIN, token.as_str(), hub, life),
+        (app.cookie(&cookies::LOGIN), token.as_str(), hub, life),
         (cookies::XSRF, &app.xsrf.token(&token), hub, life),
-        (cookies::FORM_ID, "", hub, Life::Ended),
+        (app.cookie(&cookies::FORM_ID), "", hub, Life::Ended),
     ];
     cookies::append(response, client.https, None, &set);
     set_session_id(app, client, response, &session_id, life);
@@ -217,13 +247,14 @@ pub async fn end(
     headers: &HeaderMap,
     response: &mut Response,
 ) -> Result<(), AppError> {
-    if let Some(login) = Login::find(app, headers).await? {
+    if let Some(login) = Login::known(app, headers).await? {
+        audit::by_user(&login.user().name);
         app.db.end_session(&login.session.session_id).await?;
         info!(user.name = %login.user().name, "User {} logged out", login.user().name);
     }
     let hub = app.urls.hub.as_str();
     let ended = [
-        (cookies::LOGIN, "", hub, Life::Ended),
+        (app.cookie(&cookies::LOGIN), "", hub, Life::Ended),
         (cookies::XSRF, "", hub, Life::Ended),
     ];
     cookies::append(response, client.https, None, &ended);

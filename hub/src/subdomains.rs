@@ -28,10 +28,6 @@ impl Subdomains {
         self.hub.host_str().unwrap_or_default()
     }
 
-    pub fn is_https(&self) -> bool {
-        self.hub.scheme() == "https"
-    }
-
     /// `https://hub.example.org[:port]`
     pub fn hub(&self) -> String {
         self.hub.origin().ascii_serialization()
@@ -175,10 +171,7 @@ mod tests {
         assert_eq!(hub.hub(), "http://hub.test:8000");
         assert_eq!(hub.origin("a.hub.test"), "http://a.hub.test:8000");
         let hub = at("hub.test", SubdomainHook::Idna);
-        assert_eq!(
-            (hub.hub(), hub.is_https()),
-            ("https://hub.test".into(), true)
-        );
+        assert_eq!(hub.hub(), "https://hub.test");
         assert_eq!(hub.all(), "https://*.hub.test");
         for (host, is) in [
             ("a.hub.test", true),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tracing::info;
 
 use crate::access::permit::{self, AddUsers, ChangeUser, DeleteUser, Permit};
@@ -128,14 +129,26 @@ async fn add_one(
     Ok(app.db.user(name).await?)
 }
 
-/// Gives a user another name, or makes them an administrator or none.
+/// What a user is to be from now on, where it is said.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub name: Option<String>,
+    pub admin: Option<bool>,
+    pub auth_state: Option<Value>,
+}
+
+/// Gives a user another name, makes them an administrator or none, or keeps another state of them.
 pub async fn change(
     app: &App,
     permit: &Permit<ChangeUser>,
     by: &Principal,
-    name: Option<String>,
-    admin: Option<bool>,
+    change: Change,
 ) -> Result<User, AppError> {
+    let Change {
+        name,
+        admin,
+        auth_state,
+    } = change;
     let user = app.db.user(&permit.0).await?.ok_or_else(no_such_user)?;
     if user.admin && !by.is_admin() {
         return Err(AppError::forbidden("Only admins can modify other admins"));
@@ -149,6 +162,10 @@ pub async fn change(
     if let Some(admin) = admin {
         app.db.make_admin(user.id, admin).await?;
         info!(user.name = %user.name, by = by.name(), admin, "admin={admin} was set for {}", user.name);
+    }
+    if let Some(state) = auth_state {
+        crate::auth_state::save(app, &user, &state).await?;
+        info!(user.name = %user.name, by = by.name(), "auth_state was set for {}", user.name);
     }
     let user = app.db.user_by_id(user.id).await?;
     user.ok_or_else(no_such_user)

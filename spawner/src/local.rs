@@ -95,10 +95,10 @@ impl LocalProcessSpawner {
     /// Where the server of this user runs.
     async fn place(&self, user: &str) -> Result<Place, Error> {
         let (folders, user) = (self.folders.clone(), user.to_owned());
-        let (system_users, allow_root) = (self.config.system_users, self.config.allow_root);
+        let config = self.config.clone();
         // What new users begin with may be many files, and a directory may be asked for an account: nobody else waits.
-        let place = move || match system_users {
-            true => Account::of(&user, allow_root).map(Place::Account),
+        let place = move || match config.system_users {
+            true => Account::of(&user, &config).map(Place::Account),
             false => folders.home(&user).map(Place::Folder),
         };
         blocking(place).await?

@@ -15,6 +15,10 @@ JupyterHub:
   {{- if include "carrel.certificate" . }}
   {{- $files := eq .Values.proxy.https.type "secret" | ternary .Values.proxy.https.secret dict }}
   port: 8443
+  {{- if not .Values.proxy.service.disableHttpPort }}
+  redirect_port: 8080
+  redirect_to: {{ include "carrel.httpsPort" . }}
+  {{- end }}
   ssl_key: /etc/carrel-tls/{{ $files.key | default "tls.key" }}
   ssl_cert: /etc/carrel-tls/{{ $files.crt | default "tls.crt" }}
   hub_ip: 0.0.0.0
@@ -23,11 +27,14 @@ JupyterHub:
   port: 8000
   {{- end }}
   base_url: {{ include "carrel.baseUrl" . }}
-  hub_connect_url: http://{{ include "carrel.name" . }}-lb.{{ .Release.Namespace }}.svc
+  hub_connect_url: {{ include "carrel.hubUrl" . }}
+  {{- if .Values.proxy.apart.enabled }}
+  proxy_class: configurable-http-proxy
+  {{- end }}
   spawner_class: kube
   concurrent_spawn_limit: {{ .Values.hub.concurrentSpawnLimit | default 0 }}
   active_server_limit: {{ .Values.hub.activeServerLimit | default 0 }}
-  trusted_downstream_ips: {{ .Values.hub.trustedProxies | default list | toJson }}
+  trusted_downstream_ips: {{ include "carrel.trustedProxies" . }}
   # Servers go on while the Hub is replaced.
   cleanup_servers: false
   {{- range $key, $value := dict
@@ -47,6 +54,10 @@ JupyterHub:
   {{- if eq .Values.hub.db.type "postgres" }}
   db_url: {{ required "hub.db.url is needed for hub.db.type postgres" .Values.hub.db.url | quote }}
   {{- end }}
+{{- if .Values.proxy.apart.enabled }}
+ConfigurableHTTPProxy:
+  api_url: http://{{ include "carrel.name" . }}-proxy-api.{{ .Release.Namespace }}.svc:8001
+{{- end }}
 {{- with .Values.cull }}
 IdleCuller:
   {{- range $key, $value := dict
@@ -124,6 +135,25 @@ KubeSpawner:
   {{- end }}
   {{- include "carrel.storage" $ | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/*
+What stands before the Hub, as JSON: hub.trustedProxies, or else the networks that a cluster gives to pods, where a proxy or
+the gateway is one of those. Which of them it is, no chart can look up; NetworkPolicies say who comes from there.
+*/}}
+{{- define "carrel.trustedProxies" -}}
+{{- $pods := list -}}
+{{- if or .Values.gateway.enabled .Values.proxy.apart.enabled -}}
+  {{- $pods = list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fc00::/7" -}}
+{{- end -}}
+{{- .Values.hub.trustedProxies | default $pods | toJson -}}
+{{- end }}
+
+{{/* At which port people find HTTPS that the Hub speaks itself. */}}
+{{- define "carrel.httpsPort" -}}
+{{- with .Values.proxy.service -}}
+{{- if eq (.type | default "NodePort") "NodePort" -}}{{- .nodePorts.https | default 443 -}}{{- else -}}443{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* Takes the root. */}}

@@ -19,6 +19,51 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 app.kubernetes.io/component: hub
 {{- end }}
 
+{{- define "carrel.proxyLabels" -}}
+{{ include "carrel.selectorLabels" . }}
+app.kubernetes.io/component: proxy
+{{- end }}
+
+{{/* Of the pods that people come to: those of the proxy where it is apart, else the Hub's. */}}
+{{- define "carrel.frontLabels" -}}
+{{- if .Values.proxy.apart.enabled -}}
+  {{- if include "carrel.certificate" . -}}
+    {{- fail "proxy.apart.enabled: proxies apart speak plain HTTP in the cluster; give the certificate to an Ingress (ingress.tls), a Gateway (httpRoute) or the gateway (gateway.tlsSecret) in place of proxy.https" -}}
+  {{- end -}}
+  {{- include "carrel.proxyLabels" . -}}
+{{- else -}}
+  {{- include "carrel.hubLabels" . -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where servers and proxies reach the Hubs. */}}
+{{- define "carrel.hubUrl" -}}
+http://{{ include "carrel.name" . }}-{{ .Values.proxy.apart.enabled | ternary "hub" "lb" }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{/* A secret that is made once and kept in the Secret NAME-secrets. Takes [root, key, what is given]. */}}
+{{- define "carrel.kept" -}}
+{{- $root := index . 0 -}}
+{{- $kept := lookup "v1" "Secret" $root.Release.Namespace (printf "%s-secrets" (include "carrel.name" $root)) | default dict -}}
+{{- $old := get ($kept.data | default dict) (index . 1) | default "" | b64dec -}}
+{{- index . 2 | default $old | default (randAlphaNum 32) -}}
+{{- end }}
+
+{{/* Whether the Hub needs a key to encrypt with that nobody gives it. */}}
+{{- define "carrel.cryptKey" -}}
+{{- $wanted := false -}}
+{{- range $name, $keys := .Values.hub.config -}}
+  {{- if and (hasSuffix "uthenticator" $name) (kindIs "map" $keys) -}}
+    {{- if get $keys "enable_auth_state" -}}{{- $wanted = true -}}{{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- $given := dig "CryptKeeper" "keys" list (deepCopy .Values.hub.config) -}}
+{{- range include "carrel.env" .Values.hub.extraEnv | fromJsonArray -}}
+  {{- if eq .name "JUPYTERHUB_CRYPT_KEY" -}}{{- $given = list "there" -}}{{- end -}}
+{{- end -}}
+{{- if and $wanted (not $given) -}}yes{{- end -}}
+{{- end }}
+
 {{/* Of the pods that KubeSpawner makes. */}}
 {{- define "carrel.serverLabels" -}}
 app.kubernetes.io/instance: {{ .Release.Name }}

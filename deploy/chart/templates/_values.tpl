@@ -4,7 +4,8 @@ refused, with what does it instead (moving.yaml). Every template begins with it.
 */}}
 {{- define "carrel.prepare" -}}
 {{- range list "hub" "hub.config" "hub.image" "hub.db" "hub.db.pvc" "hub.pdb" "hub.networkPolicy" "hub.service"
-    "hub.networkPolicy.egressAllowRules" "hub.extraFiles" "proxy" "proxy.service" "proxy.service.nodePorts" "proxy.https"
+    "hub.networkPolicy.egressAllowRules" "hub.extraFiles" "proxy" "proxy.apart" "proxy.apart.pdb" "proxy.apart.networkPolicy"
+    "proxy.apart.networkPolicy.egressAllowRules" "proxy.service" "proxy.service.nodePorts" "proxy.https"
     "proxy.https.manual" "proxy.https.secret"
     "singleuser" "singleuser.image" "singleuser.cpu" "singleuser.memory" "singleuser.extraResource" "singleuser.storage"
     "singleuser.storage.static" "singleuser.storage.dynamic" "singleuser.networkPolicy" "singleuser.cloudMetadata"

@@ -1,10 +1,18 @@
-//! Errors with their causes, for the log.
+//! An error as one line of text.
 
-/// An error with its causes: hyper's own texts leave them out.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+use std::error::Error as StdError;
+
+/// An error and its sources on one line; a source whose text is there already (sqlx repeats them) is left out.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }

@@ -11,7 +11,6 @@ use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, Uri, request, response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tower::Service;
 
@@ -22,6 +21,7 @@ use crate::proxy::{ProxyBody, accept_answer};
 use crate::routes::Route;
 use crate::send::{Failure, FailureKind, send};
 use crate::trust::Trust;
+use crate::tunnel;
 use crate::{forward, guard};
 
 /// What goes with `Upgrade: h2c` (RFC 7540 3.2.1).
@@ -115,7 +115,7 @@ async fn pass<S: Switch>(
     if upgrade.is_none() {
         request.headers_mut().remove(HTTP2_SETTINGS);
     }
-    let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    let client = upgrade.is_some().then(|| tunnel::Client::of(&mut request));
     let upgrading = client.is_some();
     let asked = request.uri().clone();
     let (mut head, body) = request.into_parts();
@@ -145,7 +145,7 @@ async fn answer(
     way: &impl Way,
     head: request::Parts,
     body: Incoming,
-    client: Option<OnUpgrade>,
+    client: Option<tunnel::Client>,
 ) -> Result<Response<AnswerBody>, Failure> {
     let route = &way.target().0;
     let Some(timeout) = way.timeout() else {
@@ -166,7 +166,7 @@ async fn answer(
 
 fn confine(way: &impl Way, head: &mut response::Parts, asked: &Uri) {
     if let Some((prefix, reserved)) = way.confined() {
-        guard::confine(&mut head.headers, prefix, asked, reserved);
+        guard::confine(&mut head.headers, (prefix, false), asked, reserved);
     }
 }
 

@@ -21,9 +21,18 @@ static ORIGIN_WIDE: [HeaderName; 5] = [
     HeaderName::from_static("report-to"),
 ];
 
+/// RFC 6265bis, 4.1.3.2.
+const FOR_ONE_HOST: &[u8] = b"__Host-";
+
 /// Takes out of an answer to `asked` what reaches beyond `prefix`. Cookies keep to the prefix, whatever path they ask
-/// for: programs that take the host for theirs go on. Those named in `reserved` are the fallback's alone.
-pub(crate) fn confine(headers: &mut HeaderMap, prefix: &str, asked: &Uri, reserved: &[&str]) {
+/// for: programs that take the host for theirs go on. Those named in `reserved` are the fallback's alone, and those for one
+/// host and all of it (`__Host-`) are let by where the target has its own.
+pub(crate) fn confine(
+    headers: &mut HeaderMap,
+    (prefix, own_host): (&str, bool),
+    asked: &Uri,
+    reserved: &[&str],
+) {
     confine_workers(headers, prefix, asked);
     for name in &ORIGIN_WIDE {
         headers.remove(name);
@@ -32,7 +41,7 @@ pub(crate) fn confine(headers: &mut HeaderMap, prefix: &str, asked: &Uri, reserv
         let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().cloned().collect();
         headers.remove(SET_COOKIE);
         for cookie in cookies {
-            if let Some(cookie) = confine_cookie(cookie, prefix, asked, reserved) {
+            if let Some(cookie) = confine_cookie(cookie, (prefix, own_host), asked, reserved) {
                 headers.append(SET_COOKIE, cookie);
             }
         }
@@ -79,7 +88,7 @@ fn is_scope_below(allowed: &HeaderValue, prefix: &str, asked: &Uri) -> bool {
 
 fn confine_cookie(
     cookie: HeaderValue,
-    prefix: &str,
+    (prefix, own_host): (&str, bool),
     asked: &Uri,
     reserved: &[&str],
 ) -> Option<HeaderValue> {
@@ -101,6 +110,10 @@ fn confine_cookie(
     }
     let path = path.filter(|path| path.starts_with(b"/"));
     let path = path.unwrap_or_else(|| default_path(asked).as_bytes());
+    if name.starts_with(FOR_ONE_HOST) {
+        // With another path browsers would not take it.
+        return (own_host && !domain).then_some(cookie);
+    }
     let inside = std::str::from_utf8(path).is_ok_and(|path| is_at(path, prefix));
     if inside && !domain {
         return Some(cookie);

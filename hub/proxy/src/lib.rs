@@ -2,7 +2,7 @@
 
 mod apart;
 mod body;
-mod chain;
+pub mod chain;
 mod client;
 mod error_pages;
 mod exchange;

@@ -22,6 +22,7 @@ use crate::client::BoxError;
 use crate::exchange::AnswerBody;
 use crate::routes::{Route, Routes};
 use crate::send::send;
+use crate::tunnel;
 use crate::{forward, guard, host};
 
 type Finder = Arc<dyn Fn(&str) -> Option<BoxFuture<'static, bool>> + Send + Sync>;
@@ -220,7 +221,7 @@ where
     B: Send + 'static,
 {
     let upgrade = forward::upgrade(request.headers());
-    let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    let client = upgrade.is_some().then(|| tunnel::Client::of(&mut request));
     let method = request.method().clone();
     let uri = request.uri().clone();
     let accept = request.headers().get(ACCEPT).cloned();
@@ -237,7 +238,7 @@ where
             };
             // Who answers for all that has no other route has the origin for its own.
             if path != "/" {
-                guard::confine(answer.headers_mut(), path, &uri, reserved);
+                guard::confine(answer.headers_mut(), (path, by_host), &uri, reserved);
             }
             return Ok(accept_answer(answer));
         }

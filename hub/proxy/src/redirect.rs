@@ -20,7 +20,8 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>, options: ServeOptions) {
+    /// Until `shutdown`.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>, options: ServeOptions) {
         let to = self.to;
         let answer =
             tower::service_fn(

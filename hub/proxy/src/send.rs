@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use crate::body::RequestBody;
 use crate::chain::chain;
@@ -36,7 +35,7 @@ pub enum FailureKind {
 pub(crate) async fn send(
     route: &Arc<Route>,
     request: Request<RequestBody>,
-    client: Option<OnUpgrade>,
+    client: Option<tunnel::Client>,
 ) -> Result<Response<AnswerBody>, Failure> {
     let Some(client) = client else {
         let answer = exchange(route, request).await?;

@@ -15,13 +15,33 @@ use crate::exchange::AnswerBody;
 use crate::pool::Connection;
 use crate::routes::Route;
 
+/// Goes with a request for a tunnel, and is dropped when that ends.
+#[derive(Clone)]
+pub(crate) struct Held(
+    #[expect(dead_code, reason = "it is there to be dropped")] pub Arc<dyn Send + Sync>,
+);
+
+/// The client's end of a tunnel that it asks for.
+pub(crate) struct Client {
+    upgraded: OnUpgrade,
+    _held: Option<Held>,
+}
+
+impl Client {
+    pub fn of<B>(request: &mut Request<B>) -> Self {
+        let _held = request.extensions_mut().remove();
+        let upgraded = hyper::upgrade::on(request);
+        Self { upgraded, _held }
+    }
+}
+
 /// Asks the target for the upgrade over `connection`, which the pool will not see again. If it agrees, the tunnel
 /// opens once its answer has reached the client.
 pub(crate) async fn open(
     route: &Arc<Route>,
     connection: Box<Connection>,
     request: Request<RequestBody>,
-    client: OnUpgrade,
+    client: Client,
 ) -> hyper::Result<Response<AnswerBody>> {
     let Connection { mut sender, driver } = *connection;
     tokio::spawn(driver.with_upgrades());
@@ -38,8 +58,9 @@ pub(crate) async fn open(
 }
 
 /// Ends when both sides have closed, or at once when one side's connection breaks: then both are closed.
-async fn run(route: Arc<Route>, client: OnUpgrade, target: OnUpgrade) {
-    let result = match tokio::try_join!(client, target) {
+async fn run(route: Arc<Route>, client: Client, target: OnUpgrade) {
+    let Client { upgraded, _held } = client;
+    let result = match tokio::try_join!(upgraded, target) {
         Ok((client, target)) => {
             let mut client = Active {
                 io: TokioIo::new(client),

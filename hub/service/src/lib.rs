@@ -1,11 +1,13 @@
 //! What Carrel's services beside the Hub share: the Hub's word on a token, a port, a log, and answers that arrive.
 
+mod cookies;
 mod error;
 mod hub;
 mod listen;
 mod log;
 mod read_out;
 
+pub use cookies::COOKIES_OF_THE_HUB;
 pub use error::in_full;
 pub use hub::{HubClient, HubError, Server, User};
 pub use listen::bind;

@@ -22,6 +22,7 @@ use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::Named;
+use crate::refresh;
 use crate::servers::named::{self, NamedError};
 use crate::servers::progress::Event;
 use crate::servers::{self, Begun, StartError, Stop, UserOptions, Wanted, progress, split_failure};
@@ -117,6 +118,9 @@ pub async fn start(
         display_name: wanted.display_name,
     };
     let named = permit.0.clone();
+    let asks = caller.principal.user().map(|user| &*user.name);
+    let own_browser = caller.token.is_none() && asks == Some(&*named.user);
+    refresh::before_start(&app, &named.user, own_browser).await?;
     if servers::start(&app, permit, wanted).await? == Begun::Joined {
         return Ok(answer::Begun::GoesOn);
     }

@@ -16,6 +16,7 @@ use crate::access::principal::{self, Principal};
 use crate::access::scopes::{Scopes, Target};
 use crate::app::App;
 use crate::auth::caller::{self, Caller};
+use crate::auth_state;
 use crate::db::memo::Keep;
 use crate::db::users::User;
 use crate::error::AppError;
@@ -58,6 +59,7 @@ pub struct NewUsers {
 pub struct Change {
     name: Option<String>,
     admin: Option<bool>,
+    auth_state: Option<Map<String, Value>>,
 }
 
 /// GET /user: who am I? The answer that lets a visitor into a server; of all requests the most frequent.
@@ -196,7 +198,10 @@ pub async fn get(
     ];
     caller.require(&readable, Target::User(&named.user))?;
     let user = find_user(&app, &named.user).await?;
-    let model = model(&app, &user, shown.stopped_servers(), &caller.scopes).await?;
+    let mut model = model(&app, &user, shown.stopped_servers(), &caller.scopes).await?;
+    if let Some(state) = model.get_mut("auth_state") {
+        *state = auth_state::load(&app, &user).await?.unwrap_or_default();
+    }
     Ok(Answer::new(model))
 }
 
@@ -226,9 +231,16 @@ pub async fn change(
     find_user(&app, &permit.0).await?;
     let change = body.object()?;
     let change = change.ok_or_else(|| AppError::bad_request("Must specify what to change"))?;
-    let user = users::change(&app, &permit, &caller.principal, change.name, change.admin).await?;
+    let state = change.auth_state.map(Value::Object);
+    let change = users::Change {
+        name: change.name,
+        admin: change.admin,
+        auth_state: state,
+    };
+    let user = users::change(&app, &permit, &caller.principal, change).await?;
     let mut model = model(&app, &user, false, &caller.scopes).await?;
-    model.insert("auth_state".to_owned(), Value::Null);
+    let state = auth_state::load(&app, &user).await?.unwrap_or_default();
+    model.insert("auth_state".to_owned(), state);
     Ok(Answer::new(model))
 }
 

@@ -23,6 +23,7 @@ use crate::db::tokens::ApiToken;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::headers::text;
+use crate::refresh::{self, Fresh};
 use crate::templates::Page;
 
 /// A browser that is logged in. As an extractor it sends others to the login page and back.
@@ -58,9 +59,40 @@ impl Login {
         Ok(permit::permit(&self.scopes, action)?)
     }
 
-    /// The session of the first login cookie that has one.
+    /// Whether the request needed a token to show that it comes from a page of the Hub, which it had.
+    fn check_xsrf(&self, parts: &Parts) -> Result<bool, AppError> {
+        if !xsrf::needed(&parts.method, &parts.headers) {
+            return Ok(false);
+        }
+        let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
+        match given.is_some_and(|given| self.has_xsrf(&given)) {
+            true => Ok(true),
+            false => Err(AppError::forbidden(
+                "'_xsrf' argument missing or of another session",
+            )),
+        }
+    }
+
+    /// Whether this is the token of the session's forms.
+    pub fn has_xsrf(&self, given: &str) -> bool {
+        secret::equal(given, &self.xsrf)
+    }
+
+    /// The session of the first login cookie that has one, where its user need not log in again.
     pub async fn find(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
-        for cookie in cookies::all(headers, cookies::LOGIN) {
+        let Some(login) = Self::known(app, headers).await? else {
+            return Ok(None);
+        };
+        match refresh::if_due(app, login.user()).await? {
+            Fresh::Known => Ok(Some(login)),
+            Fresh::Told => Self::known(app, headers).await,
+            Fresh::Stale => Ok(None),
+        }
+    }
+
+    /// The same of whoever has logged in.
+    pub async fn known(app: &App, headers: &http::HeaderMap) -> Result<Option<Self>, AppError> {
+        for cookie in cookies::all(headers, app.cookie(&cookies::LOGIN)) {
             let hash = secret::hash(cookie);
             let login = Self::of(app, cookie, &hash);
             let login = app.db.memo_if_found(format!("login {hash}"), login).await?;
@@ -93,16 +125,9 @@ impl OptionalFromRequestParts<App> for Login {
         let Some(login) = Self::find(app, &parts.headers).await? else {
             return Ok(None);
         };
-        audit::by_user(&parts.extensions, login.user());
+        audit::by_user(&login.user().name);
         // Forms carry their token in the body: a handler of theirs takes `Posted`.
-        if xsrf::needed(&parts.method, &parts.headers) {
-            let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
-            if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
-                return Err(AppError::forbidden(
-                    "'_xsrf' argument missing from a request that is not a navigation",
-                ));
-            }
-        }
+        login.check_xsrf(parts)?;
         Ok(Some(login))
     }
 }
@@ -194,21 +219,15 @@ impl FromRequestParts<App> for Caller {
         if let Some(token) = bearer(parts) {
             let caller = by_token(app, &token).await?;
             let token = caller.token.as_ref().map(|token| token.id);
-            audit::by(&parts.extensions, &caller.principal, token);
+            audit::by(&caller.principal, token);
             return Ok(caller);
         }
         let unknown = || AppError::forbidden("Missing or invalid credentials.");
         let login = Login::find(app, &parts.headers)
             .await?
             .ok_or_else(unknown)?;
-        audit::by_user(&parts.extensions, login.user());
-        if xsrf::needed(&parts.method, &parts.headers) {
-            let given = xsrf::given(&parts.headers, parts.uri.query().unwrap_or_default());
-            if !given.is_some_and(|given| secret::equal(&given, &login.xsrf)) {
-                return Err(AppError::forbidden(
-                    "'_xsrf' argument missing or of another session",
-                ));
-            }
+        audit::by_user(&login.user().name);
+        if login.check_xsrf(parts)? {
             refuse_form_types(parts)?;
         }
         Ok(Self(Arc::new(Standing {
@@ -235,10 +254,21 @@ pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
         return Err(unknown());
     }
     let hash = secret::hash(token);
-    let standing = app
-        .db
-        .memo_if_found(format!("token {hash}"), standing(app, token, &hash));
-    let caller = Caller(standing.await?.ok_or_else(unknown)?);
+    let find = async || {
+        let standing = standing(app, token, &hash);
+        let standing = app.db.memo_if_found(format!("token {hash}"), standing);
+        Ok::<_, AppError>(Caller(standing.await?.ok_or_else(unknown)?))
+    };
+    let mut caller = find().await?;
+    if let Some(user) = caller.principal.user() {
+        match refresh::if_due(app, user).await? {
+            Fresh::Known => {}
+            Fresh::Told => caller = find().await?,
+            // Whoever shows a token cannot log in by it.
+            Fresh::Stale if app.config.authenticator.auth_refresh_strict => return Err(unknown()),
+            Fresh::Stale => {}
+        }
+    }
     let Some(token) = caller.token.as_ref().filter(|token| !token.has_ended()) else {
         return Err(unknown());
     };

@@ -2,18 +2,47 @@
 
 use http::{HeaderMap, HeaderValue, Response, header};
 
+/// Browsers take a cookie whose name begins so from the host that it is for, by HTTPS and for all of its paths, and from
+/// nobody else (RFC 6265bis, 4.1.3.2).
+const FOR_ONE_HOST: &str = "__Host-";
+
+/// The name of a cookie by which somebody is known.
+#[derive(Debug)]
+pub struct Name {
+    pub plain: &'static str,
+    /// With `JupyterHub.cookie_host_prefix_enabled`.
+    pub for_one_host: &'static str,
+}
+
 /// The login, HttpOnly and sent to the Hub alone.
-pub const LOGIN: &str = "jupyterhub-hub-login";
+pub const LOGIN: Name = Name {
+    plain: "jupyterhub-hub-login",
+    for_one_host: "__Host-jupyterhub-hub-login",
+};
+/// Random name of a browser that is not logged in; its login form is bound to it.
+pub const FORM_ID: Name = Name {
+    plain: "jupyterhub-hub-form",
+    for_one_host: "__Host-jupyterhub-hub-form",
+};
+/// A login that goes by way of another service, sent to where it comes back alone.
+pub const OAUTH: Name = Name {
+    plain: "jupyterhub-hub-oauth",
+    for_one_host: "__Host-jupyterhub-hub-oauth",
+};
 /// Name of the login session; single-user servers read it for their cache, so it is sent to them and unsigned.
 pub const SESSION_ID: &str = "jupyterhub-session-id";
-/// Random name of a browser that is not logged in; its login form is bound to it.
-pub const FORM_ID: &str = "jupyterhub-hub-form";
-/// A login that goes by way of another service, sent to where it comes back alone.
-pub const OAUTH: &str = "jupyterhub-hub-oauth";
 /// Copy of the form token, for clients that take it from here (hubtraf).
-/// Those that no server may set, behind whatever proxy.
-pub const OF_THE_HUB: [&str; 4] = [LOGIN, SESSION_ID, FORM_ID, OAUTH];
 pub const XSRF: &str = "_xsrf";
+/// Those that no server may set, behind whatever proxy.
+pub const OF_THE_HUB: [&str; 7] = [
+    LOGIN.plain,
+    LOGIN.for_one_host,
+    FORM_ID.plain,
+    FORM_ID.for_one_host,
+    OAUTH.plain,
+    OAUTH.for_one_host,
+    SESSION_ID,
+];
 
 /// Every value of a cookie: two of the same name arrive together when they have different paths. The other programs of
 /// this host may put any bytes into theirs.
@@ -59,7 +88,10 @@ pub fn set(
     };
     let domain = domain.map(|domain| format!("; Domain={domain}"));
     let domain = domain.unwrap_or_default();
-    let secure = if https { "; Secure" } else { "" };
+    let (path, secure) = match name.starts_with(FOR_ONE_HOST) {
+        true => ("/", "; Secure"),
+        false => (path, if https { "; Secure" } else { "" }),
+    };
     HeaderValue::try_from(format!(
         "{name}={value}; Path={path}{domain}{life}; HttpOnly; SameSite=Lax{secure}"
     ))
@@ -83,6 +115,11 @@ pub fn append<B>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_know_the_names_too() {
+        assert_eq!(OF_THE_HUB, carrel_service::COOKIES_OF_THE_HUB);
+    }
 
     #[test]
     fn every_cookie_of_a_name_is_read() {
@@ -111,6 +148,9 @@ mod tests {
         assert_eq!(cookie, "a=b; Path=/hub/; HttpOnly; SameSite=Lax; Secure");
         let cookie = set(("a", "", "/", Life::Ended), Some("hub.test"), false).unwrap();
         let want = "a=; Path=/; Domain=hub.test; Max-Age=0; HttpOnly; SameSite=Lax";
+        assert_eq!(cookie, want);
+        let cookie = set(("__Host-a", "b", "/hub/", Life::Browser), None, false).unwrap();
+        let want = "__Host-a=b; Path=/; HttpOnly; SameSite=Lax; Secure";
         assert_eq!(cookie, want);
     }
 }

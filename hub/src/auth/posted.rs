@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 
-use super::{cookies, secret, xsrf};
+use super::{cookies, xsrf};
 use crate::app::App;
 use crate::audit;
 use crate::auth::caller::{Login, to_login};
@@ -71,11 +71,11 @@ impl FromRequest<App> for Posted {
         let (parts, body) = request.into_parts();
         let login = Login::find(app, &parts.headers).await?;
         let login = login.ok_or_else(|| to_login(app, &parts))?;
-        audit::by_user(&parts.extensions, login.user());
+        audit::by_user(&login.user().name);
         let fields = parse(body).await?;
         let given =
             xsrf::given(&parts.headers, "").unwrap_or_else(|| fields.get("_xsrf").to_owned());
-        let fresh = secret::equal(&given, &login.xsrf);
+        let fresh = login.has_xsrf(&given);
         Ok(Self {
             login,
             fields: if fresh { Ok(fields) } else { Err(fields) },
@@ -94,7 +94,7 @@ impl FromRequest<App> for PostedAnonymously {
         let (parts, body) = request.into_parts();
         let fields = parse(body).await?;
         let given = fields.get("_xsrf");
-        let fresh = cookies::all(&parts.headers, cookies::FORM_ID)
+        let fresh = cookies::all(&parts.headers, app.cookie(&cookies::FORM_ID))
             .any(|cookie| app.xsrf.verify(cookie, Some(given)));
         Ok(Self(if fresh { Ok(fields) } else { Err(fields) }))
     }

@@ -3,6 +3,8 @@
 mod claims;
 mod github;
 mod http;
+mod refresh;
+mod state;
 
 use ::http::{Request, StatusCode, header};
 use openidconnect::core::{
@@ -15,6 +17,7 @@ use openidconnect::{
     JsonWebKeySetUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier,
     RedirectUrl, Scope, TokenResponse as _, TokenUrl, UserInfoUrl,
 };
+use serde_json::Value;
 use tokio::sync::RwLock;
 use url::Url;
 
@@ -78,7 +81,8 @@ impl OAuth {
             Some(metadata) => metadata,
             None => self.look_up().await?,
         };
-        let client = self.client(metadata, ties)?;
+        let client = self.client(metadata);
+        let client = client.set_redirect_uri(redirect(ties)?);
         let (state, nonce) = (ties.state.clone(), ties.nonce.clone());
         let mut request = client.authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,
@@ -112,7 +116,8 @@ impl OAuth {
     pub async fn finish(&self, ties: &Ties, code: &str) -> Result<Identity, Refusal> {
         let metadata = self.look_up().await?;
         let userdata_url = self.userdata_url(&metadata);
-        let client = self.client(metadata, ties)?;
+        let client = self.client(metadata);
+        let client = client.set_redirect_uri(redirect(ties)?);
         let tokens = self.redeem(&client, ties, code).await?;
         let mut claims = match self.provider.issuer {
             Some(_) => verified(&client, &tokens, ties)?,
@@ -120,18 +125,37 @@ impl OAuth {
         };
         if let Some(url) = userdata_url {
             let told = self.ask(&url, tokens.access_token()).await?;
-            // OpenID Connect Core, 5.3.2: otherwise they are somebody else's.
-            if self.provider.issuer.is_some() && told.get("sub") != claims.get("sub") {
-                let cause = "they are not of the user of the ID token";
-                return Err(Refusal::failed("use the claims of the provider", cause));
-            }
-            claims.extend(told);
+            self.add(&mut claims, told)?;
         }
+        self.identity(claims, tokens.access_token(), state::of_tokens(&tokens))
+            .await
+    }
+
+    /// Takes over what the provider tells at its userdata address.
+    fn add(&self, claims: &mut Claims, told: Claims) -> Result<(), Refusal> {
+        // OpenID Connect Core, 5.3.2: otherwise they are somebody else's.
+        if self.provider.issuer.is_some() && told.get("sub") != claims.get("sub") {
+            let cause = "they are not of the user of the ID token";
+            return Err(Refusal::failed("use the claims of the provider", cause));
+        }
+        claims.extend(told);
+        Ok(())
+    }
+
+    /// Who has these claims; `state` is what is kept of the tokens.
+    async fn identity(
+        &self,
+        claims: Claims,
+        token: &AccessToken,
+        mut state: Claims,
+    ) -> Result<Identity, Refusal> {
+        let class = self.config.jupyter_hub.authenticator_class;
         let mut identity = claims::identity(&self.config, &self.provider.username_claim, &claims)?;
-        if self.config.jupyter_hub.authenticator_class == AuthenticatorClass::GitHub {
-            let member = github::is_member(self, &identity.name, tokens.access_token()).await?;
-            identity.allowed |= member;
+        if class == AuthenticatorClass::GitHub {
+            identity.allowed |= github::is_member(self, &identity.name, token).await?;
         }
+        state.insert(class.user_key().to_owned(), Value::Object(claims));
+        identity.auth_state = Some(Value::Object(state));
         Ok(identity)
     }
 
@@ -152,22 +176,19 @@ impl OAuth {
         tokens.map_err(|error| failed(told(&error).into()))
     }
 
-    fn client(&self, metadata: CoreProviderMetadata, ties: &Ties) -> Result<Client, Refusal> {
+    fn client(&self, metadata: CoreProviderMetadata) -> Client {
         let keys = &self.config.oauthenticator;
         let (id, secret) = (keys.client_id.clone(), keys.client_secret.0.clone());
         let secret = Some(ClientSecret::new(secret));
-        let callback = RedirectUrl::new(ties.callback.clone());
-        let callback = callback.map_err(|error| Refusal::failed("use the callback URL", error))?;
         let client = CoreClient::from_provider_metadata(metadata, ClientId::new(id), secret)
-            .set_redirect_uri(callback)
             .set_auth_type(match keys.basic_auth {
                 true => AuthType::BasicAuth,
                 false => AuthType::RequestBody,
             });
-        Ok(match self.provider.issuer {
+        match self.provider.issuer {
             Some(_) => client,
             None => client.disable_openid_scope(),
-        })
+        }
     }
 
     /// Where the provider is: what it says itself, and what the configuration says in its place.
@@ -206,12 +227,29 @@ impl OAuth {
 
     /// What the provider tells at `url` to the holder of a token.
     async fn ask(&self, url: &Url, token: &AccessToken) -> Result<Claims, Refusal> {
+        let told = self.ask_if_good(url, token).await?;
+        told.map_err(|status| {
+            let cause = format!("{} answers {status}", url.path());
+            Refusal::failed("ask the provider who somebody is", cause)
+        })
+    }
+
+    /// The same, or with what status the provider does not take the token.
+    async fn ask_if_good(
+        &self,
+        url: &Url,
+        token: &AccessToken,
+    ) -> Result<Result<Claims, StatusCode>, Refusal> {
         let failed = |cause: Cause| Refusal::failed("ask the provider who somebody is", cause);
         let (status, body) = self.get(url, token).await?;
+        if status.is_client_error() {
+            return Ok(Err(status));
+        }
         if !status.is_success() {
             return Err(failed(format!("{} answers {status}", url.path()).into()));
         }
-        serde_json::from_slice(&body).map_err(|error| failed(error.into()))
+        let claims = serde_json::from_slice(&body);
+        claims.map(Ok).map_err(|error| failed(error.into()))
     }
 
     async fn get(&self, url: &Url, token: &AccessToken) -> Result<(StatusCode, Vec<u8>), Refusal> {
@@ -227,6 +265,11 @@ impl OAuth {
         let answer = answer.map_err(|error| failed(crate::chain::chain(&error).into()))?;
         Ok((answer.status(), answer.into_body()))
     }
+}
+
+fn redirect(ties: &Ties) -> Result<RedirectUrl, Refusal> {
+    let callback = RedirectUrl::new(ties.callback.clone());
+    callback.map_err(|error| Refusal::failed("use the callback URL", error))
 }
 
 /// A provider that speaks OAuth 2 alone, in the form of one that has described itself.

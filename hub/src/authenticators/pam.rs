@@ -138,6 +138,7 @@ impl Asker {
             false => Some(self.is_admin(&own)?),
         };
         Ok(Identity {
+            auth_state: None,
             allowed: self.is_in_allowed_group(&own).map_err(failed)?,
             admin,
             name: user.name,

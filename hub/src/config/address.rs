@@ -54,6 +54,12 @@ text_value!(
     |host| host.0.origin().ascii_serialization()
 );
 text_value!(
+    PublicUrl,
+    "the address at which people open the Hub, such as https://hub.example.org/",
+    PublicUrl::parse,
+    |url| url.0.to_string()
+);
+text_value!(
     FilePath,
     "a path of a file, such as /etc/hub/tls.crt",
     |text| (!text.is_empty() && !text.contains('\0')).then(|| FilePath(PathBuf::from(text))),
@@ -120,6 +126,22 @@ impl PublicHost {
             false => http_url(&format!("https://{text}")),
         }?;
         (url.domain().is_some() && url.path() == "/").then_some(Self(url))
+    }
+}
+
+/// `JupyterHub.public_url`: an absolute URL whose path ends with a slash; without a scheme it is one of `https`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublicUrl(pub Url);
+
+impl PublicUrl {
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut url = match text.contains("://") {
+            true => http_url(text),
+            false => http_url(&format!("https://{text}")),
+        }?;
+        let path = format!("{}/", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        Some(Self(url))
     }
 }
 

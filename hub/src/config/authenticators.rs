@@ -1,6 +1,7 @@
 //! Who may log in, and the sections of the authenticators that need little: passwords of the Hub's own, tests, a header.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -34,6 +35,19 @@ section! {
         /// The groups that the authenticator tells of a user become, at each login, the user's groups here, in place of those
         /// before.
         manage_groups: bool = false;
+        /// Keep what the service that logs somebody in tells of them, with its tokens (`auth_state`), for whoever has the scope
+        /// admin:auth_state. It is encrypted in the database, by a key in the environment's `JUPYTERHUB_CRYPT_KEY`, or
+        /// `CryptKeeper.keys`.
+        enable_auth_state: bool = false;
+        /// Seconds until that service is asked anew who somebody is, at their next request (OAuth, with `enable_auth_state`):
+        /// with the token that it gave for it, or one that it gives in its place. Where it refuses, they must log in again. 0
+        /// for never.
+        auth_refresh_age: Duration = Duration::from_secs(300);
+        /// Whom the service refuses must log in again before their tokens are taken too, and before anybody else starts their
+        /// server; otherwise they must once they come with a browser.
+        auth_refresh_strict: bool = false;
+        /// Ask the service anew before each start of a server.
+        refresh_pre_spawn: bool = false;
         /// Where another service logs people in, go there without a page of the Hub between.
         auto_login: bool = false;
     }

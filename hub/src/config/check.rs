@@ -7,7 +7,9 @@ use carrel_spawner::kube::{EnvValue, Words};
 use url::{Host, Url};
 
 use super::report::{Report, join};
-use super::{AuthenticatorClass, BaseUrl, Config, ProxyClass, SpawnerClass, Users, above};
+use super::{
+    AuthenticatorClass, BaseUrl, Config, ProxyClass, PublicUrl, SpawnerClass, Users, above,
+};
 use crate::access::definitions::is_custom_name;
 
 pub(super) fn check(config: &mut Config, report: &mut Report) {
@@ -15,6 +17,7 @@ pub(super) fn check(config: &mut Config, report: &mut Report) {
     hub_bind_url(config, report);
     certificate(config, report);
     hub_connect_url(config, report);
+    public_url(config, report);
     users(config, report);
     config.check_authenticators(report);
     config.check_ldap(report);
@@ -201,6 +204,17 @@ fn certificate(config: &Config, report: &mut Report) {
         };
         let message = format!("HTTPS needs `{lacking}` too");
         report.contradiction(&format!("JupyterHub.{given}"), message);
+    } else if hub.redirect_to.is_some() && hub.redirect_port.is_none() {
+        let message = "says where `redirect_port` leads; give that too";
+        report.contradiction("JupyterHub.redirect_to", message);
+    } else if hub.redirect_port.is_some() && hub.ssl_cert.is_none() {
+        let message = match apart {
+            true => {
+                "the proxy apart sends people on to HTTPS: `carrel-hub proxy --redirect-port PORT`"
+            }
+            false => "there is no HTTPS to send people on to without `ssl_key` and `ssl_cert`",
+        };
+        report.contradiction("JupyterHub.redirect_port", message);
     } else if apart && hub.ssl_cert.is_some() {
         report.contradiction(
             "JupyterHub.ssl_cert",
@@ -236,6 +250,35 @@ fn hub_connect_url(config: &Config, report: &mut Report) {
         report.contradiction(
             "JupyterHub.hub_connect_url",
             "expected only scheme, host and port; the path is `base_url`",
+        );
+    }
+}
+
+/// jupyterhub/app.py, `_validate_public_url`; and cookies for one host alone need hosts that are apart.
+fn public_url(config: &mut Config, report: &mut Report) {
+    const PATH: &str = "JupyterHub.public_url";
+    let hub = &mut config.jupyter_hub;
+    let base = hub.base_url.to_string();
+    if let Some(PublicUrl(url)) = &mut hub.public_url {
+        if url.path() == "/" && base != "/" {
+            report.warn(None, PATH, format!("`base_url` is added to it: {base}"));
+            url.set_path(&base);
+        } else if url.path() != base {
+            let message = format!("must end with `base_url`, which is {base}");
+            report.contradiction(PATH, message);
+        }
+        let hosts = hub.subdomain_host.as_ref();
+        if hosts.is_some_and(|host| host.0.origin() != url.origin()) {
+            let message = "`subdomain_host` names another address; it stands for both where `public_url` is left out";
+            report.contradiction(PATH, message);
+        }
+    }
+    let hosts = hub.subdomain_host.as_ref();
+    if hub.cookie_host_prefix_enabled && hosts.is_none_or(|host| host.0.scheme() != "https") {
+        report.contradiction(
+            "JupyterHub.cookie_host_prefix_enabled",
+            "such cookies are sent to everything on their host, and by HTTPS alone: give servers hosts of their own by \
+             `subdomain_host: https://...`",
         );
     }
 }

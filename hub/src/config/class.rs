@@ -82,6 +82,19 @@ impl AuthenticatorClass {
         self == Self::Pam
     }
 
+    /// Under which key the state of a user holds what the provider says of them (oauthenticator, `user_auth_state_key`).
+    pub fn user_key(self) -> &'static str {
+        match self {
+            Self::Auth0 => "auth0_user",
+            Self::AzureAd => "user",
+            Self::CILogon => "cilogon_user",
+            Self::GitHub => "github_user",
+            Self::GitLab => "gitlab_user",
+            Self::Google => "google_user",
+            _ => "oauth_user",
+        }
+    }
+
     pub fn is_oauth(self) -> bool {
         above(self.section()).contains(&OAUTH)
     }

@@ -17,19 +17,7 @@ const OF_SERVICES: [(&str, &str); 3] = [
     ("timeout", "the Hub does not wait for services"),
 ];
 /// Keys of authenticators that this version has nothing for, with the reason.
-const OF_AUTHENTICATORS: [(&str, &str); 9] = [
-    (
-        "enable_auth_state",
-        "the Hub keeps nothing of what an authenticator tells but name, groups and rights",
-    ),
-    (
-        "auth_refresh_age",
-        "nobody is asked again during a login; `JupyterHub.cookie_max_age_days` says how long it lasts",
-    ),
-    (
-        "refresh_pre_spawn",
-        "nobody is asked again during a login; `JupyterHub.cookie_max_age_days` says how long it lasts",
-    ),
+const OF_AUTHENTICATORS: [(&str, &str); 6] = [
     (
         "validate_server_cert",
         "certificates are always checked; add your own to those of the machine, or name them in SSL_CERT_FILE",
@@ -57,7 +45,7 @@ const WITHOUT_EFFECT: [(&str, &str, &str); 8] = [
     (
         "GitHubOAuthenticator",
         "populate_teams_in_auth_state",
-        "the Hub keeps nothing of what an authenticator tells but name, groups and rights",
+        "the Hub keeps what GitHub says of the user, and not of their teams",
     ),
     (
         "CILogonOAuthenticator",
@@ -100,22 +88,16 @@ const WITHOUT_EFFECT: [(&str, &str, &str); 8] = [
 pub(super) fn without_effect(section: &str, key: &str) -> Option<&'static str> {
     let known = WITHOUT_EFFECT.iter();
     let mut known = known.filter(|(of, name, _)| *of == section && *name == key);
-    // Of the others something would be lost without which nobody should log in.
-    let passed_over = ["enable_auth_state", "auth_refresh_age", "refresh_pre_spawn"];
-    let of_authenticators = || {
-        let mut reasons = OF_AUTHENTICATORS.iter();
-        let passed_over = section.ends_with("uthenticator") && passed_over.contains(&key);
-        reasons
-            .find(|(known, _)| passed_over && *known == key)
-            .map(|(_, why)| *why)
-    };
+    if section.ends_with("uthenticator") && key == "refresh_pre_stop" {
+        return Some("nothing of what is kept of a user goes into the end of a server");
+    }
+    if section == "CryptKeeper" && key == "n_threads" {
+        return Some("the Hub has threads for it");
+    }
     if section.starts_with("CILogonOAuthenticator.allowed_idps.") && key == "default" {
         return Some("CILogon's page chooses what it shows first");
     }
-    known
-        .next()
-        .map(|(_, _, why)| *why)
-        .or_else(of_authenticators)
+    known.next().map(|(_, _, why)| *why)
 }
 
 /// A key that its section does not have.

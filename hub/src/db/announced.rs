@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::unit::Write as _;
 use super::{Db, Result};
 
 /// That the Hub will stop a server.
@@ -39,7 +40,7 @@ impl Db {
             .bind(i64::from(told.is_final))
             .bind(id)
             .bind(start_id.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -48,7 +49,7 @@ impl Db {
         sqlx::query("UPDATE servers SET stops_at = NULL WHERE id = $1 AND start_id = $2")
             .bind(id)
             .bind(start_id.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{FromRow, Row};
 
+use super::unit::{Unit, Write as _};
 use super::{Db, Result, new_id};
 
 #[derive(Debug, Clone)]
@@ -87,7 +88,7 @@ impl Db {
     pub async fn remove_group(&self, name: &str) -> Result<bool> {
         let done = sqlx::query("DELETE FROM user_groups WHERE name = $1")
             .bind(name.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -101,7 +102,7 @@ impl Db {
         let done = sqlx::query("UPDATE user_groups SET properties = $1 WHERE name = $2")
             .bind(Value::Object(properties.clone()).to_string())
             .bind(name.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -202,7 +203,7 @@ pub enum AddGroup {
 
 /// The first user who does not exist.
 async fn apply(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Unit,
     group: i64,
     users: &[String],
     change: Change,
@@ -227,7 +228,7 @@ async fn apply(
     Ok(None)
 }
 
-async fn user_id(tx: &mut Transaction<'static, Any>, name: &str) -> Result<Option<i64>> {
+async fn user_id(tx: &mut Unit, name: &str) -> Result<Option<i64>> {
     let id: Option<(i64,)> = sqlx::query_as("SELECT id FROM users WHERE name = $1")
         .bind(name.to_owned())
         .fetch_optional(&mut **tx)

@@ -1,8 +1,8 @@
 //! What an import writes, all or nothing.
 
 use serde_json::Value;
-use sqlx::{Any, Transaction};
 
+use super::unit::Unit;
 use super::{Db, Result, lists, new_id, now};
 
 /// Rows of one import; users, groups and servers are named by their place in these lists.
@@ -115,7 +115,7 @@ impl Db {
     }
 }
 
-async fn add_user(tx: &mut Transaction<'static, Any>, user: &User) -> Result<i64> {
+async fn add_user(tx: &mut Unit, user: &User) -> Result<i64> {
     let id = new_id();
     let insert = "INSERT INTO users \
                   (id, name, admin, password_is_empty, created, last_activity, added, added_as_admin) \
@@ -132,11 +132,7 @@ async fn add_user(tx: &mut Transaction<'static, Any>, user: &User) -> Result<i64
     Ok(id)
 }
 
-async fn add_group(
-    tx: &mut Transaction<'static, Any>,
-    group: &Group,
-    users: &[i64],
-) -> Result<i64> {
+async fn add_group(tx: &mut Unit, group: &Group, users: &[i64]) -> Result<i64> {
     let id = new_id();
     sqlx::query("INSERT INTO user_groups (id, name, properties) VALUES ($1, $2, $3)")
         .bind(id)
@@ -154,7 +150,7 @@ async fn add_group(
     Ok(id)
 }
 
-async fn add_server(tx: &mut Transaction<'static, Any>, server: &Server, user: i64) -> Result<i64> {
+async fn add_server(tx: &mut Unit, server: &Server, user: i64) -> Result<i64> {
     let id = new_id();
     let running = server.running.as_ref();
     let insert = "INSERT INTO servers (id, user_id, name, spawner_name, display_name, state, start_id, spawner_state, \
@@ -198,12 +194,7 @@ async fn add_server(tx: &mut Transaction<'static, Any>, server: &Server, user: i
     Ok(id)
 }
 
-async fn add_token(
-    tx: &mut Transaction<'static, Any>,
-    token: &Token,
-    user: i64,
-    server: Option<i64>,
-) -> Result<()> {
+async fn add_token(tx: &mut Unit, token: &Token, user: i64, server: Option<i64>) -> Result<()> {
     let insert = "INSERT INTO api_tokens \
                   (id, token_hash, imported_prefix, user_id, server_id, scopes, note, created, last_activity, expires) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

@@ -1,7 +1,6 @@
 //! Deletion of servers: the row goes at once, what the spawner keeps of it is written down until that is gone too.
 
-use sqlx::{Any, Transaction};
-
+use super::unit::{Unit, Write as _};
 use super::{Db, Result};
 
 /// What a deleted server has left.
@@ -27,7 +26,7 @@ impl Db {
         )
         .bind(id)
         .bind(start_id.to_owned())
-        .execute(&self.pool)
+        .write(self)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -54,7 +53,7 @@ impl Db {
     }
 }
 
-pub(super) async fn remove_stopped(tx: &mut Transaction<'static, Any>, id: i64) -> Result<bool> {
+pub(super) async fn remove_stopped(tx: &mut Unit, id: i64) -> Result<bool> {
     // First: on PostgreSQL it waits here for a start of this moment, and then finds nothing to delete.
     let delete =
         "DELETE FROM servers WHERE id = $1 AND state = 'stopped' RETURNING user_id, spawner_name";
@@ -77,11 +76,7 @@ pub(super) async fn remove_stopped(tx: &mut Transaction<'static, Any>, id: i64) 
 
 /// Whether a server of this name has left something that is not gone yet. Asked once the row of the new server is written,
 /// which waits for whoever deletes the old one.
-pub(super) async fn has_left(
-    tx: &mut Transaction<'static, Any>,
-    user_id: i64,
-    server: &str,
-) -> Result<bool> {
+pub(super) async fn has_left(tx: &mut Unit, user_id: i64, server: &str) -> Result<bool> {
     let found: Option<(i64,)> = sqlx::query_as(
         "SELECT 1 FROM leftovers JOIN users ON users.name = leftovers.user_name \
          WHERE users.id = $1 AND server_name = $2",

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::leftovers::has_left;
 use super::servers::{Server, is_known};
+use super::unit::Write as _;
 use super::{Db, Result, new_id};
 
 /// A server that is to be created.
@@ -91,7 +92,7 @@ impl Db {
             .bind(change.display_name.map(str::to_owned))
             .bind(options)
             .bind(id)
-            .execute(&self.pool)
+            .write(self)
             .await;
         match done {
             Ok(done) if done.rows_affected() == 0 => Ok(Changed::NotStopped),

@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 
 use super::tokens::{NewToken, insert_token};
+use super::unit::Write as _;
 use super::{Db, Result, lists, now};
 
 /// A client of the OAuth provider: one server of one user, or a service.
@@ -91,7 +92,7 @@ impl Db {
             .bind(code.code_challenge.clone())
             .bind(lists::write(&code.scopes))
             .bind(code.expires)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -132,11 +133,11 @@ impl Db {
     pub async fn revoke_code(&self, code_hash: &str) -> Result<bool> {
         let done = sqlx::query("UPDATE oauth_codes SET spent = 2 WHERE code_hash = $1")
             .bind(code_hash.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         sqlx::query("DELETE FROM api_tokens WHERE code_hash = $1")
             .bind(code_hash.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() > 0)
     }

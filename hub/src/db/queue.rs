@@ -1,7 +1,6 @@
 //! The queue of starts over all Hubs: which of those that are written down may go on, and in what order.
 
-use sqlx::{Any, Transaction};
-
+use super::unit::Unit;
 use super::{Db, Result};
 
 impl Db {
@@ -35,7 +34,7 @@ impl Db {
 }
 
 /// Has all others wait who count starts, until the transaction ends.
-pub(super) async fn lock_starts(tx: &mut Transaction<'static, Any>) -> Result<()> {
+pub(super) async fn lock_starts(tx: &mut Unit) -> Result<()> {
     sqlx::query("UPDATE locks SET name = name WHERE name = 'starts'")
         .execute(&mut **tx)
         .await?;
@@ -43,11 +42,7 @@ pub(super) async fn lock_starts(tx: &mut Transaction<'static, Any>) -> Result<()
 }
 
 /// Lets a start that was just written down go on at once where nobody waits and less than `limit` are under way.
-pub(super) async fn admit(
-    tx: &mut Transaction<'static, Any>,
-    server_id: i64,
-    limit: u32,
-) -> Result<()> {
+pub(super) async fn admit(tx: &mut Unit, server_id: i64, limit: u32) -> Result<()> {
     let (waiting,): (i64,) = sqlx::query_as(
         "SELECT COUNT(*) FROM servers WHERE state = 'pending' AND under_way = 0 AND id <> $1",
     )
@@ -64,7 +59,7 @@ pub(super) async fn admit(
     Ok(())
 }
 
-async fn under_way(tx: &mut Transaction<'static, Any>) -> Result<i64> {
+async fn under_way(tx: &mut Unit) -> Result<i64> {
     let (count,): (i64,) =
         sqlx::query_as("SELECT COUNT(*) FROM servers WHERE state = 'pending' AND under_way = 1")
             .fetch_one(&mut **tx)

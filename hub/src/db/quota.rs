@@ -1,8 +1,7 @@
 //! What the active servers of a user take together, counted where a start is written down.
 
-use sqlx::{Any, Transaction};
-
 use super::Result;
+use super::unit::Unit;
 
 /// What the servers of one user may take together; 0 for any amount.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +25,7 @@ pub enum Over {
 
 /// The first limit that the active servers of a user exceed, and in what.
 pub(super) async fn exceeded(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Unit,
     user_id: i64,
     limits: &[Limit],
 ) -> Result<Option<(Limit, Over)>> {

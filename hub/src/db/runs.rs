@@ -1,12 +1,18 @@
 //! Rows of the runs of servers: what ran for whom, from when to when. They stay when the server is deleted.
 
-use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use std::collections::HashMap;
 
-use super::{Db, Result, now};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, FromRow, Row};
+
+use super::unit::Unit;
+use super::{Db, Result, now, places};
 
 /// A week, in milliseconds.
 pub const WEEK: i64 = 7 * 24 * 3600 * 1000;
+
+/// How many users the database is asked about at once.
+const MOST_AT_ONCE: usize = 500;
 
 /// One start of a server, and what came of it.
 #[derive(Debug, Clone)]
@@ -56,6 +62,28 @@ impl Db {
         .await
     }
 
+    /// Milliseconds that servers of each of these users were ready after `since`; of nobody of whom none was.
+    pub async fn hours_since(&self, users: &[&str], since: i64) -> Result<HashMap<String, i64>> {
+        let mut ready = HashMap::new();
+        for some in users.chunks(MOST_AT_ONCE) {
+            let select = format!(
+                "SELECT * FROM runs WHERE user_name IN ({}) AND (ended IS NULL OR ended >= ${})",
+                places(some.len()),
+                some.len() + 1
+            );
+            let mut query = sqlx::query_as(AssertSqlSafe(select));
+            for user in some {
+                query = query.bind((*user).to_owned());
+            }
+            let runs: Vec<Run> = query.bind(since).fetch_all(&self.pool).await?;
+            for run in runs {
+                let length = run.length_since(since);
+                *ready.entry(run.user).or_default() += length;
+            }
+        }
+        Ok(ready)
+    }
+
     /// How long the last `count` starts took that were done, in milliseconds.
     pub async fn last_start_times(&self, count: i64) -> Result<Vec<i64>> {
         let rows: Vec<(i64,)> = sqlx::query_as(
@@ -70,7 +98,7 @@ impl Db {
 
 /// A start, or one that takes the place of another.
 pub(super) async fn begin(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Unit,
     server_id: i64,
     start_id: &str,
     replaces: &str,
@@ -90,7 +118,7 @@ pub(super) async fn begin(
     Ok(())
 }
 
-pub(super) async fn end(tx: &mut Transaction<'static, Any>, server_id: i64) -> Result<()> {
+pub(super) async fn end(tx: &mut Unit, server_id: i64) -> Result<()> {
     let update = "UPDATE runs SET ended = $1, failure = (SELECT failure FROM servers WHERE id = $2) \
                   WHERE start_id = (SELECT start_id FROM servers WHERE id = $2) AND ended IS NULL";
     sqlx::query(update)

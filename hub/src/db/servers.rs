@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 
 pub use super::announced::Announced;
 use super::leftovers::remove_stopped;
+use super::unit::{Unit, Write as _};
 use super::users::User;
 use super::{Db, Result, places, runs};
 
@@ -34,6 +35,15 @@ impl State {
             Self::Stopping => "stopping",
         }
     }
+}
+
+/// Why a server stops, with what is shown of it.
+#[derive(Debug, Clone, Copy)]
+pub enum Why<'a> {
+    /// Somebody, or a rule of the Hub, has told one to that ran.
+    Told(Option<&'a str>),
+    /// It has died, its start has failed, or the Hub ends.
+    Otherwise(Option<&'a str>),
 }
 
 impl fmt::Display for State {
@@ -147,8 +157,8 @@ impl FromRow<'_, AnyRow> for Server {
 /// What came of [`Db::set_stopped`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
-    /// The server was stopping, and this start of it.
-    pub done: bool,
+    /// It was stopped just now, and by [`Why::Told`].
+    pub told: bool,
     /// The server was to be deleted, and is.
     pub removed: bool,
 }
@@ -265,17 +275,18 @@ impl Db {
         Ok(done.rows_affected() == 1)
     }
 
-    /// `from` -> Stopping; false where the server is in another state. `failure` is what a failed start shows. A server
-    /// that was ready is this Hub's to stop; a start is stopped by the Hub that carries it out.
+    /// `from` -> Stopping; false where the server is in another state. A server that was ready is this Hub's to stop; a start
+    /// is stopped by the Hub that carries it out.
     pub async fn set_stopping(
         &self,
         id: i64,
         start_id: &str,
         from: State,
-        failure: Option<&str>,
+        why: Why<'_>,
     ) -> Result<bool> {
+        let (Why::Told(failure) | Why::Otherwise(failure)) = why;
         let done = sqlx::query(
-            "UPDATE servers SET state = 'stopping', failure = $1, \
+            "UPDATE servers SET state = 'stopping', failure = $1, stop_is_told = $6, \
              worker = CASE WHEN state = 'ready' THEN $5 ELSE worker END \
              WHERE id = $2 AND start_id = $3 AND state = $4",
         )
@@ -284,7 +295,8 @@ impl Db {
         .bind(start_id.to_owned())
         .bind(from.name().to_owned())
         .bind(self.hub().to_owned())
-        .execute(&self.pool)
+        .bind(i64::from(matches!(why, Why::Told(_))))
+        .write(self)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -294,14 +306,14 @@ impl Db {
     pub async fn set_stopped(&self, id: i64, start_id: &str) -> Result<Stopped> {
         let mut tx = self.begin().await?;
         let update = "UPDATE servers SET state = 'stopped', spawner_state = NULL, url = NULL, stops_at = NULL \
-                      WHERE id = $1 AND start_id = $2 AND state = 'stopping' RETURNING remove_requested";
-        let done: Option<(i64,)> = sqlx::query_as(update)
+                      WHERE id = $1 AND start_id = $2 AND state = 'stopping' RETURNING remove_requested, stop_is_told";
+        let done: Option<(i64, i64)> = sqlx::query_as(update)
             .bind(id)
             .bind(start_id.to_owned())
             .fetch_optional(&mut *tx)
             .await?;
         let mut removed = false;
-        if let Some((remove_requested,)) = done {
+        if let Some((remove_requested, _)) = done {
             runs::end(&mut tx, id).await?;
             sqlx::query("DELETE FROM api_tokens WHERE server_id = $1")
                 .bind(id)
@@ -315,7 +327,7 @@ impl Db {
         }
         tx.commit().await?;
         Ok(Stopped {
-            done: done.is_some(),
+            told: done.is_some_and(|(_, told)| told != 0),
             removed,
         })
     }
@@ -328,18 +340,14 @@ impl Db {
         )
         .bind(at)
         .bind(id)
-        .execute(&self.pool)
+        .write(self)
         .await?;
         Ok(())
     }
 }
 
 /// Whether the user has a server of this name.
-pub(super) async fn is_known(
-    tx: &mut Transaction<'static, Any>,
-    user_id: i64,
-    name: &str,
-) -> Result<bool> {
+pub(super) async fn is_known(tx: &mut Unit, user_id: i64, name: &str) -> Result<bool> {
     let row: Option<(i64,)> =
         sqlx::query_as("SELECT id FROM servers WHERE user_id = $1 AND name = $2")
             .bind(user_id)

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
-use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use super::tokens::{NewToken, insert_token};
+use super::unit::{Unit, Write as _};
 use super::{Db, Result, lists, new_id};
 
 #[derive(Debug, Clone)]
@@ -156,7 +157,7 @@ impl Db {
     pub async fn remove_service(&self, id: i64) -> Result<bool> {
         let done = sqlx::query("DELETE FROM services WHERE id = $1")
             .bind(id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -167,7 +168,7 @@ const INSERT: &str = "INSERT INTO services (id, name, admin, configured, url, in
 
 /// The key of the row that was written.
 async fn write_service(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Unit,
     statement: &str,
     new: &NewService<'_>,
     configured: bool,
@@ -188,22 +189,14 @@ async fn write_service(
 }
 
 /// The token of one with a command and none of its own is left to whoever runs that.
-async fn set_token(
-    tx: &mut Transaction<'static, Any>,
-    id: i64,
-    new: &NewService<'_>,
-) -> Result<()> {
+async fn set_token(tx: &mut Unit, id: i64, new: &NewService<'_>) -> Result<()> {
     if new.token_hash.is_none() && !new.command.is_empty() {
         return Ok(());
     }
     replace_tokens(tx, id, new.token_hash).await
 }
 
-async fn replace_tokens(
-    tx: &mut Transaction<'static, Any>,
-    id: i64,
-    token_hash: Option<&str>,
-) -> Result<()> {
+async fn replace_tokens(tx: &mut Unit, id: i64, token_hash: Option<&str>) -> Result<()> {
     sqlx::query("DELETE FROM api_tokens WHERE service_id = $1 AND token_hash <> $2")
         .bind(id)
         .bind(token_hash.unwrap_or_default().to_owned())
@@ -232,11 +225,7 @@ async fn replace_tokens(
 }
 
 /// False where the client is another's.
-async fn set_client(
-    tx: &mut Transaction<'static, Any>,
-    id: i64,
-    new: &NewService<'_>,
-) -> Result<bool> {
+async fn set_client(tx: &mut Unit, id: i64, new: &NewService<'_>) -> Result<bool> {
     let client_id = new.client.as_ref().map(|client| client.client_id.clone());
     sqlx::query("DELETE FROM oauth_clients WHERE service_id = $1 AND client_id <> $2")
         .bind(id)

@@ -1,5 +1,6 @@
 //! Rows of login sessions.
 
+use super::unit::Write as _;
 use super::users::User;
 use super::{Db, Result, now};
 
@@ -25,7 +26,7 @@ impl Db {
             .bind(user_id)
             .bind(now())
             .bind(expires)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -54,7 +55,7 @@ impl Db {
     pub async fn end_session(&self, session_id: &str) -> Result<()> {
         sqlx::query("DELETE FROM sessions WHERE session_id = $1")
             .bind(session_id.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }

@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
 use super::shares::{PartnerId, Share, SharedServer, grant, select_with_server};
+use super::unit::Write as _;
 use super::{Db, Result, lists, new_id, now};
 
 #[derive(Debug, Clone)]
@@ -63,7 +64,7 @@ impl Db {
             .bind(lists::write(scopes))
             .bind(now())
             .bind(expires)
-            .execute(&self.pool)
+            .write(self)
             .await;
         match done {
             Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
@@ -128,7 +129,7 @@ impl Db {
         let done = sqlx::query("DELETE FROM share_codes WHERE server_id = $1 AND id = $2")
             .bind(server_id)
             .bind(id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -136,7 +137,7 @@ impl Db {
     pub async fn remove_share_codes(&self, server_id: i64) -> Result<()> {
         sqlx::query("DELETE FROM share_codes WHERE server_id = $1")
             .bind(server_id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{FromRow, Row};
 
+use super::unit::{Unit, Write as _};
 use super::{Db, Result, lists, new_id, now};
 
 /// The server of a share, as far as it is told to others.
@@ -224,7 +225,7 @@ impl Db {
     pub async fn remove_shares(&self, server_id: i64) -> Result<()> {
         sqlx::query("DELETE FROM shares WHERE server_id = $1")
             .bind(server_id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -232,7 +233,7 @@ impl Db {
 
 /// False where the server, or whom it is shared with, is gone.
 pub(super) async fn grant(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Unit,
     server_id: i64,
     with: PartnerId,
     scopes: &[String],
@@ -263,7 +264,7 @@ pub(super) async fn grant(
 /// A share's key and scopes, which nobody else changes until the transaction ends: also on PostgreSQL, where a row is
 /// locked by who writes it.
 async fn locked(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Unit,
     server_id: i64,
     with: PartnerId,
 ) -> Result<Option<(i64, Vec<String>)>> {
@@ -279,7 +280,7 @@ async fn locked(
     Ok(found.map(|(id, scopes)| (id, lists::read(&scopes))))
 }
 
-async fn write(tx: &mut Transaction<'static, Any>, id: i64, scopes: &[String]) -> Result<()> {
+async fn write(tx: &mut Unit, id: i64, scopes: &[String]) -> Result<()> {
     sqlx::query("UPDATE shares SET scopes = $1 WHERE id = $2")
         .bind(lists::write(scopes))
         .bind(id)

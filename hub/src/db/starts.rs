@@ -1,13 +1,14 @@
 //! Starts of servers: what is written down before the spawner is called, and what comes of it.
 
 use serde_json::{Map, Value};
-use sqlx::{Any, AssertSqlSafe, Transaction};
+use sqlx::AssertSqlSafe;
 
 use super::leftovers::has_left;
 use super::queue::{admit, lock_starts};
 use super::quota::{Limit, Over, exceeded};
 use super::servers::{Server, is_known, select_servers};
 use super::tokens::{NewToken, insert_token};
+use super::unit::{Unit, Write as _};
 use super::users::hold_user;
 use super::{Db, Result, new_id, now, runs};
 
@@ -179,7 +180,7 @@ impl Db {
         .bind(id)
         .bind(start_id.to_owned())
         .bind(self.hub().to_owned())
-        .execute(&self.pool)
+        .write(self)
         .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -187,11 +188,7 @@ impl Db {
 
 /// Why there is no room for another server, if there is none; it gets its place among those under way where one is free.
 /// Last of all: who counts has others wait.
-async fn refused(
-    tx: &mut Transaction<'static, Any>,
-    id: i64,
-    start: &NewStart<'_>,
-) -> Result<Option<Attempt>> {
+async fn refused(tx: &mut Unit, id: i64, start: &NewStart<'_>) -> Result<Option<Attempt>> {
     let unlimited = start.active_server_limit == 0 && start.concurrent_spawn_limit == 0;
     if unlimited && start.limits.is_empty() {
         return Ok(None);
@@ -215,11 +212,7 @@ async fn refused(
     Ok(None)
 }
 
-async fn upsert_client(
-    tx: &mut Transaction<'static, Any>,
-    id: i64,
-    start: &NewStart<'_>,
-) -> Result<()> {
+async fn upsert_client(tx: &mut Unit, id: i64, start: &NewStart<'_>) -> Result<()> {
     let upsert = "INSERT INTO oauth_clients (client_id, server_id, secret_hash, redirect_uri, allowed_scopes) \
                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (client_id) DO UPDATE \
                   SET server_id = $2, secret_hash = $3, redirect_uri = $4, allowed_scopes = $5";

@@ -3,6 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
+use super::unit::Write as _;
 use super::{Db, Result, new_id, now};
 
 #[derive(Debug, Clone)]
@@ -63,7 +64,10 @@ pub struct NewToken<'a> {
 
 impl Db {
     pub async fn add_token(&self, token: NewToken<'_>) -> Result<i64> {
-        insert_token(&self.pool, token).await
+        let mut unit = self.begin().await?;
+        let id = insert_token(&mut *unit, token).await?;
+        unit.commit().await?;
+        Ok(id)
     }
 
     pub async fn token(&self, token_hash: &str) -> Result<Option<ApiToken>> {
@@ -118,7 +122,7 @@ impl Db {
         let done = sqlx::query(delete)
             .bind(user_id)
             .bind(id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() > 0)
     }

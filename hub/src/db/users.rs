@@ -1,8 +1,9 @@
 //! Rows of users.
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{FromRow, Row};
 
+use super::unit::{Unit, Write as _};
 use super::{Db, Result, new_id, now};
 
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct User {
     pub added: bool,
     pub created: i64,
     pub last_activity: Option<i64>,
+    /// When the service that logs the user in was last asked who they are.
+    pub auth_refreshed: Option<i64>,
 }
 
 /// What became of another name.
@@ -35,6 +38,7 @@ impl FromRow<'_, AnyRow> for User {
             added: row.try_get::<i64, _>("added")? != 0,
             created: row.try_get("created")?,
             last_activity: row.try_get("last_activity")?,
+            auth_refreshed: row.try_get("auth_refreshed")?,
         })
     }
 }
@@ -98,7 +102,7 @@ impl Db {
             .bind(password_hash.map(str::to_owned))
             .bind(i64::from(empty))
             .bind(now())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -113,7 +117,7 @@ impl Db {
             .bind(name.to_owned())
             .bind(i64::from(admin))
             .bind(now())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -127,7 +131,7 @@ impl Db {
             .bind(name.to_owned())
             .bind(password_hash.to_owned())
             .bind(now())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -157,7 +161,7 @@ impl Db {
         sqlx::query("UPDATE users SET admin = $1 WHERE name = $2")
             .bind(i64::from(admin))
             .bind(name.to_owned())
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -167,7 +171,7 @@ impl Db {
         sqlx::query("UPDATE users SET admin = $1, added_as_admin = $1 WHERE id = $2")
             .bind(i64::from(admin))
             .bind(id)
-            .execute(&self.pool)
+            .write(self)
             .await?;
         Ok(())
     }
@@ -179,7 +183,7 @@ impl Db {
         let done = sqlx::query(update)
             .bind(name.to_owned())
             .bind(id)
-            .execute(&self.pool)
+            .write(self)
             .await;
         match done {
             Ok(done) if done.rows_affected() == 0 => Ok(Renamed::HasServers),
@@ -273,7 +277,7 @@ impl Db {
 }
 
 /// Has others wait who start a server of this user, or delete the user, until the transaction ends.
-pub(super) async fn hold_user(tx: &mut Transaction<'static, Any>, user_id: i64) -> Result<()> {
+pub(super) async fn hold_user(tx: &mut Unit, user_id: i64) -> Result<()> {
     sqlx::query("UPDATE users SET last_activity = last_activity WHERE id = $1")
         .bind(user_id)
         .execute(&mut **tx)

@@ -40,6 +40,7 @@ impl Made {
             hub: String::new(),
             api: String::new(),
             subdomains,
+            origin: None,
         };
         let mut made = Self::default();
         made.add_users(found, existing_users);

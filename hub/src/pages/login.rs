@@ -151,9 +151,9 @@ pub(super) async fn enter(
     user: &User,
     next: Option<&str>,
 ) -> Result<Response, AppError> {
+    audit::by_user(&user.name);
     let landing = sessions::landing(app, user).await?;
     let mut response = see_other(next.unwrap_or(&landing));
-    audit::entered(&mut response, user);
     sessions::begin(app, client, headers, user, &mut response).await?;
     Ok(response)
 }
@@ -214,7 +214,7 @@ pub(super) fn anonymous(
     headers: &HeaderMap,
     show: impl FnOnce(Page) -> Response,
 ) -> Response {
-    let cookie = cookies::all(headers, cookies::FORM_ID)
+    let cookie = cookies::all(headers, app.cookie(&cookies::FORM_ID))
         .next()
         .map(str::to_owned);
     let new = cookie.is_none();
@@ -227,7 +227,12 @@ pub(super) fn anonymous(
     });
     let hub = app.urls.hub.as_str();
     let set = [
-        (cookies::FORM_ID, cookie.as_str(), hub, Life::Browser),
+        (
+            app.cookie(&cookies::FORM_ID),
+            cookie.as_str(),
+            hub,
+            Life::Browser,
+        ),
         (cookies::XSRF, &xsrf, hub, Life::Browser),
     ];
     let set = if new { &set[..] } else { &set[1..] };

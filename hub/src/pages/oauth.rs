@@ -54,7 +54,7 @@ pub async fn finish(
     let oauth = chosen(&app)?;
     let query = query.as_deref();
     let given = argument(query, "state").unwrap_or_default();
-    let mut flows = cookies::long(&headers, cookies::OAUTH);
+    let mut flows = cookies::long(&headers, app.cookie(&cookies::OAUTH));
     let flow = flows.find_map(|cookie| Flow::open(cookie, &app.xsrf, db::now()));
     let flow = flow.filter(|flow| secret::equal(&flow.state(&app.xsrf), &given));
     let flow = flow.ok_or_else(|| {
@@ -100,10 +100,14 @@ fn ties(app: &App, oauth: &OAuth, flow: &Flow, client: &Client, headers: &Header
         .callback()
         .map(ToString::to_string)
         .unwrap_or_else(|| {
+            let path = format!("{}oauth_callback", app.urls.hub);
             // As JupyterHub guesses it: the provider knows which addresses are the Hub's.
-            let scheme = if client.https { "https" } else { "http" };
-            let host = text(headers, header::HOST).unwrap_or_default();
-            format!("{scheme}://{host}{}oauth_callback", app.urls.hub)
+            let guessed = || {
+                let scheme = if client.https { "https" } else { "http" };
+                let host = text(headers, header::HOST).unwrap_or_default();
+                format!("{scheme}://{host}{path}")
+            };
+            app.urls.full(&path).unwrap_or_else(guessed)
         });
     Ties {
         callback,
@@ -131,6 +135,6 @@ fn refused(app: &App, client: &Client, refusal: Refusal) -> AppError {
 
 fn set_cookie(app: &App, client: &Client, value: &str, life: Life, response: &mut Response) {
     let path = format!("{}oauth_callback", app.urls.hub);
-    let cookie = (cookies::OAUTH, value, path.as_str(), life);
+    let cookie = (app.cookie(&cookies::OAUTH), value, path.as_str(), life);
     cookies::append(response, client.https, None, &[cookie]);
 }

@@ -8,6 +8,7 @@ use tracing::info;
 use super::login::{anonymous, enter};
 use crate::accounts;
 use crate::app::App;
+use crate::audit;
 use crate::auth::password;
 use crate::auth::posted::{Fields, PostedAnonymously, STALE};
 use crate::auth::throttle::{self, Admission};
@@ -91,6 +92,10 @@ async fn make(
         }
     };
     let hash = password::hash(password.to_owned()).await?;
+    // Who fails to take somebody's name is not told of as that one.
+    if app.db.user(&name).await?.is_none() {
+        audit::by_user(&name);
+    }
     if !app.db.sign_up(&name, &hash).await? {
         return refused("This user name is taken.".to_owned());
     }

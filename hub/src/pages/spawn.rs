@@ -14,6 +14,7 @@ use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{Named, UserName, no_such_user};
+use crate::refresh;
 use crate::servers::{self, StartError, UserOptions, Wanted, named, split_failure};
 use crate::templates::{
     self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage, Subject,
@@ -74,6 +75,8 @@ pub async fn start(
             .await;
     }
     let permit = visit.login.permit(StartServer(visit.named()))?;
+    let own = visit.login.user().id == visit.owner.id;
+    refresh::before_start(app, &visit.owner.name, own).await?;
     let wanted = Wanted {
         options: Some(options.clone()),
         display_name: None,

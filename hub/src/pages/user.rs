@@ -32,7 +32,7 @@ pub async fn outside(
 ) -> Result<Response, AppError> {
     let path = uri.path();
     let Some(rest) = path.strip_prefix(&app.urls.base) else {
-        return Ok(see_other(&app.urls.public(&app.urls.hub)));
+        return Ok(see_other(&to_hub(&app, &app.urls.hub)));
     };
     let changes = !matches!(method, Method::GET | Method::HEAD);
     if rest.starts_with("user/") && (changes || is_of_program(&app, path, &headers)) {
@@ -43,8 +43,12 @@ pub async fn outside(
         .map(|query| format!("?{query}"))
         .unwrap_or_default();
     let there = format!("{}{}{query}", app.urls.hub, rest.trim_start_matches('/'));
-    // The Hub's cookies do not come along to the hosts of servers.
-    Ok(AppError::see_other(app.urls.public(&there)).into_response())
+    Ok(AppError::see_other(to_hub(&app, &there)).into_response())
+}
+
+/// The whole address where it is known: the Hub's cookies do not come along to the hosts of servers.
+fn to_hub(app: &App, path: &str) -> String {
+    app.urls.full(path).unwrap_or_else(|| path.to_owned())
 }
 
 /// /hub/user/:user/...

@@ -65,7 +65,7 @@ mod tests {
             spawner,
             routing,
             ([127, 0, 0, 1], 0).into(),
-            key,
+            (key, Default::default()),
         );
         let (times, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
         let counted = times.clone();

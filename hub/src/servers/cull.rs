@@ -19,7 +19,7 @@ use super::{leftovers, log_db_error, stopping, watch};
 use crate::access::permit::{Permit, StartServer};
 use crate::app::App;
 use crate::db;
-use crate::db::servers::{Announced, Server, State};
+use crate::db::servers::{Announced, Server, State, Why};
 use crate::db::users::User;
 use bounds::Bounds;
 use due::{Due, Times, in_words, since};
@@ -228,14 +228,18 @@ async fn stop(app: &App, server: &Server, due: &Due) {
             return Ok(());
         };
         let from = State::Ready;
-        if !app.db.set_stopping(id, start_id, from, Some(&told)).await? {
+        if !app
+            .db
+            .set_stopping(id, start_id, from, Why::Told(Some(&told)))
+            .await?
+        {
             return Ok(());
         }
         let removes = due.removes && app.config.idle_culler.remove_named_servers;
         if removes && !server.name.is_empty() {
             app.db.request_removal(id, start_id).await?;
         }
-        stopping::finish_told(app, server, busy).await;
+        stopping::finish(app, id, start_id, busy).await;
         Ok::<(), db::DbError>(())
     };
     if let Err(error) = stopping.await {

@@ -32,7 +32,10 @@ pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
         // The name before 0.7.2, for old images.
         ("JPY_API_TOKEN", input.token.to_owned()),
         ("JUPYTERHUB_CLIENT_ID", input.client_id.to_owned()),
-        ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "0".to_owned()),
+        (
+            "JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED",
+            u8::from(input.config.jupyter_hub.cookie_host_prefix_enabled).to_string(),
+        ),
         ("JUPYTERHUB_HOST", input.urls.origin()),
         (
             "JUPYTERHUB_OAUTH_CALLBACK_URL",
@@ -66,7 +69,7 @@ pub fn environment(input: &Input<'_>) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::PublicHost;
+    use crate::config::{PublicHost, PublicUrl};
     use crate::subdomains::Subdomains;
 
     fn of(config: &Config, server: &str) -> BTreeMap<String, String> {
@@ -75,6 +78,7 @@ mod tests {
             hub: "/hub/".to_owned(),
             api: "http://127.0.0.1:8000/hub/api".to_owned(),
             subdomains: Subdomains::of(&config.jupyter_hub),
+            origin: config.jupyter_hub.public_origin(),
         };
         let redirect_uri = crate::servers::redirect_uri(&urls, &urls.server("ali ce", server));
         environment(&Input {
@@ -112,6 +116,26 @@ JUPYTERHUB_SERVER_NAME=gpu
 JUPYTERHUB_SERVICE_PREFIX=/user/ali%20ce/gpu/
 JUPYTERHUB_USER=ali ce"#;
         assert_eq!(lines, want.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_server_is_told_where_people_open_the_hub() {
+        let mut config = Config::default();
+        config.jupyter_hub.public_url = PublicUrl::parse("hub.test");
+        config.jupyter_hub.cookie_host_prefix_enabled = true;
+        let environment = of(&config, "");
+        for (name, value) in [
+            ("JUPYTERHUB_HOST", "https://hub.test"),
+            (
+                "JUPYTERHUB_OAUTH_CALLBACK_URL",
+                "/user/ali%20ce/oauth_callback",
+            ),
+            ("JUPYTERHUB_PUBLIC_URL", "https://hub.test/user/ali%20ce/"),
+            ("JUPYTERHUB_PUBLIC_HUB_URL", "https://hub.test/hub/"),
+            ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "1"),
+        ] {
+            assert_eq!(environment[name], value);
+        }
     }
 
     #[test]

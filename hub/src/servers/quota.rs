@@ -1,5 +1,7 @@
 //! Quotas: which are for a user, and whether a start keeps to them.
 
+use std::collections::HashMap;
+
 use carrel_spawner::kube::{Cpu, Memory};
 use carrel_spawner::{Needs, StartRequest};
 
@@ -83,7 +85,8 @@ async fn check_hours(app: &App, user: &str, quotas: &[&Quota]) -> Result<(), Sta
     let Some(quota) = strictest(quotas.iter().copied()) else {
         return Ok(());
     };
-    let used = used(app, user).await?;
+    let used = used(app, &[user]).await?;
+    let used = used.get(user).copied().unwrap_or_default();
     if used < i64::from(quota.hours_per_week) * HOUR {
         return Ok(());
     }
@@ -101,11 +104,9 @@ fn strictest<'q>(quotas: impl Iterator<Item = &'q Quota>) -> Option<&'q Quota> {
     hours.min_by_key(|quota| quota.hours_per_week)
 }
 
-/// Milliseconds that servers of a user were ready within the last seven days.
-async fn used(app: &App, user: &str) -> crate::db::Result<i64> {
-    let since = now() - WEEK;
-    let runs = app.db.runs_since(Some(user), since).await?;
-    Ok(runs.iter().map(|run| run.length_since(since)).sum())
+/// Milliseconds that servers of these users were ready within the last seven days.
+async fn used(app: &App, users: &[&str]) -> crate::db::Result<HashMap<String, i64>> {
+    app.db.hours_since(users, now() - WEEK).await
 }
 
 /// Whether any quota stops what runs.
@@ -114,21 +115,29 @@ pub(super) fn stops_servers(app: &App) -> bool {
     quotas.any(|quota| quota.stop_when_used_up)
 }
 
-/// Milliseconds that servers of this user may still be ready before a quota stops them, and what the quota says.
-pub(super) async fn time_left(
+/// Milliseconds that servers of each user may still be ready before a quota stops them, and what the quota says; users come
+/// with their groups.
+pub(super) async fn time_left<'u>(
     app: &App,
-    user: &str,
-    groups: &[String],
-) -> crate::db::Result<Option<(i64, String)>> {
-    let quotas = app.config.jupyter_hub.quotas.iter();
-    let stopping = quotas.filter(|quota| quota.stop_when_used_up && quota.is_for(user, groups));
-    let Some(quota) = strictest(stopping) else {
-        return Ok(None);
-    };
-    let (name, hours) = (&quota.name, quota.hours_per_week);
-    let left = i64::from(hours) * HOUR - used(app, user).await?;
-    let reason = format!("the quota `{name}` allows {hours} hours within seven days");
-    Ok(Some((left, reason)))
+    users: impl Iterator<Item = (&'u str, &'u [String])>,
+) -> crate::db::Result<HashMap<&'u str, (i64, String)>> {
+    let quotas = &app.config.jupyter_hub.quotas;
+    let bounded = users.filter_map(|(user, groups)| {
+        let stopping = quotas.iter();
+        let stopping =
+            stopping.filter(|quota| quota.stop_when_used_up && quota.is_for(user, groups));
+        Some((user, strictest(stopping)?))
+    });
+    let bounded: Vec<_> = bounded.collect();
+    let names: Vec<&str> = bounded.iter().map(|(user, _)| *user).collect();
+    let used = used(app, &names).await?;
+    let left = bounded.into_iter().map(|(user, quota)| {
+        let (name, hours) = (&quota.name, quota.hours_per_week);
+        let used = used.get(user).copied().unwrap_or_default();
+        let reason = format!("the quota `{name}` allows {hours} hours within seven days");
+        (user, (i64::from(hours) * HOUR - used, reason))
+    });
+    Ok(left.collect())
 }
 
 fn limit(quota: &Quota) -> Limit {

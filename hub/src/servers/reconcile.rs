@@ -13,7 +13,7 @@ use super::queue::Place;
 use super::{BusyGuard, log_db_error, routing, spawner_state, starting, stopping, watch};
 use crate::app::App;
 use crate::db;
-use crate::db::servers::{Server, State};
+use crate::db::servers::{Server, State, Why};
 
 /// How long the Hub waits for its spawner before it listens; what takes longer goes on afterwards.
 const BEFORE_LISTENING: Duration = Duration::from_secs(10);
@@ -219,7 +219,12 @@ fn warn_unreachable(server: &Server, error: &carrel_spawner::Error) {
 async fn end(app: &App, server: &Server, reason: &str, busy: BusyGuard) {
     if let Err(error) = app
         .db
-        .set_stopping(server.id, &server.start_id, server.state, Some(reason))
+        .set_stopping(
+            server.id,
+            &server.start_id,
+            server.state,
+            Why::Otherwise(Some(reason)),
+        )
         .await
     {
         log_db_error(server, "write down that a server ended", &error);
@@ -263,7 +268,12 @@ async fn check(app: &App, server: &Server, started: &Started) {
     warn!(server = %server.full_name(), reason = first, "An adopted server does not answer and is stopped");
     match app
         .db
-        .set_stopping(server.id, &server.start_id, State::Ready, Some(&reason))
+        .set_stopping(
+            server.id,
+            &server.start_id,
+            State::Ready,
+            Why::Otherwise(Some(&reason)),
+        )
         .await
     {
         Ok(true) => stopping::finish_now(app, server).await,

@@ -8,7 +8,7 @@ use tracing::{error, info};
 use super::{BusyGuard, leftovers, log_db_error, routing, spawner_state};
 use crate::access::permit::{Permit, StopServer};
 use crate::app::{App, Wake};
-use crate::db::servers::{Server, State};
+use crate::db::servers::{Server, State, Why};
 use crate::events::Action;
 
 /// The longest that one stop may take; one that takes longer is tried again by the watch.
@@ -55,7 +55,7 @@ pub(crate) async fn stop_one(
                     server.id,
                     &server.start_id,
                     State::Pending,
-                    Some("The start was cancelled"),
+                    Why::Otherwise(Some("The start was cancelled")),
                 )
                 .await?
             {
@@ -83,7 +83,7 @@ pub async fn stop_all(app: &App) {
         for from in [State::Ready, State::Pending] {
             if let Err(error) = app
                 .db
-                .set_stopping(server.id, &server.start_id, from, None)
+                .set_stopping(server.id, &server.start_id, from, Why::Otherwise(None))
                 .await
             {
                 log_db_error(server, "write down that a server stops", &error);
@@ -165,12 +165,12 @@ async fn gone(app: &App, server: &Server) {
 async fn begin_stop(app: &App, server: &Server) -> Result<(), sqlx::Error> {
     if app
         .db
-        .set_stopping(server.id, &server.start_id, State::Ready, None)
+        .set_stopping(server.id, &server.start_id, State::Ready, Why::Told(None))
         .await?
     {
         let (app, server) = (app.clone(), server.clone());
         let busy = app.busy.enter(&server.start_id);
-        tokio::spawn(async move { finish_told(&app, &server, busy).await });
+        tokio::spawn(async move { finish(&app, server.id, &server.start_id, busy).await });
     }
     Ok(())
 }
@@ -179,7 +179,12 @@ async fn begin_stop(app: &App, server: &Server) -> Result<(), sqlx::Error> {
 pub(super) async fn end_because(app: &App, server: &Server, from: State, reason: &str) {
     match app
         .db
-        .set_stopping(server.id, &server.start_id, from, Some(reason))
+        .set_stopping(
+            server.id,
+            &server.start_id,
+            from,
+            Why::Otherwise(Some(reason)),
+        )
         .await
     {
         // Also where another task was first: its end is this one's.
@@ -194,29 +199,22 @@ pub(super) async fn finish_now(app: &App, server: &Server) {
     finish(app, server.id, &server.start_id, busy).await;
 }
 
-/// [`finish`] of a server that ran and is stopped on purpose.
-pub(super) async fn finish_told(app: &App, server: &Server, busy: BusyGuard) {
-    if finish(app, server.id, &server.start_id, busy).await {
-        app.events.server(Action::Stop, server);
-    }
-}
-
 /// Ends what runs of a server that is written down as stopping, revokes its tokens and writes down that it is
-/// stopped; true if so. What fails here is tried again by the watch.
-pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard) -> bool {
+/// stopped. What fails here is tried again by the watch.
+pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard) {
     let server = match app.db.server_by_id(id).await {
         Ok(Some(server)) => server,
         Ok(None) => {
             end_unknown(app, start_id).await;
-            return false;
+            return;
         }
         Err(error) => {
             error!(%error, start_id, "Could not look at a server that stops; trying again later");
-            return false;
+            return;
         }
     };
     if server.state != State::Stopping || server.start_id != start_id {
-        return false;
+        return;
     }
     routing::close(app, &server.prefix).await;
     match timeout(LONGEST_STOP, end(app, &server)).await {
@@ -224,28 +222,28 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
         Ok(Err(cause)) => {
             let cause = crate::chain::chain(&cause);
             error!(server = %server.full_name(), cause, "Could not stop a server; trying again later");
-            return false;
+            return;
         }
         Err(_) => {
             error!(server = %server.full_name(), "Stopping a server takes too long; trying again later");
-            return false;
+            return;
         }
     }
-    let done = match app.db.set_stopped(id, start_id).await {
+    match app.db.set_stopped(id, start_id).await {
         Ok(stopped) => {
             info!(server = %server.full_name(), "Server {} has stopped", server.full_name());
+            if stopped.told {
+                app.events.server(Action::Stop, &server);
+            }
             if stopped.removed {
                 leftovers::clear(app).await;
             }
-            stopped.done
         }
         Err(error) => {
             log_db_error(&server, "write down that a server has stopped", &error);
-            false
         }
-    };
+    }
     app.wake.server(id);
-    done
 }
 
 /// Ends what may run of a start whose server is not known any more.

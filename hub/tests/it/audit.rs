@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::token;
 use crate::harness::three::{Three, get};
-use crate::harness::{Browser, Reply, wait_for};
+use crate::harness::{Browser, Reply, TestHub, wait_for};
 
 async fn csv(browser: &Browser, path: &str, token: &str) -> Reply {
     let request = browser.request(Method::GET, &format!("/hub/api{path}"));
@@ -75,6 +75,25 @@ async fn it_is_told_who_did_what_and_what_they_were_refused() {
         text.contains(",user,carol,,127.0.0.1,POST,/hub/stop/bob,404"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_done() {
+    let hub = TestHub::start().await;
+    let admin = hub.admin().await;
+    let token = token(&admin, &["inherit"]).await;
+    let mut database = hub.database().await;
+    let away = sqlx::raw_sql("ALTER TABLE audit RENAME TO away");
+    away.execute(&mut database).await.unwrap();
+    let ask = async |method: Method, path: &str| admin.api(method, path, &token, None).await;
+    ask(Method::POST, "/users/dora").await.expect(500);
+    ask(Method::GET, "/users/dora").await.expect(404);
+    ask(Method::POST, "/users/admin/server").await.expect(500);
+    let user = ask(Method::GET, "/users/admin").await.expect(200).json();
+    assert_eq!(user["pending"], Value::Null);
+    let back = sqlx::raw_sql("ALTER TABLE away RENAME TO audit");
+    back.execute(&mut database).await.unwrap();
+    ask(Method::POST, "/users/dora").await.expect(201);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod values;
 
 use std::process::Output;
 
-use carrel_hub::config::{Config, above};
+use carrel_hub::config::{Config, ProxyClass, above};
 use carrel_skip::package_folder;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -117,18 +117,16 @@ fn the_hub_speaks_https_with_a_certificate_of_the_values() {
     for (values, crt) in [(secret, "chain.pem"), (manual, "tls.crt")] {
         let hub = config_of(&values).jupyter_hub;
         assert_eq!((hub.port, hub.hub_port), (8443, Some(8000)));
+        assert_eq!(
+            (hub.redirect_port, hub.redirect_to),
+            (Some(8080), Some(443))
+        );
         let certificate = hub.ssl_cert.unwrap().0;
         assert_eq!(
             certificate,
             std::path::Path::new("/etc/carrel-tls").join(crt)
         );
     }
-    let text = |template: &str, values: &[&str]| {
-        let output = helm(template, values);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
     let pod = text("templates/hub/statefulset.yaml", &secret);
     assert!(pod.contains("secretName: site\n"), "{pod}");
     assert!(pod.contains("containerPort: 8443\n"), "{pod}");
@@ -143,7 +141,13 @@ fn the_hub_speaks_https_with_a_certificate_of_the_values() {
         ports.contains("port: 443\n      targetPort: https\n"),
         "{ports}"
     );
-    assert!(!ports.contains("port: 80\n"), "{ports}");
+    assert!(
+        ports.contains("port: 80\n      targetPort: redirect\n"),
+        "{ports}"
+    );
+    let alone = [&secret[..], &["proxy.service.disableHttpPort=true"]].concat();
+    assert!(!way_in(&alone).contains("port: 80\n"));
+    assert_eq!(config_of(&alone).jupyter_hub.redirect_port, None);
     let offload = ["proxy.https.enabled=true", "proxy.https.type=offload"];
     let ports = way_in(&offload);
     assert!(
@@ -163,6 +167,121 @@ fn the_hub_speaks_https_with_a_certificate_of_the_values() {
         let error = String::from_utf8_lossy(&refused.stderr);
         assert!(error.contains(told), "{error}");
     }
+}
+
+#[test]
+fn the_proxy_may_have_pods_of_its_own() {
+    let apart = ["proxy.apart.enabled=true", "proxy.apart.replicas=3"];
+    let config = config_of(&apart);
+    assert_eq!(config.jupyter_hub.proxy_class, ProxyClass::Chp);
+    let api = config.configurable_http_proxy.api_url.0[0].to_string();
+    assert_eq!(api, "http://tf-hub-proxy-api.default.svc:8001/");
+    let servers = config.jupyter_hub.hub_connect_url.unwrap().to_string();
+    assert_eq!(servers, "http://tf-hub-hub.default.svc/");
+
+    let pods = text("templates/proxy/deployment.yaml", &apart);
+    for line in [
+        "replicas: 3\n",
+        "- --default-target=http://tf-hub-hub.default.svc\n",
+        "- --error-target=http://tf-hub-hub.default.svc/hub/error\n",
+        "automountServiceAccountToken: false\n",
+        "maxUnavailable: 1\n",
+    ] {
+        assert!(pods.contains(line), "{line} {pods}");
+    }
+    assert!(!pods.contains("--host-routing"), "{pods}");
+    let by_host = "hub.config.JupyterHub.subdomain_host=https://hub.test";
+    let pods = text("templates/proxy/deployment.yaml", &[apart[0], by_host]);
+    assert!(pods.contains("--host-routing"), "{pods}");
+
+    // The way in leads to them, and from there to the Hubs.
+    let services = text("templates/proxy/service.yaml", &apart);
+    let component = |service: &str| {
+        let (_, rest) = services.split_once(&format!("name: {service}\n")).unwrap();
+        let (_, rest) = rest.split_once("app.kubernetes.io/component: ").unwrap();
+        rest.split('\n').next().unwrap().to_owned()
+    };
+    let all = [
+        "tf-hub-lb",
+        "tf-hub-lb-katacoda",
+        "tf-hub-hub",
+        "tf-hub-proxy-api",
+    ];
+    assert_eq!(all.map(component), ["proxy", "proxy", "hub", "proxy"]);
+
+    // The token of the API is known to both, and nobody but a Hub reaches its port.
+    let hub = text("templates/hub/statefulset.yaml", &apart);
+    for pod in [&hub, &pods] {
+        assert!(pod.contains("CONFIGPROXY_AUTH_TOKEN"), "{pod}");
+    }
+    let token = "proxy.secretToken=a-token-of-my-own";
+    let secret = text("templates/hub/secret.yaml", &[apart[0], token]);
+    assert!(
+        secret.contains("proxy-token: \"a-token-of-my-own\"\n"),
+        "{secret}"
+    );
+    let policy = text("templates/proxy/networkpolicy.yaml", &apart);
+    let (_, api) = policy.split_once("- from:").unwrap();
+    let (api, _) = api.split_once("egress:").unwrap();
+    assert!(
+        api.contains("component: hub\n") && api.contains("port: api\n"),
+        "{policy}"
+    );
+    let policy = text("templates/singleuser/networkpolicy.yaml", &apart);
+    assert_eq!(policy.matches("component: proxy\n").count(), 2, "{policy}");
+    let policy = text("templates/hub/networkpolicy.yaml", &apart);
+    assert!(policy.contains("from:\n"), "{policy}");
+
+    let refused = helm(
+        "templates/proxy/service.yaml",
+        &[
+            apart[0],
+            "proxy.https.enabled=true",
+            "proxy.https.type=secret",
+            "proxy.https.secret.name=site",
+        ],
+    );
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("gateway.tlsSecret"), "{error}");
+}
+
+#[test]
+fn pods_before_the_hub_are_believed() {
+    let trusted = |values: &[&str]| -> Vec<String> {
+        let hub = config_of(values).jupyter_hub;
+        hub.trusted_downstream_ips
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    for enabled in ["gateway.enabled=true", "proxy.apart.enabled=true"] {
+        assert!(trusted(&[enabled]).contains(&"10.0.0.0/8".to_owned()));
+        let own = trusted(&[enabled, "hub.trustedProxies={10.42.0.0/16}"]);
+        assert_eq!(own, ["10.42.0.0/16"]);
+    }
+}
+
+#[test]
+fn a_key_is_made_for_what_the_hub_encrypts() {
+    let hub = "templates/hub/statefulset.yaml";
+    let state = "hub.config.GenericOAuthenticator.enable_auth_state=true";
+    let secret = text("templates/hub/secret.yaml", &[state]);
+    let (_, key) = secret.split_once("crypt-key: \"").unwrap();
+    assert_eq!(key.find('"'), Some(32), "{secret}");
+    assert!(text(hub, &[state]).contains("JUPYTERHUB_CRYPT_KEY"));
+    assert!(!text(hub, &[]).contains("JUPYTERHUB_CRYPT_KEY"));
+    let key = "0123456789abcdef0123456789abcdef";
+    let keys = format!("hub.config.CryptKeeper.keys={{{key}}}");
+    assert!(!text(hub, &[state, &keys]).contains("JUPYTERHUB_CRYPT_KEY"));
+    assert_eq!(config_of(&[state, &keys]).crypt_keeper.keys.len(), 1);
+}
+
+/// What a template makes of values.
+fn text(template: &str, values: &[&str]) -> String {
+    let output = helm(template, values);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The configuration in the Secret of `helm template --set VALUE...`.

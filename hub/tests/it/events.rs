@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use carrel_hub::config::{Config, FilePath};
-use carrel_hub::db::servers::State;
+use carrel_hub::db::servers::{State, Why};
+use carrel_hub::events::Action;
 use carrel_hub::run::Hub;
 use serde_json::{Value, json};
 
@@ -129,6 +130,46 @@ async fn only_what_the_hub_has_done_is_an_event() {
     let events = events(&file, 3).await;
     let actions: Vec<_> = events.iter().map(|event| &event["action"]).collect();
     assert_eq!(actions, ["start", "start", "stop"]);
+}
+
+/// A stop that is not over when its Hub dies is finished by the next one, which tells of it.
+#[tokio::test]
+async fn a_stop_that_another_hub_finishes_is_an_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.log");
+    let hub = hub(&file, |_| {}).await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    events(&file, 1).await;
+    let server = hub.app.db.server("admin", "").await.unwrap().unwrap();
+    let (from, why) = (State::Ready, Why::Told(None));
+    let told = hub
+        .app
+        .db
+        .set_stopping(server.id, &server.start_id, from, why);
+    assert!(told.await.unwrap());
+    let hub = hub.crash_and_restart().await;
+    until_stopped(&hub).await;
+    let events = events(&file, 2).await;
+    assert_eq!(events[1]["action"], "stop");
+}
+
+/// What waits to be written when the Hub is told to end is written.
+#[tokio::test]
+async fn the_end_of_the_hub_loses_no_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.log");
+    let mut hub = hub(&file, |_| {}).await;
+    let browser = hub.admin().await;
+    browser.spawn_ready("admin").await;
+    let server = hub.app.db.server("admin", "").await.unwrap().unwrap();
+    for _ in 0..2000 {
+        hub.app.events.server(Action::Stop, &server);
+    }
+    hub.end().await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), 2001);
+    assert!(text.ends_with('\n'));
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ fn every_value_is_told_of_with_its_place() {
         "basehub.jupyterhub.singleuser.profileList[0].kubespawner_override.imag: refused: unknown key; \
          did you mean `image`?",
         "basehub.jupyterhub.proxy.https.type: refused: the Hub asks for no certificates. Instead: ingress.enabled",
-        "file.yaml:21:37: basehub.jupyterhub.proxy.chp: without effect: there is no such pod",
+        "file.yaml:21:37: basehub.jupyterhub.proxy.chp: without effect: the Hub's own proxy is in its pod",
     ];
     for expected in expected {
         let found = lines.iter().any(|line| line.contains(expected));

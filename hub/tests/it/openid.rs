@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::harness::{Browser, Reply, TestHub, wait_for};
 
-struct Provider {
+pub struct Provider {
     process: Child,
     origin: String,
 }
 
 impl Provider {
     /// None where there is no Python for it.
-    async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let Ok(prepared) = std::env::var("CARREL_TEST_PREPARED") else {
             skip(Need::Prepared, "CARREL_TEST_PREPARED is not set");
             return None;
@@ -50,24 +50,40 @@ impl Provider {
     }
 
     /// What the provider will tell of a user.
-    async fn tell(&self, sub: &str, claims: Value) {
+    pub async fn tell(&self, sub: &str, claims: Value) {
         let url = format!("{}/users/{sub}", self.origin);
         let request = reqwest::Client::new().put(url).json(&claims);
         assert!(request.send().await.unwrap().status().is_success());
     }
 
+    /// Ends all tokens of a user.
+    pub async fn revoke(&self, sub: &str) {
+        let url = format!("{}/users/{sub}/revoke-tokens", self.origin);
+        let request = reqwest::Client::new().post(url);
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+
     async fn hub(&self, keys: &str) -> TestHub {
+        self.configured(keys, "").await
+    }
+
+    /// A Hub with these keys of the provider's section, and further sections.
+    pub async fn configured(&self, keys: &str, further: &str) -> TestHub {
         let text = format!(
-            "JupyterHub: {{authenticator_class: generic-oauth}}\n\
-             GenericOAuthenticator: {{client_id: hub, client_secret: hunter2hunter2, login_service: Campus, {keys}}}\n"
+            "JupyterHub: {{authenticator_class: generic-oauth, allow_named_servers: true}}\n\
+             GenericOAuthenticator: {{client_id: hub, client_secret: hunter2hunter2, login_service: Campus, {keys}}}\n{further}"
         );
         TestHub::of_file(&text).await
     }
 
+    /// Keys with which the provider is the issuer.
+    pub fn issued(&self, keys: &str) -> String {
+        format!("issuer: \"{}\", {keys}", self.origin)
+    }
+
     /// A Hub of which the provider is the issuer.
     async fn openid(&self, keys: &str) -> TestHub {
-        self.hub(&format!("issuer: \"{}\", {keys}", self.origin))
-            .await
+        self.hub(&self.issued(keys)).await
     }
 }
 
@@ -93,7 +109,7 @@ async fn way_back(browser: &Browser, begin: &str, form: &[(&str, &str)]) -> (Str
 }
 
 /// Logs in as `sub`, from the link of the login page on.
-async fn log_in(browser: &Browser, sub: &str) -> Reply {
+pub async fn log_in(browser: &Browser, sub: &str) -> Reply {
     let page = browser
         .get("/hub/login?next=%2Fhub%2Ftoken")
         .await
@@ -108,7 +124,7 @@ async fn log_in(browser: &Browser, sub: &str) -> Reply {
     browser.get(&back).await
 }
 
-const GROUPS: &str = "allowed_groups: [staff], admin_groups: [root], auth_state_groups_key: oauth_user.groups, \
+pub const GROUPS: &str = "allowed_groups: [staff], admin_groups: [root], auth_state_groups_key: oauth_user.groups, \
                       manage_groups: true, admin_users: [chief]";
 
 #[tokio::test]

@@ -61,6 +61,24 @@ async fn people_come_by_https_and_servers_by_an_address_of_their_own() {
 }
 
 #[tokio::test]
+async fn plain_http_leads_to_https() {
+    let certificate = Certificate::issue("localhost");
+    let plain = free_port();
+    let spawner = FakeSpawner::new(Behaviour::Answers);
+    let hub = TestHub::configured(spawner, |config| {
+        certificate.configure(config);
+        config.jupyter_hub.redirect_port = Some(plain);
+    })
+    .await;
+    let browser = Browser::new(&format!("http://localhost:{plain}"));
+    for path in ["/", "/hub/login?next=%2Fhub%2Ftoken", "/user/a/lab"] {
+        let moved = browser.get(path).await.expect(301);
+        assert_eq!(moved.location(), format!("{}{path}", hub.origin));
+    }
+    browser.post("/hub/login", &[]).await.expect(301);
+}
+
+#[tokio::test]
 async fn a_real_server_logs_its_visitor_in_behind_https() {
     let certificate = Certificate::issue("localhost");
     let Some(hub) = RealHub::start(|config| certificate.configure(config)).await else {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use nix::unistd::{self, Gid, Uid, User};
 
+use super::LocalConfig;
 use crate::Error;
 
 /// One entry of passwd(5), with all groups of the user.
@@ -36,7 +37,7 @@ pub(super) struct Told(PipeReader);
 
 impl Account {
     /// Blocks: the machine may ask a directory.
-    pub(super) fn of(user: &str, allow_root: bool) -> Result<Self, Error> {
+    pub(super) fn of(user: &str, config: &LocalConfig) -> Result<Self, Error> {
         let failed = |errno: Errno| Error::io("look up the user's account")(errno.into());
         let found = User::from_name(user).map_err(failed)?;
         let found = found.ok_or_else(|| {
@@ -45,11 +46,17 @@ impl Account {
                     .to_owned(),
             )
         })?;
-        if found.uid.is_root() && !allow_root {
+        if found.uid.is_root() && !config.allow_root {
             return Err(Error::Start(
                 "the user is root, and no server runs as root (`LocalProcessSpawner.allow_root`)"
                     .to_owned(),
             ));
+        }
+        let least = config.minimum_uid;
+        if !found.uid.is_root() && found.uid.as_raw() < least {
+            return Err(Error::Start(format!(
+                "the user's account is one of the system's, whose numbers are below {least} (`LocalProcessSpawner.minimum_uid`)"
+            )));
         }
         let name = text(found.name.as_bytes())?;
         Ok(Self {

@@ -24,6 +24,8 @@ pub struct LocalConfig {
     pub system_users: bool,
     /// Whether a server may run as root where its user is root.
     pub allow_root: bool,
+    /// Accounts with a lesser number are the system's own, under which no server runs; root has its own rule.
+    pub minimum_uid: u32,
     /// How long a start watches a server that does not listen yet: one that ends meanwhile fails the start. What
     /// ends later, the Hub's polls find.
     pub exit_watch: Duration,
@@ -55,6 +57,7 @@ impl Default for LocalConfig {
             env_keep: kept.map(str::to_owned).to_vec(),
             system_users: false,
             allow_root: false,
+            minimum_uid: 1000,
             exit_watch: Duration::from_millis(300),
             term_timeout: Duration::from_secs(5),
             kill_timeout: Duration::from_secs(5),

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use carrel_skip::{Need, skip};
+use carrel_spawner::local::LocalConfig;
 use carrel_spawner::{Poll, Spawner as _};
 use nix::unistd::{Gid, User, geteuid, getgrouplist, setgroups};
 
@@ -154,6 +155,23 @@ async fn no_server_runs_as_root_unless_it_may() {
     });
     place.request = request("root");
     place.start().await;
+}
+
+#[tokio::test]
+async fn no_server_runs_under_an_account_of_the_system() {
+    if place("").is_none() {
+        return;
+    }
+    let mut place = Place::with(&["/bin/sh", "-c", "sleep 60"], |config| {
+        config.system_users = true;
+        config.minimum_uid = LocalConfig::default().minimum_uid;
+    });
+    place.request = request(USER);
+    let refused = message(place.try_start().await);
+    assert!(
+        refused.contains("LocalProcessSpawner.minimum_uid"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

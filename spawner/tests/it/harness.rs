@@ -47,6 +47,8 @@ impl Place {
         let mut config = LocalConfig {
             state_dir: folder.path().to_owned(),
             cmd,
+            // The accounts that every machine has are the system's.
+            minimum_uid: 0,
             ..LocalConfig::default()
         };
         configure(&mut config);

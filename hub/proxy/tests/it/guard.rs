@@ -71,6 +71,18 @@ async fn a_cookie_stays_below_the_prefix_of_its_target() {
     }
 }
 
+/// Browsers take such a cookie with the path `/` alone, where all of the host would get it.
+#[tokio::test]
+async fn a_cookie_for_the_whole_host_is_nobody_s_who_shares_it() {
+    let cookies: [(&str, &[u8]); 2] = [
+        ("set-cookie", b"__Host-a=1; Path=/; Secure"),
+        ("set-cookie", b"b=2; Path=/user/a/"),
+    ];
+    let answer = answer("/user/a/lab", &cookies).await;
+    let kept = answer.header("set-cookie");
+    assert_eq!(kept.as_deref(), Some("b=2; Path=/user/a/"));
+}
+
 #[tokio::test]
 async fn cookies_of_the_fallback_are_nobody_else_s_and_the_others_keep_their_order() {
     let cookies: [(&str, &[u8]); 5] = [

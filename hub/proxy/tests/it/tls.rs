@@ -11,6 +11,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, Version};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
+use hyper::ext::Protocol;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,8 +21,11 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::harness::{TestProxy, bounded, scripted};
+use crate::harness::{TestProxy, bounded, nobody, scripted};
 
 /// Writes a new certificate and its key; what a client has to trust.
 fn issue(folder: &Path) -> CertificateDer<'static> {
@@ -273,4 +278,94 @@ fn what_cannot_be_used_is_named() {
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let error = fails_with("key.pem", &other.signing_key.serialize_pem());
     assert!(matches!(error, TlsError::Unusable { .. }), "{error:?}");
+}
+
+/// A client of a websocket over HTTP/2, to whoever is at `path`; the status where there is none.
+async fn websocket(
+    sender: &mut http2::SendRequest<Empty<Bytes>>,
+    path: &str,
+) -> Result<WebSocketStream<TokioIo<Upgraded>>, u16> {
+    let request = Request::connect(format!("https://localhost{path}"))
+        .extension(Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13")
+        .header("origin", "https://localhost")
+        .body(Empty::new())
+        .unwrap();
+    let answer = bounded(sender.send_request(request)).await.unwrap();
+    if answer.status() != 200 {
+        return Err(answer.status().as_u16());
+    }
+    for name in ["connection", "upgrade", "sec-websocket-accept"] {
+        assert!(!answer.headers().contains_key(name), "{name}");
+    }
+    let upgraded = bounded(hyper::upgrade::on(answer)).await.unwrap();
+    let upgraded = TokioIo::new(upgraded);
+    Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
+}
+
+/// Says its word first, sends back all that it gets, and ends with it.
+async fn parrot() -> SocketAddr {
+    scripted(|_, connection| async move {
+        let Ok(mut websocket) = tokio_tungstenite::accept_async(connection.stream).await else {
+            return;
+        };
+        websocket.send(Message::text("hello")).await.unwrap();
+        while let Some(Ok(message)) = websocket.next().await {
+            if !message.is_close() && websocket.send(message).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+async fn said(websocket: &mut WebSocketStream<TokioIo<Upgraded>>) -> Message {
+    bounded(websocket.next()).await.unwrap().unwrap()
+}
+
+/// RFC 8441: browsers open websockets within the connection that they have.
+#[tokio::test]
+async fn websockets_share_a_connection_of_http_2() {
+    let secure = Secure::with(ServeOptions {
+        header_read_timeout: Duration::from_millis(200),
+        ..ServeOptions::default()
+    })
+    .await;
+    secure.proxy.route("/user/b/", parrot().await);
+    let mut sender = secure.http2().await;
+    // Its answer comes after the settings by which the server allows it.
+    let request = get("https://localhost/hub/x").body(Empty::new()).unwrap();
+    bounded(sender.send_request(request)).await.unwrap();
+    let mut one = websocket(&mut sender, "/user/b/api/kernels/1/channels")
+        .await
+        .unwrap();
+    let mut two = websocket(&mut sender, "/user/b/terminals/1").await.unwrap();
+    let large = Message::binary(vec![7; 1 << 20]);
+    for websocket in [&mut one, &mut two] {
+        assert_eq!(said(websocket).await, Message::text("hello"));
+        let (mut send, mut receive) = websocket.split();
+        let sent = send.send(large.clone());
+        let (sent, back) = bounded(futures_util::future::join(sent, receive.next())).await;
+        sent.unwrap();
+        assert_eq!(back.unwrap().unwrap(), large);
+    }
+    // It is in use for as long as one is open, however long nobody says anything.
+    two.close(None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    one.send(Message::text("still there")).await.unwrap();
+    assert_eq!(said(&mut one).await, Message::text("still there"));
+}
+
+#[tokio::test]
+async fn a_websocket_that_nobody_answers_is_refused_by_http_2_too() {
+    let secure = Secure::start().await;
+    secure.proxy.route("/user/c/", nobody().await);
+    let mut sender = secure.http2().await;
+    let request = get("https://localhost/hub/x").body(Empty::new()).unwrap();
+    bounded(sender.send_request(request)).await.unwrap();
+    // One that is down, one that knows no websockets, and one that nobody has.
+    for (path, status) in [("/user/c/x", 503), ("/user/a/x", 502), ("/hub/x", 404)] {
+        let refused = websocket(&mut sender, path).await.map(drop).unwrap_err();
+        assert_eq!(refused, status, "{path}");
+    }
 }

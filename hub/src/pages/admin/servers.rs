@@ -14,6 +14,7 @@ use crate::error::AppError;
 use crate::names::{Named, UserName};
 use crate::pages::home::removed;
 use crate::pages::{PATIENCE, next_path, rows, see_other};
+use crate::refresh;
 use crate::servers::{self, StartError, Wanted};
 use crate::templates;
 use crate::templates::admin::{AdminRow, AdminServersPage};
@@ -60,6 +61,8 @@ pub async fn start(
 ) -> Result<Response, AppError> {
     let (login, _) = posted.fresh()?;
     let permit = login.permit(StartServer(named))?;
+    let user = &*permit.0.user;
+    refresh::before_start(&app, user, *user == *login.user().name).await?;
     match servers::start(&app, permit, Wanted::default()).await {
         // Somebody was faster.
         Ok(_) | Err(StartError::AlreadyRunning(_)) => Ok(back(&app, query.as_deref(), &headers)),
@@ -97,6 +100,8 @@ pub async fn start_all(
         let Ok(permit) = login.permit(StartServer(named)) else {
             continue;
         };
+        let user = &*permit.0.user;
+        refresh::before_start(&app, user, *user == *login.user().name).await?;
         match servers::start(&app, permit, Wanted::default()).await {
             Ok(_) | Err(StartError::AlreadyRunning(_) | StartError::Stopping(_)) => {}
             Err(error) => return Err(error.into()),

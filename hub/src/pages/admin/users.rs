@@ -188,7 +188,12 @@ pub async fn change(
     // What stays as it is need not be allowed.
     let user = app.db.user(&permit.0).await?.ok_or_else(no_such_user)?;
     let admin = (admin != user.admin).then_some(admin);
-    match users::change(&app, &permit, &login.principal(), name, admin).await {
+    let change = users::Change {
+        name,
+        admin,
+        auth_state: None,
+    };
+    match users::change(&app, &permit, &login.principal(), change).await {
         Ok(user) => Ok(see_other(&rows::user_url(&app, &user.name))),
         Err(error) => {
             let (status, message) = error.into_parts();

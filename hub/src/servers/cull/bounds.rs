@@ -64,10 +64,12 @@ impl Bounds {
         for server in ready {
             running.entry(server.user_id).or_insert((&server.user, 0)).1 += 1;
         }
+        let users = running.iter();
+        let users = users.map(|(user, (name, _))| (*name, self.groups(*user)));
+        let mut left = quota::time_left(app, users).await?;
         let mut used_up = HashMap::new();
         for (user, (name, servers)) in running {
-            let left = quota::time_left(app, name, self.groups(user)).await?;
-            let Some((left, reason)) = left else {
+            let Some((left, reason)) = left.remove(name) else {
                 continue;
             };
             let due = Due {

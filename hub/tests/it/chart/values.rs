@@ -302,10 +302,35 @@ pub struct Pdb {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Proxy {
+    apart: ProxyApart,
+    /// By which proxies apart know the Hub; made once without one.
+    secret_token: String,
     service: Service,
     https: Https,
     #[schemars(flatten)]
     without_effect: ProxyWithoutEffect,
+}
+
+/// The proxy in pods of its own.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ProxyApart {
+    /// Whether it is.
+    enabled: bool,
+    /// How many there are.
+    replicas: u32,
+    /// Of each container.
+    resources: Part,
+    /// Labels of the pods.
+    labels: Labels,
+    /// Annotations of the pods.
+    annotations: Labels,
+    /// Labels of nodes for the pods.
+    node_selector: Labels,
+    /// Beside those of scheduling.corePods.
+    tolerations: Items,
+    pdb: Pdb,
+    network_policy: NetworkPolicy,
 }
 
 /// What Zero to JupyterHub has besides; see moving.yaml for why.
@@ -315,7 +340,6 @@ pub struct ProxyWithoutEffect {
     chp: Part,
     traefik: Part,
     secret_sync: Part,
-    secret_token: String,
     deployment_strategy: Part,
     annotations: Labels,
     labels: Labels,

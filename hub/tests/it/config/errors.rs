@@ -46,6 +46,30 @@ fn yaml_that_does_not_parse_is_named_with_its_place() {
 }
 
 #[test]
+fn the_address_for_people_fits_all_else_that_is_said_of_it() {
+    check(
+        "JupyterHub:\n  base_url: /lab/\n  public_url: https://hub.test/jupyter\n",
+        "3:3: JupyterHub.public_url: must end with `base_url`, which is /lab/",
+    );
+    check(
+        "JupyterHub:\n  public_url: https://hub.test\n  subdomain_host: https://other.test\n",
+        "2:3: JupyterHub.public_url: `subdomain_host` names another address; it stands for both where `public_url` is left out",
+    );
+    let text = "JupyterHub:\n  base_url: /lab/\n  public_url: hub.test\n";
+    let config = Config::parse("carrel.yaml", text).unwrap();
+    let public = config.jupyter_hub.public_url.unwrap();
+    assert_eq!(public.0.as_str(), "https://hub.test/lab/");
+    assert_eq!(config.warnings.len(), 1);
+}
+
+#[test]
+fn cookies_for_one_host_need_hosts_that_are_apart() {
+    let mistake = "2:3: JupyterHub.cookie_host_prefix_enabled: such cookies are sent to everything on their host, and by HTTPS \
+                   alone: give servers hosts of their own by `subdomain_host: https://...`";
+    check("JupyterHub:\n  cookie_host_prefix_enabled: true\n", mistake);
+}
+
+#[test]
 fn yaml_beyond_a_configuration_is_refused() {
     check(
         "Spawner: &all [*all]\n",
@@ -139,7 +163,7 @@ fn a_section_holds_keys() {
 fn a_name_that_is_near_no_other_gets_the_list() {
     check(
         "LocalProcessSpawner:\n  colour: green",
-        "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout, allow_root",
+        "2:3: LocalProcessSpawner.colour: unknown key; LocalProcessSpawner has term_timeout, kill_timeout, allow_root, minimum_uid",
     );
     check(
         "KubeSpawner:\n  modify_pod_hook: add_volume",
@@ -152,7 +176,7 @@ fn a_name_that_is_near_no_other_gets_the_list() {
          LDAPAuthenticator, LocalAuthenticator, PAMAuthenticator, RemoteUserAuthenticator, OAuthenticator, \
          GenericOAuthenticator, Auth0OAuthenticator, AzureAdOAuthenticator, CILogonOAuthenticator, GitHubOAuthenticator, GitLabOAuthenticator, \
          GoogleOAuthenticator, Spawner, LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller, \
-         EventLogger",
+         EventLogger, CryptKeeper",
     );
     check(
         "JupyterHub:\n  spawn_throttle_retry_range: [30, 60]",

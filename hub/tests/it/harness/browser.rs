@@ -172,6 +172,11 @@ impl Browser {
         .await
     }
 
+    /// Takes a cookie as an answer from `url` sets it.
+    pub fn plant(&self, cookie: &str, url: &Url) {
+        self.jar.add_cookie_str(cookie, url);
+    }
+
     /// Value of a cookie as it is sent to `path`.
     pub fn cookie(&self, path: &str, name: &str) -> Option<String> {
         let url: Url = format!("{}{path}", self.origin).parse().unwrap();

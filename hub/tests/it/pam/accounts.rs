@@ -210,3 +210,20 @@ async fn root_may_log_in_and_starts_nothing() {
     assert!(page.contains("LocalProcessSpawner.allow_root"), "{page}");
     hub.end().await;
 }
+
+#[tokio::test]
+async fn no_server_runs_under_an_account_of_the_system() {
+    let Some(services) = Services::new() else {
+        return;
+    };
+    if !geteuid().is_root() {
+        return skip(Need::Root, "only root becomes another user");
+    }
+    let services = services.login("auth required pam_permit.so\naccount required pam_permit.so\n");
+    let hub = Serving::start(&services, "sleep 600").await;
+    hub.browser.login("daemon", "x").await.expect(303);
+    hub.browser.spawn().await.expect(303);
+    let page = hub.failure("daemon").await;
+    assert!(page.contains("LocalProcessSpawner.minimum_uid"), "{page}");
+    hub.end().await;
+}

@@ -18,8 +18,10 @@ pub async fn load(app: &App, user: &User) -> Result<Option<Value>, AppError> {
         return Ok(None);
     };
     if opened.by_old_key {
-        let sealed = app.keeper.seal(user.id, &opened.value);
-        app.db.set_auth_state(user.id, sealed.as_deref()).await?;
+        let new = app.keeper.seal(user.id, &opened.value);
+        if let Some(new) = new {
+            app.db.reseal_auth_state(user.id, &sealed, &new).await?;
+        }
     }
     Ok(Some(opened.value))
 }
@@ -34,14 +36,29 @@ pub async fn save(app: &App, user: &User, state: &Value) -> Result<(), AppError>
     Ok(app.db.set_auth_state(user.id, Some(&sealed)).await?)
 }
 
-/// Keeps what the service has told just now at `at`, or forgets all where nothing is to be kept.
-pub async fn told(app: &App, user: &User, state: Option<&Value>, at: i64) -> Result<(), AppError> {
+/// When the service has told of somebody.
+#[derive(Debug, Clone, Copy)]
+pub enum Told {
+    /// As they logged in.
+    Login(i64),
+    /// As it was asked, which is written down.
+    Asked(i64),
+}
+
+/// Keeps what the service has told, or forgets all where nothing is to be kept.
+pub async fn told(
+    app: &App,
+    user: &User,
+    state: Option<&Value>,
+    told: Told,
+) -> Result<(), AppError> {
     if !app.config.authenticator.enable_auth_state {
         return Ok(app.db.forget_auth_state(user.id).await?);
     }
     let sealed = state.and_then(|state| app.keeper.seal(user.id, state));
-    Ok(app
-        .db
-        .refresh_auth_state(user.id, sealed.as_deref(), at)
-        .await?)
+    let sealed = sealed.as_deref();
+    Ok(match told {
+        Told::Login(at) => app.db.tell_auth_state(user.id, sealed, at).await?,
+        Told::Asked(at) => app.db.renew_auth_state(user.id, sealed, at).await?,
+    })
 }

@@ -9,6 +9,7 @@ use crate::authenticators::oauth::OAuth;
 use crate::authenticators::{Authenticator, Refusal};
 use crate::chain::chain;
 use crate::db;
+use crate::db::audit::carry;
 use crate::db::auth_state::REFUSED;
 use crate::db::users::User;
 use crate::error::AppError;
@@ -28,16 +29,16 @@ pub enum Fresh {
 /// Asks where `auth_refresh_age` has passed.
 pub async fn if_due(app: &App, user: &User) -> Result<Fresh, AppError> {
     let age = app.config.authenticator.auth_refresh_age;
-    let Some(oauth) = asked(app).filter(|_| !age.is_zero()) else {
+    if age.is_zero() || asked(app).is_none() {
         return Ok(Fresh::Known);
-    };
+    }
     if user.auth_refreshed == Some(REFUSED) {
         return Ok(Fresh::Stale);
     }
     let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let due = |last: i64| db::now().saturating_sub(last) >= age;
     match user.auth_refreshed.is_none_or(due) {
-        true => now(app, oauth, user).await,
+        true => now(app, user).await,
         false => Ok(Fresh::Known),
     }
 }
@@ -45,14 +46,14 @@ pub async fn if_due(app: &App, user: &User) -> Result<Fresh, AppError> {
 /// `Authenticator.refresh_pre_spawn`; `own_browser` where the user asks for it who can log in again.
 pub async fn before_start(app: &App, user: &str, own_browser: bool) -> Result<(), AppError> {
     let config = &app.config.authenticator;
-    let Some(oauth) = asked(app).filter(|_| config.refresh_pre_spawn) else {
+    if !config.refresh_pre_spawn || asked(app).is_none() {
         return Ok(());
-    };
+    }
     // A start of nobody's server is refused where it begins.
     let Some(user) = app.db.user(user).await? else {
         return Ok(());
     };
-    let stale = now(app, oauth, &user).await? == Fresh::Stale;
+    let stale = now(app, &user).await? == Fresh::Stale;
     if stale && (own_browser || config.auth_refresh_strict) {
         let message = format!("auth has expired for {}, login again", user.name);
         return Err(AppError::forbidden(message));
@@ -70,7 +71,22 @@ fn asked(app: &App) -> Option<&OAuth> {
     }
 }
 
-async fn now(app: &App, oauth: &OAuth, user: &User) -> Result<Fresh, AppError> {
+/// Goes on to its end also where the client has left: whom the service refuses is written down, and so are tokens that it
+/// gives but once.
+async fn now(app: &App, user: &User) -> Result<Fresh, AppError> {
+    if user.auth_refreshed == Some(REFUSED) {
+        return Ok(Fresh::Stale);
+    }
+    let (app, user) = (app.clone(), user.clone());
+    let asking = tokio::spawn(carry(async move { ask(&app, &user).await }));
+    let asked = asking.await;
+    asked.map_err(|error| AppError::internal("ask again who somebody is", &error))?
+}
+
+async fn ask(app: &App, user: &User) -> Result<Fresh, AppError> {
+    let Some(oauth) = asked(app) else {
+        return Ok(Fresh::Known);
+    };
     let at = db::now();
     // A token that asks for others is good once: of requests that come together, to whichever Hub, one asks.
     if !app

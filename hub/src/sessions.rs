@@ -14,7 +14,7 @@ use crate::auth::cookies::{self, Life};
 use crate::auth::throttle::{self, Admission};
 use crate::auth::username::{self, escape};
 use crate::auth::{password, secret};
-use crate::auth_state;
+use crate::auth_state::{self, Told};
 use crate::authenticators::{CheckPassword, Identity, Refusal};
 use crate::chain::chain;
 use crate::db;
@@ -138,7 +138,9 @@ pub async fn admit(
     identity: Identity,
 ) -> Result<Option<User>, AppError> {
     match let_in(app, &identity).await? {
-        Ok(user) => Ok(Some(settle(app, user, identity, db::now()).await?)),
+        Ok(user) => Ok(Some(
+            settle(app, user, identity, Told::Login(db::now())).await?,
+        )),
         Err((name, reason)) => {
             let name = username::for_log(&name);
             warn!(user.name = %name, client.address = %client.address, "User {name} may not log in: {reason}");
@@ -150,13 +152,23 @@ pub async fn admit(
 /// Takes over what was told anew at `at` of a user who is logged in; false where they would not come in by it, or it is of
 /// another.
 pub async fn renew(app: &App, user: &User, identity: Identity, at: i64) -> Result<bool, AppError> {
+    // Nobody is made by it, and nobody else is who asks.
+    if !name_of(app, &identity).is_ok_and(|name| *name == *user.name) {
+        return Ok(false);
+    }
     match let_in(app, &identity).await? {
         Ok(same) if same.id == user.id => {
-            settle(app, same, identity, at).await?;
+            settle(app, same, identity, Told::Asked(at)).await?;
             Ok(true)
         }
         Ok(_) | Err(_) => Ok(false),
     }
+}
+
+/// The name of a user here.
+fn name_of(app: &App, identity: &Identity) -> Result<UserName, username::Invalid> {
+    let name = UserName::normalize(&identity.name)?;
+    UserName::normalize(app.config.authenticator.username_map.of(&name))
 }
 
 /// The user of this name, made where there was none; or why they may not come in, with the name.
@@ -165,9 +177,7 @@ async fn let_in(
     identity: &Identity,
 ) -> Result<Result<User, (String, String)>, AppError> {
     let config = &app.config.authenticator;
-    let name = UserName::normalize(&identity.name);
-    let name = name.and_then(|name| UserName::normalize(config.username_map.of(&name)));
-    let name = match name {
+    let name = match name_of(app, identity) {
         Ok(name) => name,
         Err(invalid) => return Ok(Err((identity.name.clone(), invalid.to_string()))),
     };
@@ -187,8 +197,13 @@ async fn let_in(
     }
 }
 
-/// Writes down what was told of a user at `at`.
-async fn settle(app: &App, mut user: User, identity: Identity, at: i64) -> Result<User, AppError> {
+/// Writes down what was told of a user.
+async fn settle(
+    app: &App,
+    mut user: User,
+    identity: Identity,
+    told: Told,
+) -> Result<User, AppError> {
     let config = &app.config.authenticator;
     // Those of the configuration are administrators whatever a provider says.
     let admin = identity
@@ -204,7 +219,7 @@ async fn settle(app: &App, mut user: User, identity: Identity, at: i64) -> Resul
         let groups: Vec<_> = groups.map(|group| group.to_string()).collect();
         app.db.set_groups_of(user.id, &groups).await?;
     }
-    auth_state::told(app, &user, identity.auth_state.as_ref(), at).await?;
+    auth_state::told(app, &user, identity.auth_state.as_ref(), told).await?;
     Ok(user)
 }
 

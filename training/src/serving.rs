@@ -196,7 +196,7 @@ impl Server {
     pub fn curl(&self) -> String {
         let (header, example) = (self.0.folder.header(), self.0.folder.example());
         let (header, example) = (header.display(), example.display());
-        format!("curl -H @{header} -d @{example} {}:predict", self.url())
+        format!("curl -H '@{header}' -d '@{example}' {}:predict", self.url())
     }
 
     /// What the server has logged.

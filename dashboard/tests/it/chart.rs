@@ -225,13 +225,16 @@ fn only_the_hub_and_the_gateway_reach_one_without_a_way_in_of_its_own() {
         let objects = objects(POLICY, values);
         find(&objects, "NetworkPolicy", "centraldashboard")["spec"]["ingress"].clone()
     };
-    let inner = ingress(&["dashboard.enabled=true"]);
-    let from = inner[0]["from"].as_array().unwrap().iter();
     let label = "app.kubernetes.io/component";
-    let from: Vec<_> = from
-        .map(|one| one["podSelector"]["matchLabels"][label].clone())
-        .collect();
-    assert_eq!(from, ["hub", "ambassador"]);
+    let from = |values: &[&str]| -> Vec<Value> {
+        let rules = ingress(values);
+        let from = rules[0]["from"].as_array().unwrap().iter();
+        from.map(|one| one["podSelector"]["matchLabels"][label].clone())
+            .collect()
+    };
+    assert_eq!(from(&["dashboard.enabled=true"]), ["hub", "ambassador"]);
+    let apart = ["dashboard.enabled=true", "proxy.apart.enabled=true"];
+    assert_eq!(from(&apart), ["proxy", "ambassador"]);
     let open = ingress(&["dashboard.enabled=true", "dashboard.nodePort=31421"]);
     assert_eq!(open, json!([{ "ports": [{ "port": "http" }] }]));
 }

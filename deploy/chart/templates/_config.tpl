@@ -15,7 +15,7 @@ JupyterHub:
   {{- if include "carrel.certificate" . }}
   {{- $files := eq .Values.proxy.https.type "secret" | ternary .Values.proxy.https.secret dict }}
   port: 8443
-  {{- if not .Values.proxy.service.disableHttpPort }}
+  {{- if include "carrel.redirects" . }}
   redirect_port: 8080
   redirect_to: {{ include "carrel.httpsPort" . }}
   {{- end }}
@@ -137,16 +137,17 @@ KubeSpawner:
 {{- end }}
 {{- end }}
 
-{{/*
-What stands before the Hub, as JSON: hub.trustedProxies, or else the networks that a cluster gives to pods, where a proxy or
-the gateway is one of those. Which of them it is, no chart can look up; NetworkPolicies say who comes from there.
-*/}}
+{{/* What stands before the Hub, as JSON. */}}
 {{- define "carrel.trustedProxies" -}}
-{{- $pods := list -}}
-{{- if or .Values.gateway.enabled .Values.proxy.apart.enabled -}}
-  {{- $pods = list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fc00::/7" -}}
+{{- include "carrel.list" .Values.hub.trustedProxies -}}
+{{- end }}
+
+{{/* Whether the Hub leads from http to https: not where the cluster chooses the port of https, which nobody here knows. */}}
+{{- define "carrel.redirects" -}}
+{{- with .Values.proxy.service -}}
+{{- $chosen := and (eq (.type | default "NodePort") "NodePort") (not .nodePorts.https) -}}
+{{- if not (or .disableHttpPort $chosen) }}yes{{ end -}}
 {{- end -}}
-{{- .Values.hub.trustedProxies | default $pods | toJson -}}
 {{- end }}
 
 {{/* At which port people find HTTPS that the Hub speaks itself. */}}

@@ -212,7 +212,7 @@ shapes! {
             "address": { "type": "string" },
             "method": { "type": "string" },
             "path": { "type": "string" },
-            "status": { "type": "integer", "description": "Of the answer; 0 where the Hub ended before there was one." },
+            "status": { "type": "integer", "description": "Of the answer; 0 where the Hub ended, or the client left, before there was one." },
         },
         "required": ["time", "kind", "name", "address", "method", "path", "status"],
         "additionalProperties": false,

@@ -242,7 +242,9 @@ impl OAuth {
     ) -> Result<Result<Claims, StatusCode>, Refusal> {
         let failed = |cause: Cause| Refusal::failed("ask the provider who somebody is", cause);
         let (status, body) = self.get(url, token).await?;
-        if status.is_client_error() {
+        // Too many or too late says nothing of the token.
+        let is_full = matches!(status.as_u16(), 408 | 429);
+        if status.is_client_error() && !is_full {
             return Ok(Err(status));
         }
         if !status.is_success() {

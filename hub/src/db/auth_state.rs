@@ -26,17 +26,35 @@ impl Db {
         Ok(())
     }
 
+    /// The same as `old`, by another key; not where somebody has kept another meanwhile.
+    pub async fn reseal_auth_state(&self, user_id: i64, old: &str, new: &str) -> Result<()> {
+        sqlx::query("UPDATE users SET auth_state = $1 WHERE id = $2 AND auth_state = $3")
+            .bind(new.to_owned())
+            .bind(user_id)
+            .bind(old.to_owned())
+            .write(self)
+            .await?;
+        Ok(())
+    }
+
     /// The same, told by the service itself at a time.
-    pub async fn refresh_auth_state(
-        &self,
-        user_id: i64,
-        state: Option<&str>,
-        at: i64,
-    ) -> Result<()> {
+    pub async fn tell_auth_state(&self, user_id: i64, state: Option<&str>, at: i64) -> Result<()> {
         sqlx::query("UPDATE users SET auth_state = $1, auth_refreshed = $2 WHERE id = $3")
             .bind(state.map(str::to_owned))
             .bind(at)
             .bind(user_id)
+            .write(self)
+            .await?;
+        Ok(())
+    }
+
+    /// What the service has answered who asked it at a time, as [`Db::set_auth_refreshed`] wrote down; not where it has told
+    /// more since.
+    pub async fn renew_auth_state(&self, user_id: i64, state: Option<&str>, at: i64) -> Result<()> {
+        sqlx::query("UPDATE users SET auth_state = $1 WHERE id = $2 AND auth_refreshed = $3")
+            .bind(state.map(str::to_owned))
+            .bind(user_id)
+            .bind(at)
             .write(self)
             .await?;
         Ok(())

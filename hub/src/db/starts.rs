@@ -82,7 +82,7 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = COALESCE($2, user_options), prefix = $3, \
-                      spawner_state = NULL, url = NULL, failure = NULL, started = $4, \
+                      spawner_state = NULL, url = NULL, failure = NULL, started = $4, stop_is_told = 0, \
                       display_name = COALESCE($8, display_name), worker = $9, under_way = $10, memory = $12, cpu = $13, \
                       place = CASE WHEN state = 'pending' THEN place ELSE $11 END \
                       WHERE user_id = $5 AND name = $6 AND remove_requested = 0 \

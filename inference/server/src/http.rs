@@ -80,7 +80,7 @@ pub fn router(service: Arc<Service>) -> Router {
         // The limit of bodies holds for what they are without compression.
         .layer(RequestDecompressionLayer::new())
         .with_state(service);
-    let open = |path: &str| matches!(path, "/healthz" | "/readyz");
+    let open = |path: &str| matches!(path, "/healthz" | "/readyz" | "/v2/health/ready");
     protect(router, tokens, open, || {
         let challenge = [(WWW_AUTHENTICATE, "Bearer")];
         (challenge, answer::unauthorized()).into_response()

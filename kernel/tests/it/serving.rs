@@ -187,7 +187,7 @@ async fn a_server_ends_with_the_notebook() {
     let address = text(&mut notebook, "server.grpc()").await;
     let header = text(&mut notebook, "server.curl()").await;
     let header = header
-        .split(['@', ' '])
+        .split(['@', '\''])
         .find(|part| part.ends_with("/header"))
         .unwrap();
     let folder = Path::new(header).parent().unwrap().to_owned();

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Shape};
@@ -23,7 +24,10 @@ impl Folder {
     /// A new one, among what is temporary.
     pub fn new(name: &str) -> io::Result<Self> {
         let prefix = format!("carrel-serving-{name}-");
-        let made = tempfile::Builder::new().prefix(&prefix).tempdir()?;
+        let made = tempfile::Builder::new()
+            .prefix(&prefix)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()?;
         let token = uuid::Uuid::new_v4().simple().to_string();
         fs::write(made.path().join("tokens"), &token)?;
         fs::write(
@@ -128,7 +132,19 @@ fn example(item: &Shape, dtype: DType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{DType, Shape, example};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{DType, Folder, Shape, example};
+
+    #[test]
+    fn nobody_else_reads_the_token() {
+        let folder = Folder::new("digits").unwrap();
+        let mode = folder.path().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let path = folder.path().to_owned();
+        drop(folder);
+        assert!(!path.exists());
+    }
 
     #[test]
     fn an_example_has_the_shape_of_one_input() {

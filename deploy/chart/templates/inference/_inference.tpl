@@ -54,7 +54,7 @@ emptyDir: {}
   imagePullPolicy: {{ .image.pullPolicy | default "IfNotPresent" }}
   args:
     - fetch
-    - --to=/models/{{ .name }}/{{ .model.version | default 1 }}
+    - --to=/models/{{ .name }}/{{ kindIs "invalid" .model.version | ternary 1 .model.version | int64 }}
     - {{ printf "--files=%s" (include "carrel.list" .model.files) | quote }}
   {{- with .resources }}
   resources:

@@ -1,6 +1,6 @@
 //! Asking a provider again who somebody is, with the tokens that it gave (oauthenticator, `refresh_user`).
 
-use openidconnect::core::CoreTokenResponse;
+use openidconnect::core::{CoreErrorResponseType, CoreTokenResponse};
 use openidconnect::{AccessToken, OAuth2TokenResponse as _, RefreshToken, RequestTokenError};
 use serde_json::Value;
 
@@ -68,7 +68,12 @@ impl OAuth {
         let request = request.map_err(|error| failed(error.into()))?;
         match request.request_async(&self.http).await {
             Ok(tokens) => Ok(Some(tokens)),
-            Err(RequestTokenError::ServerResponse(_)) => Ok(None),
+            // RFC 6749, 5.2: the others are of this Hub's or of the provider's own making.
+            Err(RequestTokenError::ServerResponse(refused))
+                if *refused.error() == CoreErrorResponseType::InvalidGrant =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(failed(told(&error).into())),
         }
     }

@@ -264,7 +264,10 @@ fn pods_are_closed() {
         container["securityContext"]["capabilities"]["drop"],
         json!(["ALL"])
     );
-    assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
+    assert_eq!(
+        container["readinessProbe"]["httpGet"]["path"],
+        "/v2/health/ready"
+    );
     assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
 }
 

@@ -8,8 +8,9 @@ use http::header::{
 use crate::rule::{Edits, Standing};
 
 /// How names of cookies begin that open the sessions of somebody, and who alone sees them.
-const SESSIONS: [(&[u8], Standing); 2] = [
+const SESSIONS: [(&[u8], Standing); 3] = [
     (b"jupyterhub-", Standing::Hub),
+    (b"__Host-jupyterhub-", Standing::Hub),
     (b"carrel-dashboard", Standing::Ours),
 ];
 /// What targets take for the word of a proxy.
@@ -122,6 +123,7 @@ mod tests {
                 Some("a=1; b=3"),
             ),
             (Foreign, "JupyterHub-hub-login=2", None),
+            (Foreign, "__Host-jupyterhub-hub-login=2; a=3", Some("a=3")),
             (Foreign, "a=jupyterhub-x;b=2", Some("a=jupyterhub-x;b=2")),
             (
                 Foreign,

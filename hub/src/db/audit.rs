@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, FromRow, Row};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task_local;
 
 use super::{Db, Result, first_id_at, new_id, now};
@@ -43,6 +44,8 @@ pub struct Open {
     by: OnceLock<Who>,
     /// Key of its row.
     id: OnceLock<i64>,
+    /// Held by who writes the row: what a request does at once has one.
+    writing: Mutex<()>,
 }
 
 /// Who makes a request.
@@ -64,6 +67,7 @@ impl Open {
             path,
             by: OnceLock::new(),
             id: OnceLock::new(),
+            writing: Mutex::default(),
         })
     }
 
@@ -79,6 +83,11 @@ impl Open {
 
     pub(super) fn id(&self) -> Option<i64> {
         self.id.get().copied()
+    }
+
+    /// Waits until nobody writes the row; then it is this one's to write, if nobody has.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().await
     }
 
     pub(super) fn is_written(&self, id: i64) {

@@ -22,6 +22,10 @@ impl Unit {
         let Some(open) = Open::current().filter(|open| open.id().is_none()) else {
             return self.0.commit().await;
         };
+        let _turn = open.turn().await;
+        if open.id().is_some() {
+            return self.0.commit().await;
+        }
         let id = audit::insert(&mut self.0, &open).await?;
         self.0.commit().await?;
         if let Some(id) = id {
@@ -103,15 +107,27 @@ mod tests {
             let carried = carry(async move { other.add_user_by_admin("carol", false).await });
             assert!(tokio::spawn(carried).await.unwrap().unwrap());
         };
+        let at_once = async {
+            let names = ["dora", "emil", "fay"];
+            let added = names.map(|name| db.add_user_by_admin(name, false));
+            futures_util::future::join_all(added).await
+        };
         open.clone().hold(work).await;
         db.answered(&open, 201).await.unwrap();
         assert_eq!(statuses(&db).await, [201]);
         // One that has changed nothing is told too.
         db.answered(&asked(), 403).await.unwrap();
         assert_eq!(statuses(&db).await, [403, 201]);
+        // Nor is one told twice that does several things at once.
+        asked()
+            .hold(at_once)
+            .await
+            .into_iter()
+            .for_each(|added| assert!(added.unwrap()));
+        assert_eq!(statuses(&db).await, [NOT_ANSWERED, 403, 201]);
         let nobody = Open::new(String::new(), String::new(), String::new());
         db.answered(&nobody, 403).await.unwrap();
-        assert_eq!(statuses(&db).await.len(), 2);
+        assert_eq!(statuses(&db).await.len(), 3);
     }
 
     #[tokio::test]

@@ -72,6 +72,7 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
     install(cluster).await.context("install")?;
     every_option(cluster).await.context("every option")?;
     components(cluster).await.context("components")?;
+    serving::walkthrough(cluster).await.context("serving")?;
     in_a_browser(cluster).await.context("in a browser")?;
     let admin = Person::at(&cluster.address)?;
     admin.log_in("admin", "").await?;
@@ -89,7 +90,6 @@ async fn walk(cluster: &Cluster) -> anyhow::Result<()> {
         .await
         .context("foreign image")?;
     training::jobs(cluster).await.context("training")?;
-    serving::walkthrough(cluster).await.context("serving")?;
     jobs::walkthrough(cluster, &admin).await.context("jobs")
 }
 

@@ -162,7 +162,7 @@ async fn what_cannot_be_served_is_said() {
             "serving::serve(&net, (2, 2), \"a b\")?",
             "no name for a model",
         ),
-        ("serving::serve(&net, (2, 3), \"net\")?", "[1, 2, 3]"),
+        ("serving::serve(&net, (2, 3), \"net\")?", "items of [2, 3]"),
         ("Server::attach(\"net\")?", "no model \"net\" is served"),
     ] {
         let failure = notebook.run(code).await.failure.unwrap();

@@ -17,6 +17,7 @@ fn main() -> anyhow::Result<()> {
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     let builder = tonic_prost_build::configure();
     // The bytes of tensors stay where they were received.
+    let builder = builder.codec_path("crate::grpc::codec::Weighed");
     builder.bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod engines;
 mod error;
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
 mod graph;
+mod heap;
 mod manifest;
 mod model;
 #[cfg(any(feature = "onnxruntime", feature = "rten"))]
@@ -23,6 +24,7 @@ mod tensor;
 pub use engine::{Choice, Engine, LoadOptions, Network};
 pub use engines::Engines;
 pub use error::Error;
+pub use heap::give_back_memory;
 pub use manifest::{ChannelOrder, Filter, Fit, Labels, Layout, Manifest, Pictures};
 pub use model::{MANIFEST, Model, PREDICT_IMAGES, SERVING_DEFAULT};
 #[cfg(feature = "pictures")]

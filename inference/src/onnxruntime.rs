@@ -13,6 +13,7 @@ use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 use crate::engine::{Engine, LoadOptions, Network};
 use crate::error::Error;
 use crate::graph;
+use crate::heap::give_back_memory;
 use crate::nodes;
 use crate::signature::{Named, Signature, TensorSpec, one_name};
 use crate::stop::Stop;
@@ -90,6 +91,7 @@ impl Engine for OnnxRuntime {
         let sessions: Result<Vec<_>, ort::Error> =
             (0..options.instances.max(1)).map(load).collect();
         let sessions = sessions.map_err(|error| Error::load(file, error))?;
+        give_back_memory();
         let signature = match sessions.first() {
             Some(session) => signature(session).map_err(|reason| Error::load(file, reason))?,
             None => Signature::default(),
@@ -109,6 +111,14 @@ struct Sessions {
     has_rows: bool,
     sessions: Vec<Mutex<Session>>,
     next: AtomicUsize,
+}
+
+/// What the sessions had is given back to the system.
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.sessions.clear();
+        give_back_memory();
+    }
 }
 
 impl Network for Sessions {

@@ -35,8 +35,7 @@ def measure(options):
         subprocess.run([options.kserve, HERE / "serving_networks.py", folder], check=True)
         networks = {name: f"{folder}/{name}.onnx" for name in ("tiny", "mlp")}
         engines(options, squeezenet)
-        for threads in (1, 2):
-            servers(options, {**networks, "squeezenet": squeezenet}, threads)
+        servers(options, {**networks, "squeezenet": squeezenet})
         cost(options, networks["tiny"])
         batching(options, networks["mlp"])
 
@@ -56,7 +55,8 @@ def engines(options, model, rounds=40):
         tell(f"{what}, by rten", "ms", {OURS: times["rten"], **theirs}, [Goal.of_peer(PYTHON, 1.6)])
 
 
-def servers(options, networks, threads):
+def servers(options, networks, threads=2):
+    """Each with two threads of the engine: ours for two requests at a time, theirs, which compute one, for it alone."""
     starts = {OURS: start_carrel, KSERVE: start_kserve, MLSERVER: start_mlserver}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         addresses, memory = {}, {name: [] for name in starts}
@@ -76,17 +76,17 @@ def servers(options, networks, threads):
                     late[name].append(percentile)
             times = 1.5 if target[0] == "squeezenet" else 10
             goals = [Goal.times_as_fast(peer, times) for peer in (KSERVE, MLSERVER)]
-            tell(f"{what}, {threads} threads", "req/s", rates, goals)
-            tell(f"{what}, {threads} threads, p99", "ms", late)
+            tell(what, "req/s", rates, goals)
+            tell(f"{what}, p99", "ms", late)
         for name, (process, _, _) in addresses.items():
             memory[name].append(memory_at_rest(process.pid))
-        tell(f"memory after that, {threads} threads", "MB", memory, [Goal.of_peer(KSERVE, 0.25)])
+        tell("memory after that", "MB", memory, [Goal.of_peer(KSERVE, 0.25)])
 
 
 def cost(options, tiny):
     """What a request of one client takes beyond the engine."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        _, http, grpc = stack.enter_context(start_carrel(options, pathlib.Path(folder), {"tiny": tiny}, 1))
+        _, http, grpc = stack.enter_context(start_carrel(options, pathlib.Path(folder), {"tiny": tiny}))
         wait_for(lambda: get(http, "/v2/models/tiny/ready") == 200, "the tiny network")
         for protocol, port, limit in (("grpc", grpc, 0.3), ("http-binary", http, 0.2)):
             times = []
@@ -105,7 +105,7 @@ def batching(options, mlp):
         for name, more in ((OURS, {"batching": {"max_size": 32, "max_delay_us": 1000}}), (alone, {})):
             own = pathlib.Path(folder, name.replace(" ", "-"))
             own.mkdir()
-            _, http, ports[name] = stack.enter_context(start_carrel(options, own, {"mlp": mlp}, 1, more))
+            _, http, ports[name] = stack.enter_context(start_carrel(options, own, {"mlp": mlp}, more=more))
             wait_for(lambda: get(http, "/v2/models/mlp/ready") == 200, "the network of layers")
         for _ in range(options.rounds):
             for name, port in ports.items():
@@ -127,13 +127,14 @@ def load(options, protocol, port, model, given, shape, clients):
 
 
 @contextlib.contextmanager
-def start_carrel(options, folder, networks, threads, more=None):
+def start_carrel(options, folder, networks, instances=1, more=None):
     models = []
     for name, file in networks.items():
         version = folder / name / "1"
         version.mkdir(parents=True)
         shutil.copy(file, version / "model.onnx")
-        models.append({"name": name, "base_path": str(folder / name), "threads": threads, **(more or {})})
+        model = {"name": name, "base_path": str(folder / name), "threads": 1, "instances": instances}
+        models.append({**model, **(more or {})})
     # JSON is YAML.
     (folder / "models.yaml").write_text(json.dumps({"models": models}))
     http, grpc = free_port(), free_port()

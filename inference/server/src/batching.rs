@@ -1,15 +1,14 @@
 //! Requests that are computed together: those that come within a moment become rows of one batch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use carrel_inference::{DataType, Model, Named, Signature, Tensor};
+use carrel_inference::{DataType, Named, Signature, Tensor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Batching;
-use crate::execute::{Computed, execute};
+use crate::execute::{Computed, Runs};
 use crate::failure::Failure;
 
 /// What must be the same for two requests to be one batch: the signature, the outputs, and of each input its name, its type
@@ -38,23 +37,21 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Batches of one model, each with a slot; they are counted. It ends with the last of those who ask it.
+    /// Batches of one model, each with a slot. It ends with the last of those who ask it.
     pub fn start(
-        model: Arc<Model>,
+        runs: Arc<Runs>,
+        has_rows: bool,
         slots: Arc<Semaphore>,
         batching: Batching,
-        executions: Arc<AtomicU64>,
     ) -> Self {
         // Not bounded here: each job has a place.
-        let has_rows = model.has_rows();
         let (jobs, queue) = mpsc::unbounded_channel();
         let collector = Collector {
-            model,
+            runs,
             slots,
             batching,
             queue,
             waiting: Vec::new(),
-            executions,
         };
         tokio::spawn(collector.run());
         Self {
@@ -112,13 +109,12 @@ impl Batcher {
 
 /// The task that makes batches.
 struct Collector {
-    model: Arc<Model>,
+    runs: Arc<Runs>,
     slots: Arc<Semaphore>,
     batching: Batching,
     queue: mpsc::UnboundedReceiver<Job>,
     /// Those that did not fit the last batch, the oldest first.
     waiting: Vec<Job>,
-    executions: Arc<AtomicU64>,
 }
 
 impl Collector {
@@ -140,9 +136,8 @@ impl Collector {
             if batch.is_empty() {
                 continue;
             }
-            self.executions.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(compute(
-                Arc::clone(&self.model),
+                Arc::clone(&self.runs),
                 Arc::clone(&self.slots),
                 batch,
                 slot,
@@ -193,14 +188,14 @@ impl Collector {
 
 /// Computes a batch and answers each request of it; each alone where they cannot be computed together.
 async fn compute(
-    model: Arc<Model>,
+    runs: Arc<Runs>,
     slots: Arc<Semaphore>,
     mut batch: Vec<Job>,
     slot: OwnedSemaphorePermit,
 ) {
     let mut slot = Some(slot);
     if batch.len() > 1
-        && let Some(parts) = together(&model, &mut batch, &mut slot).await
+        && let Some(parts) = together(&runs, &mut batch, &mut slot).await
     {
         for (job, part) in batch.into_iter().zip(parts) {
             // Those who do not wait any more need no answer.
@@ -220,7 +215,7 @@ async fn compute(
             let Kind {
                 signature, outputs, ..
             } = job.kind;
-            execute(Arc::clone(&model), signature, job.inputs, outputs, slot).await
+            runs.execute(signature, job.inputs, outputs, slot).await
         };
         tokio::select! {
             biased;
@@ -245,7 +240,7 @@ async fn all_closed(batch: &mut [Job]) {
 
 /// The outputs of each request; none where the batch fails, or its outputs have other rows.
 async fn together(
-    model: &Arc<Model>,
+    runs: &Arc<Runs>,
     batch: &mut [Job],
     slot: &mut Option<OwnedSemaphorePermit>,
 ) -> Option<Vec<Computed>> {
@@ -258,7 +253,7 @@ async fn together(
     }
     let (signature, outputs) = (kind.signature.clone(), kind.outputs.clone());
     let rows: Vec<usize> = batch.iter().map(|job| job.rows).collect();
-    let computed = execute(Arc::clone(model), signature, inputs, outputs, slot.take()?);
+    let computed = runs.execute(signature, inputs, outputs, slot.take()?);
     let (outputs, time) = tokio::select! {
         computed = computed => computed.ok()?,
         // Nobody waits: it is stopped.

@@ -18,11 +18,14 @@ use crate::proto::tensorflow::serving::prediction_service_server::PredictionServ
 use crate::service::Service;
 
 mod bodies;
+pub(crate) mod codec;
 mod kserve;
 mod kserve_infer;
 mod models;
 mod prediction;
 mod serve;
+
+mod weight;
 
 pub use serve::serve;
 

@@ -1,6 +1,7 @@
 //! What Prometheus reads: requests by their protocol and outcome, and what each version of a model has done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -35,6 +36,7 @@ struct ModelVersion {
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Histogram>,
+    used: AtomicBool,
 }
 
 impl Metrics {
@@ -45,13 +47,23 @@ impl Metrics {
         let help = "How long inference requests took, by protocol and outcome";
         registry.register_with_unit("request_duration", help, Unit::Seconds, requests.clone());
         registry.register_collector(Box::new(OfModels(models)));
-        Self { registry, requests }
+        Self {
+            registry,
+            requests,
+            used: AtomicBool::new(false),
+        }
     }
 
     /// Counts one inference request.
     pub fn count(&self, protocol: &'static str, code: &'static str, time: Duration) {
+        self.used.store(true, Ordering::Relaxed);
         let request = self.requests.get_or_create(&Request { protocol, code });
         request.observe(time.as_secs_f64());
+    }
+
+    /// Whether there was a request since the last time that it was asked.
+    pub fn was_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
     }
 
     /// The text that Prometheus reads.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use carrel_inference::Engines;
+use carrel_inference::{Engines, give_back_memory};
 use carrel_tls::{H2, HTTP_1, Tls};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -167,6 +167,10 @@ pub async fn watch(service: Arc<Service>, file: Option<PathBuf>, period: Duratio
         // One that takes for ever keeps none of the others.
         let _ = tokio::time::timeout(LOOK, service.models.update_all()).await;
         service.has_started();
+        if service.is_quiet_again() {
+            // Nobody waits for it.
+            drop(tokio::task::spawn_blocking(give_back_memory));
+        }
         tokio::time::sleep(period).await;
         let Some(file) = &file else { continue };
         let now = Some(modified(file));

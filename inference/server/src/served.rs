@@ -1,7 +1,6 @@
 //! One loaded version of a model and its turns: how many requests are computed at a time, how many wait, and for how long.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use carrel_inference::{Model, Named, Signature};
@@ -10,7 +9,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 
 use crate::batching::Batcher;
 use crate::config::ModelConfig;
-use crate::execute::{Computed, execute};
+use crate::execute::{Computed, Runs};
 use crate::failure::{Failure, Kind};
 use crate::statistics::{Outcome, Statistics};
 use crate::trace::Traces;
@@ -22,7 +21,7 @@ pub struct Served {
     pub statistics: Statistics,
     slots: Arc<Semaphore>,
     batcher: Option<Batcher>,
-    executions: Arc<AtomicU64>,
+    runs: Arc<Runs>,
     traces: Arc<Traces>,
     /// Places for those that wait.
     places: Arc<Semaphore>,
@@ -52,16 +51,16 @@ impl Served {
         traces: Arc<Traces>,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(config.instances.max(1)));
-        let executions = Arc::new(AtomicU64::new(0));
+        let runs = Arc::new(Runs::new(Arc::clone(&model)));
         let start = |batching| {
-            let (model, slots) = (Arc::clone(&model), Arc::clone(&slots));
-            Batcher::start(model, slots, batching, Arc::clone(&executions))
+            let (runs, slots) = (Arc::clone(&runs), Arc::clone(&slots));
+            Batcher::start(runs, model.has_rows(), slots, batching)
         };
         Self {
             name: config.name.clone(),
             version,
             batcher: config.batching.map(start),
-            executions,
+            runs,
             traces,
             model,
             statistics: Statistics::default(),
@@ -145,15 +144,9 @@ impl Served {
                 }
                 _ => {
                     let slot = self.turn().await?;
-                    self.executions.fetch_add(1, Ordering::Relaxed);
-                    execute(
-                        Arc::clone(&self.model),
-                        signature,
-                        call.inputs,
-                        call.outputs,
-                        slot,
-                    )
-                    .await
+                    let runs = &self.runs;
+                    runs.execute(signature, call.inputs, call.outputs, slot)
+                        .await
                 }
             }
         };
@@ -163,7 +156,7 @@ impl Served {
     /// How often the engine ran: several requests may be one batch.
     #[must_use]
     pub fn executions(&self) -> u64 {
-        self.executions.load(Ordering::Relaxed)
+        self.runs.count()
     }
 
     /// Waits until an instance is free.

@@ -76,6 +76,12 @@ impl Service {
         }
     }
 
+    /// Whether no body is read or answered now, and there were some since the last time that it was asked.
+    pub fn is_quiet_again(&self) -> bool {
+        let quiet = self.bodies.available_permits() == self.most_bodies;
+        quiet && self.metrics.was_used()
+    }
+
     pub fn has_started(&self) {
         self.started.store(true, Ordering::Relaxed);
     }

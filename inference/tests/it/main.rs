@@ -1,7 +1,9 @@
 //! Networks on real engines. Those of ONNX Runtime need its library: `ORT_DYLIB_PATH`, or the environment of `make test`.
 #![allow(clippy::unwrap_used)] // The helpers around the tests panic like the tests.
 
-#[cfg(all(feature = "onnxruntime", feature = "pictures"))]
+#[cfg(feature = "onnxruntime")]
+mod files;
+#[cfg(feature = "onnxruntime")]
 mod mutations;
 #[cfg(feature = "onnxruntime")]
 mod networks;

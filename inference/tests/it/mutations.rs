@@ -6,17 +6,23 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// How long one kind of bytes is broken again and again, and how many at least.
-const TIME: Duration = Duration::from_secs(2);
+/// How many seconds one kind of bytes is broken again and again, and how many at least.
+const SECONDS: u64 = 2;
 const LEAST: u64 = 300;
+/// Another number of seconds.
+const VARIABLE: &str = "CARREL_TEST_FUZZ_SECONDS";
 
 /// Numbers at which something changes.
 const EDGES: [u32; 8] = [0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff];
 
-/// Broken copies of `good`, for two seconds and three hundred at least.
+/// Broken copies of `good`, for two seconds or as many as the variable says, and three hundred at least.
 pub fn mutations(good: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let begun = Instant::now();
-    let seeds = (0u64..).take_while(move |seed| *seed < LEAST || begun.elapsed() < TIME);
+    let seconds = std::env::var(VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let time = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let seeds = (0u64..).take_while(move |seed| *seed < LEAST || begun.elapsed() < time);
     seeds.map(move |seed| {
         let mut random = StdRng::seed_from_u64(seed);
         let mut bytes = good.to_vec();

@@ -21,6 +21,10 @@ use super::routes;
 use crate::models::Selector;
 use crate::service::Service;
 
+/// Bytes that a client may send before it hears that they were read: with less, a picture takes many rounds.
+const WINDOW: u32 = 2 << 20;
+/// Bytes of a frame.
+const FRAME: u32 = 1 << 18;
 /// How long a client may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 
@@ -36,7 +40,11 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (routes, reporter) = routes(Arc::clone(&service)).await?;
     let health = tokio::spawn(report(service, reporter));
-    let router = Server::builder().add_routes(routes);
+    let router = Server::builder()
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_frame_size(FRAME)
+        .add_routes(routes);
     let served = match tls {
         None => {
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

@@ -2,6 +2,9 @@
 
 use carrel_inference::Tensor;
 use carrel_model_server::config::ModelConfig;
+use carrel_model_server::proto::inference::ModelInferRequest;
+use carrel_model_server::proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use carrel_model_server::proto::inference::model_infer_request::InferInputTensor;
 use carrel_model_server::proto::tensorflow::serving::prediction_service_client::PredictionServiceClient;
 use carrel_model_server::proto::tensorflow::serving::{ModelSpec, PredictRequest};
 use carrel_model_server::proto::tensorflow::{TensorProto, tensor_shape_proto::Dim};
@@ -25,6 +28,33 @@ fn rows(rows: i64) -> TensorProto {
         name: String::new(),
     };
     proto
+}
+
+/// Two bytes each, and hundreds once they are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn nested_messages_are_weighed_before_they_are_read() {
+    let Some((_base, server)) = Server::with_doubling().await else {
+        return;
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.grpc)).unwrap();
+    let mut client = GrpcInferenceServiceClient::new(endpoint.connect().await.unwrap());
+    let mut ask = async |count: usize| {
+        let request = ModelInferRequest {
+            model_name: "m".into(),
+            inputs: vec![InferInputTensor::default(); count],
+            ..ModelInferRequest::default()
+        };
+        client.model_infer(request).await.unwrap_err()
+    };
+    // Of 64 MiB that all bodies may take.
+    let status = ask(400_000).await;
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let status = ask(4).await;
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let bodies = &server.service.bodies;
+    server
+        .until(async || bodies.available_permits() == server.service.most_bodies)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

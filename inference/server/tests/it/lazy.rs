@@ -1,5 +1,7 @@
 //! Models that are loaded when they are asked for, and unloaded once nobody asks any more.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use carrel_model_server::config::{Load, ModelConfig};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -77,20 +79,25 @@ async fn its_memory_is_given_back_once_nobody_asks() {
     let Some(server) = Server::start(vec![lazy(&base, Some(1))]).await else {
         return;
     };
-    let before = resident();
+    let body = json!({"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [3]}]});
     for _ in 0..3 {
-        let body =
-            json!({"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [3]}]});
-        let (status, said) = server.json("/v2/models/m/infer", &body).await;
-        assert_eq!(
-            (status, &said["outputs"][0]["data"]),
-            (StatusCode::OK, &json!([0.0]))
-        );
-        assert!(resident() > before + MIB * 9 / 10, "{} MiB", resident());
+        let most = AtomicUsize::new(0);
+        // Asked again and again it stays.
+        server
+            .until(async || {
+                let (status, said) = server.json("/v2/models/m/infer", &body).await;
+                let data = &said["outputs"][0]["data"];
+                assert_eq!((status, data), (StatusCode::OK, &json!([0.0])));
+                most.fetch_max(resident(), Ordering::Relaxed) >= MIB
+            })
+            .await;
         server
             .until(async || states(&server).await == ["UNAVAILABLE"])
             .await;
-        server.until(async || resident() < before + MIB / 4).await;
+        let most = most.into_inner();
+        server
+            .until(async || resident() + MIB * 9 / 10 < most)
+            .await;
     }
     let (_, said) = answer(server.get("/v2/models/m").await).await;
     assert_eq!(said["versions"], Value::from(vec!["1"]), "{said}");
@@ -100,5 +107,5 @@ async fn its_memory_is_given_back_once_nobody_asks() {
 fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096 >> 20
+    pages * 4096 / (1 << 20)
 }

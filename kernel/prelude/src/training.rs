@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use carrel_plot::Plot;
-use carrel_runtime::{DisplayHandle, MimeBundle, ProgressBar, display, is_interrupted, register, tick};
+use carrel_runtime::{
+    DisplayHandle, MimeBundle, ProgressBar, display, is_interrupted, register, tick,
+};
 use carrel_training::data::TableError;
 use carrel_training::job::{JobError, JobList, JobStatus, Log};
 use carrel_training::prelude::{History, Server, Step, Table, TrainError, Watcher};
@@ -38,9 +40,7 @@ pub(crate) fn register_all() {
         MimeBundle::plain(status.to_string())
     });
     register_with_results::<_, JobError>(|log: &Log| MimeBundle::plain(log.to_string()));
-    register_with_results::<_, ServeError>(|server: &Server| {
-        MimeBundle::plain(server.to_string())
-    });
+    register_with_results::<_, ServeError>(|server: &Server| MimeBundle::plain(server.to_string()));
     register(|servers: &ServerList| {
         MimeBundle::plain(servers.to_string()).with("text/html", servers.html())
     });

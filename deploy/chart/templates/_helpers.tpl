@@ -38,7 +38,7 @@ app.kubernetes.io/component: proxy
 
 {{/* Where servers and proxies reach the Hubs. */}}
 {{- define "carrel.hubUrl" -}}
-http://{{ include "carrel.name" . }}-{{ .Values.proxy.apart.enabled | ternary "hub" "lb" }}.{{ .Release.Namespace }}.svc
+http://{{ include "carrel.name" . }}-{{ empty .Values.proxy.apart.enabled | ternary "lb" "hub" }}.{{ .Release.Namespace }}.svc
 {{- end }}
 
 {{/* A secret that is made once and kept in the Secret NAME-secrets. Takes [root, key, what is given]. */}}

@@ -123,20 +123,20 @@ impl OAuth {
             Some(_) => verified(&client, &tokens, ties)?,
             None => Claims::new(),
         };
+        let mut state = state::of_tokens(&tokens);
         if let Some(url) = userdata_url {
             let told = self.ask(&url, tokens.access_token()).await?;
-            self.add(&mut claims, told)?;
+            self.add(&mut claims, told, &mut state)?;
         }
-        self.identity(claims, tokens.access_token(), state::of_tokens(&tokens))
-            .await
+        self.identity(claims, tokens.access_token(), state).await
     }
 
     /// Takes over what the provider tells at its userdata address.
-    fn add(&self, claims: &mut Claims, told: Claims) -> Result<(), Refusal> {
-        // OpenID Connect Core, 5.3.2: otherwise they are somebody else's.
-        if self.provider.issuer.is_some() && told.get("sub") != claims.get("sub") {
-            let cause = "they are not of the user of the ID token";
-            return Err(Refusal::failed("use the claims of the provider", cause));
+    fn add(&self, claims: &mut Claims, told: Claims, state: &mut Claims) -> Result<(), Refusal> {
+        if self.provider.issuer.is_some() {
+            same_user(&told, claims)?;
+            let userinfo = Value::Object(told.clone());
+            state.insert(state::USERINFO.to_owned(), userinfo);
         }
         claims.extend(told);
         Ok(())
@@ -266,6 +266,17 @@ impl OAuth {
         let answer = self.http.send(request).await;
         let answer = answer.map_err(|error| failed(crate::chain::chain(&error).into()))?;
         Ok((answer.status(), answer.into_body()))
+    }
+}
+
+/// OpenID Connect Core, 5.3.2: otherwise they are somebody else's.
+fn same_user(told: &Claims, known: &Claims) -> Result<(), Refusal> {
+    match told.get("sub") == known.get("sub") {
+        true => Ok(()),
+        false => {
+            let cause = "they are not of the user of the ID token";
+            Err(Refusal::failed("use the claims of the provider", cause))
+        }
     }
 }
 

@@ -151,8 +151,9 @@ async fn who_is_refused_must_log_in_again() {
         .expect(200);
     log_in(&browser, "1").await.expect(303);
     browser.get("/hub/home").await.expect(200);
-    // By a group that lets in nobody any more, too.
-    tell(&provider, &[]).await;
+    // With no more word of the groups that let in, too.
+    let claims = json!({ "preferred_username": "ada" });
+    provider.tell("1", claims).await;
     pass_time(&hub).await;
     browser.get("/hub/home").await.expect(302);
 }

@@ -198,6 +198,7 @@ fn the_proxy_may_have_pods_of_its_own() {
         assert!(pods.contains(line), "{line} {pods}");
     }
     assert!(!pods.contains("--host-routing"), "{pods}");
+    assert!(config_of(&["proxy.apart=null"]).jupyter_hub.proxy_class == ProxyClass::InProcess);
     let by_host = "hub.config.JupyterHub.subdomain_host=https://hub.test";
     let pods = text("templates/proxy/deployment.yaml", &[apart[0], by_host]);
     assert!(pods.contains("--host-routing"), "{pods}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use carrel_hub::db::servers::State;
 use reqwest::Method;
 
 use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
@@ -248,6 +249,12 @@ async fn a_server_that_dies_is_noticed_and_its_route_goes() {
     wait_for("the end of the route", || async {
         let routes = hub.app.routing.proxy.get_all_routes().await.unwrap();
         routes.is_empty().then_some(())
+    })
+    .await;
+    // The route goes first.
+    wait_for("the end of the server", || async {
+        let server = hub.app.db.server("admin", "").await.unwrap()?;
+        (server.state == State::Stopped).then_some(())
     })
     .await;
     browser.spawn().await.expect(303);

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use super::claims::Claims;
 
+/// What was told at the userdata address, where that is not all. (Not of oauthenticator, which asks nowhere else.)
+pub const USERINFO: &str = "userinfo";
+
 /// All that a provider has given, but what it says of the user.
 pub fn of_tokens(tokens: &CoreTokenResponse) -> Claims {
     let response = serde_json::to_value(tokens).unwrap_or_default();
@@ -21,13 +24,17 @@ pub fn of_tokens(tokens: &CoreTokenResponse) -> Claims {
     state
 }
 
-/// A provider that gives no further one means that the old one is still good.
-pub fn keep_refresh_token(state: &mut Claims, old: &RefreshToken) {
-    let old = json!(old.secret());
-    if state.get("refresh_token").is_none_or(Value::is_null) {
-        state.insert("refresh_token".to_owned(), old.clone());
-        if let Some(Value::Object(response)) = state.get_mut("token_response") {
-            response.insert("refresh_token".to_owned(), old);
+/// A provider that gives no further refresh or ID token means that the old one is still good.
+pub fn keep(state: &mut Claims, old: &Value) {
+    for name in ["refresh_token", "id_token"] {
+        let Some(old) = old.get(name).filter(|old| !old.is_null()) else {
+            continue;
+        };
+        if state.get(name).is_none_or(Value::is_null) {
+            state.insert(name.to_owned(), old.clone());
+            if let Some(Value::Object(response)) = state.get_mut("token_response") {
+                response.insert(name.to_owned(), old.clone());
+            }
         }
     }
 }
@@ -38,6 +45,11 @@ pub fn access_token(state: &Value) -> Option<AccessToken> {
 
 pub fn refresh_token(state: &Value) -> Option<RefreshToken> {
     text(state, "refresh_token").map(RefreshToken::new)
+}
+
+/// Of a token that was looked at when it came.
+pub fn id_token(state: &Value) -> Option<String> {
+    text(state, "id_token")
 }
 
 fn text(state: &Value, name: &str) -> Option<String> {

@@ -4,9 +4,12 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 
 from common import OURS, Goal, free_port, get, memory_at_rest, number, running, tell, wait_for
 
@@ -36,6 +39,7 @@ def measure(options):
         networks = {name: f"{folder}/{name}.onnx" for name in ("tiny", "mlp")}
         engines(options, squeezenet)
         servers(options, {**networks, "squeezenet": squeezenet})
+        starts(options, networks["tiny"])
         cost(options, networks["tiny"])
         batching(options, networks["mlp"])
 
@@ -81,6 +85,26 @@ def servers(options, networks, threads=2):
         for name, (process, _, _) in addresses.items():
             memory[name].append(memory_at_rest(process.pid))
         tell("memory after that", "MB", memory, [Goal.of_peer(KSERVE, 0.25)])
+
+
+def starts(options, tiny):
+    """From a start to ready, without the time that the model took to load, after it was killed."""
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        for round in range(options.rounds + 1):
+            own = pathlib.Path(folder, str(round))
+            own.mkdir()
+            begin = time.perf_counter()
+            with start_carrel(options, own, {"tiny": tiny}) as (process, http, _):
+                wait_for(lambda: get(http, "/readyz") == 200, "the server to be ready")
+                whole = time.perf_counter() - begin
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+            [log] = own.glob("*.log")
+            loading = float(re.search(r"duration_ms=(\d+)", log.read_text())[1]) / 1e3
+            times.append(whole - loading)
+    # The first reads the program from the disk.
+    tell("start to ready beyond the model", "s", {OURS: times[1:]}, [Goal.at_most(0.2)])
 
 
 def cost(options, tiny):

@@ -43,6 +43,7 @@ pub struct Service {
     /// Whether the models of the start were looked at, each loaded or not.
     started: AtomicBool,
     draining: AtomicBool,
+    was_busy: AtomicBool,
 }
 
 impl Service {
@@ -59,6 +60,7 @@ impl Service {
             model_control: access.model_control,
             started: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            was_busy: AtomicBool::new(false),
         }
     }
 
@@ -76,10 +78,16 @@ impl Service {
         }
     }
 
-    /// Whether no body is read or answered now, and there were some since the last time that it was asked.
+    /// Whether there was no request since the last time that it was asked, and some before.
     pub fn is_quiet_again(&self) -> bool {
         let quiet = self.bodies.available_permits() == self.most_bodies;
-        quiet && self.metrics.was_used()
+        match self.metrics.was_used() || !quiet {
+            true => {
+                self.was_busy.store(true, Ordering::Relaxed);
+                false
+            }
+            false => self.was_busy.swap(false, Ordering::Relaxed),
+        }
     }
 
     pub fn has_started(&self) {

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Server, answer, doubling, with_weights};
+use crate::server::{Server, answer, doubling, resident, with_weights};
 
 /// The states of the versions of `m` as the index has them.
 async fn states(server: &Server) -> Vec<String> {
@@ -101,11 +101,4 @@ async fn its_memory_is_given_back_once_nobody_asks() {
     }
     let (_, said) = answer(server.get("/v2/models/m").await).await;
     assert_eq!(said["versions"], Value::from(vec!["1"]), "{said}");
-}
-
-/// What this process has in memory, in MiB.
-fn resident() -> usize {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096 / (1 << 20)
 }

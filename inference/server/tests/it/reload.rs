@@ -16,7 +16,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::limits::PRODUCTS;
 use crate::networks::engines;
-use crate::server::{Server, answer, doubling, slow_to_warm_up, squaring};
+use crate::server::{Server, answer, doubling, resident, slow_to_warm_up, squaring};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_versions_come_and_go_without_a_failed_request() {
@@ -46,6 +46,7 @@ async fn fifty_versions_come_and_go_without_a_failed_request() {
         })
     });
     let asking: Vec<_> = asking.collect();
+    let mut memory = Vec::new();
     for version in 2..=51 {
         let folder = base.path().join(version.to_string());
         if version % 2 == 0 {
@@ -61,7 +62,11 @@ async fn fifty_versions_come_and_go_without_a_failed_request() {
             })
             .await;
         std::fs::remove_dir_all(base.path().join((version - 1).to_string())).unwrap();
+        memory.push(resident());
     }
+    // Flat once buffers and threads are there.
+    let (begin, end) = (memory[15], memory[49]);
+    assert!(end < begin + 16, "{memory:?} MiB");
     stop.store(true, Ordering::Relaxed);
     for one in asking {
         one.await.unwrap();

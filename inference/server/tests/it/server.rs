@@ -177,6 +177,13 @@ pub fn with_weights(folder: &Path, mib: usize) {
     std::fs::write(folder.join("model.onnx"), model.encode_to_vec()).unwrap();
 }
 
+/// What this process has in memory, in MiB.
+pub fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096 / (1 << 20)
+}
+
 fn with_operator(folder: &Path, operator: &str) {
     let two = |name: &str| value(name, F32, &[-1, 2]);
     let node = node(operator, &["x", "x"], "y");

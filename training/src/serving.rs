@@ -41,7 +41,7 @@ static TURN: Mutex<()> = Mutex::new(());
 /// What networks have beside their layers: a server of their own.
 pub trait Serve {
     /// Puts the network as it is now behind a model server. Where one of this name runs, it is a new version behind the same
-    /// address, so a cell may run again.
+    /// address, so a cell may run again. An interrupt ends the waiting; the server may take the version yet.
     ///
     /// # Errors
     /// When the network does not say what shape one input has, as those do not that begin with a convolution
@@ -230,7 +230,7 @@ impl Server {
     }
 
     /// Serves another network in the place of this one, or the same after more training, as the next version; gives its number.
-    /// Requests that run are answered by the one before.
+    /// Requests that run are answered by the one before. An interrupt ends the waiting; the server may take the version yet.
     ///
     /// # Errors
     /// When the network cannot be exported or loaded; the one before is served then.

@@ -131,7 +131,10 @@ impl Process {
                 Ok(state) => state,
                 Err(error @ ServeError::Unreachable { .. }) => return loaded.and(Err(error)),
                 // One that was interrupted is loaded before it.
-                Err(_) if timed_out => continue,
+                Err(_) if timed_out => {
+                    pause();
+                    continue;
+                }
                 Err(error) => return loaded.and(Err(error)),
             };
             let states: States = serde_json::from_slice(&state.bytes)
@@ -139,7 +142,7 @@ impl Process {
             match states.model_version_status.into_iter().next() {
                 Some(one) if one.state == "AVAILABLE" => return Ok(()),
                 // The server does nothing twice: to ask again is to wait.
-                Some(one) if one.state == "LOADING" => thread::sleep(PAUSE),
+                Some(one) if one.state == "LOADING" => pause(),
                 Some(one) => return Err(ServeError::Refused(one.status.error_message)),
                 None => return loaded.map(drop),
             }
@@ -269,6 +272,11 @@ fn ports(out: ChildStdout) -> Option<Ports> {
         BufReader::new(out).read_line(&mut line).map(|_| line)
     };
     serde_json::from_str(&interruptibly(read, Some(START))?.ok()?).ok()
+}
+
+fn pause() {
+    thread::sleep(PAUSE);
+    unwind_if_interrupted();
 }
 
 /// What another thread comes to; none where it takes longer, or breaks off. An interrupt ends the waiting, not the thread.

@@ -13,8 +13,11 @@ mod process;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
 
 use candle_core::{DType, Shape, Tensor};
 
@@ -22,7 +25,7 @@ pub use list::ServerList;
 
 use crate::nn::Layer;
 use crate::onnx::{self, OnnxError};
-use crate::trainer::Trainer;
+use crate::trainer::{Trainer, unwind_if_interrupted};
 use folder::Folder;
 use process::Process;
 
@@ -32,10 +35,13 @@ pub const SERVER_VARIABLE: &str = "CARREL_MODEL_SERVER";
 /// Those that run, by their models' names.
 static SERVERS: Mutex<BTreeMap<String, Server>> = Mutex::new(BTreeMap::new());
 
+/// Whose turn it is to serve: two at once would start two servers of a name.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// What networks have beside their layers: a server of their own.
 pub trait Serve {
     /// Puts the network as it is now behind a model server. Where one of this name runs, it is a new version behind the same
-    /// address, so a cell may run again.
+    /// address, so a cell may run again. An interrupt ends the waiting; the server may take the version yet.
     ///
     /// # Errors
     /// When the network does not say what shape one input has, as those do not that begin with a convolution
@@ -79,15 +85,13 @@ pub fn serve(
         return Err(ServeError::Name(name.to_owned()));
     }
     let model = Model::of(network, item.into())?;
-    let mut servers = lock(&SERVERS);
-    if let Some(server) = servers.get(name)
-        && server.is_running()
-    {
+    let _turn = wait_for(&TURN);
+    if let Ok(server) = Server::attach(name) {
         server.bring(model)?;
-        return Ok(server.clone());
+        return Ok(server);
     }
     let server = Server::start(name, model)?;
-    servers.insert(name.to_owned(), server.clone());
+    lock(&SERVERS).insert(name.to_owned(), server.clone());
     Ok(server)
 }
 
@@ -119,6 +123,8 @@ struct Inner {
     process: Process,
     folder: Folder,
     served: Mutex<Served>,
+    /// The number of the newest version, whatever became of it; held while one is brought.
+    newest: Mutex<u64>,
 }
 
 /// What is served.
@@ -142,6 +148,7 @@ impl Server {
             folder,
             process,
             served: Mutex::new(served),
+            newest: Mutex::new(0),
         }));
         // One that serves nothing ends as it is dropped.
         server.bring(model)?;
@@ -223,7 +230,7 @@ impl Server {
     }
 
     /// Serves another network in the place of this one, or the same after more training, as the next version; gives its number.
-    /// Requests that run are answered by the one before.
+    /// Requests that run are answered by the one before. An interrupt ends the waiting; the server may take the version yet.
     ///
     /// # Errors
     /// When the network cannot be exported or loaded; the one before is served then.
@@ -254,12 +261,15 @@ impl Server {
             folder,
             process,
             served,
+            newest,
         } = &*self.0;
         if !self.is_running() {
             return Err(ServeError::Stopped(name.clone()));
         }
-        let mut served = lock(served);
-        let version = served.version + 1;
+        let mut newest = wait_for(newest);
+        // The server may know the number, even where it did not load it.
+        *newest += 1;
+        let version = *newest;
         folder
             .put(name, version, &model)
             .map_err(io_error(folder.path()))?;
@@ -268,12 +278,10 @@ impl Server {
             folder.forget(version);
             return Err(self.explain(error));
         }
+        let item = model.item;
+        let last = mem::replace(&mut *lock(served), Served { version, item });
         // One can go back by hand to the last.
-        folder.forget(version.saturating_sub(2));
-        *served = Served {
-            version,
-            item: model.item,
-        };
+        folder.keep(&[last.version, version]);
         Ok(version)
     }
 
@@ -367,4 +375,16 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> ServeError {
 /// What a panic left is as good as before: nothing is half done under these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same of a lock that is held long. An interrupt ends the waiting.
+fn wait_for<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(error)) => return error.into_inner(),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+        }
+        unwind_if_interrupted();
+    }
 }

@@ -33,6 +33,9 @@ pub struct Fetch {
     /// The longest that all of it may take, in seconds
     #[arg(long, default_value_t = 600)]
     pub timeout: u64,
+    /// The most that addresses may give together, in bytes
+    #[arg(long, default_value_t = 16 << 30)]
+    pub most_bytes: u64,
 }
 
 /// The files of a version.
@@ -59,27 +62,50 @@ type Http = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 pub async fn fetch(fetch: &Fetch) -> anyhow::Result<()> {
     let to = &fetch.to;
     let files = &fetch.files.0;
+    // Both beside it, under names that are no versions.
+    let (unfinished, old) = (to.with_extension("unfinished"), to.with_extension("old"));
+    // Of one that was ended before its end.
+    let _ = std::fs::remove_dir_all(&unfinished);
+    let _ = match to.exists() {
+        true => std::fs::remove_dir_all(&old),
+        false => std::fs::rename(&old, to),
+    };
     if files.iter().all(|file| file.is_in(to)) {
         info!("{} is there", to.display());
         return Ok(());
     }
     let limit = Duration::from_secs(fetch.timeout);
-    let brought = tokio::time::timeout(limit, bring(files, to)).await;
-    let unfinished = brought.with_context(|| format!("it takes longer than {limit:?}"))??;
-    if to.exists() {
-        std::fs::remove_dir_all(to)
-            .with_context(|| format!("could not replace {}", to.display()))?;
+    let brought = tokio::time::timeout(limit, bring(files, &unfinished, fetch.most_bytes)).await;
+    let brought = brought.with_context(|| format!("it takes longer than {limit:?}"));
+    let placed = brought
+        .flatten()
+        .and_then(|()| replace(to, &unfinished, &old));
+    if placed.is_err() {
+        // A part of the files is of no use, and may be what fills the disk.
+        let _ = std::fs::remove_dir_all(&unfinished);
     }
-    std::fs::rename(&unfinished, to).with_context(|| format!("could not make {}", to.display()))?;
+    placed?;
     info!("{} is there now", to.display());
     Ok(())
 }
 
-/// Beside `to`, under a name that is no version.
-async fn bring(files: &[File], to: &Path) -> anyhow::Result<PathBuf> {
-    let unfinished = to.with_extension("unfinished");
-    // Of one that was ended before its end.
-    let _ = std::fs::remove_dir_all(&unfinished);
+/// Puts a folder in the place of another, which is aside until then.
+fn replace(to: &Path, new: &Path, old: &Path) -> anyhow::Result<()> {
+    if to.exists() {
+        std::fs::rename(to, old).with_context(|| format!("could not replace {}", to.display()))?;
+    }
+    if let Err(error) = std::fs::rename(new, to) {
+        // There may be none.
+        let _ = std::fs::rename(old, to);
+        return Err(error).with_context(|| format!("could not make {}", to.display()));
+    }
+    // What stays behind is removed by the next.
+    let _ = std::fs::remove_dir_all(old);
+    Ok(())
+}
+
+/// Into a folder, which addresses give so many bytes at most.
+async fn bring(files: &[File], unfinished: &Path, most: u64) -> anyhow::Result<()> {
     let connector = HttpsConnectorBuilder::new()
         .with_native_roots()
         .context("this machine has no certificates to check others by")?
@@ -87,15 +113,16 @@ async fn bring(files: &[File], to: &Path) -> anyhow::Result<PathBuf> {
         .enable_http1()
         .build();
     let http = Client::builder(TokioExecutor::new()).build(connector);
+    let mut left = most;
     for file in files {
         let path = unfinished.join(&file.name);
-        let folder = path.parent().unwrap_or(&unfinished);
+        let folder = path.parent().unwrap_or(unfinished);
         std::fs::create_dir_all(folder)
             .with_context(|| format!("could not make {}", folder.display()))?;
-        let written = file.write(&http, &path).await;
+        let written = file.write(&http, &path, &mut left).await;
         written.with_context(|| format!("could not bring {}", file.name.display()))?;
     }
-    Ok(unfinished)
+    Ok(())
 }
 
 fn files(json: &str) -> Result<Files, String> {
@@ -146,7 +173,8 @@ impl File {
         }
     }
 
-    async fn write(&self, http: &Http, path: &Path) -> anyhow::Result<()> {
+    /// To a path, where no more than what is left of the bytes comes.
+    async fn write(&self, http: &Http, path: &Path, left: &mut u64) -> anyhow::Result<()> {
         let (Some(url), Some(wanted)) = (&self.url, &self.sha256) else {
             return Ok(std::fs::write(
                 path,
@@ -159,6 +187,9 @@ impl File {
         while let Some(frame) = body.frame().await {
             let frame = frame.with_context(|| format!("{url} broke off"))?;
             if let Some(part) = frame.data_ref() {
+                let rest = left.checked_sub(part.len() as u64);
+                *left =
+                    rest.with_context(|| format!("{url} gives more than --most-bytes allows"))?;
                 digest.update(part);
                 file.write_all(part)?;
             }
@@ -187,12 +218,44 @@ async fn get(
             (StatusCode::OK, _) => return Ok(answer),
             (status, Some(place)) if status.is_redirection() => {
                 let place = place.to_str().context("it sends on to no address")?;
-                at = at
-                    .join(place)
-                    .with_context(|| format!("{at} sends on to {place:?}"))?;
+                at = onward(&at, place)?;
             }
             (status, _) => bail!("{at} answered {status}"),
         }
     }
     bail!("{url} sends on without end")
+}
+
+/// Where an address sends on to, which is as safe as it is.
+fn onward(at: &Url, place: &str) -> anyhow::Result<Url> {
+    let next = at.join(place);
+    let next = next.with_context(|| format!("{at} sends on to {place:?}"))?;
+    ensure!(
+        at.scheme() != "https" || next.scheme() == "https",
+        "{at} sends on to {next}, which is not https"
+    );
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Url, onward};
+
+    #[test]
+    fn a_safe_address_sends_on_to_safe_ones_only() {
+        let to = |at: &str, place: &str| {
+            let next = onward(&Url::parse(at).unwrap(), place);
+            next.map(String::from).map_err(|error| error.to_string())
+        };
+        let https = "https://models.test/file";
+        assert_eq!(to(https, "/more").unwrap(), "https://models.test/more");
+        assert_eq!(to(https, "https://b.test/").unwrap(), "https://b.test/");
+        for place in ["http://b.test/", "file:///etc/passwd"] {
+            let said = to(https, place).unwrap_err();
+            assert!(said.contains("which is not https"), "{said}");
+        }
+        let http = "http://models.test/file";
+        assert_eq!(to(http, "/more").unwrap(), "http://models.test/more");
+        assert_eq!(to(http, "https://b.test/").unwrap(), "https://b.test/");
+    }
 }

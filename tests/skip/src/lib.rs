@@ -28,6 +28,8 @@ pub const VARIABLE: &str = "CARREL_TEST_REQUIRE";
 pub enum Need {
     /// An NVIDIA GPU, and a build with the feature `cuda`.
     Gpu,
+    /// The definitions of KServe, in the folder of `CARREL_TEST_KSERVE`.
+    KServe,
     /// The pictures of MNIST in the folder of `CARREL_DATA`.
     Mnist,
     /// File systems may be mounted in a namespace of one's own.
@@ -47,8 +49,9 @@ pub enum Need {
 }
 
 impl Need {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Gpu,
+        Self::KServe,
         Self::Mnist,
         Self::Mount,
         Self::Pam,
@@ -62,6 +65,7 @@ impl Need {
     fn name(self) -> &'static str {
         match self {
             Self::Gpu => "gpu",
+            Self::KServe => "kserve",
             Self::Mnist => "mnist",
             Self::Mount => "mount",
             Self::Pam => "pam",
@@ -145,7 +149,7 @@ mod tests {
         let said = decide("minst", Need::Gpu, &"none").unwrap_err();
         assert_eq!(
             said,
-            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, mnist, mount, pam, postgres, prepared, root, slapd, squeezenet"
+            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, kserve, mnist, mount, pam, postgres, prepared, root, slapd, squeezenet"
         );
     }
 }

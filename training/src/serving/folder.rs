@@ -96,6 +96,16 @@ impl Folder {
         let _ = fs::remove_dir_all(self.versions().join(version.to_string()));
     }
 
+    /// Removes all versions but these.
+    pub fn keep(&self, versions: &[u64]) {
+        let found = fs::read_dir(self.versions()).into_iter().flatten();
+        let names = found.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let numbers = names.filter_map(|name| name.parse().ok());
+        numbers
+            .filter(|number| !versions.contains(number))
+            .for_each(|number| self.forget(number));
+    }
+
     /// The end of the log.
     pub fn log_text(&self) -> String {
         let read = || {

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use ureq::http::{Request, StatusCode};
 
 use super::folder::Folder;
 use super::infer::{Body, LENGTH};
@@ -24,11 +25,13 @@ use crate::trainer::unwind_if_interrupted;
 const PROGRAM: &str = "carrel-model-server";
 /// Until it says its ports.
 const START: Duration = Duration::from_secs(30);
-/// Of one request; a network that is loaded takes longest.
+/// Of one request.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at whether one is interrupted.
+const PAUSE: Duration = Duration::from_millis(50);
 /// What requests that run have at the end, in seconds.
 const DRAIN: u64 = 5;
-/// The largest answer.
+/// The largest request, and the largest answer.
 const LARGEST: u64 = 1 << 30;
 
 /// As it says them.
@@ -61,6 +64,7 @@ impl Process {
             .arg("--child")
             .arg(folder.path())
             .args(["--drain-seconds", &DRAIN.to_string()])
+            .args(["--largest-body", &LARGEST.to_string()])
             // It is told of new versions.
             .args(["--file-system-poll-wait-seconds", "3600"])
             .stdin(Stdio::piped())
@@ -108,31 +112,44 @@ impl Process {
     }
 
     pub fn stop(&self) {
-        if let Some(child) = lock(&self.child).take() {
+        // Nobody waits for the lock until it has ended.
+        let child = lock(&self.child).take();
+        if let Some(child) = child {
             end(child);
         }
     }
 
-    /// Loads a version that is in the folder.
+    /// Loads a version that is in the folder, however long that takes. An interrupt ends the waiting, not the loading.
     pub fn load(&self, name: &str, version: u64, folder: &Folder) -> Result<(), ServeError> {
-        let path = format!("/v2/repository/models/{name}/load");
-        let loaded = self.ask("POST", &path, folder, Body::default());
+        let load = format!("/v2/repository/models/{name}/load");
         // Where another version is served meanwhile, only the state of this one says what became of it.
-        let path = format!("/v1/models/{name}/versions/{version}");
-        let state = self.ask("GET", &path, folder, Body::default());
-        let Ok(state) = state else {
-            return loaded.and(state).map(drop);
-        };
-        let states: States = serde_json::from_slice(&state.bytes)
-            .map_err(|error| ServeError::Answer(error.to_string()))?;
-        match states.model_version_status.into_iter().next() {
-            Some(one) if one.state == "AVAILABLE" => Ok(()),
-            Some(one) => Err(ServeError::Refused(one.status.error_message)),
-            None => loaded.map(drop),
+        let state = format!("/v1/models/{name}/versions/{version}");
+        loop {
+            let loaded = self.ask("POST", &load, folder, Body::default());
+            let timed_out = matches!(loaded, Err(ServeError::Unreachable { .. }));
+            let state = match self.ask("GET", &state, folder, Body::default()) {
+                Ok(state) => state,
+                Err(error @ ServeError::Unreachable { .. }) => return loaded.and(Err(error)),
+                // One that was interrupted is loaded before it.
+                Err(_) if timed_out => {
+                    pause();
+                    continue;
+                }
+                Err(error) => return loaded.and(Err(error)),
+            };
+            let states: States = serde_json::from_slice(&state.bytes)
+                .map_err(|error| ServeError::Answer(error.to_string()))?;
+            match states.model_version_status.into_iter().next() {
+                Some(one) if one.state == "AVAILABLE" => return Ok(()),
+                // The server does nothing twice: to ask again is to wait.
+                Some(one) if one.state == "LOADING" => pause(),
+                Some(one) => return Err(ServeError::Refused(one.status.error_message)),
+                None => return loaded.map(drop),
+            }
         }
     }
 
-    /// The answer to a request, if it is a good one.
+    /// The answer to a request, if it is a good one. An interrupt ends the waiting.
     pub fn ask(
         &self,
         method: &str,
@@ -151,15 +168,14 @@ impl Process {
         }
         let request = request.body(body.bytes);
         let request = request.map_err(|error| unreachable(&error))?;
-        let answer = self.agent.run(request);
-        let mut answer = answer.map_err(|error| unreachable(&error))?;
-        let length = answer.headers().get(LENGTH);
-        let json = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let bytes = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
-        let bytes = bytes.map_err(|error| unreachable(&error))?;
-        match answer.status().is_success() {
-            true => Ok(Body { json, bytes }),
-            false => Err(refused(&bytes, answer.status().as_u16())),
+        let agent = self.agent.clone();
+        let asked = interruptibly(move || answer(&agent, request), None);
+        // None where its thread is gone.
+        let asked = asked.ok_or_else(|| unreachable(&"the request broke off"))?;
+        let (status, body) = asked.map_err(|error| unreachable(&error))?;
+        match status.is_success() {
+            true => Ok(body),
+            false => Err(refused(&body.bytes, status.as_u16())),
         }
     }
 }
@@ -185,6 +201,24 @@ struct State {
 #[derive(Deserialize)]
 struct Status {
     error_message: String,
+}
+
+/// Whatever the answer is.
+fn answer(
+    agent: &ureq::Agent,
+    request: Request<Vec<u8>>,
+) -> Result<(StatusCode, Body), ureq::Error> {
+    let mut answer = agent.run(request)?;
+    let length = answer.headers().get(LENGTH);
+    let json = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let bytes = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
+    Ok((
+        answer.status(),
+        Body {
+            json,
+            bytes: bytes?,
+        },
+    ))
 }
 
 /// What a refusal says.
@@ -233,17 +267,32 @@ fn end(mut child: Child) {
 
 /// What it says at its start; none where it ends before.
 fn ports(out: ChildStdout) -> Option<Ports> {
+    let read = || {
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).map(|_| line)
+    };
+    serde_json::from_str(&interruptibly(read, Some(START))?.ok()?).ok()
+}
+
+fn pause() {
+    thread::sleep(PAUSE);
+    unwind_if_interrupted();
+}
+
+/// What another thread comes to; none where it takes longer, or breaks off. An interrupt ends the waiting, not the thread.
+fn interruptibly<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    limit: Option<Duration>,
+) -> Option<T> {
     let (said, hears) = channel();
     thread::spawn(move || {
-        let mut line = String::new();
-        let read = BufReader::new(out).read_line(&mut line);
-        // Nobody waits any more.
-        let _ = said.send(read.map(|_| line));
+        // Nobody may wait any more.
+        let _ = said.send(work());
     });
     let begun = Instant::now();
-    while begun.elapsed() < START {
-        match hears.recv_timeout(Duration::from_millis(50)) {
-            Ok(line) => return serde_json::from_str(&line.ok()?).ok(),
+    while limit.is_none_or(|limit| begun.elapsed() < limit) {
+        match hears.recv_timeout(PAUSE) {
+            Ok(found) => return Some(found),
             Err(RecvTimeoutError::Timeout) => unwind_if_interrupted(),
             Err(RecvTimeoutError::Disconnected) => return None,
         }
@@ -260,3 +309,6 @@ fn program() -> Result<PathBuf, ServeError> {
     }
     programs::find(PROGRAM).ok_or(ServeError::NoProgram)
 }
+
+#[cfg(test)]
+mod tests;

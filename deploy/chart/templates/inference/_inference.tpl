@@ -26,9 +26,14 @@ persistentVolumeClaim: {claimName: {{ .claim | quote }}, readOnly: true}
   {{- else if eq $source "image" -}}
 image: {reference: {{ .image | quote }}, pullPolicy: {{ .pullPolicy | default "IfNotPresent" }}}
   {{- else -}}
-emptyDir: {}
+emptyDir: {sizeLimit: {{ include "carrel.modelSizeLimit" $ }}Gi}
   {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* The most that brought files have together, in GiB. */}}
+{{- define "carrel.modelSizeLimit" -}}
+{{- with .Values.inference.model -}}{{- kindIs "invalid" .sizeLimitGi | ternary 16 .sizeLimitGi | int64 -}}{{- end -}}
 {{- end }}
 
 {{/* Arguments of the server, as a JSON list. */}}
@@ -56,6 +61,7 @@ emptyDir: {}
     - fetch
     - --to=/models/{{ .name }}/{{ kindIs "invalid" .model.version | ternary 1 .model.version | int64 }}
     - {{ printf "--files=%s" (include "carrel.list" .model.files) | quote }}
+    - --most-bytes={{ include "carrel.modelSizeLimit" $ | int64 | mul 1073741824 }}
   {{- with .resources }}
   resources:
     {{- toYaml . | nindent 4 }}

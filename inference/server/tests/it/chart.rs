@@ -181,17 +181,24 @@ fn files_are_fetched_before_the_server_starts() {
     );
     let values = [&*files, "inference.model.version=3"];
     let pod = pod(&values);
+    assert_eq!(pod["volumes"][0]["emptyDir"], json!({"sizeLimit": "16Gi"}));
     let first = &pod["initContainers"][0];
     assert_eq!(first["image"], pod["containers"][0]["image"]);
     assert_eq!(first["securityContext"]["readOnlyRootFilesystem"], true);
     let arguments = arguments(first);
     let fetch = Fetching::parse_from(arguments).fetch;
     assert_eq!(fetch.to, Path::new("/models/inception/3"));
+    assert_eq!(fetch.most_bytes, 16 << 30);
     let told = format!("{:?}", fetch.files);
     assert!(
         told.contains("a,b.onnx") && told.contains(r#"{\"labels\": [\"a\"]}"#),
         "{told}"
     );
+    let small = self::pod(&[&*files, "inference.model.sizeLimitGi=2"]);
+    let emptied = &small["volumes"][0]["emptyDir"];
+    assert_eq!(*emptied, json!({"sizeLimit": "2Gi"}));
+    let arguments = self::arguments(&small["initContainers"][0]);
+    assert_eq!(Fetching::parse_from(arguments).fetch.most_bytes, 2 << 30);
     let policy = objects("networkpolicy", &[&[ON], &values[..]].concat());
     let egress = policy[0]["spec"]["egress"].as_array().unwrap();
     assert!(!egress.is_empty());

@@ -187,7 +187,10 @@ async fn the_server_on_a_cluster_brings_its_model_from_an_address() {
 #[ignore = "needs cluster (makes definitions)"]
 async fn kserve_on_a_cluster_takes_the_serving_runtime() {
     let Ok(folder) = std::env::var("CARREL_TEST_KSERVE") else {
-        eprintln!("skipped: CARREL_TEST_KSERVE names no definitions");
+        carrel_skip::skip(
+            carrel_skip::Need::KServe,
+            "CARREL_TEST_KSERVE names no definitions",
+        );
         return;
     };
     for (kind, values) in [

@@ -55,6 +55,8 @@ pub struct Model {
     files: Vec<ModelFile>,
     /// The number of that version.
     version: u32,
+    /// The most that its files have together, in GiB.
+    size_limit_gi: u32,
 }
 
 /// A file: from an address, with its digest, or with the text that it has.

@@ -163,9 +163,9 @@ fn the_hub_speaks_https_with_a_certificate_of_the_values() {
         "{ports}"
     );
     for (values, told) in [
-        (&secret[..2], "proxy.https.secret.name is needed"),
-        (&manual[..3], "proxy.https.manual.cert is needed"),
-        (&secret[..1], "cert-manager"),
+        (&secret[1..3], "proxy.https.secret.name is needed"),
+        (&manual[1..4], "proxy.https.manual.cert is needed"),
+        (&secret[1..2], "cert-manager"),
         (
             &[&secret[..], &["ingress.enabled=true"]].concat(),
             "an Ingress or a Gateway has the certificate itself",

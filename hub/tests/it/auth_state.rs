@@ -132,7 +132,7 @@ async fn who_is_refused_must_log_in_again() {
     let Some(provider) = Provider::start().await else {
         return;
     };
-    let hub = hub(&provider, "").await;
+    let hub = hub(&provider, "basic_auth: true").await;
     let browser = ada(&provider, &hub).await;
     let all = token_of("ada", &browser, &["inherit"]).await;
     provider.revoke("1").await;
@@ -163,7 +163,7 @@ async fn tokens_of_who_is_refused_are_not_taken_where_that_is_strict() {
     let Some(provider) = Provider::start().await else {
         return;
     };
-    let hub = hub(&provider, "auth_refresh_strict: true").await;
+    let hub = hub(&provider, "basic_auth: true, auth_refresh_strict: true").await;
     let browser = ada(&provider, &hub).await;
     let all = token_of("ada", &browser, &["inherit"]).await;
     provider.revoke("1").await;
@@ -179,7 +179,7 @@ async fn before_a_start_it_is_asked_in_any_case() {
     let Some(provider) = Provider::start().await else {
         return;
     };
-    let hub = hub(&provider, "refresh_pre_spawn: true").await;
+    let hub = hub(&provider, "basic_auth: true, refresh_pre_spawn: true").await;
     let browser = ada(&provider, &hub).await;
     let all = token_of("ada", &browser, &["inherit"]).await;
     provider.revoke("1").await;

@@ -95,8 +95,11 @@ async fn what_a_thread_prints_after_its_cell_comes_at_once_as_that_cells() {
 async fn a_thread_that_prints_much_does_not_wait_for_the_next_cell() {
     let mut cells = Background::open();
     let code = "std::thread::spawn(|| { for _ in 0..5000 { println!(\"{}\", \"z\".repeat(99)); } println!(\"end\"); });";
-    cells.run(1, code).await;
-    let text = cells.text(1, "end\n").await;
+    // What comes before the cell is done is the cell's.
+    let mut text = cells.run(1, code).await;
+    if !text.ends_with("end\n") {
+        text += &cells.text(1, "end\n").await;
+    }
     assert_eq!(text.len(), 5000 * 100 + 4);
 }
 

@@ -57,8 +57,9 @@ pub async fn told(
     }
     let sealed = state.and_then(|state| app.keeper.seal(user.id, state));
     let sealed = sealed.as_deref();
-    Ok(match told {
+    match told {
         Told::Login(at) => app.db.tell_auth_state(user.id, sealed, at).await?,
         Told::Asked(at) => app.db.renew_auth_state(user.id, sealed, at).await?,
-    })
+    }
+    Ok(())
 }

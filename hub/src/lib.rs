@@ -16,6 +16,7 @@ pub mod events;
 mod fetch;
 pub mod groups;
 mod headers;
+mod identities;
 pub mod import;
 pub mod listen;
 mod log_limit;

@@ -13,7 +13,7 @@ use crate::db::audit::carry;
 use crate::db::auth_state::REFUSED;
 use crate::db::users::User;
 use crate::error::AppError;
-use crate::sessions;
+use crate::identities;
 
 /// What is known of somebody after a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ async fn ask(app: &App, user: &User) -> Result<Fresh, AppError> {
         Err(Refusal::Wrong | Refusal::Forbidden(_)) => None,
     };
     if let Some(identity) = identity
-        && sessions::renew(app, user, identity, at).await?
+        && identities::renew(app, user, identity, at).await?
     {
         return Ok(Fresh::Told);
     }

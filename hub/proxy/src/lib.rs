@@ -28,7 +28,7 @@ mod workers;
 
 pub use apart::{Apart, ApartError};
 pub use carrel_tls::{Tls, TlsError};
-pub use client::{Peer, Served};
+pub use client::{MAX_FIELDS, Peer, Served};
 pub use error_pages::ErrorPages;
 pub use gateway::{Gateway, Switch, Target, Way};
 pub use host::host;
@@ -37,5 +37,5 @@ pub use proxy::{Proxy, ProxyBody, Unavailable};
 pub use redirect::Redirect;
 pub use routes::{Data, NewRoute, RouteError, RouteInfo, Routes};
 pub use send::{Failure, FailureKind};
-pub use serve::{MAX_FIELDS, ServeOptions, serve};
+pub use serve::{ServeOptions, serve};
 pub use trust::Trust;

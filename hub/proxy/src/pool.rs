@@ -18,8 +18,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
 use crate::body::RequestBody;
-use crate::client::tune;
-use crate::serve::MAX_FIELDS;
+use crate::client::{MAX_FIELDS, tune};
 use crate::stream::Stream;
 
 /// A target that takes longer to accept counts as down: pods that are gone drop packets silently.

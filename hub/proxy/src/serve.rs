@@ -19,15 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::client::{BoxError, Peer, Served};
+use crate::client::{BoxError, MAX_FIELDS, Peer, Served};
 use crate::http2;
 use crate::workers::Workers;
 
 /// Bytes of a request's head, as large as tornado's default.
 const MAX_HEAD: usize = 64 * 1024;
-/// Fields of a head, whose bytes are what is meant to be limited; hyper stops at 100 unless it is told otherwise, and fills
-/// room for as many at each message: for 1000, as nginx takes, that was a sixth of the proxy's time.
-pub const MAX_FIELDS: usize = 256;
 /// How long a client may take to agree on a key.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);

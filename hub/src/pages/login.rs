@@ -16,6 +16,7 @@ use crate::auth::{secret, username};
 use crate::authenticators::{Authenticator, Identity};
 use crate::db::users::User;
 use crate::error::AppError;
+use crate::identities;
 use crate::middleware::FormAction;
 use crate::peer::Client;
 use crate::sessions::{self, Refused};
@@ -79,7 +80,7 @@ async fn by_header(
         )
         .advise("Open the Hub under the address of the proxy, and log in there."));
     };
-    match sessions::admit(app, client, identity).await? {
+    match identities::admit(app, client, identity).await? {
         Some(user) => enter(app, client, headers, &user, next).await,
         None => Err(AppError::forbidden("You may not log in here.")),
     }

@@ -17,8 +17,8 @@ use crate::chain::chain;
 use crate::db;
 use crate::error::AppError;
 use crate::headers::text;
+use crate::identities;
 use crate::peer::Client;
-use crate::sessions;
 
 /// GET /hub/oauth_login
 pub async fn begin(
@@ -76,7 +76,7 @@ pub async fn finish(
     let ties = ties(&app, oauth, &flow, &client, &headers);
     let identity = oauth.finish(&ties, &code).await;
     let identity = identity.map_err(|refusal| refused(&app, &client, refusal))?;
-    let Some(user) = sessions::admit(&app, &client, identity).await? else {
+    let Some(user) = identities::admit(&app, &client, identity).await? else {
         return Err(AppError::forbidden(
             app.config.oauthenticator.custom_403_message.clone(),
         ));

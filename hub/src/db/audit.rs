@@ -1,4 +1,4 @@
-//! Rows that tell who did what. That of a request is written with the first thing that it changes ([`super::unit`]).
+//! Rows that tell who did what. That of a request is written with the first thing that it changes (`unit.rs`).
 
 use std::sync::{Arc, OnceLock};
 

@@ -194,8 +194,8 @@ async fn the_server_of_an_account_is_its_own_and_ends_whole() {
     hub.end().await;
 }
 
-#[tokio::test]
-async fn root_may_log_in_and_starts_nothing() {
+/// Who logs in as `name`, starts a server and is told why there is none.
+async fn starts_nothing(name: &str, why: &str) {
     let Some(services) = Services::new() else {
         return;
     };
@@ -204,26 +204,19 @@ async fn root_may_log_in_and_starts_nothing() {
     }
     let services = services.login("auth required pam_permit.so\naccount required pam_permit.so\n");
     let hub = Serving::start(&services, "sleep 600").await;
-    hub.browser.login("root", "x").await.expect(303);
+    hub.browser.login(name, "x").await.expect(303);
     hub.browser.spawn().await.expect(303);
-    let page = hub.failure("root").await;
-    assert!(page.contains("LocalProcessSpawner.allow_root"), "{page}");
+    let page = hub.failure(name).await;
+    assert!(page.contains(why), "{page}");
     hub.end().await;
 }
 
 #[tokio::test]
+async fn root_may_log_in_and_starts_nothing() {
+    starts_nothing("root", "LocalProcessSpawner.allow_root").await;
+}
+
+#[tokio::test]
 async fn no_server_runs_under_an_account_of_the_system() {
-    let Some(services) = Services::new() else {
-        return;
-    };
-    if !geteuid().is_root() {
-        return skip(Need::Root, "only root becomes another user");
-    }
-    let services = services.login("auth required pam_permit.so\naccount required pam_permit.so\n");
-    let hub = Serving::start(&services, "sleep 600").await;
-    hub.browser.login("daemon", "x").await.expect(303);
-    hub.browser.spawn().await.expect(303);
-    let page = hub.failure("daemon").await;
-    assert!(page.contains("LocalProcessSpawner.minimum_uid"), "{page}");
-    hub.end().await;
+    starts_nothing("daemon", "LocalProcessSpawner.minimum_uid").await;
 }

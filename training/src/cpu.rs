@@ -1,31 +1,49 @@
 //! The CPU side of the operations: element types, slices of tensors and sums of slices.
 
+mod flat;
+mod functions;
 mod matrix;
 mod threads;
+mod vectors;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
 pub use carrel_ranks::{add, scale};
+pub use flat::{Correlation, LANES, Lanes, Product, pack};
 pub use matrix::{Matrix, multiply};
 use num_traits::Float;
-pub use threads::{each, fill, join, shares, split};
+pub use threads::{each, fill, shares, shares_among, split, threads};
+pub use vectors::{map, sums, vectorized};
 
 /// An element that the operations of this crate compute with: `f32` or `f64`.
-pub trait Real: WithDType + Float + std::iter::Sum {
+pub trait Real: WithDType + Float + Lanes + std::iter::Sum {
     fn real(value: f64) -> Self {
         <Self as WithDType>::from_f64(value)
     }
 
-    /// The error function.
+    /// The exponential; in f32 without branches.
+    fn power(self) -> Self;
+
+    /// The error function; in f32 without branches.
     fn erf(self) -> Self;
 }
 
 impl Real for f32 {
+    #[inline(always)]
+    fn power(self) -> Self {
+        functions::exp(self)
+    }
+
+    #[inline(always)]
     fn erf(self) -> Self {
-        candle_core::cpu::erf::erf_f32(self)
+        functions::erf(self)
     }
 }
 
 impl Real for f64 {
+    fn power(self) -> Self {
+        self.exp()
+    }
+
     fn erf(self) -> Self {
         candle_core::cpu::erf::erf_f64(self)
     }

@@ -11,11 +11,19 @@ const WORTH_A_THREAD: usize = 1 << 16;
 
 /// Cuts `0..items` into one range per thread, or into one where the work is small; none where there are no items.
 pub fn shares(items: usize, work_per_item: usize) -> Vec<Range<usize>> {
+    shares_among(threads(), items, work_per_item)
+}
+
+pub fn threads() -> usize {
+    barrier_pool().n_workers() + 1
+}
+
+/// The same for some of the threads.
+pub fn shares_among(threads: usize, items: usize, work_per_item: usize) -> Vec<Range<usize>> {
     if items == 0 {
         return Vec::new();
     }
     let worth = (items * work_per_item / WORTH_A_THREAD).max(1);
-    let threads = barrier_pool().n_workers() + 1;
     let size = items.div_ceil(threads.min(items).min(worth));
     (0..items)
         .step_by(size)
@@ -63,12 +71,6 @@ pub fn each<I: Send, R: Send>(parts: Vec<I>, f: impl Fn(I) -> R + Sync + Send) -
     results
         .map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
         .collect()
-}
-
-/// Runs both at once.
-pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
-    let both: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(a), Box::new(b)];
-    each(both, |act| act());
 }
 
 /// Fills `elements`, `width` of them per item, on several threads where the work is worth it: `f` gets each item's

@@ -2,8 +2,9 @@
 //! lets a network train "well" on broken data.
 
 use super::{ours, portable};
-use crate::cpu::{Real, by_dtype, dtype, fill, slice, with};
+use crate::cpu::{Real, by_dtype, dtype, fill, slice, vectorized, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use pulp::{Simd, WithSimd};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use std::marker::PhantomData;
 
@@ -58,10 +59,12 @@ impl Function for Relu {
     const NAME: &'static str = "relu";
     const WORK: usize = 1;
 
+    #[inline(always)]
     fn value<T: Real>(x: T) -> T {
         if x <= T::zero() { T::zero() } else { x }
     }
 
+    #[inline(always)]
     fn gradient<T: Real>(_x: T, y: T, dy: T) -> T {
         if y <= T::zero() { T::zero() } else { dy }
     }
@@ -71,17 +74,19 @@ struct Gelu;
 
 impl Function for Gelu {
     const NAME: &'static str = "gelu";
-    const WORK: usize = 16;
+    const WORK: usize = 4;
 
+    #[inline(always)]
     fn value<T: Real>(x: T) -> T {
         let half = T::real(0.5);
         x * half * (T::one() + (x * T::real(FRAC_1_SQRT_2)).erf())
     }
 
+    #[inline(always)]
     fn gradient<T: Real>(x: T, _y: T, dy: T) -> T {
         let half = T::real(0.5);
         let below = half * (T::one() + (x * T::real(FRAC_1_SQRT_2)).erf());
-        let density = T::real(FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0) * (-half * x * x).exp();
+        let density = T::real(FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0) * (-half * x * x).power();
         dy * (below + x * density)
     }
 }
@@ -90,18 +95,17 @@ struct Sigmoid;
 
 impl Function for Sigmoid {
     const NAME: &'static str = "sigmoid";
-    const WORK: usize = 8;
+    const WORK: usize = 2;
 
     /// By the exponential that does not overflow.
+    #[inline(always)]
     fn value<T: Real>(x: T) -> T {
-        if x < T::zero() {
-            let part = x.exp();
-            part / (T::one() + part)
-        } else {
-            T::one() / (T::one() + (-x).exp())
-        }
+        let part = (-x.abs()).power();
+        let above = T::one() / (T::one() + part);
+        if x < T::zero() { part * above } else { above }
     }
 
+    #[inline(always)]
     fn gradient<T: Real>(_x: T, y: T, dy: T) -> T {
         dy * (T::one() - y) * y
     }
@@ -109,24 +113,53 @@ impl Function for Sigmoid {
 
 struct Elementwise<F>(PhantomData<fn() -> F>);
 
+/// Fills the first slice with the values of the second.
+struct Value<'a, F, T>(&'a mut [T], &'a [T], PhantomData<fn() -> F>);
+
+impl<F: Function, T: Real> WithSimd for Value<'_, F, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (y, x) in self.0.iter_mut().zip(self.1) {
+            *y = F::value(*x);
+        }
+    }
+}
+
+/// Fills the first slice with the gradients by `x`, `y` and `dy`.
+struct Gradient<'a, F, T>(&'a mut [T], [&'a [T]; 3], PhantomData<fn() -> F>);
+
+impl<F: Function, T: Real> WithSimd for Gradient<'_, F, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let [x, y, dy] = self.1;
+        for (((dx, x), y), dy) in self.0.iter_mut().zip(x).zip(y).zip(dy) {
+            *dx = F::gradient(*x, *y, *dy);
+        }
+    }
+}
+
 /// Elements that one thread takes at once.
 const RUN: usize = 1 << 10;
 
 impl<F: Function> Elementwise<F> {
     fn forward<T: Real>(x: &[T]) -> Vec<T> {
-        let mut y = x.to_vec();
-        each_run(&mut y, F::WORK, |_, y| {
-            y.iter_mut().for_each(|y| *y = F::value(*y));
+        let mut y = vec![T::zero(); x.len()];
+        each_run(&mut y, F::WORK, |from, y| {
+            let x = &x[from..from + y.len()];
+            vectorized(Value::<F, T>(y, x, PhantomData));
         });
         y
     }
 
     fn backward<T: Real>(x: &[T], y: &[T], dy: &[T]) -> Vec<T> {
-        let mut dx = dy.to_vec();
+        let mut dx = vec![T::zero(); dy.len()];
         each_run(&mut dx, F::WORK, |from, dx| {
-            for ((dx, x), y) in dx.iter_mut().zip(&x[from..]).zip(&y[from..]) {
-                *dx = F::gradient(*x, *y, *dx);
-            }
+            let slices = [x, y, dy].map(|slice| &slice[from..from + dx.len()]);
+            vectorized(Gradient::<F, T>(dx, slices, PhantomData));
         });
         dx
     }

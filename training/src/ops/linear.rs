@@ -2,9 +2,12 @@
 
 use super::{conv2d::gradients, ours, portable};
 use crate::cpu::{
-    Matrix, Real, add, by_dtype, dtype, each, join, multiply, shares, slice, split, with,
+    Matrix, Real, add, by_dtype, dtype, each, fill, multiply, shares, shares_among, slice, split,
+    threads, with,
 };
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// What follows the product in the same pass.
 #[derive(Clone, Debug, Default)]
@@ -64,66 +67,134 @@ struct Linear {
 }
 
 impl Linear {
+    /// Threads take rows of x, or of the weights where these are more: each thread reads all of the other.
     fn forward<T: Real>(&self, [n, inner, out]: [usize; 3], x: &[T], w: &[T], b: &[T]) -> Vec<T> {
-        let mut y = b.repeat(n);
+        let mut y = vec![T::zero(); n * out];
+        let of_weights = shares(out, n * inner);
+        if of_weights.len() > 1 && out > n {
+            let parts = each(of_weights.clone(), |share| {
+                let mut part = vec![T::zero(); n * share.len()];
+                let w = &w[share.start * inner..share.end * inner];
+                let (x, w) = (Matrix::rows(x, inner), Matrix::transposed(w, inner));
+                multiply([n, inner, share.len()], x, w, false, &mut part);
+                part
+            });
+            fill(&mut y, out, out, |row, y| {
+                for (share, part) in of_weights.iter().zip(&parts) {
+                    let part = &part[row * share.len()..][..share.len()];
+                    y[share.clone()].copy_from_slice(part);
+                }
+                self.finish(row * out, b, y);
+            });
+            return y;
+        }
         let shares = shares(n, inner * out);
         let parts = split(&mut y, out, &shares);
         each(shares.iter().cloned().zip(parts).collect(), |(share, y)| {
             let x = &x[share.start * inner..share.end * inner];
             let (x, w) = (Matrix::rows(x, inner), Matrix::transposed(w, inner));
-            multiply([share.len(), inner, out], x, w, true, y);
-        });
-        if self.then.relu {
-            for y in y.iter_mut().filter(|y| **y <= T::zero()) {
-                *y = T::zero();
+            multiply([share.len(), inner, out], x, w, false, y);
+            for (row, y) in share.zip(y.chunks_mut(out)) {
+                self.finish(row * out, b, y);
             }
-        }
-        self.mask(&mut y);
+        });
         y
     }
 
-    fn mask<T: Real>(&self, y: &mut [T]) {
-        for (y, mask) in y.iter_mut().zip(self.then.mask.iter().flatten()) {
+    /// Makes a product the row of the result that begins at `at`.
+    fn finish<T: Real>(&self, at: usize, bias: &[T], y: &mut [T]) {
+        let positive = |y: T| if y <= T::zero() { T::zero() } else { y };
+        let sums = y.iter_mut().zip(bias);
+        match self.then.relu {
+            true => sums.for_each(|(y, b)| *y = positive(*y + *b)),
+            false => sums.for_each(|(y, b)| *y += *b),
+        }
+        let mask = self.then.mask.iter().flat_map(|mask| &mask[at..]);
+        for (y, mask) in y.iter_mut().zip(mask) {
             *y *= T::real(f64::from(*mask));
         }
     }
 
+    /// The gradient of the product, by that of `y`.
+    fn before<'a, T: Real>(&self, y: &[T], dy: &'a [T]) -> Cow<'a, [T]> {
+        let mut dy = Cow::Borrowed(dy);
+        if self.then.relu {
+            // Zero as well where the mask is, whose gradient is zero anyway.
+            let steps = dy.to_mut().iter_mut().zip(y);
+            steps.for_each(|(dy, y)| *dy = if *y == T::zero() { T::zero() } else { *dy });
+        }
+        if let Some(mask) = &self.then.mask {
+            for (dy, mask) in dy.to_mut().iter_mut().zip(mask) {
+                *dy *= T::real(f64::from(*mask));
+            }
+        }
+        dy
+    }
+
+    /// Half of the threads take the gradient of x, where it is wanted, the others that of the weights.
     fn backward<T: Real>(
         &self,
         [n, inner, out]: [usize; 3],
         (x, w, y, dy): (&[T], &[T], &[T], &[T]),
         want_dx: bool,
     ) -> [Vec<T>; 3] {
-        let mut dy = dy.to_vec();
-        if self.then.relu {
-            // Zero as well where the mask is, whose gradient is zero anyway.
-            for (dy, _) in dy.iter_mut().zip(y).filter(|(_, y)| **y == T::zero()) {
-                *dy = T::zero();
-            }
-        }
-        self.mask(&mut dy);
-        let mut dbias = vec![T::zero(); out];
-        dy.chunks(out).for_each(|dy| add(&mut dbias, dy));
-        let mut dx = vec![T::zero(); if want_dx { n * inner } else { 0 }];
-        let mut dweight = vec![T::zero(); out * inner];
-        let mut weight_step = || {
-            let (dy, x) = (Matrix::transposed(&dy, out), Matrix::rows(x, inner));
-            multiply([out, n, inner], dy, x, false, &mut dweight)
-        };
-        let mut x_step = || {
-            if want_dx {
-                let (dy, w) = (Matrix::rows(&dy, out), Matrix::rows(w, inner));
-                multiply([n, out, inner], dy, w, false, &mut dx)
-            }
-        };
-        if shares(n, inner * out).len() > 1 {
-            join(weight_step, x_step);
+        let dy = self.before(y, dy);
+        let of_each = if want_dx {
+            threads().div_ceil(2)
         } else {
-            weight_step();
-            x_step();
+            threads()
+        };
+        let [mut dx, mut dweight, mut dbias] =
+            [if want_dx { n * inner } else { 0 }, out * inner, out].map(|len| vec![T::zero(); len]);
+        let of_weights = shares_among(of_each, out, n * inner);
+        let parts = split(&mut dweight, inner, &of_weights);
+        let parts = parts.into_iter().zip(split(&mut dbias, 1, &of_weights));
+        let of_weights = of_weights.iter().cloned().zip(parts);
+        let of_weights =
+            of_weights.map(|(share, (dweight, dbias))| Part::Weight(share, dweight, dbias));
+        let of_x = if want_dx {
+            shares_among(of_each, n, inner * out)
+        } else {
+            Vec::new()
+        };
+        let parts = split(&mut dx, inner, &of_x);
+        let of_x = of_x
+            .into_iter()
+            .zip(parts)
+            .map(|(share, dx)| Part::X(share, dx));
+        let parts: Vec<Part<T>> = of_weights.chain(of_x).collect();
+        let run = |part| match part {
+            Part::Weight(share, dweight, dbias) => {
+                let rows = dy.chunks(out);
+                rows.for_each(|dy| add(dbias, &dy[share.clone()]));
+                let (dy, x) = (
+                    Matrix::transposed(&dy[share.start.min(dy.len())..], out),
+                    Matrix::rows(x, inner),
+                );
+                multiply([share.len(), n, inner], dy, x, false, dweight);
+            }
+            Part::X(share, dx) => {
+                let dy = &dy[share.start * out..share.end * out];
+                let (dy, w) = (Matrix::rows(dy, out), Matrix::rows(w, inner));
+                multiply([share.len(), out, inner], dy, w, false, dx);
+            }
+        };
+        match n * inner * out > SMALL {
+            true => drop(each(parts, run)),
+            false => parts.into_iter().for_each(run),
         }
         [dx, dweight, dbias]
     }
+}
+
+/// Fewer elementary steps are no work for a second thread.
+const SMALL: usize = 1 << 17;
+
+/// Rows of a gradient that one thread computes.
+enum Part<'a, T> {
+    /// With those of the bias.
+    Weight(Range<usize>, &'a mut [T], &'a mut [T]),
+    X(Range<usize>, &'a mut [T]),
 }
 
 impl CustomOp3 for Linear {

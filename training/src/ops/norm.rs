@@ -1,8 +1,15 @@
 //! Normalization by mean and variance: of each channel over the batch, and of each row by itself.
 
+mod channels;
+mod rows;
+
 use super::{conv2d::gradients, ours, portable};
-use crate::cpu::{Real, add, by_dtype, dtype, each, shares, slice, split, sum, with};
+use crate::cpu::{Real, by_dtype, dtype, slice, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use carrel_ranks::lock;
+use channels::Channels;
+use rows::Rows;
+use std::sync::Mutex;
 
 /// What [`batch_norm`] gives back.
 #[derive(Debug)]
@@ -36,16 +43,16 @@ pub fn batch_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     }
     let x = x.contiguous()?;
     let length = x.elem_count() / n / channels;
-    let groups = Groups::Channels { channels, length };
+    let groups = Channels { channels, length };
     let moments = by_dtype!(x.dtype(), T => with::<T, _>(&x, |x| Ok(groups.moments(x)))?);
-    let of = |which: fn(&(f64, f64)) -> f64| {
+    let of = |which: fn(&Moments) -> f64| {
         let values: Vec<f64> = moments.iter().map(which).collect();
         Tensor::from_vec(values, channels, x.device())?.to_dtype(x.dtype())
     };
-    let (mean, variance) = (of(|m| m.0)?, of(|m| m.1)?);
+    let (mean, variance) = (of(|m| m.mean)?, of(|m| m.variance)?);
     let norm = Norm {
-        groups,
-        moments,
+        groups: Groups::Channels(groups),
+        moments: Mutex::new(moments),
         eps,
     };
     let y = x.apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm)?;
@@ -71,166 +78,62 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     }
     let x = x.contiguous()?;
     let width = weight.elem_count();
-    let groups = Groups::Rows { width };
-    let moments = by_dtype!(x.dtype(), T => with::<T, _>(&x, |x| Ok(groups.moments(x)))?);
     let norm = Norm {
-        groups,
-        moments,
+        groups: Groups::Rows(Rows { width }),
+        moments: Mutex::default(),
         eps,
     };
     x.apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm)
 }
 
-/// Which elements share a mean, and which share a weight.
+/// Mean and biased variance of the elements that are normalized together.
 #[derive(Clone, Copy)]
-enum Groups {
-    /// All of a channel, in every item of the batch, share both.
-    Channels { channels: usize, length: usize },
-    /// A row shares a mean, a column a weight.
-    Rows { width: usize },
+struct Moments {
+    mean: f64,
+    variance: f64,
 }
 
-impl Groups {
-    /// Mean and biased variance of each group, summed in f64.
-    fn moments<T: Real>(&self, x: &[T]) -> Vec<(f64, f64)> {
-        let of = |runs: &mut dyn Iterator<Item = &[T]>| {
-            let runs: Vec<&[T]> = runs.collect();
-            let count = runs.iter().map(|run| run.len()).sum::<usize>() as f64;
-            let all = || {
-                runs.iter()
-                    .flat_map(|run| run.iter())
-                    .map(|x| candle_core::WithDType::to_f64(*x))
-            };
-            let mean = all().sum::<f64>() / count;
-            let variance = all().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
-            (mean, variance)
-        };
-        match *self {
-            Self::Rows { width } => x
-                .chunks(width)
-                .map(|row| of(&mut [row].into_iter()))
-                .collect(),
-            Self::Channels { channels, length } => (0..channels)
-                .map(|channel| of(&mut x.chunks(length).skip(channel).step_by(channels)))
-                .collect(),
-        }
+impl Moments {
+    /// Mean, and 1 / deviation.
+    fn scale<T: Real>(&self, eps: f64) -> (T, T) {
+        let scale = 1.0 / (self.variance + eps).sqrt();
+        (T::real(self.mean), T::real(scale))
     }
+}
 
-    /// Runs of elements that share a mean: their length.
-    fn run(&self) -> usize {
-        match *self {
-            Self::Rows { width } => width,
-            Self::Channels { length, .. } => length,
-        }
-    }
-
-    /// The group of a run.
-    fn group(&self, run: usize) -> usize {
-        match *self {
-            Self::Rows { .. } => run,
-            Self::Channels { channels, .. } => run % channels,
-        }
-    }
-
-    /// The place among the weights of the element `at` of a run.
-    fn weight(&self, run: usize, at: usize) -> usize {
-        match *self {
-            Self::Rows { .. } => at,
-            Self::Channels { channels, .. } => run % channels,
-        }
-    }
+/// Which elements share a mean.
+enum Groups {
+    Channels(Channels),
+    Rows(Rows),
 }
 
 struct Norm {
     groups: Groups,
-    /// Mean and variance of each group.
-    moments: Vec<(f64, f64)>,
+    /// Of each group; those of rows from the forward pass.
+    moments: Mutex<Vec<Moments>>,
     eps: f64,
 }
 
 impl Norm {
-    /// Mean, and 1 / deviation.
-    fn scale<T: Real>(&self, group: usize) -> (T, T) {
-        let (mean, variance) = self.moments[group];
-        (T::real(mean), T::real(1.0 / (variance + self.eps).sqrt()))
-    }
-
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-        let width = self.groups.run();
-        let mut y = x.to_vec();
-        for (run, y) in y.chunks_mut(width).enumerate() {
-            let (mean, scale) = self.scale::<T>(self.groups.group(run));
-            for (at, y) in y.iter_mut().enumerate() {
-                let which = self.groups.weight(run, at);
-                *y = (*y - mean) * scale * weight[which] + bias[which];
+        let mut moments = lock(&self.moments);
+        match self.groups {
+            Groups::Channels(channels) => channels.forward(x, (weight, bias), &moments, self.eps),
+            Groups::Rows(rows) => {
+                let (y, of_rows) = rows.forward(x, (weight, bias), self.eps);
+                *moments = of_rows;
+                y
             }
         }
-        y
     }
 
-    /// The gradients of x, weight and bias; sums are in f64, as those of large planes lose much otherwise.
-    fn backward<T: Real>(&self, x: &[T], weight: &[T], dy: &[T]) -> [Vec<T>; 3] {
-        let (width, weights) = (self.groups.run(), weight.len());
-        let runs = x.len() / width;
-        let shares = shares(runs, width * 8);
-        // Of each run: the sums of dy and of dy times the normalized x, both weighted; of each weight the same, bare.
-        let parts = each(shares.clone(), |share| {
-            let mut bare = vec![0.0; 2 * weights];
-            let mut weighted = Vec::with_capacity(share.len());
-            for run in share {
-                let (mean, scale) = self.scale::<T>(self.groups.group(run));
-                let mut sums = (0.0, 0.0);
-                let places = run * width..(run + 1) * width;
-                for (at, (x, dy)) in x[places.clone()].iter().zip(&dy[places]).enumerate() {
-                    let which = self.groups.weight(run, at);
-                    let step = *dy * (*x - mean) * scale;
-                    let (step, dy) = (WithDType::to_f64(step), WithDType::to_f64(*dy));
-                    let weight = WithDType::to_f64(weight[which]);
-                    bare[which] += step;
-                    bare[weights + which] += dy;
-                    sums.0 += dy * weight;
-                    sums.1 += step * weight;
-                }
-                weighted.push(sums);
-            }
-            (bare, weighted)
-        });
-        let (bare, weighted): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        let bare: Vec<T> = sum::<f64>(bare, 2 * weights)
-            .into_iter()
-            .map(T::real)
-            .collect();
-        let (dweight, dbias) = bare.split_at(weights);
-        let means = self.group_means::<T>(&weighted.concat(), width);
-        let mut dx = vec![T::zero(); x.len()];
-        let parts = split(&mut dx, width, &shares);
-        each(shares.into_iter().zip(parts).collect(), |(share, dx)| {
-            for (run, dx) in share.zip(dx.chunks_mut(width)) {
-                let group = self.groups.group(run);
-                let ((mean, scale), (total, step)) = (self.scale::<T>(group), means[group]);
-                for (at, dx) in dx.iter_mut().enumerate() {
-                    let place = run * width + at;
-                    let normal = (x[place] - mean) * scale;
-                    let dy = dy[place] * weight[self.groups.weight(run, at)];
-                    *dx = (dy - total - normal * step) * scale;
-                }
-            }
-        });
-        [dx, dweight.to_vec(), dbias.to_vec()]
-    }
-
-    /// The sums of runs, as means over the elements of their group.
-    fn group_means<T: Real>(&self, of_runs: &[(f64, f64)], width: usize) -> Vec<(T, T)> {
-        let groups = self.moments.len();
-        // No rows at all have no groups either.
-        let size = (of_runs.len() / groups.max(1) * width) as f64;
-        let mut sums = vec![0.0; 2 * groups];
-        for (run, (total, step)) in of_runs.iter().enumerate() {
-            let group = self.groups.group(run);
-            add(&mut sums[2 * group..2 * group + 2], &[*total, *step]);
+    /// The gradients of x, weight and bias.
+    fn backward<T: Real>(&self, all: (&[T], &[T], &[T])) -> [Vec<T>; 3] {
+        let moments = lock(&self.moments);
+        match self.groups {
+            Groups::Channels(channels) => channels.backward(all, &moments, self.eps),
+            Groups::Rows(rows) => rows.backward(all, &moments, self.eps),
         }
-        let mean = |sum: f64| T::real(sum / size);
-        sums.chunks(2).map(|s| (mean(s[0]), mean(s[1]))).collect()
     }
 }
 
@@ -269,7 +172,7 @@ impl CustomOp3 for Norm {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         by_dtype!(x.dtype(), T => {
             let [dx, dweight, dbias] = with::<T, _>(x, |x| with(weight, |weight| with(dy, |dy| {
-                Ok(self.backward(x, weight, dy))
+                Ok(self.backward((x, weight, dy)))
             })))?;
             gradients(Some(dx), dweight, dbias, [x, weight, bias])
         })

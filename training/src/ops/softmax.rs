@@ -1,9 +1,8 @@
 //! Softmax and its logarithm over one dimension.
 
 use super::{ours, portable};
-use crate::cpu::{Real, by_dtype, dtype, slice, with};
+use crate::cpu::{LANES, Real, by_dtype, dtype, fill, map, slice, sums, with};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, shape::Dim};
-use num_traits::Float;
 
 /// `exp(x) / sum(exp(x))` over `dim`, for `x` of any shape.
 ///
@@ -37,6 +36,9 @@ fn over<D: Dim>(x: &Tensor, dim: D, log: bool) -> Result<Tensor> {
     y.transpose(dim, last)
 }
 
+/// Elementary steps for each element: what decides over threads.
+const WORK: usize = 4;
+
 /// Softmax over the last dimension.
 struct Softmax {
     log: bool,
@@ -44,54 +46,60 @@ struct Softmax {
 
 impl Softmax {
     fn forward<T: Real>(&self, x: &[T], width: usize) -> Vec<T> {
-        let mut y = x.to_vec();
-        for y in y.chunks_mut(width.max(1)) {
+        let mut y = vec![T::zero(); x.len()];
+        fill(&mut y, width.max(1), width * WORK, |row, y| {
+            let x = &x[row * width..][..width];
             match self.log {
-                true => log_softmax_row(y),
-                false => softmax_row(y),
+                true => log_softmax_row(y, x),
+                false => softmax_row(y, x),
             }
-        }
+        });
         y
     }
 
     fn backward<T: Real>(&self, y: &[T], dy: &[T], width: usize) -> Vec<T> {
-        let mut dx = dy.to_vec();
-        for (dx, y) in dx.chunks_mut(width.max(1)).zip(y.chunks(width.max(1))) {
+        let mut dx = vec![T::zero(); dy.len()];
+        fill(&mut dx, width.max(1), width * WORK, |row, dx| {
+            let [y, dy] = [y, dy].map(|slice| &slice[row * width..][..width]);
             if self.log {
-                let total: T = dx.iter().copied().sum();
-                dx.iter_mut()
-                    .zip(y)
-                    .for_each(|(dx, y)| *dx -= y.exp() * total);
+                let total = T::real(sums([dy], |[dy]| [dy.wide()])[0]);
+                map(dx, [y, dy], |[y, dy]| dy - y.power() * total);
             } else {
-                let total: T = dx.iter().zip(y).map(|(dx, y)| *dx * *y).sum();
-                dx.iter_mut()
-                    .zip(y)
-                    .for_each(|(dx, y)| *dx = (*dx - total) * *y);
+                let total = T::real(sums([y, dy], |[y, dy]| [(y * dy).wide()])[0]);
+                map(dx, [y, dy], |[y, dy]| (dy - total) * y);
             }
-        }
+        });
         dx
     }
 }
 
-/// Replaces a row by the logarithm of its softmax. The maximum goes first and by itself: next to a large one the
-/// logarithm of the sum vanishes (PyTorch's issue 11752).
-fn log_softmax_row<T: Real>(row: &mut [T]) {
-    let top = greatest(row);
-    let total: T = row.iter().map(|x| (*x - top).exp()).sum();
-    let rest = total.ln();
-    row.iter_mut().for_each(|x| *x = (*x - top) - rest);
+/// The logarithm of a row's softmax. The maximum goes first and by itself: next to a large one the logarithm of the sum
+/// vanishes (PyTorch's issue 11752).
+fn log_softmax_row<T: Real>(y: &mut [T], x: &[T]) {
+    let top = greatest(x);
+    let total = sums([x], |[x]| [(x - top).power().wide()])[0];
+    let rest = T::real(total).ln();
+    map(y, [x], |[x]| (x - top) - rest);
 }
 
-fn softmax_row<T: Real>(row: &mut [T]) {
-    let top = greatest(row);
-    row.iter_mut().for_each(|x| *x = (*x - top).exp());
-    let total: T = row.iter().copied().sum();
-    row.iter_mut().for_each(|x| *x /= total);
+fn softmax_row<T: Real>(y: &mut [T], x: &[T]) {
+    let top = greatest(x);
+    map(y, [x], |[x]| (x - top).power());
+    let total = T::real(sums([&*y], |[y]| [y.wide()])[0]);
+    y.iter_mut().for_each(|y| *y /= total);
 }
 
 /// Of those that are numbers; one that is none comes back in by the sum.
 fn greatest<T: Real>(row: &[T]) -> T {
-    row.iter().copied().fold(T::neg_infinity(), Float::max)
+    let mut tops = [T::neg_infinity(); LANES];
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    for part in blocks.iter().map(|block| block.as_slice()).chain([rest]) {
+        for (top, x) in tops.iter_mut().zip(part) {
+            *top = if *x > *top { *x } else { *top };
+        }
+    }
+    tops.into_iter()
+        .fold(T::neg_infinity(), num_traits::Float::max)
 }
 
 impl CustomOp1 for Softmax {

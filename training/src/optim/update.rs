@@ -2,8 +2,9 @@
 
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Var, bail};
 use candle_core::{DType, Tensor};
+use pulp::{Simd, WithSimd};
 
-use crate::cpu::{Real, slice};
+use crate::cpu::{Real, each, shares, slice, split, vectorized};
 
 /// How an element becomes another, by those of two more tensors.
 #[derive(Clone, Copy, Debug)]
@@ -45,24 +46,50 @@ pub(super) fn update(x: &Var, y: &Tensor, z: &Tensor, by: Update) -> Result<()> 
 
 impl Update {
     fn run<T: Real>(self, x: &mut [T], y: &[T], z: &[T]) {
+        let shares = shares(x.len(), 1);
+        let parts = split(x, 1, &shares);
+        each(shares.into_iter().zip(parts).collect(), |(share, x)| {
+            let (y, z) = (&y[share.clone()], &z[share]);
+            vectorized(Step(self, x, y, z));
+        });
+    }
+
+    #[inline(always)]
+    fn part<T: Real>(self, x: &mut [T], y: &[T], z: &[T]) {
         let each = x.iter_mut().zip(y).zip(z);
         match self {
             Self::Linear { a, b, c } => {
                 let [a, b, c] = [a, b, c].map(T::real);
-                each.for_each(|((x, y), z)| *x = a * *x + b * *y + c * *z);
+                for ((x, y), z) in each {
+                    *x = a * *x + b * *y + c * *z;
+                }
             }
             Self::Square { a, b, c } => {
                 let [a, b, c] = [a, b, c].map(T::real);
-                each.for_each(|((x, y), z)| {
+                for ((x, y), z) in each {
                     let y = *y + c * *z;
                     *x = a * *x + b * y * y;
-                });
+                }
             }
             Self::Quotient { a, b, c, eps } => {
                 let [a, b, c, eps] = [a, b, 1.0 / c, eps].map(T::real);
-                each.for_each(|((x, y), z)| *x = a * *x - b * *y / (z.sqrt() * c + eps));
+                for ((x, y), z) in each {
+                    *x = a * *x - b * *y / (z.sqrt() * c + eps);
+                }
             }
         }
+    }
+}
+
+/// A part of an update.
+struct Step<'a, T>(Update, &'a mut [T], &'a [T], &'a [T]);
+
+impl<T: Real> WithSimd for Step<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        self.0.part(self.1, self.2, self.3);
     }
 }
 

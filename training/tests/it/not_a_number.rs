@@ -121,6 +121,33 @@ fn the_rectifier_keeps_it_in_its_place_and_has_the_gradient_0_at_0() -> Result<(
 }
 
 #[test]
+fn a_convolution_has_it_in_the_gradients_of_those_weights_alone_that_meet_it() -> Result<()> {
+    let weight = Var::from_tensor(&numbers(2, &[2, 1, 3, 3]))?;
+    for (value, padding, met) in [(f64::NAN, 0, 1), (f64::INFINITY, 0, 1), (f64::NAN, 1, 4)] {
+        let mut values = vec![1.0; 16];
+        values[3] = value;
+        let x = Tensor::from_vec(values, (1, 1, 4, 4), &Device::Cpu)?;
+        let config = Conv2dConfig {
+            padding,
+            ..Conv2dConfig::default()
+        };
+        let gradients = ops::conv2d(&x, &weight, None, &config)?.backward()?;
+        let steps = gradients
+            .get(&weight)
+            .unwrap()
+            .flatten_all()?
+            .to_vec1::<f64>()?;
+        let broken = steps.iter().filter(|step| !step.is_finite()).count();
+        assert_eq!(broken, 2 * met, "{value} with padding {padding}: {steps:?}");
+        assert_eq!(
+            of_them_none(gradients.get(&weight).unwrap()) > 0,
+            value.is_nan()
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn the_gradient_of_l1_is_0_where_nothing_differs() -> Result<()> {
     let x = Var::new(&[1f32, 2.0, 3.0, 4.0], &Device::Cpu)?;
     let target = Tensor::new(&[1f32, 0.0, 5.0, 4.0], &Device::Cpu)?;

@@ -1,5 +1,9 @@
-//! Pictures per second in training the seed's network: `throughput carrel|candle STEPS`, for `make bench`. The data
-//! are noise, one batch of 64; RAYON_NUM_THREADS sets the threads.
+//! Pictures per second in training: `throughput carrel|candle STEPS [NETWORK]`, for `make bench`. NETWORK is `mnist`,
+//! `mlp`, `transformer`, `resnet20` or `resnet18`; candle's side knows the first only. The data are noise, one batch;
+//! RAYON_NUM_THREADS sets the threads.
+
+#[path = "throughput/networks.rs"]
+mod networks;
 
 use std::time::Instant;
 
@@ -7,46 +11,90 @@ use anyhow::{Context, bail};
 use candle_nn::{Optimizer as _, SGD};
 use carrel_training::prelude::*;
 use carrel_training::random::with_seed;
+use networks::{Mlp, ResNet, Transformer};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const BATCH: usize = 64;
+/// As `carrel-train` does.
+#[allow(unsafe_code)]
+fn keep_memory() {
+    /// `mi_option_purge_delay` of mimalloc.h, in milliseconds.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    // SAFETY: no other thread runs yet.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 60_000) };
+}
 
 fn main() -> anyhow::Result<()> {
+    keep_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [stack, steps] = arguments.as_slice() else {
-        bail!("usage: throughput carrel|candle STEPS")
+    let (stack, steps, network) = match arguments.as_slice() {
+        [stack, steps] => (stack, steps, "mnist"),
+        [stack, steps, network] => (stack, steps, network.as_str()),
+        _ => bail!("usage: throughput carrel|candle STEPS [NETWORK]"),
     };
     let steps: usize = steps
         .parse()
         .with_context(|| format!("{steps} is no number"))?;
-    let (x, y) = with_seed(1, || -> candle_core::Result<_> {
-        let mut random = Random::new(1);
-        let x = random.uniform_tensor(1.0, (BATCH, 1, 28, 28))?;
-        let labels: Vec<u32> = (0..BATCH).map(|_| random.below(10) as u32).collect();
-        Ok((x, Tensor::new(labels, &Device::Cpu)?))
-    })?;
-    let net = MnistNet::new(1, 0.5)?;
-    let seconds = match stack.as_str() {
-        "carrel" => {
-            let mut optimizer = Sgd::new(net.parameters(), 0.01)?.momentum(0.5);
-            timed(steps, || {
-                let loss = nll_loss(&net.forward_t(&x, true)?, &y)?;
-                optimizer.step(&loss.backward()?)
-            })?
+    let seconds = match (stack.as_str(), network) {
+        ("candle", "mnist") => of_candle(steps)?,
+        ("carrel", "mnist") => of_carrel(&MnistNet::new(1, 0.5)?, network, steps)?,
+        ("carrel", "mlp") => of_carrel(&Mlp::new()?, network, steps)?,
+        ("carrel", "transformer") => of_carrel(&Transformer::new()?, network, steps)?,
+        ("carrel", "resnet20") => of_carrel(&ResNet::new(&[16, 32, 64], 3)?, network, steps)?,
+        ("carrel", "resnet18") => {
+            of_carrel(&ResNet::new(&[64, 128, 256, 512], 2)?, network, steps)?
         }
-        "candle" => {
-            let mut optimizer = SGD::new(net.parameters(), 0.01)?;
-            timed(steps, || {
-                let loss = candle_nn::loss::nll(&plain(&net, &x)?, &y)?;
-                optimizer.step(&loss.backward()?)
-            })?
-        }
-        other => bail!("{other} is neither carrel nor candle"),
+        _ => bail!("no network {network} of {stack}"),
     };
-    println!("{}", (steps * BATCH) as f64 / seconds);
+    println!("{}", (steps * shape(network)[0]) as f64 / seconds);
     Ok(())
+}
+
+/// Of a batch.
+fn shape(network: &str) -> &'static [usize] {
+    match network {
+        "mlp" => &[128, 784],
+        "transformer" => &[16, 64, 256],
+        "resnet20" => &[64, 3, 32, 32],
+        "resnet18" => &[16, 3, 32, 32],
+        _ => &[64, 1, 28, 28],
+    }
+}
+
+/// A batch of noise, and classes for it.
+fn batch(network: &str) -> candle_core::Result<(Tensor, Tensor)> {
+    with_seed(1, || {
+        let shape = shape(network);
+        let mut random = Random::new(1);
+        let x = random.uniform_tensor(1.0, shape)?;
+        let labels: Vec<u32> = (0..shape[0]).map(|_| random.below(10) as u32).collect();
+        Ok((x, Tensor::new(labels, &Device::Cpu)?))
+    })
+}
+
+fn of_carrel(net: &dyn Layer, network: &str, steps: usize) -> candle_core::Result<f64> {
+    let (x, y) = batch(network)?;
+    let (momentum, loss): (f64, fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>) = match network
+    {
+        "mnist" => (0.5, nll_loss),
+        _ => (0.9, cross_entropy),
+    };
+    let mut optimizer = Sgd::new(net.parameters(), 0.01)?.momentum(momentum);
+    timed(steps, || {
+        let loss = loss(&net.forward_t(&x, true)?, &y)?;
+        optimizer.step(&loss.backward()?)
+    })
+}
+
+fn of_candle(steps: usize) -> candle_core::Result<f64> {
+    let (x, y) = batch("mnist")?;
+    let net = MnistNet::new(1, 0.5)?;
+    let mut optimizer = SGD::new(net.parameters(), 0.01)?;
+    timed(steps, || {
+        let loss = candle_nn::loss::nll(&plain(&net, &x)?, &y)?;
+        optimizer.step(&loss.backward()?)
+    })
 }
 
 /// Seconds for `steps` steps, after a fifth of them to warm up.

@@ -11,6 +11,8 @@ pub const LANES: usize = 16;
 const TILE: usize = 8;
 /// Offsets that [`Correlation`] takes at once.
 const COLUMNS: usize = 6;
+/// Elements of its rows that stay in the cache.
+const BLOCK: usize = 1 << 16;
 
 /// Vectors of an element type.
 pub trait Lanes: Copy {
@@ -263,24 +265,29 @@ impl<T: Real> WithSimd for Correlation<'_, T> {
                 && self.to.len() == self.rows * inner,
             "a correlation beyond its slices"
         );
-        for (first, offsets) in self.offsets.chunks(COLUMNS).enumerate() {
-            let count = offsets.len();
-            let offsets = from_fn(|column| offsets[column.min(count - 1)]);
-            let mut row = 0;
-            while row < self.rows {
-                let by = &self.by[row * self.pitch..];
-                let to = &mut self.to[row * inner + first * COLUMNS..];
-                let to = (to, inner, count);
-                // SAFETY: the assertion says that every offset, and every row, has `len` elements behind it.
-                row += unsafe {
-                    match self.rows - row {
-                        4.. if S::REGISTER_COUNT >= 32 => {
-                            dots::<T, S, 4>(simd, (by, self.pitch), offsets, self.from, to, len)
+        // Some rows after the other, which stay in the cache while all offsets meet them.
+        let block = (BLOCK / len.max(1)).next_multiple_of(4).max(4);
+        for from_row in (0..self.rows).step_by(block) {
+            let end = self.rows.min(from_row + block);
+            for (first, offsets) in self.offsets.chunks(COLUMNS).enumerate() {
+                let count = offsets.len();
+                let offsets = from_fn(|column| offsets[column.min(count - 1)]);
+                let mut row = from_row;
+                while row < end {
+                    let by = (&self.by[row * self.pitch..], self.pitch);
+                    let to = &mut self.to[row * inner + first * COLUMNS..];
+                    let to = (to, inner, count);
+                    // SAFETY: the assertion says that every offset, and every row, has `len` elements behind it.
+                    row += unsafe {
+                        match end - row {
+                            4.. if S::REGISTER_COUNT >= 32 => {
+                                dots::<T, S, 4>(simd, by, offsets, self.from, to, len)
+                            }
+                            2.. => dots::<T, S, 2>(simd, by, offsets, self.from, to, len),
+                            _ => dots::<T, S, 1>(simd, by, offsets, self.from, to, len),
                         }
-                        2.. => dots::<T, S, 2>(simd, (by, self.pitch), offsets, self.from, to, len),
-                        _ => dots::<T, S, 1>(simd, (by, self.pitch), offsets, self.from, to, len),
-                    }
-                };
+                    };
+                }
             }
         }
     }

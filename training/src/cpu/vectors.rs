@@ -70,6 +70,10 @@ impl<T: Real, F: Fn([T; N]) -> T, const N: usize> WithSimd for Map<'_, T, F, N> 
     type Output = ();
 
     #[inline(always)]
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "the one form without checks of bounds"
+    )]
     fn with_simd<S: Simd>(self, _simd: S) {
         let len = self.to.len();
         let slices = self.slices.map(|slice| &slice[..len]);

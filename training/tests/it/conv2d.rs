@@ -120,6 +120,45 @@ proptest! {
     }
 }
 
+/// Rows of whole tiles and rests of each size, over one vector and many, also in f32.
+#[test]
+fn many_channels_give_the_values_of_the_definition() {
+    for (stride, size, out) in [(1, 3, 8), (1, 11, 13), (2, 12, 17), (1, 33, 6), (3, 20, 9)] {
+        let config = Conv2dConfig {
+            stride,
+            padding: 1,
+            ..Conv2dConfig::default()
+        };
+        let sizes = [3, 5, out, size, size + 1, 3, 3];
+        same_as_by_definition(sizes, config);
+        let inputs = inputs(sizes, &config);
+        let gradients = |dtype: DType| {
+            let vars = inputs
+                .each_ref()
+                .map(|t| Var::from_tensor(&t.to_dtype(dtype).unwrap()));
+            let [x, weight, bias] = vars.map(Result::unwrap);
+            let y = conv2d(&x, &weight, Some(&bias), &config).unwrap();
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let gradient = |var| gradients.get(var).unwrap().clone();
+            [y, gradient(&x), gradient(&weight), gradient(&bias)]
+        };
+        let both = gradients(DType::F32).into_iter().zip(gradients(DType::F64));
+        for (single, double) in both {
+            let size = double
+                .abs()
+                .unwrap()
+                .max_all()
+                .unwrap()
+                .to_scalar::<f64>()
+                .unwrap();
+            assert!(
+                difference(&single, &double) < 1e-5 * size,
+                "{config:?}, {out} channels"
+            );
+        }
+    }
+}
+
 #[test]
 fn windows_that_see_padding_only_give_the_bias() {
     let config = Conv2dConfig {

@@ -244,8 +244,9 @@ fn four_ranks_do_what_one_process_does_with_their_batches_together() {
             difference(value, &start[name]) > 1e-3,
             "{name} was not trained"
         );
+        // Sums in another order: one rounding may give a pool another maximum, and the rest of the way follows.
         let error = difference(value, &ranks[0][name]);
-        eprintln!("{name}: {error}");
+        assert!(error < 5e-5, "{name}: {error}");
     }
     for rank in &ranks {
         assert_eq!(bits(rank), bits(&ranks[0]));

@@ -89,7 +89,7 @@ impl<'a> Flat<'a> {
 
     /// How many pictures of `count` one product takes: so many that their planes are long, and yet stay in the cache.
     fn at_once(&self, count: usize) -> usize {
-        const CACHED: usize = 1 << 17;
+        const CACHED: usize = 1 << 18;
         const LONG: usize = 1 << 12;
         let planes = (self.geometry.windows.channels * self.phases.len()).max(self.out());
         let picture = self.width * self.lines;

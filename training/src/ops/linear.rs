@@ -163,22 +163,7 @@ impl Linear {
             .zip(parts)
             .map(|(share, dx)| Part::X(share, dx));
         let parts: Vec<Part<T>> = of_weights.chain(of_x).collect();
-        let run = |part| match part {
-            Part::Weight(share, dweight, dbias) => {
-                let rows = dy.chunks(out);
-                rows.for_each(|dy| add(dbias, &dy[share.clone()]));
-                let (dy, x) = (
-                    Matrix::transposed(&dy[share.start.min(dy.len())..], out),
-                    Matrix::rows(x, inner),
-                );
-                multiply([share.len(), n, inner], dy, x, false, dweight);
-            }
-            Part::X(share, dx) => {
-                let dy = &dy[share.start * out..share.end * out];
-                let (dy, w) = (Matrix::rows(dy, out), Matrix::rows(w, inner));
-                multiply([share.len(), out, inner], dy, w, false, dx);
-            }
-        };
+        let run = |part: Part<T>| part.run([n, inner, out], (x, w, &dy));
         match n * inner * out > SMALL {
             true => drop(each(parts, run)),
             false => parts.into_iter().for_each(run),
@@ -195,6 +180,26 @@ enum Part<'a, T> {
     /// With those of the bias.
     Weight(Range<usize>, &'a mut [T], &'a mut [T]),
     X(Range<usize>, &'a mut [T]),
+}
+
+impl<T: Real> Part<'_, T> {
+    fn run(self, [n, inner, out]: [usize; 3], (x, w, dy): (&[T], &[T], &[T])) {
+        match self {
+            Self::Weight(share, dweight, dbias) => {
+                let rows = dy.chunks(out);
+                rows.for_each(|dy| add(dbias, &dy[share.clone()]));
+                // No rows at all have no such column either.
+                let dy = Matrix::transposed(&dy[share.start.min(dy.len())..], out);
+                let x = Matrix::rows(x, inner);
+                multiply([share.len(), n, inner], dy, x, false, dweight);
+            }
+            Self::X(share, dx) => {
+                let dy = &dy[share.start * out..share.end * out];
+                let (dy, w) = (Matrix::rows(dy, out), Matrix::rows(w, inner));
+                multiply([share.len(), out, inner], dy, w, false, dx);
+            }
+        }
+    }
 }
 
 impl CustomOp3 for Linear {

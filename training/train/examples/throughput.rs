@@ -73,10 +73,11 @@ fn batch(network: &str) -> candle_core::Result<(Tensor, Tensor)> {
     })
 }
 
+type Loss = fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>;
+
 fn of_carrel(net: &dyn Layer, network: &str, steps: usize) -> candle_core::Result<f64> {
     let (x, y) = batch(network)?;
-    let (momentum, loss): (f64, fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>) = match network
-    {
+    let (momentum, loss): (f64, Loss) = match network {
         "mnist" => (0.5, nll_loss),
         _ => (0.9, cross_entropy),
     };

@@ -347,8 +347,7 @@ impl<'a> Flat<'a> {
     /// the zeros between the pictures is no number either: such sums are made anew.
     fn of_weight<T: Real>(&self, (x, dy): (&[T], &[T]), out: usize, row: usize) -> T {
         let windows = &self.geometry.windows;
-        let [_, kernel_width] = windows.kernel;
-        let kernel = self.taps.len();
+        let ([_, kernel_width], kernel) = (windows.kernel, self.taps.len());
         let [height, width] = windows.size;
         let [_, out_width] = windows.output();
         let channel = out / self.out() * windows.channels + row / kernel;

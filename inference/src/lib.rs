@@ -20,6 +20,8 @@ mod rten;
 mod signature;
 mod stop;
 mod tensor;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+mod values;
 
 pub use engine::{Choice, Engine, LoadOptions, Network};
 pub use engines::Engines;

@@ -5,6 +5,7 @@ mod batching;
 pub mod child;
 pub mod client;
 pub mod config;
+pub mod end;
 mod entry;
 mod execute;
 pub mod failure;

@@ -26,7 +26,7 @@ mod values;
 pub use engine::{Choice, Engine, LoadOptions, Network};
 pub use engines::Engines;
 pub use error::Error;
-pub use heap::give_back_memory;
+pub use heap::{give_back_memory, share_heaps};
 pub use manifest::{ChannelOrder, Filter, Fit, Labels, Layout, Manifest, Pictures};
 pub use model::{MANIFEST, Model, PREDICT_IMAGES, SERVING_DEFAULT};
 #[cfg(feature = "pictures")]

@@ -2,10 +2,9 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use carrel_model_server::end;
 use carrel_model_server::fetch::{Fetch, fetch};
 use carrel_model_server::options::Options;
-use carrel_model_server::run;
+use carrel_model_server::{process, run};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -30,6 +29,7 @@ enum Command {
 }
 
 fn main() -> ! {
+    process::begin();
     let status = match run() {
         Ok(()) => 0,
         Err(error) => {
@@ -38,7 +38,7 @@ fn main() -> ! {
             1
         }
     };
-    end::at_once(status)
+    process::end(status)
 }
 
 fn run() -> anyhow::Result<()> {

@@ -184,6 +184,25 @@ async fn it_ends_while_a_model_loads_without_an_end() {
     assert!(ended.success(), "{ended}");
 }
 
+/// ONNX Runtime keeps a number for the machine and a database of what it will tell its makers.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_to_be_told_to_anybody() {
+    let Some(library) = library() else { return };
+    let (base, home) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    doubling(&base.path().join("1"));
+    let mut command = program();
+    command.args(["--model_name=m", "--model_base_path"]);
+    command.arg(base.path()).arg("--onnxruntime").arg(library);
+    command
+        .env("HOME", home.path())
+        .env_remove("XDG_CACHE_HOME");
+    let log = TempDir::new().unwrap();
+    let _child = logging(&mut command, log.path());
+    until(log.path(), |log| log.contains("The model m 1 is loaded")).await;
+    let kept: Vec<_> = std::fs::read_dir(home.path()).unwrap().collect();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_missing_is_told_once() {
     let Some(library) = library() else { return };

@@ -217,6 +217,11 @@ fn migrator() -> Migrator {
             "stop_told",
             include_str!("../migrations/0012_stop_told.sql"),
         ),
+        (
+            13,
+            "last_state",
+            include_str!("../migrations/0013_last_state.sql"),
+        ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {
         let name = Cow::Borrowed(name);

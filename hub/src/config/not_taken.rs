@@ -243,7 +243,7 @@ pub(super) const WITHOUT_EFFECT: [Row; 51] = [
 ];
 
 /// Refused: who wrote them would miss something. Those of no section are of any; no key is the whole section.
-pub(super) const REFUSED: [Row; 49] = [
+pub(super) const REFUSED: [Row; 50] = [
     (
         "",
         "validate_server_cert",
@@ -472,6 +472,11 @@ pub(super) const REFUSED: [Row; 49] = [
         "SharedPasswordAuthenticator",
         "",
         "one password for all tells nobody apart; `NativeAuthenticator` lets people sign up (`open_signup`)",
+    ),
+    (
+        "Spawner",
+        "oauth_roles",
+        "what a server may do on behalf of its visitors is to use itself; give the server more by `server_token_scopes`",
     ),
 ];
 

@@ -494,7 +494,7 @@ async fn no_two_have_one_token() {
         .await
         .expect(409);
     assert!(refused.body.contains("api_token"), "{}", refused.body);
-    let twice = "JupyterHub: {services: [{name: a, api_token: one}, {name: b, api_token: one}]}";
+    let twice = "JupyterHub: {services: [{name: a, api_token: the-same-token}, {name: b, api_token: the-same-token}]}";
     let refused = Config::parse("config.yaml", twice).unwrap_err().to_string();
     assert!(refused.contains("the token of `a` too"), "{refused}");
 }
@@ -511,11 +511,14 @@ async fn services_may_change_tokens_with_each_other() {
             .services
     };
     let mut hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
-        config.jupyter_hub.services = of("first", "second");
+        config.jupyter_hub.services = of("the-first-token", "the-second-token");
     })
     .await;
-    hub.config.jupyter_hub.services = of("second", "first");
+    hub.config.jupyter_hub.services = of("the-second-token", "the-first-token");
     let hub = hub.crash_and_restart().await;
-    let who = hub.browser().api(Method::GET, "/user", "first", None).await;
+    let who = hub
+        .browser()
+        .api(Method::GET, "/user", "the-first-token", None)
+        .await;
     assert_eq!(who.expect(200).json()["name"], "b");
 }

@@ -1,11 +1,13 @@
-//! `carrel-operator`: runs TFJobs, PyTorchJobs and TrainJobs on a Kubernetes cluster, or prints their definitions.
+//! `carrel-operator`: runs TFJobs, PyTorchJobs and TrainJobs on a Kubernetes cluster, prints their definitions, or shows
+//! how many there are.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use carrel_jobs::kind::Kind;
 use carrel_operator::run::{self, Options};
-use carrel_operator::{crds, runtimes};
+use carrel_operator::{crds, runtimes, usage};
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -23,6 +25,8 @@ enum Command {
     Crds,
     /// Print the runtimes that come with it, for TrainJobs
     Runtimes,
+    /// Show how many nodes and jobs there are, as a page and as metrics; send it if an address is given
+    Usage(Usage),
 }
 
 #[derive(Args)]
@@ -62,6 +66,22 @@ struct Run {
     listen: SocketAddr,
 }
 
+#[derive(Args)]
+struct Usage {
+    /// What the report calls the cluster; nothing, unless given
+    #[arg(long)]
+    cluster_id: Option<String>,
+    /// Where the report is sent, as JSON by POST: http://.. or https://..; nowhere, unless given
+    #[arg(long, value_parser = usage::address)]
+    send_to: Option<axum::http::Uri>,
+    /// Hours between two sendings; the first is at once
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    every_hours: u32,
+    /// Where the page is, with /usage.json, /metrics and /healthz
+    #[arg(long, default_value = "[::]:8080")]
+    listen: SocketAddr,
+}
+
 fn kind(text: &str) -> Result<Kind, String> {
     let known = |kind: &Kind| text.eq_ignore_ascii_case(kind.singular());
     let kind = Kind::ALL.into_iter().find(known);
@@ -84,6 +104,16 @@ fn main() -> anyhow::Result<()> {
             carrel_service::start_log();
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(run::run((*arguments).into()))
+        }
+        Command::Usage(arguments) => {
+            carrel_service::start_log();
+            let options = usage::Options {
+                cluster: arguments.cluster_id.filter(|id| !id.is_empty()),
+                send_to: arguments.send_to,
+                every: Duration::from_secs(3600 * u64::from(arguments.every_hours)),
+            };
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(usage::run(options, arguments.listen))
         }
     }
 }

@@ -14,6 +14,7 @@ mod reconcile;
 mod reports;
 mod status;
 mod train;
+mod usage;
 mod watched;
 mod webhook;
 mod world;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use carrel_jobs::kind::Kind;
+use carrel_operator::objects::gang::Gang;
 use carrel_operator::run::{self, Options};
 use carrel_operator::{crds, runtimes, usage};
 use clap::{Args, Parser, Subcommand};
@@ -55,12 +56,15 @@ struct Run {
     /// Where the webhook listens
     #[arg(long, default_value = "[::]:8443")]
     webhook_listen: SocketAddr,
-    /// Where processes of TrainJobs report, over TLS
+    /// Where processes of jobs report, over TLS
     #[arg(long, default_value = "[::]:8444")]
     report_listen: SocketAddr,
     /// How they find it, instead of the Service: https://HOST:PORT; the host is that of --webhook-url
     #[arg(long)]
     report_url: Option<String>,
+    /// Make a PodGroup of each TFJob and PyTorchJob: volcano, or the name of a scheduler with the plugin Coscheduling
+    #[arg(long, alias = "gang-scheduler-name", value_parser = Gang::from_name)]
+    gang_scheduler: Option<Gang>,
     /// Where /metrics, /healthz and /readyz are
     #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
@@ -139,6 +143,7 @@ impl From<Run> for Options {
             reports: arguments.report_listen,
             report_url: arguments.report_url,
             plain: arguments.listen,
+            gang: arguments.gang_scheduler,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One look at a job: reads it, asks [`crate::plan`] what is to be done, and does it.
 
 mod act;
+mod gang;
 mod make;
 mod runtime;
 
@@ -26,6 +27,7 @@ use crate::events::Recorder;
 use crate::kept::KeptJob;
 use crate::memory::Memory;
 use crate::metrics::{Metrics, OfError};
+use crate::objects::gang::Gang;
 use crate::plan::{Plan, Seen, Wrong, invalid, plan, waits};
 use crate::reports::Reporting;
 use crate::seen::{Phase, Place, SeenPod, SeenService};
@@ -36,6 +38,7 @@ const RETRY: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(200);
 /// When only a person can help.
 const LATE: Duration = Duration::from_secs(60);
+const NO_GANG: &str = "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups (--gang-scheduler)";
 /// The longest that one look may take, all its requests together.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -50,8 +53,10 @@ pub struct Context {
     pub recorder: Recorder,
     /// The domain of the cluster, where names of hosts are to hold it.
     pub domain: Option<String>,
-    /// Where processes of TrainJobs report.
+    /// Where processes report.
     pub reporting: Option<Reporting>,
+    /// Who starts all pods of a job or none.
+    pub gang: Option<Gang>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +151,10 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     };
     let seen = seen(object, read.job(), context);
     let (job, mut plan) = match read {
-        Read::Job(job) => {
+        Read::Job(mut job) => {
+            if context.gang.is_none() && job.scheduling.is_some() {
+                job.warnings.push(NO_GANG.to_owned());
+            }
             if write_back(object, &job, original, context).await? {
                 return Ok(Action::requeue(SOON));
             }
@@ -165,7 +173,14 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
         return Ok(Action::requeue(SOON));
     }
     count(context, object, &status, &plan);
+    if wants_no_place(&plan.status) && !wants_no_place(&status) {
+        gang::end(context, object).await?;
+    }
     act::act(context, object, job.as_deref(), plan).await
+}
+
+fn wants_no_place(status: &JobStatus) -> bool {
+    status.is_over() || status.is(ConditionType::Suspended)
 }
 
 /// What became of reading a job.

@@ -6,6 +6,7 @@ mod certificate;
 mod chart;
 mod cluster;
 mod definitions;
+mod gang;
 mod leader;
 mod limits;
 mod objects;

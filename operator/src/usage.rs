@@ -60,7 +60,7 @@ pub struct Sending {
     pub last: Option<Sent>,
 }
 
-/// An attempt to send a report.
+/// An attempt to send a report. Where there is no answer the report may have arrived or not.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub at: Timestamp,

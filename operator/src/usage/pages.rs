@@ -103,7 +103,7 @@ async fn now(State(usage): State<Arc<Usage>>) -> Response {
     }
 }
 
-/// What was sent last.
+/// What was sent last, or was to be.
 async fn sent(State(usage): State<Arc<Usage>>) -> Response {
     match usage.sending().last.and_then(|sent| sent.text) {
         Some(text) => ([(header::CONTENT_TYPE, JSON)], text).into_response(),
@@ -132,6 +132,8 @@ async fn asset(Path(name): Path<String>) -> Response {
     let (kind, text) = match name.as_str() {
         // The look is the Hub's.
         "carrel.css" => ("text/css", include_str!("../../../hub/static/carrel.css")),
+        // The report is shown whole.
+        "usage.css" => ("text/css", "pre.log { max-height: none; }\n"),
         "logo.svg" => (
             "image/svg+xml",
             include_str!("../../../hub/templates/logo.svg"),

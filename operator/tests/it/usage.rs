@@ -75,22 +75,30 @@ async fn ask(usage: &Arc<Usage>, path: &str) -> (StatusCode, String) {
     (code, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// What came to a server, and what it answers.
+/// A server that keeps what comes to it.
 #[derive(Clone, Default)]
-struct Sink(Arc<Mutex<(Vec<(String, String)>, u16)>>);
+struct Sink(Arc<Mutex<Came>>);
+
+#[derive(Default)]
+struct Came {
+    /// With their type.
+    bodies: Vec<(String, String)>,
+    /// What it answers; 200 unless given.
+    code: u16,
+}
 
 impl Sink {
     fn got(&self) -> Vec<(String, String)> {
-        self.0.lock().unwrap().0.clone()
+        self.0.lock().unwrap().bodies.clone()
     }
 
     fn router(&self) -> Router {
         let take = async |State(sink): State<Self>, headers: HeaderMap, body: String| {
             let mut kept = sink.0.lock().unwrap();
             let kind = headers["content-type"].to_str().unwrap().to_owned();
-            kept.0.push((kind, body));
+            kept.bodies.push((kind, body));
             let moved = [("location", "/elsewhere")];
-            (StatusCode::from_u16(kept.1.max(200)).unwrap(), moved)
+            (StatusCode::from_u16(kept.code.max(200)).unwrap(), moved)
         };
         Router::new()
             .route("/in", post(take))
@@ -178,7 +186,7 @@ async fn what_is_sent_is_what_is_shown_and_the_answer_too() {
     );
     // It goes nowhere else, though it is asked to.
     for code in [307, 500] {
-        sink.0.lock().unwrap().1 = code;
+        sink.0.lock().unwrap().code = code;
         usage.send().await;
         let (_, page) = ask(&usage, "/").await;
         let said = format!("status {code}");

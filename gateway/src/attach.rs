@@ -79,7 +79,7 @@ impl Gateways {
             let (gateway, _) = found?;
             let same = place == namespace;
             let (hosts, names) = match listened(gateway, &parent, same, hosts) {
-                Ok((hosts, names)) => (Ok(hosts), names),
+                Ok(Taken { hosts, names }) => (Ok(hosts), names),
                 Err(why) => (Err(why), Vec::new()),
             };
             let at = |listener| At {
@@ -97,13 +97,19 @@ impl Gateways {
     }
 }
 
+/// At which hosts a route is taken, and by which listeners.
+struct Taken {
+    hosts: Vec<Host>,
+    names: Vec<String>,
+}
+
 /// The hosts of a route, and the names of the listeners that take it, at a gateway that is in the `same` namespace, or not.
 fn listened(
     gateway: &Gateway,
     parent: &ParentRef,
     same: bool,
     hosts: &[String],
-) -> Result<(Vec<Host>, Vec<String>), (&'static str, String)> {
+) -> Result<Taken, (&'static str, String)> {
     let wanted: Vec<&Listener> = gateway
         .listeners
         .iter()
@@ -154,6 +160,6 @@ fn listened(
             "NoMatchingListenerHostname",
             "no listener has one of its hostnames".to_owned(),
         )),
-        false => Ok((met, names)),
+        false => Ok(Taken { hosts: met, names }),
     }
 }

@@ -103,13 +103,12 @@ struct Taken {
     names: Vec<String>,
 }
 
-/// The hosts of a route, and the names of the listeners that take it, at a gateway that is in the `same` namespace, or not.
-fn listened(
-    gateway: &Gateway,
+/// The listeners that a route names, and that take routes of its namespace.
+fn allowed<'a>(
+    gateway: &'a Gateway,
     parent: &ParentRef,
     same: bool,
-    hosts: &[String],
-) -> Result<Taken, (&'static str, String)> {
+) -> Result<Vec<&'a Listener>, (&'static str, String)> {
     let wanted: Vec<&Listener> = gateway
         .listeners
         .iter()
@@ -136,8 +135,18 @@ fn listened(
         let text = "no listener takes routes of this namespace (from: Same or All; selectors are not read)";
         return Err(("NotAllowedByListeners", text.to_owned()));
     }
+    Ok(allowed)
+}
+
+/// The hosts of a route, and the names of the listeners that take it, at a gateway that is in the `same` namespace, or not.
+fn listened(
+    gateway: &Gateway,
+    parent: &ParentRef,
+    same: bool,
+    hosts: &[String],
+) -> Result<Taken, (&'static str, String)> {
     let (mut met, mut names): (Vec<Host>, Vec<String>) = (Vec::new(), Vec::new());
-    for listener in allowed {
+    for listener in allowed(gateway, parent, same)? {
         let here = listener
             .hostname
             .as_deref()

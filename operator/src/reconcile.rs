@@ -133,10 +133,7 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
     let original = Original::from_text(annotation, Version::V1);
     let kind = context.kind;
-    let was_over = original.was_over() && status.conditions.is_empty();
-    // A TrainJob that never had a runtime never had pods.
-    let is_nothing = kind == Kind::TrainJob && status.is_over() && status.train.runtime.is_none();
-    if read::is_foreign(kind, spec) || was_over || is_nothing {
+    if read::is_foreign(kind, spec) || is_long_over(kind, &original, &status) {
         return Ok(Action::await_change());
     }
     let reporting = context.reporting.as_ref();
@@ -152,9 +149,7 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     let seen = seen(object, read.job(), context);
     let (job, mut plan) = match read {
         Read::Job(mut job) => {
-            if context.gang.is_none() && job.scheduling.is_some() {
-                job.warnings.push(NO_GANG.to_owned());
-            }
+            job.warnings.extend(without_gang(context, &job));
             if write_back(object, &job, original, context).await? {
                 return Ok(Action::requeue(SOON));
             }
@@ -173,14 +168,21 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
         return Ok(Action::requeue(SOON));
     }
     count(context, object, &status, &plan);
-    if wants_no_place(&plan.status) && !wants_no_place(&status) {
-        gang::end(context, object).await?;
-    }
+    gang::end(context, object, &status, &plan.status).await?;
     act::act(context, object, job.as_deref(), plan).await
 }
 
-fn wants_no_place(status: &JobStatus) -> bool {
-    status.is_over() || status.is(ConditionType::Suspended)
+/// Whether it was over before this operator saw it, or never began: a TrainJob that never had a runtime never had pods.
+fn is_long_over(kind: Kind, original: &Original, status: &JobStatus) -> bool {
+    let was_over = original.was_over() && status.conditions.is_empty();
+    let is_train = kind == Kind::TrainJob;
+    was_over || (is_train && status.is_over() && status.train.runtime.is_none())
+}
+
+/// What is told of a job that asks to be started as a whole, where nobody does.
+fn without_gang(context: &Context, job: &Job) -> Option<String> {
+    let is_asked = context.gang.is_none() && job.scheduling.is_some();
+    is_asked.then(|| NO_GANG.to_owned())
 }
 
 /// What became of reading a job.

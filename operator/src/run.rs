@@ -60,18 +60,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         names: names(&options),
     };
     let kinds = options.kinds.iter().map(|kind| {
-        let settings = Settings {
-            client: client.clone(),
-            namespace: options.namespace.clone(),
-            domain: options.domain.clone(),
-            metrics: Arc::clone(&metrics),
-            identity: options.identity.clone(),
-            reporting: Reporting {
-                url: report_url(&options),
-                loaded: current.clone(),
-            },
-            gang: options.gang.clone(),
-        };
+        let settings = settings(&options, &client, &metrics, current.clone());
         of_kind(*kind, &options, settings, current.clone())
     });
     let kinds = futures_util::future::join_all(kinds);
@@ -100,6 +89,26 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         candidate(*kind, &options, &client).release().await;
     }
     Ok(())
+}
+
+fn settings(
+    options: &Options,
+    client: &Client,
+    metrics: &Arc<Metrics>,
+    loaded: watch::Receiver<Option<Arc<Loaded>>>,
+) -> Settings {
+    Settings {
+        client: client.clone(),
+        namespace: options.namespace.clone(),
+        domain: options.domain.clone(),
+        metrics: Arc::clone(metrics),
+        identity: options.identity.clone(),
+        reporting: Reporting {
+            url: report_url(options),
+            loaded,
+        },
+        gang: options.gang.clone(),
+    }
 }
 
 /// Of this process alone.

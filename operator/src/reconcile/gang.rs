@@ -1,6 +1,7 @@
 //! The PodGroup of a job, where a scheduler asks for one. It is not watched: it is looked after whenever pods are made.
 
 use carrel_jobs::job::Job;
+use carrel_jobs::status::{ConditionType, JobStatus};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::json;
@@ -42,11 +43,20 @@ pub(super) async fn ensure(
     }
 }
 
-/// A job that is over or suspended wants no place. Where this is not reached the group goes with its job.
-pub(super) async fn end(context: &Context, object: &DynamicObject) -> Result<(), ReconcileError> {
+/// A job that is over or suspended from now on wants no place. Where this is not reached the group goes with its job.
+pub(super) async fn end(
+    context: &Context,
+    object: &DynamicObject,
+    before: &JobStatus,
+    now: &JobStatus,
+) -> Result<(), ReconcileError> {
+    let wants_none = |status: &JobStatus| status.is_over() || status.is(ConditionType::Suspended);
     let Some(gang) = &context.gang else {
         return Ok(());
     };
+    if wants_none(before) || !wants_none(now) {
+        return Ok(());
+    }
     let name = object.name_any();
     let there = groups(context, object, gang).get_opt(&name).await;
     let uid = object.uid().unwrap_or_default();

@@ -16,8 +16,9 @@ use crate::mapping::{self, ANNOTATION, Mapping, Mistake};
 use crate::options::RouteOptions;
 use crate::resolve::Services;
 use crate::rule::{Action, Backend, Host, Kind, Missing, Origin, Rule};
+use crate::status::{Counts, Said};
 use crate::verdict::Verdict;
-use crate::{builtin, verdict};
+use crate::{builtin, status, verdict};
 
 /// All that is watched.
 #[derive(Default)]
@@ -44,6 +45,8 @@ pub struct Plan {
     pub rules: Vec<Rule>,
     pub problems: Vec<Problem>,
     pub verdicts: Vec<Verdict>,
+    /// What Gateways of ours and their classes are told.
+    pub gateways: Vec<Said>,
 }
 
 const CORRECT: &str = "Correct the annotation of the Service.";
@@ -67,11 +70,7 @@ pub fn plan(options: &RouteOptions, seen: &Seen) -> Plan {
         grants: &grants,
         timeout: Duration::from_secs(options.timeout),
     };
-    let gateways = Gateways::new(
-        seen.classes.iter().map(AsRef::as_ref),
-        seen.gateways.iter().map(AsRef::as_ref),
-        &options.controller,
-    );
+    let gateways = Gateways::new(&seen.classes, &seen.gateways, &options.controller);
     let mut asked: Vec<Asked> = Vec::new();
     for object in &seen.routes {
         asked.extend(of_route(&world, &gateways, object, &mut rules));
@@ -79,6 +78,7 @@ pub fn plan(options: &RouteOptions, seen: &Seen) -> Plan {
     let (rules, refused) = contest::settle(rules);
     problems.extend(refused.iter().map(refusal));
     problems.extend(rules.iter().flat_map(missing));
+    let gateways = status::of(&gateways, &counts(&asked));
     let verdicts: Vec<Verdict> = asked
         .into_iter()
         .map(|asked| asked.verdict(&rules, &refused, &mut problems))
@@ -89,7 +89,18 @@ pub fn plan(options: &RouteOptions, seen: &Seen) -> Plan {
         rules,
         problems,
         verdicts,
+        gateways,
     }
+}
+
+fn counts(asked: &[Asked]) -> Counts {
+    let mut counts = Counts::default();
+    for one in asked {
+        for at in one.attached.iter().flat_map(|parent| &parent.at) {
+            counts.add(at, &one.origin.namespace, &one.origin.object);
+        }
+    }
+    counts
 }
 
 fn of_service(

@@ -1,5 +1,6 @@
 //! What Carrel's services beside the Hub share: the Hub's word on a token, a port, a log, and answers that arrive.
 
+mod client;
 mod cookies;
 mod error;
 mod hub;
@@ -7,6 +8,7 @@ mod listen;
 mod log;
 mod read_out;
 
+pub use client::{HttpClient, client};
 pub use cookies::COOKIES_OF_THE_HUB;
 pub use error::in_full;
 pub use hub::{HubClient, HubError, Server, User};

@@ -2,7 +2,7 @@
 
 use crate::kind::{Kind, Role, Version};
 use crate::pytorchjob::ElasticPolicy;
-use crate::spec::{CleanPodPolicy, RestartPolicy, Template};
+use crate::spec::{CleanPodPolicy, RestartPolicy, SchedulingPolicy, Template};
 
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -19,6 +19,8 @@ pub struct Job {
     pub deadline_seconds: Option<i64>,
     pub backoff_limit: Option<i32>,
     pub suspend: bool,
+    /// For schedulers that start all pods or none.
+    pub scheduling: Option<SchedulingPolicy>,
     /// Whether it is another controller's.
     pub is_foreign: bool,
     /// Without a leader: whether all workers decide, and not the first.

@@ -201,12 +201,10 @@ fn what_has_no_effect_is_said() {
         ["spec.backend: nccl is without effect, the container chooses its backend"]
     );
     let mut object = pytorch("v1", &[("Worker", 2)]);
-    object["spec"]["runPolicy"] = json!({ "schedulingPolicy": { "minAvailable": 2 } });
     object["spec"]["elasticPolicy"] = json!({ "metrics": [{ "type": "Resource" }] });
     assert_eq!(
         job(&object).unwrap().warnings,
         [
-            "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups",
             "spec.elasticPolicy.metrics: they are without effect, this operator makes no HorizontalPodAutoscalers"
         ]
     );

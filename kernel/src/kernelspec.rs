@@ -12,7 +12,7 @@ use crate::rust_engine::prebuilt::installation::VARIABLE;
 
 /// Where programs look for the library of ONNX Runtime.
 const ONNXRUNTIME: &str = "ORT_DYLIB_PATH";
-/// What keeps ONNX Runtime 1.32 from counting this machine for its makers; nobody was asked.
+/// What keeps ONNX Runtime (1.29 and later) from counting this machine for its makers; nobody was asked.
 const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
 
 const LOGOS: [(&str, &[u8]); 3] = [

@@ -29,10 +29,10 @@ PYTHON
 left() {
   local version=$1 how=$2
   shift 2
-  mkdir -p "$folder/home"
-  env -i PATH="$PATH" HOME="$folder/home" "$@" "$folder/$version/bin/python" "$folder/look.py" "$how" >/dev/null 2>&1
-  find "$folder/home" -type f -printf '%P\n' | sort
-  rm -rf "$folder/home"
+  mkdir -p "$folder/user"
+  env -i PATH="$PATH" HOME="$folder/user" "$@" "$folder/$version/bin/python" "$folder/look.py" "$how" >/dev/null 2>&1
+  find "$folder/user" -type f -printf '%P\n' | sort
+  rm -rf "$folder/user"
 }
 
 for version in 1.28.0 1.32.0; do

@@ -20,6 +20,11 @@ use crate::objects::{self, Settings};
 use crate::options::Quotas;
 use crate::record::{Record, objects as objects_of};
 use crate::submission;
+use crate::turns::Turns;
+
+/// Requests of one user that are answered at a time, and of the ranks of one user's jobs.
+const ASKING: usize = 32;
+const REPORTING: usize = 64;
 
 /// What is asked of the cluster.
 #[derive(Clone)]
@@ -59,6 +64,9 @@ pub struct Jobs {
     leaving: Mutex<Vec<Record>>,
     /// One write at a time, so that none overtakes another.
     writing: tokio::sync::Mutex<()>,
+    /// Requests of users, and of the ranks of their jobs.
+    pub asking: Turns,
+    pub reporting: Turns,
 }
 
 impl Jobs {
@@ -71,6 +79,11 @@ impl Jobs {
             records: Mutex::new(None),
             leaving: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
+            asking: Turns::new(ASKING, "of your requests"),
+            reporting: Turns::new(
+                REPORTING.max(quotas.running_ranks),
+                "requests of ranks of this user's jobs",
+            ),
         }
     }
 
@@ -126,6 +139,11 @@ impl Jobs {
             true => what(record),
             false => Err(Refusal::no_job(id)),
         })
+    }
+
+    /// Whether a job is a user's.
+    pub fn is_of(&self, user: &str, id: &str) -> bool {
+        self.with_own(user, id, |_| Ok(())).is_ok()
     }
 
     /// The digests of all objects that jobs of a user need: of those that run, or may be resumed.

@@ -14,6 +14,7 @@ use crate::seen::{Phase, Place};
 /// Reasons after which pods end that the policy would leave running.
 pub(super) const DEADLINE: &str = "DeadlineExceeded";
 pub(super) const BACKOFF: &str = "BackoffLimitExceeded";
+pub const REFUSED: &str = "FailedCreatePod";
 
 pub(super) enum Outcome {
     GoesOn,

@@ -1,7 +1,7 @@
 //! What is done about jobs, sentence by sentence of `training-serving.md` 1.1 to 1.3.
 
 use carrel_jobs::status::ConditionType;
-use carrel_operator::plan::{Wrong, invalid};
+use carrel_operator::plan::{REFUSED, Wrong, fail, invalid};
 use carrel_operator::seen::Phase;
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -276,6 +276,18 @@ fn only_the_master_of_v1_has_a_service() {
     assert_eq!(world.state(), "Running");
     world.succeed("worker-1");
     assert_eq!(world.state(), "Succeeded");
+}
+
+/// Such as one whose template the API server refuses since it was changed.
+#[test]
+fn a_job_whose_pods_are_refused_leaves_none_running() {
+    let mut world = World::new(tf("v1", &[("Worker", 2)], "Never"));
+    world.run(&["worker-0", "worker-1"]);
+    let mut plan = world.plan();
+    fail(&mut plan, REFUSED, "spec.containers: no", world.now);
+    world.does(&plan);
+    world.look();
+    assert_eq!((world.state(), world.pods().len()), ("Failed", 0));
 }
 
 /// It would run when everybody else is gone.

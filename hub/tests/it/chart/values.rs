@@ -207,8 +207,21 @@ pub struct Operator {
     tolerations: Items,
     /// The domain of the cluster's DNS, for names of hosts in TF_CONFIG; those that jobs had upstream without it.
     cluster_domain: String,
+    network_policy: OperatorPolicy,
     /// Images of the runtimes of TrainJobs, by the name of the runtime, in place of those that come with the chart.
     runtime_images: Labels,
+}
+
+/// Who reaches the operators.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct OperatorPolicy {
+    /// Whether there is one for each.
+    enabled: bool,
+    /// From where the API server comes, as rules name peers; without any, from anywhere.
+    api_servers: Items,
+    /// Other rules of ingress.
+    ingress: Items,
 }
 
 /// Pages on training jobs and on the cluster, a service of the Hub.

@@ -6,6 +6,7 @@ mod hub;
 mod listen;
 mod log;
 mod read_out;
+mod turns;
 
 pub use cookies::COOKIES_OF_THE_HUB;
 pub use error::in_full;
@@ -13,3 +14,4 @@ pub use hub::{HubClient, HubError, Server, User};
 pub use listen::bind;
 pub use log::start_log;
 pub use read_out::read_out;
+pub use turns::{Turn, Turns};

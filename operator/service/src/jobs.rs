@@ -22,10 +22,6 @@ use crate::record::{Record, objects as objects_of};
 use crate::submission;
 use crate::turns::Turns;
 
-/// Requests of one user that are answered at a time, and of the ranks of one user's jobs.
-const ASKING: usize = 32;
-const REPORTING: usize = 64;
-
 /// What is asked of the cluster.
 #[derive(Clone)]
 pub struct Apis {
@@ -79,11 +75,8 @@ impl Jobs {
             records: Mutex::new(None),
             leaving: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
-            asking: Turns::new(ASKING, "of your requests"),
-            reporting: Turns::new(
-                REPORTING.max(quotas.running_ranks),
-                "requests of ranks of this user's jobs",
-            ),
+            asking: Turns::of_users(),
+            reporting: Turns::of_ranks(&quotas),
         }
     }
 

@@ -4,59 +4,50 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
+pub use carrel_service::Turn;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::Refusal;
+use crate::options::Quotas;
 
-type Taken = Arc<Mutex<HashMap<String, usize>>>;
+/// Requests of one user that are answered at a time, and at least of the ranks of one user's jobs: a rank reports, fetches its
+/// objects and hands over what it has.
+const ASKING: usize = 32;
+const REPORTING: usize = 64;
 
 /// Refuses what is too much.
 pub struct Turns {
-    /// Of one user at a time, and what it is, for people.
+    turns: carrel_service::Turns,
+    /// How many, and of what, for people.
     most: usize,
     what: &'static str,
-    taken: Taken,
-}
-
-/// Given back when it is dropped.
-pub struct Turn {
-    user: String,
-    taken: Taken,
 }
 
 impl Turns {
+    /// Of requests of users.
+    pub fn of_users() -> Self {
+        Self::new(ASKING, "of your requests")
+    }
+
+    /// Of those of the ranks of one user's jobs.
+    pub fn of_ranks(quotas: &Quotas) -> Self {
+        let most = REPORTING.max(4 * quotas.running_ranks);
+        Self::new(most, "requests of ranks of this user's jobs")
+    }
+
     pub fn new(most: usize, what: &'static str) -> Self {
-        Self {
-            most,
-            what,
-            taken: Taken::default(),
-        }
+        let turns = carrel_service::Turns::new(most);
+        Self { turns, most, what }
     }
 
     /// # Errors
     /// Where the user has as many already.
     pub fn take(&self, user: &str) -> Result<Turn, Refusal> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(user.to_owned()).or_default();
-        if *count >= self.most {
-            let message = format!("{} {} are being answered: try again", self.most, self.what);
-            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message));
-        }
-        *count += 1;
-        let (user, taken) = (user.to_owned(), Arc::clone(&self.taken));
-        Ok(Turn { user, taken })
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.user);
-            }
-        }
+        let (most, what) = (self.most, self.what);
+        self.turns.take(user).ok_or_else(|| {
+            let message = format!("{most} {what} are being answered: try again");
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
+        })
     }
 }
 

@@ -71,18 +71,24 @@ pub fn plan(options: &RouteOptions, seen: &Seen) -> Plan {
         timeout: Duration::from_secs(options.timeout),
     };
     let gateways = Gateways::new(&seen.classes, &seen.gateways, &options.controller);
-    let mut asked: Vec<Asked> = Vec::new();
+    let (mut asked, mut left) = (Vec::<Asked>::new(), Vec::new());
     for object in &seen.routes {
-        asked.extend(of_route(&world, &gateways, object, &mut rules));
+        match of_route(&world, &gateways, object, &mut rules) {
+            Some(route) => asked.push(route),
+            // One that was a route of ours is told that it is none any more.
+            None if verdict::is_told(object, &options.controller) => left.push(object),
+            None => {}
+        }
     }
     let (rules, refused) = contest::settle(rules);
     problems.extend(refused.iter().map(refusal));
     problems.extend(rules.iter().flat_map(missing));
     let gateways = status::of(&gateways, &counts(&asked));
-    let verdicts: Vec<Verdict> = asked
+    let mut verdicts: Vec<Verdict> = asked
         .into_iter()
         .map(|asked| asked.verdict(&rules, &refused, &mut problems))
         .collect();
+    verdicts.extend(left.into_iter().map(Verdict::none));
     problems.sort();
     problems.dedup();
     Plan {

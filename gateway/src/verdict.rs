@@ -67,6 +67,14 @@ impl Verdict {
         }
     }
 
+    /// Of a route that has no parents of ours.
+    pub fn none(object: &Arc<DynamicObject>) -> Self {
+        Self {
+            object: Arc::clone(object),
+            parents: Vec::new(),
+        }
+    }
+
     /// The `parents` of a status that says it: entries of other controllers stay. None where it says it already.
     pub fn parents(&self, controller: &str, now: &str) -> Option<Vec<Value>> {
         let known = self.object.data.pointer("/status/parents");
@@ -91,6 +99,14 @@ impl Verdict {
         let is_said = all.len() == known.len() && all.iter().all(|entry| known.contains(entry));
         (!is_said).then_some(all)
     }
+}
+
+/// Whether a route's status says something of this controller.
+pub fn is_told(object: &DynamicObject, controller: &str) -> bool {
+    let parents = object.data.pointer("/status/parents");
+    let parents = parents.and_then(Value::as_array).into_iter().flatten();
+    let mut ours = parents.filter(|entry| entry["controllerName"] == controller);
+    ours.next().is_some()
 }
 
 fn find<'a>(entry: &'a Value, kind: &str) -> Option<&'a Value> {

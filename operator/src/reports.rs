@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::certificate::Loaded;
+use crate::refusal::is;
 use crate::resource::resource;
 
 /// The largest report.
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 16;
 /// Between two reports of a job that are written: each is a change of the job, and all who watch it hear of it.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often a report is written anew when the job has changed meanwhile.
+const TRIES: usize = 5;
 /// The pod of a token, among what the API server says of who shows it.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
@@ -295,7 +298,9 @@ fn checked(report: &Value) -> Result<Option<Value>, Refusal> {
         return Ok(None);
     }
     let read = typed::<TrainerStatus>("trainerStatus", report);
-    read.map_err(|wrong| Refusal(StatusCode::UNPROCESSABLE_ENTITY, wrong.to_string()))?;
+    let unfit = |wrong: String| Refusal(StatusCode::UNPROCESSABLE_ENTITY, wrong);
+    read.and_then(|status| status.check())
+        .map_err(|wrong| unfit(wrong.to_string()))?;
     let fields = [
         "progressPercentage",
         "estimatedRemainingSeconds",
@@ -337,19 +342,36 @@ async fn take(taker: &Taker, of: Of, report: Value) -> Result<(), Refusal> {
 async fn write(client: &Client, of: &Of, report: Value) -> Result<(), Refusal> {
     let jobs: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), &of.namespace, &resource(of.kind));
-    // A report that has waited may be of an attempt that is over by now.
-    let job = jobs.get_opt(&of.name).await.map_err(unavailable)?;
-    let attempt = job.map(|job| attempt(&job.data["status"]));
-    if attempt != Some(of.attempt.into()) {
-        let message = format!("attempt {} of {} is over", of.attempt, of.name);
-        return Err(Refusal(StatusCode::CONFLICT, message));
+    for _ in 0..TRIES {
+        // A report that has waited may be of an attempt that is over by now.
+        let job = jobs.get_opt(&of.name).await.map_err(unavailable)?;
+        let job = job.filter(|job| {
+            let is_same = job.metadata.uid.as_ref() == Some(&of.uid);
+            is_same && attempt(&job.data["status"]) == i64::from(of.attempt)
+        });
+        let Some(job) = job else {
+            let message = format!("attempt {} of {} is over", of.attempt, of.name);
+            return Err(Refusal(StatusCode::CONFLICT, message));
+        };
+        let version = job.resource_version();
+        let patch = json!({
+            "metadata": { "uid": of.uid, "resourceVersion": version },
+            "status": { "trainerStatus": report },
+        });
+        let patch = Patch::Merge(patch);
+        let parameters = PatchParams::default();
+        let patched = jobs.patch_status(&of.name, &parameters, &patch).await;
+        // Somebody else has changed the job, maybe its attempt.
+        if !patched.as_ref().is_err_and(|error| is(error, 409)) {
+            return answered(patched);
+        }
     }
-    let patch = json!({ "metadata": { "uid": of.uid }, "status": { "trainerStatus": report } });
-    let patch = Patch::Merge(patch);
-    match jobs
-        .patch_status(&of.name, &PatchParams::default(), &patch)
-        .await
-    {
+    let message = format!("{} changes too fast", of.name);
+    Err(Refusal(StatusCode::CONFLICT, message))
+}
+
+fn answered(patched: kube::Result<DynamicObject>) -> Result<(), Refusal> {
+    match patched {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => {
             let code = StatusCode::from_u16(status.code);

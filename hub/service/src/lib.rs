@@ -7,6 +7,7 @@ mod hub;
 mod listen;
 mod log;
 mod read_out;
+mod turns;
 
 pub use client::{HttpClient, client};
 pub use cookies::COOKIES_OF_THE_HUB;
@@ -15,3 +16,4 @@ pub use hub::{HubClient, HubError, Server, User};
 pub use listen::bind;
 pub use log::start_log;
 pub use read_out::read_out;
+pub use turns::{Turn, Turns};

@@ -105,8 +105,8 @@ impl Job {
     pub fn is_master(&self, role: Role, index: usize) -> bool {
         match (self.kind, self.leader()) {
             (_, Some(_)) => role.leads(),
-            (Kind::TfJob, None) => role == Role::Worker && index == 0,
-            (Kind::PyTorchJob | Kind::TrainJob, None) => false,
+            (Kind::TfJob | Kind::PyTorchJob, None) => role == Role::Worker && index == 0,
+            (Kind::TrainJob, None) => false,
         }
     }
 
@@ -124,9 +124,11 @@ impl Job {
     pub fn has_service(&self, role: Role, index: usize) -> bool {
         match self.kind {
             Kind::TfJob => true,
-            Kind::PyTorchJob => {
-                self.is_v1alpha1() || role == Role::Master || self.torch.elastic.is_some()
-            }
+            // Those of the betas had one for the master alone.
+            Kind::PyTorchJob => match self.origin {
+                Version::V1Alpha1 | Version::V1 => true,
+                _ => role == Role::Master || self.torch.elastic.is_some(),
+            },
             Kind::TrainJob => index == 0,
         }
     }

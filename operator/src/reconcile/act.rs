@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::make::{Created, Made, create};
 use super::{Context, RETRY, ReconcileError, SOON, count, failed, gang};
 use crate::patch::merge_patch;
-use crate::plan::{Notice, Plan, fail};
+use crate::plan::{Notice, Plan, REFUSED, fail};
 use crate::refusal::is;
 use crate::seen::Place;
 
@@ -218,7 +218,7 @@ async fn refuse(
     plan: &mut Plan,
     refused: Made,
 ) -> Result<Vec<Notice>, ReconcileError> {
-    let reason = "FailedCreatePod";
+    let reason = REFUSED;
     let (said, for_good) = match refused {
         Made::Never(said) => (said, true),
         Made::Later(said) => (said, false),

@@ -220,3 +220,32 @@ fn rights_are_those_that_are_used() {
     assert_eq!(rights("clustertrainingruntimes"), r#"["get"]"#);
     assert_eq!(rights("trainjobs/status"), r#"["patch"]"#);
 }
+
+/// Whoever opens connections to the webhook or to reports takes from what the API server needs.
+#[test]
+fn only_who_must_reaches_an_operator() {
+    let template = "templates/operator/networkpolicy.yaml";
+    let values = ["operator.enabled=true"];
+    let policies = objects(template, &values);
+    assert_eq!(policies.len(), 3);
+    let policy = find(&policies, "NetworkPolicy", "trainer-operator");
+    let rules = policy["spec"]["ingress"].as_array().unwrap();
+    let from = |port: &str| {
+        let rule = rules.iter().find(|rule| rule["ports"][0]["port"] == port);
+        rule.unwrap_or_else(|| panic!("no {port}: {rules:#?}"))["from"].clone()
+    };
+    assert_eq!(from("webhook"), Value::Null);
+    assert_eq!(
+        from("reports"),
+        serde_json::json!([{ "namespaceSelector": {} }])
+    );
+    assert_eq!(from("http"), serde_json::json!([{ "podSelector": {} }]));
+    let known = "operator.networkPolicy.apiServers[0].ipBlock.cidr=192.0.2.1/32";
+    let policies = objects(template, &[values[0], known]);
+    let policy = find(&policies, "NetworkPolicy", "pytorch-operator");
+    let peers = &policy["spec"]["ingress"][0]["from"];
+    assert_eq!(peers[0]["ipBlock"]["cidr"], "192.0.2.1/32");
+    assert!(!policy["spec"]["ingress"].to_string().contains("reports"));
+    let without = [values[0], "operator.networkPolicy.enabled=false"];
+    assert_eq!(objects(template, &without), [Value::Null; 0]);
+}

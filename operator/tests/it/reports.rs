@@ -236,6 +236,25 @@ async fn nonsense_is_refused_with_its_place() {
         reason.starts_with("trainerStatus.metrics[0].value: invalid type"),
         "{reason}"
     );
+    for (report, place) in [
+        (json!({ "progressPercentage": 150 }), "progressPercentage: "),
+        (json!({ "progressPercentage": -1 }), "progressPercentage: "),
+        (
+            json!({ "estimatedRemainingSeconds": -1 }),
+            "estimatedRemainingSeconds: ",
+        ),
+        (json!({ "lastUpdatedTime": "now" }), "lastUpdatedTime: "),
+        (
+            json!({ "metrics": [{ "name": "", "value": "1" }] }),
+            "metrics: ",
+        ),
+    ] {
+        let reason = said(&json!({ "trainerStatus": report }).to_string()).await;
+        assert!(
+            reason.starts_with(&format!("trainerStatus.{place}")),
+            "{reason}"
+        );
+    }
     let large = format!("{{\"trainerStatus\":\"{}\"}}", "x".repeat(1 << 17));
     assert_eq!(post(&api, "good", &large).await.0, StatusCode::BAD_REQUEST);
 }
@@ -256,6 +275,48 @@ async fn a_report_of_an_attempt_that_is_over_is_refused() {
     assert_eq!(code, StatusCode::CONFLICT, "{answer}");
     assert_eq!(answer["message"], "attempt 0 of job is over");
     assert_eq!(api.get(JOB)["status"], job["status"]);
+}
+
+/// The next attempt may begin between the look at the job and the report's change of it.
+#[tokio::test]
+async fn a_report_is_not_written_over_another_attempt() {
+    let api = api();
+    api.with(|kept| {
+        kept.between = Some(Box::new(|kept| {
+            let job = kept.objects.get_mut(JOB).unwrap();
+            job["status"]["attempt"] = json!(1);
+            job["metadata"]["resourceVersion"] = json!("newer");
+        }));
+    });
+    let (code, answer) = post(
+        &api,
+        "good",
+        r#"{"trainerStatus":{"progressPercentage":9}}"#,
+    )
+    .await;
+    assert_eq!(code, StatusCode::CONFLICT, "{answer}");
+    assert_eq!(answer["message"], "attempt 0 of job is over");
+    let status = &api.get(JOB)["status"];
+    assert_eq!(status["trainerStatus"]["progressPercentage"], 1);
+    // Any other change of the job is none of the report's.
+    api.with(|kept| {
+        let job = kept.objects.get_mut(JOB).unwrap();
+        job["status"]["attempt"] = json!(0);
+        kept.between = Some(Box::new(|kept| {
+            let job = kept.objects.get_mut(JOB).unwrap();
+            job["metadata"]["resourceVersion"] = json!("newest");
+        }));
+    });
+    let router = router(api.client());
+    let (code, _) = post_to(
+        router,
+        "good",
+        r#"{"trainerStatus":{"progressPercentage":9}}"#,
+    )
+    .await;
+    assert_eq!(code, StatusCode::OK);
+    let status = &api.get(JOB)["status"];
+    assert_eq!(status["trainerStatus"]["progressPercentage"], 9);
 }
 
 /// Each is a change of the job, of which all who watch it hear: the last is kept, those between are not.

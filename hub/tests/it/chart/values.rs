@@ -211,8 +211,21 @@ pub struct Operator {
     cluster_domain: String,
     /// Who starts all pods of a TFJob or PyTorchJob or none: volcano, or a scheduler with the plugin Coscheduling.
     gang_scheduler: String,
+    network_policy: OperatorPolicy,
     /// Images of the runtimes of TrainJobs, by the name of the runtime, in place of those that come with the chart.
     runtime_images: Labels,
+}
+
+/// Who reaches the operators.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct OperatorPolicy {
+    /// Whether there is one for each.
+    enabled: bool,
+    /// From where the API server comes, as rules name peers; without any, from anywhere.
+    api_servers: Items,
+    /// Other rules of ingress.
+    ingress: Items,
 }
 
 /// Pages on training jobs and on the cluster, a service of the Hub.

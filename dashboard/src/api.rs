@@ -1,9 +1,10 @@
 //! The API of the old job dashboard, for all kinds of jobs: objects as Kubernetes has them.
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use kube::api::LogParams;
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::access::Right;
 use crate::app::App;
+use crate::cluster::ClusterError;
 use crate::error::AppError;
 use crate::gather::gather;
 use crate::jobs::kind::{JobKind, Served as _};
@@ -169,7 +171,7 @@ pub async fn log(
     visitor: Visitor,
     Path((namespace, pod)): Path<(String, String)>,
     Query(asked): Query<Container>,
-) -> Result<Json<String>, AppError> {
+) -> Result<Response, AppError> {
     place::checked(&namespace)?;
     place::checked(&pod)?;
     let right = Right::new("get", "", "pods").of("log").within(&namespace);
@@ -181,7 +183,21 @@ pub async fn log(
         limit_bytes: Some(BYTES),
         ..LogParams::default()
     };
-    Ok(Json(app.cluster.log(&namespace, &pod, &wanted).await?))
+    let busy = || AppError::from(ClusterError::Busy);
+    let turn = app
+        .logs_of_one
+        .take(&visitor.identity.user)
+        .ok_or_else(busy)?;
+    let slot = app.logs.clone().try_acquire_owned().map_err(|_| busy())?;
+    let log = app.cluster.log(&namespace, &pod, &wanted).await?;
+    let response = Json(log).into_response();
+    // Whoever reads it slowly holds it in memory so long.
+    Ok(response.map(|body| {
+        let parts = body.into_data_stream();
+        Body::from_stream(parts.inspect(move |_| {
+            let _ = (&turn, &slot);
+        }))
+    }))
 }
 
 /// GET namespace: those in which the visitor may look at jobs of some kind.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrel_service::User;
+use carrel_service::{Turns, User};
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
@@ -18,6 +18,9 @@ use crate::training::Training;
 
 /// Logs that are followed at a time, each over a connection to the API server.
 const FOLLOWED: usize = 200;
+/// Whole logs, each of megabytes, that are sent at a time, and to one user.
+const LOGS: usize = 16;
+const LOGS_OF_ONE: usize = 4;
 /// How long curves hold: they are made of many logs.
 const CURVES: Duration = Duration::from_secs(10);
 /// How long an API token is believed without asking the Hub.
@@ -39,6 +42,9 @@ pub struct Parts {
     /// By the identity of a job.
     pub curves: Kept<String, Arc<Measured>>,
     pub followers: Arc<Semaphore>,
+    /// Whole logs that are sent to programs, of all and of one user.
+    pub logs: Arc<Semaphore>,
+    pub logs_of_one: Turns,
 }
 
 impl Parts {
@@ -60,6 +66,8 @@ impl Parts {
             tokens: Kept::new(TOKENS, 1000),
             curves: Kept::new(CURVES, 200),
             followers: Arc::new(Semaphore::new(FOLLOWED)),
+            logs: Arc::new(Semaphore::new(LOGS)),
+            logs_of_one: Turns::new(LOGS_OF_ONE),
         }))
     }
 }

@@ -12,6 +12,7 @@ use kube::api::{
 use kube::core::{ObjectList, Status};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::jobs::kind::{JobKind, Served as _};
 use crate::kept::Kept;
@@ -23,8 +24,9 @@ const SILENCE: Duration = Duration::from_secs(300);
 /// Objects in one answer, and answers to one question.
 const PAGE: u32 = 500;
 const PAGES: usize = 4;
-/// The most events that are looked through.
-const EVENTS: u32 = 1000;
+/// Lists and logs that are asked for at a time: each is held in memory.
+const LISTS: usize = 32;
+const LOGS: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -32,6 +34,8 @@ pub enum ClusterError {
     Away(String),
     #[error("{}", .0.message)]
     Refused(Box<Status>),
+    #[error("Too much is asked for at a time.")]
+    Busy,
 }
 
 impl ClusterError {
@@ -61,6 +65,8 @@ pub struct Listed<T> {
 pub struct Cluster {
     client: Client,
     served: Kept<(), Vec<JobKind>>,
+    lists: Semaphore,
+    logs: Semaphore,
 }
 
 impl Cluster {
@@ -68,6 +74,8 @@ impl Cluster {
         Self {
             client,
             served: Kept::new(Duration::from_secs(30), 1),
+            lists: Semaphore::new(LISTS),
+            logs: Semaphore::new(LOGS),
         }
     }
 
@@ -118,7 +126,7 @@ impl Cluster {
             Some(namespace) => self.jobs(kind, namespace),
             None => Api::all_with(self.client.clone(), &kind.resource()),
         };
-        all(&api, &ListParams::default(), PAGES).await
+        self.all(&api, &ListParams::default(), PAGES).await
     }
 
     /// As one list of the API server, in the shape that it has.
@@ -127,6 +135,7 @@ impl Cluster {
         kind: JobKind,
         namespace: &str,
     ) -> Answer<ObjectList<DynamicObject>> {
+        let _turn = turn(&self.lists).await?;
         within(self.jobs(kind, namespace).list(&ListParams::default())).await
     }
 
@@ -175,7 +184,8 @@ impl Cluster {
 
     pub async fn pods(&self, namespace: &str, selector: &str) -> Answer<Listed<Pod>> {
         let api = Api::namespaced(self.client.clone(), namespace);
-        all(&api, &ListParams::default().labels(selector), PAGES).await
+        self.all(&api, &ListParams::default().labels(selector), PAGES)
+            .await
     }
 
     pub async fn pod(&self, namespace: &str, name: &str) -> Answer<Pod> {
@@ -186,31 +196,48 @@ impl Cluster {
     pub async fn all_pods(&self) -> Answer<Listed<Pod>> {
         let running = "status.phase!=Succeeded,status.phase!=Failed";
         let api = Api::all(self.client.clone());
-        all(&api, &ListParams::default().fields(running), 10 * PAGES).await
+        self.all(&api, &ListParams::default().fields(running), 10 * PAGES)
+            .await
     }
 
     pub async fn nodes(&self) -> Answer<Listed<Node>> {
         let api = Api::all(self.client.clone());
-        all(&api, &ListParams::default(), PAGES).await
+        self.all(&api, &ListParams::default(), PAGES).await
     }
 
     pub async fn namespaces(&self) -> Answer<Listed<Namespace>> {
         let api = Api::all(self.client.clone());
-        all(&api, &ListParams::default(), PAGES).await
+        self.all(&api, &ListParams::default(), PAGES).await
     }
 
     /// Events of one namespace, or of all.
-    pub async fn events(&self, namespace: Option<&str>) -> Answer<Vec<Event>> {
+    pub async fn events(&self, namespace: Option<&str>) -> Answer<Listed<Event>> {
         let api: Api<Event> = match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        let list = within(api.list(&ListParams::default().limit(EVENTS))).await?;
-        Ok(list.items)
+        self.all(&api, &ListParams::default(), PAGES).await
+    }
+
+    /// Events about objects of a kind, or one of them: a namespace may have many others.
+    pub async fn events_about(
+        &self,
+        namespace: &str,
+        kind: &str,
+        name: Option<&str>,
+    ) -> Answer<Listed<Event>> {
+        let mut fields = format!("involvedObject.kind={kind}");
+        if let Some(name) = name {
+            fields = format!("{fields},involvedObject.name={name}");
+        }
+        let api = Api::namespaced(self.client.clone(), namespace);
+        self.all(&api, &ListParams::default().fields(&fields), PAGES)
+            .await
     }
 
     pub async fn log(&self, namespace: &str, pod: &str, wanted: &LogParams) -> Answer<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let _turn = turn(&self.logs).await?;
         within(api.logs(pod, wanted)).await
     }
 
@@ -225,6 +252,16 @@ impl Cluster {
         within(api.log_stream(pod, wanted)).await
     }
 
+    async fn all<K: Clone + DeserializeOwned + std::fmt::Debug>(
+        &self,
+        api: &Api<K>,
+        wanted: &ListParams,
+        pages: usize,
+    ) -> Answer<Listed<K>> {
+        let _turn = turn(&self.lists).await?;
+        all(api, wanted, pages).await
+    }
+
     pub async fn review(&self, review: &SubjectAccessReview) -> Answer<SubjectAccessReview> {
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
         within(api.create(&PostParams::default(), review)).await
@@ -236,6 +273,12 @@ fn parameters(is_trial: bool) -> PostParams {
         dry_run: is_trial,
         field_manager: Some("carrel-dashboard".to_owned()),
     }
+}
+
+async fn turn(slots: &Semaphore) -> Answer<SemaphorePermit<'_>> {
+    let turn = tokio::time::timeout(LONGEST, slots.acquire()).await;
+    // It is never closed.
+    turn.ok().and_then(Result::ok).ok_or(ClusterError::Busy)
 }
 
 async fn all<K: Clone + DeserializeOwned + std::fmt::Debug>(

@@ -53,7 +53,7 @@ pub struct Arguments {
     #[arg(long, env = "CARREL_USER_PREFIX", default_value = "")]
     user_prefix: String,
     /// Goes before the names of the Hub's groups
-    #[arg(long, env = "CARREL_GROUP_PREFIX", default_value = "")]
+    #[arg(long, env = "CARREL_GROUP_PREFIX", default_value = "hub:")]
     group_prefix: String,
     /// Address of the Kubernetes dashboard, for a tab that leads there
     #[arg(long, env = "CARREL_K8S_DASHBOARD", default_value = "")]

@@ -72,6 +72,8 @@ impl From<ClusterError> for AppError {
                 }
                 Self::new(code, status.message.clone())
             }
+            ClusterError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                .advise("Try again in a moment."),
             ClusterError::Away(cause) => {
                 tracing::error!(error = cause, "Kubernetes does not answer");
                 Self::new(

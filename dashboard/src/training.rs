@@ -18,6 +18,9 @@ use crate::secret::Secret;
 const MOST: usize = 16 << 20;
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// The path of all jobs.
+const LIST: &str = "/jobs";
+
 pub struct Training {
     http: HubClient,
 }
@@ -53,7 +56,7 @@ impl Training {
         struct List {
             jobs: Vec<Value>,
         }
-        let answer = self.ask(token, Method::GET, "/jobs").await?;
+        let answer = self.ask(token, Method::GET, LIST).await?;
         let list: List = json(answer).await?;
         let jobs = list.jobs.into_iter().rev();
         Ok(jobs
@@ -107,7 +110,9 @@ impl Training {
         };
         match answer.status() {
             status if status.is_success() => Ok(answer),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(TrainingError::NotAllowed),
+            StatusCode::UNAUTHORIZED => Err(TrainingError::NotAllowed),
+            // Who may list jobs is let in: what is refused then, is so for a reason of its own.
+            StatusCode::FORBIDDEN if path == LIST => Err(TrainingError::NotAllowed),
             status => Err(refused(status, answer).await),
         }
     }

@@ -45,6 +45,12 @@ pub struct Listener {
     pub allowed_routes: AllowedRoutes,
 }
 
+impl Listener {
+    pub fn is_http(&self) -> bool {
+        matches!(self.protocol.as_str(), "HTTP" | "HTTPS")
+    }
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct AllowedRoutes {
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! Which gateways of ours an HTTPRoute belongs to, and at which hosts. Pure.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
@@ -10,7 +11,22 @@ use crate::api::{self, GROUP, Gateway, GatewayClass, Listener, ParentRef};
 use crate::rule::Host;
 
 /// The gateways of our class, by namespace and name.
-pub struct Gateways(HashMap<(String, String), Gateway>);
+pub struct Gateways {
+    /// That are ours.
+    pub classes: Vec<Arc<DynamicObject>>,
+    gateways: BTreeMap<Place, (Gateway, Arc<DynamicObject>)>,
+}
+
+/// The namespace and the name of a Gateway.
+type Place = (String, String);
+
+/// A listener of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    pub namespace: String,
+    pub gateway: String,
+    pub listener: String,
+}
 
 /// What a parent of a route says to it.
 #[derive(Debug, Clone)]
@@ -19,29 +35,36 @@ pub struct Attached {
     pub parent: Value,
     /// The hosts of the route there, or why it is not taken: a reason and a text.
     pub hosts: Result<Vec<Host>, (&'static str, String)>,
+    /// The listeners that take it.
+    pub at: Vec<At>,
 }
 
 impl Gateways {
-    pub fn new<'a>(
-        classes: impl Iterator<Item = &'a DynamicObject>,
-        gateways: impl Iterator<Item = &'a DynamicObject>,
+    pub fn new(
+        classes: &[Arc<DynamicObject>],
+        gateways: &[Arc<DynamicObject>],
         controller: &str,
     ) -> Self {
-        let is_ours = |class: &&DynamicObject| {
+        let is_ours = |class: &&Arc<DynamicObject>| {
             let read = api::spec::<GatewayClass>(&class.data);
             read.is_ok_and(|class| class.controller_name == controller)
         };
-        let ours: Vec<String> = classes
-            .filter(is_ours)
-            .map(|class| class.name_any())
-            .collect();
-        let of_ours = gateways.filter_map(|object| {
+        let classes: Vec<_> = classes.iter().filter(is_ours).cloned().collect();
+        let ours: Vec<String> = classes.iter().map(|class| class.name_any()).collect();
+        let of_ours = gateways.iter().filter_map(|object| {
             let gateway = api::spec::<Gateway>(&object.data).ok()?;
             let is_ours = ours.contains(&gateway.gateway_class_name);
             let key = (object.namespace()?, object.name_any());
-            is_ours.then_some((key, gateway))
+            is_ours.then(|| (key, (gateway, Arc::clone(object))))
         });
-        Self(of_ours.collect())
+        let gateways = of_ours.collect();
+        Self { classes, gateways }
+    }
+
+    /// By their place.
+    pub fn all(&self) -> impl Iterator<Item = (&Place, &Gateway, &Arc<DynamicObject>)> {
+        let all = self.gateways.iter();
+        all.map(|(place, (gateway, object))| (place, gateway, object))
     }
 
     /// The parents of a route that are ours.
@@ -52,24 +75,40 @@ impl Gateways {
             let is_gateway = parent.kind.as_deref().unwrap_or("Gateway") == "Gateway";
             let place = parent.namespace.as_deref().unwrap_or(namespace);
             let key = (place.to_owned(), parent.name.clone());
-            let gateway = self.0.get(&key).filter(|_| of_api && is_gateway)?;
+            let found = self.gateways.get(&key).filter(|_| of_api && is_gateway);
+            let (gateway, _) = found?;
             let same = place == namespace;
+            let (hosts, names) = match listened(gateway, &parent, same, hosts) {
+                Ok(Taken { hosts, names }) => (Ok(hosts), names),
+                Err(why) => (Err(why), Vec::new()),
+            };
+            let at = |listener| At {
+                namespace: key.0.clone(),
+                gateway: key.1.clone(),
+                listener,
+            };
             Some(Attached {
                 parent: value.clone(),
-                hosts: listened(gateway, &parent, same, hosts),
+                hosts,
+                at: names.into_iter().map(at).collect(),
             })
         });
         attached.collect()
     }
 }
 
-/// The hosts of a route at a gateway that is in the `same` namespace, or not.
-fn listened(
-    gateway: &Gateway,
+/// At which hosts a route is taken, and by which listeners.
+struct Taken {
+    hosts: Vec<Host>,
+    names: Vec<String>,
+}
+
+/// The listeners that a route names, and that take routes of its namespace.
+fn allowed<'a>(
+    gateway: &'a Gateway,
     parent: &ParentRef,
     same: bool,
-    hosts: &[String],
-) -> Result<Vec<Host>, (&'static str, String)> {
+) -> Result<Vec<&'a Listener>, (&'static str, String)> {
     let wanted: Vec<&Listener> = gateway
         .listeners
         .iter()
@@ -77,7 +116,7 @@ fn listened(
             let section = parent.section_name.as_ref();
             section.is_none_or(|name| *name == listener.name)
                 && parent.port.is_none_or(|port| port == listener.port)
-                && matches!(listener.protocol.as_str(), "HTTP" | "HTTPS")
+                && listener.is_http()
         })
         .collect();
     if wanted.is_empty() {
@@ -96,8 +135,18 @@ fn listened(
         let text = "no listener takes routes of this namespace (from: Same or All; selectors are not read)";
         return Err(("NotAllowedByListeners", text.to_owned()));
     }
-    let mut met: Vec<Host> = Vec::new();
-    for listener in allowed {
+    Ok(allowed)
+}
+
+/// The hosts of a route, and the names of the listeners that take it, at a gateway that is in the `same` namespace, or not.
+fn listened(
+    gateway: &Gateway,
+    parent: &ParentRef,
+    same: bool,
+    hosts: &[String],
+) -> Result<Taken, (&'static str, String)> {
+    let (mut met, mut names): (Vec<Host>, Vec<String>) = (Vec::new(), Vec::new());
+    for listener in allowed(gateway, parent, same)? {
         let here = listener
             .hostname
             .as_deref()
@@ -106,6 +155,9 @@ fn listened(
         let asked = hosts.iter().map(|host| Host::read(host));
         let asked = asked.chain(hosts.is_empty().then_some(Host::Any));
         let both: Vec<Host> = asked.filter_map(|host| host.meet(&here)).collect();
+        if !both.is_empty() {
+            names.push(listener.name.clone());
+        }
         met.extend(
             both.into_iter()
                 .filter(|host| !met.contains(host))
@@ -117,6 +169,6 @@ fn listened(
             "NoMatchingListenerHostname",
             "no listener has one of its hostnames".to_owned(),
         )),
-        false => Ok(met),
+        false => Ok(Taken { hosts: met, names }),
     }
 }

@@ -1,7 +1,8 @@
 //! Whose request it is: which rules stand, and in which order they are asked. Pure.
 //!
 //! Everybody who may write a Service or an HTTPRoute in some namespace declares routes for the one address of all. So the
-//! eldest holder of a path keeps it: a rule stands only if it takes no request from an elder one of another namespace.
+//! eldest holder of a path keeps it: a rule stands only if it takes no request from an elder one of another namespace, and
+//! does not lie above one, from where it would set cookies and workers for it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -64,22 +65,27 @@ fn takes(rule: &Rule, elder: &Rule) -> Option<String> {
     }
     let (ours, theirs) = (&rule.matches, &elder.matches);
     ours.host.meet(&theirs.host)?;
-    let built_in = holder.kind == Kind::BuiltIn && rule.origin.kind != Kind::BuiltIn;
+    let is_own = rule.origin.kind == Kind::BuiltIn;
+    let built_in = holder.kind == Kind::BuiltIn && !is_own;
     let (more, same) = (
         ours.host.rank() > theirs.host.rank(),
         ours.host.rank() == theirs.host.rank(),
     );
-    let (below, above) = (
-        ours.path.is_within(&theirs.path),
-        theirs.path.is_within(&ours.path)
-            || (built_in && is_at(theirs.path.text(), ours.path.text())),
-    );
+    let below = ours.path.is_within(&theirs.path);
+    // What is built in is of one hand.
+    let above = !is_own
+        && (theirs.path.is_within(&ours.path)
+            || (built_in && is_at(theirs.path.text(), ours.path.text())));
     let taken = if holder.kind == Kind::BuiltIn && theirs.path.is_root() {
         // All others lie below it.
         (more || same) && ours.path.is_root()
     } else {
-        // What lies above takes no request of the same hosts, but sets cookies and workers for what is below.
-        (more && (below || above)) || (same && (below || (built_in && above)))
+        // What lies above takes no request of the same hosts, but sets cookies and workers for what is below. At hosts that
+        // the elder names and the other does not, an equal path is the elder's alone.
+        match more || same {
+            true => below || above,
+            false => above && !below && !built_in,
+        }
     };
     taken.then(|| {
         let at = match theirs.host.to_string().as_str() {

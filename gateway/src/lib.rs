@@ -19,6 +19,7 @@ mod rewrite;
 pub mod rule;
 pub mod run;
 mod stats;
+pub mod status;
 pub mod switch;
 pub mod table;
 pub mod verdict;

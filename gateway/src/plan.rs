@@ -16,8 +16,9 @@ use crate::mapping::{self, ANNOTATION, Mapping, Mistake};
 use crate::options::RouteOptions;
 use crate::resolve::Services;
 use crate::rule::{Action, Backend, Host, Kind, Missing, Origin, Rule};
+use crate::status::{Counts, Said};
 use crate::verdict::Verdict;
-use crate::{builtin, verdict};
+use crate::{builtin, status, verdict};
 
 /// All that is watched.
 #[derive(Default)]
@@ -44,6 +45,8 @@ pub struct Plan {
     pub rules: Vec<Rule>,
     pub problems: Vec<Problem>,
     pub verdicts: Vec<Verdict>,
+    /// What Gateways of ours and their classes are told.
+    pub gateways: Vec<Said>,
 }
 
 const CORRECT: &str = "Correct the annotation of the Service.";
@@ -67,29 +70,43 @@ pub fn plan(options: &RouteOptions, seen: &Seen) -> Plan {
         grants: &grants,
         timeout: Duration::from_secs(options.timeout),
     };
-    let gateways = Gateways::new(
-        seen.classes.iter().map(AsRef::as_ref),
-        seen.gateways.iter().map(AsRef::as_ref),
-        &options.controller,
-    );
-    let mut asked: Vec<Asked> = Vec::new();
+    let gateways = Gateways::new(&seen.classes, &seen.gateways, &options.controller);
+    let (mut asked, mut left) = (Vec::<Asked>::new(), Vec::new());
     for object in &seen.routes {
-        asked.extend(of_route(&world, &gateways, object, &mut rules));
+        match of_route(&world, &gateways, object, &mut rules) {
+            Some(route) => asked.push(route),
+            // One that was a route of ours is told that it is none any more.
+            None if verdict::is_told(object, &options.controller) => left.push(object),
+            None => {}
+        }
     }
     let (rules, refused) = contest::settle(rules);
     problems.extend(refused.iter().map(refusal));
     problems.extend(rules.iter().flat_map(missing));
-    let verdicts: Vec<Verdict> = asked
+    let gateways = status::of(&gateways, &counts(&asked));
+    let mut verdicts: Vec<Verdict> = asked
         .into_iter()
         .map(|asked| asked.verdict(&rules, &refused, &mut problems))
         .collect();
+    verdicts.extend(left.into_iter().map(Verdict::none));
     problems.sort();
     problems.dedup();
     Plan {
         rules,
         problems,
         verdicts,
+        gateways,
     }
+}
+
+fn counts(asked: &[Asked]) -> Counts {
+    let mut counts = Counts::default();
+    for one in asked {
+        for at in one.attached.iter().flat_map(|parent| &parent.at) {
+            counts.add(at, &one.origin.namespace, &one.origin.object);
+        }
+    }
+    counts
 }
 
 fn of_service(

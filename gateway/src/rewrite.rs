@@ -31,8 +31,8 @@ pub fn rewrite(asked: &Uri, matched: &Path, rewrite: &Rewrite) -> Option<PathAnd
 
 /// Whether a segment of a path is `.` or `..`, however it is spelt: in the place of a prefix it leads out of what stands there.
 pub fn has_dots(path: &str) -> bool {
-    // Some servers take a backslash for a slash, as browsers do.
-    let path = key(path);
+    // Some servers take a backslash for a slash, as browsers do, and some an encoded slash for one that parts segments.
+    let path = key(path).replace("%2F", "/").replace("%2f", "/");
     let mut segments = path.split(['/', '\\']);
     segments.any(|segment| matches!(segment, "." | ".."))
 }
@@ -59,10 +59,13 @@ mod tests {
             "/a/.%2e",
             "/a/..\\b",
             "/a/%5c..%5Cb",
+            "/a/..%2fb",
+            "/a/b%2F..%2F..",
+            "/a/%2e%2e%2Fb",
         ] {
             assert!(has_dots(path), "{path}");
         }
-        for path in ["/", "/a/.../b", "/a/.b/c..", "/a/%252e%252e/b", "/a/..%2fb"] {
+        for path in ["/", "/a/.../b", "/a/.b/c..", "/a/%252e%252e/b", "/a%2Fb"] {
             assert!(!has_dots(path), "{path}");
         }
     }

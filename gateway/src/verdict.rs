@@ -24,21 +24,36 @@ pub struct Findings<'a> {
 }
 
 #[derive(Debug, Clone)]
-struct Condition {
-    kind: &'static str,
+pub struct Condition {
+    pub kind: &'static str,
     holds: bool,
     reason: &'static str,
     message: String,
 }
 
 impl Condition {
-    fn new(kind: &'static str, holds: bool, reason: &'static str, message: String) -> Self {
+    pub fn new(kind: &'static str, holds: bool, reason: &'static str, message: String) -> Self {
         Self {
             kind,
             holds,
             reason,
             message,
         }
+    }
+
+    /// As an object of that generation says it; since when, as long as it stays so.
+    pub fn show(&self, generation: Option<i64>, before: Option<&Value>, now: &str) -> Value {
+        let status = if self.holds { "True" } else { "False" };
+        let before = before.filter(|before| before["status"] == status);
+        let since = before.and_then(|before| before["lastTransitionTime"].as_str());
+        json!({
+            "type": self.kind,
+            "status": status,
+            "reason": self.reason,
+            "message": self.message,
+            "observedGeneration": generation.unwrap_or_default(),
+            "lastTransitionTime": since.unwrap_or(now),
+        })
     }
 }
 
@@ -49,6 +64,14 @@ impl Verdict {
         Self {
             object,
             parents: parents.collect(),
+        }
+    }
+
+    /// Of a route that has no parents of ours.
+    pub fn none(object: &Arc<DynamicObject>) -> Self {
+        Self {
+            object: Arc::clone(object),
+            parents: Vec::new(),
         }
     }
 
@@ -64,7 +87,7 @@ impl Verdict {
             let before = ours.iter().find(|entry| entry["parentRef"] == *parent);
             let conditions = conditions.iter().map(|condition| {
                 let before = before.and_then(|entry| find(entry, condition.kind));
-                self.show(condition, before, now)
+                condition.show(self.object.metadata.generation, before, now)
             });
             all.push(json!({
                 "parentRef": parent,
@@ -76,20 +99,14 @@ impl Verdict {
         let is_said = all.len() == known.len() && all.iter().all(|entry| known.contains(entry));
         (!is_said).then_some(all)
     }
+}
 
-    fn show(&self, condition: &Condition, before: Option<&Value>, now: &str) -> Value {
-        let status = if condition.holds { "True" } else { "False" };
-        let before = before.filter(|before| before["status"] == status);
-        let since = before.and_then(|before| before["lastTransitionTime"].as_str());
-        json!({
-            "type": condition.kind,
-            "status": status,
-            "reason": condition.reason,
-            "message": condition.message,
-            "observedGeneration": self.object.metadata.generation.unwrap_or_default(),
-            "lastTransitionTime": since.unwrap_or(now),
-        })
-    }
+/// Whether a route's status says something of this controller.
+pub fn is_told(object: &DynamicObject, controller: &str) -> bool {
+    let parents = object.data.pointer("/status/parents");
+    let parents = parents.and_then(Value::as_array).into_iter().flatten();
+    let mut ours = parents.filter(|entry| entry["controllerName"] == controller);
+    ours.next().is_some()
 }
 
 fn find<'a>(entry: &'a Value, kind: &str) -> Option<&'a Value> {

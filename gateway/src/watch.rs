@@ -26,9 +26,9 @@ const KINDS: [(&str, &str); 4] = [
     ("v1beta1", "ReferenceGrant"),
 ];
 
-/// The resource of HTTPRoutes.
-pub fn http_routes() -> ApiResource {
-    resource(KINDS[0])
+/// The resource of a kind, at the version of most.
+pub fn of_kind(kind: &str) -> ApiResource {
+    resource(("v1", kind))
 }
 
 fn resource((version, kind): (&str, &str)) -> ApiResource {

@@ -1,6 +1,6 @@
 //! Who did what: each request that changes something is written down with whoever made it, in one with what it changes.
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::Method;
@@ -12,7 +12,8 @@ use crate::db::audit::{Open, Who};
 use crate::peer::Client;
 
 /// What changes nothing for anybody, or is the work of programs that nobody told to: reports of activity and of browsers,
-/// and the exchange of a code that was written down when it was given.
+/// and the exchange of a code that was written down when it was given. By the end of the route: a path may end with the
+/// name of a server.
 const NOT_TOLD: [&str; 3] = ["/activity", "/security/csp-report", "/oauth2/token"];
 
 /// The most characters of a method or a path.
@@ -48,12 +49,14 @@ pub async fn record(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("", MatchedPath::as_str);
     let reads = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
-    let changes = !reads || DONE_BY_GET.iter().any(|end| path.ends_with(end));
-    if !changes || NOT_TOLD.iter().any(|end| path.ends_with(end)) {
+    let changes = !reads || DONE_BY_GET.iter().any(|end| route.ends_with(end));
+    if !changes || NOT_TOLD.iter().any(|end| route.ends_with(end)) {
         return next.run(request).await;
     }
     let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();

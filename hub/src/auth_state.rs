@@ -26,14 +26,13 @@ pub async fn load(app: &App, user: &User) -> Result<Option<Value>, AppError> {
     Ok(Some(opened.value))
 }
 
-/// Keeps what an administrator gives in its place.
-pub async fn save(app: &App, user: &User, state: &Value) -> Result<(), AppError> {
-    let sealed = app.keeper.seal(user.id, state).ok_or_else(|| {
+/// What an administrator gives in its place, as it is kept.
+pub fn seal(app: &App, user: &User, state: &Value) -> Result<String, AppError> {
+    app.keeper.seal(user.id, state).ok_or_else(|| {
         AppError::bad_request(
             "auth_state is not kept: encryption is not available without a key in JUPYTERHUB_CRYPT_KEY",
         )
-    })?;
-    Ok(app.db.set_auth_state(user.id, Some(&sealed)).await?)
+    })
 }
 
 /// When the service has told of somebody.

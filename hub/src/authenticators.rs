@@ -114,4 +114,9 @@ impl Authenticator {
 pub trait CheckPassword: Send + Sync {
     /// `name` is normalized, and the password not longer than [`crate::auth::password::MAX_LENGTH`].
     async fn check(&self, name: &str, password: &str) -> Result<Identity, Refusal>;
+
+    /// Whether each look costs this machine the hash of a password.
+    fn hashes(&self) -> bool {
+        false
+    }
 }

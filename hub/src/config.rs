@@ -17,6 +17,7 @@ mod kube_spawner;
 mod ldap;
 mod load;
 mod moving;
+mod not_taken;
 mod oauth;
 mod options_form;
 mod pam;

@@ -139,6 +139,11 @@ impl Db {
     }
 }
 
+/// What a program has printed, which may hold NULs: PostgreSQL has no text with one.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// A pool would try for long what fails at once.
 async fn try_connection(url: &str, sqlite: bool) -> Result<()> {
     let mut connection = AnyConnection::connect(url).await?;
@@ -211,6 +216,11 @@ fn migrator() -> Migrator {
             12,
             "stop_told",
             include_str!("../migrations/0012_stop_told.sql"),
+        ),
+        (
+            13,
+            "last_state",
+            include_str!("../migrations/0013_last_state.sql"),
         ),
     ];
     let migrations = migrations.into_iter().map(|(version, name, sql)| {

@@ -59,9 +59,14 @@ impl AppError {
     }
 
     pub fn too_many(message: impl Into<String>, retry_after: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(retry_after)
+    }
+
+    /// In how many seconds to try again.
+    pub fn retry_after(self, seconds: u64) -> Self {
         Self {
-            retry_after: Some(retry_after),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+            retry_after: Some(seconds),
+            ..self
         }
     }
 

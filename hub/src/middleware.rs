@@ -165,8 +165,12 @@ pub async fn headers(
 pub async fn log(State(app): State<App>, client: Client, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
-    let path = for_log(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    // Some paths hold a token.
+    let of_token = route
+        .as_ref()
+        .filter(|route| route.as_str().contains("{token"));
+    let path = for_log(of_token.map_or(request.uri().path(), MatchedPath::as_str));
     let response = next.run(request).await;
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     let duration_ms = took.as_millis();

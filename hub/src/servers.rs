@@ -102,6 +102,7 @@ pub async fn start(
     let Named { user, server: name } = permit.into_inner().0;
     let user = app.db.user(&user).await?.ok_or(StartError::NoUser)?;
     named::admit(app, &user, &name).await?;
+    named::check(None, wanted.display_name.as_deref())?;
     for _ in 0..2 {
         if begin(app, (user.id, &user.name, &name), &wanted, "").await? {
             return Ok(Begun::Started);
@@ -149,13 +150,15 @@ async fn begin(
     replaces: &str,
 ) -> Result<bool, StartError> {
     let start_id = uuid::Uuid::new_v4().simple().to_string();
-    let bounds = quota::bounds(app, of, wanted.options.as_ref()).await?;
+    let mut bounds = quota::bounds(app, of, wanted.options.as_ref()).await?;
+    // What was weighed is what starts, whatever is changed meanwhile.
+    let options = bounds.options.take().or_else(|| wanted.options.clone());
     let start = Start {
         bounds,
         user_id: of.0,
         user: of.1.to_owned(),
         name: of.2.to_owned(),
-        options: wanted.options.clone(),
+        options,
         display_name: wanted.display_name.clone(),
         replaces: replaces.to_owned(),
         busy: app.busy.enter(&start_id),
@@ -228,6 +231,7 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
         replaces: &start.replaces,
         place: start.turn,
         concurrent_spawn_limit: app.config.jupyter_hub.concurrent_spawn_limit,
+        named_limit: app.config.jupyter_hub.named_server_limit_per_user,
         active_server_limit: limit,
         limits: &start.bounds.limits,
         memory: amount(start.bounds.needs.memory),
@@ -237,6 +241,11 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
         Attempt::Begun(server) => *server,
         Attempt::NotStopped => return Ok(None),
         Attempt::TooMany => return Err(StartError::TooMany(limit)),
+        Attempt::TooManyNamed => {
+            let user = start.user.clone();
+            let limit = app.config.jupyter_hub.named_server_limit_per_user;
+            return Err(NamedError::TooMany(user, limit).into());
+        }
         Attempt::OverQuota(limit, over) => {
             return Err(StartError::Quota(quota::refusal(&limit, over)));
         }

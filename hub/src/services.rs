@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::app::{App, Urls};
+use crate::app::App;
 use crate::auth::secret;
 use crate::config::{self, Service};
 use crate::db::DbError;
@@ -139,7 +139,7 @@ async fn start(app: &App, service: &Service) -> Result<Child, StartError> {
         .args(arguments)
         .env_clear()
         .envs(kept())
-        .envs(environment(&app.urls, service, &token))
+        .envs(environment(app, service, &token))
         .stdin(Stdio::null())
         // Of its own, so that signals to the Hub's terminal do not reach it, and those to it reach its children.
         .process_group(0)
@@ -176,8 +176,9 @@ fn kept() -> impl Iterator<Item = (String, std::ffi::OsString)> {
 }
 
 /// As in JupyterHub the service's own variables win, but for those that say which service it is.
-fn environment(urls: &Urls, service: &Service, token: &str) -> BTreeMap<String, String> {
-    let name = &service.name;
+fn environment(app: &App, service: &Service, token: &str) -> BTreeMap<String, String> {
+    let (name, urls) = (&service.name, &app.urls);
+    let host_prefix = u8::from(app.config.jupyter_hub.cookie_host_prefix_enabled).to_string();
     let prefix = urls.service(name);
     let place = urls.public(&prefix);
     let full = |path: &str| urls.full(path).unwrap_or_default();
@@ -208,7 +209,7 @@ fn environment(urls: &Urls, service: &Service, token: &str) -> BTreeMap<String, 
         ("JUPYTERHUB_SERVER_NAME", ""),
         ("JUPYTERHUB_PUBLIC_URL", &public),
         ("JUPYTERHUB_PUBLIC_HUB_URL", &full(&urls.hub)),
-        ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "0"),
+        ("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", &host_prefix),
         ("JUPYTERHUB_CLIENT_ID", &client_id),
         ("JUPYTERHUB_OAUTH_CALLBACK_URL", &redirect_uri),
         ("JUPYTERHUB_OAUTH_SCOPES", &access),

@@ -71,7 +71,7 @@ pub async fn by_password(
         }
     };
     let begun = Instant::now();
-    let looked = limited(app, client, &name, check).await?;
+    let looked = limited(app, client, &name, authenticator.hashes(), check).await?;
     let well = matches!(looked, Looked::Right(_));
     app.metrics.logged_in(well, begun.elapsed());
     match looked {
@@ -111,14 +111,16 @@ impl From<Option<User>> for Looked {
     }
 }
 
-/// Has a password looked at that somebody gives for `name`, unless too many were given before.
+/// Has a password looked at that somebody gives for `name`, unless too many were given before; whether that is `hashed`
+/// here is told to [`throttle::admit`].
 pub async fn limited(
     app: &App,
     client: &Client,
     name: &str,
+    hashed: bool,
     look: impl Future<Output = Result<Looked, AppError>>,
 ) -> Result<Looked, AppError> {
-    let _turn = match throttle::admit(&app.db, client.address, name).await? {
+    let _turn = match throttle::admit(&app.db, client.address, name, hashed).await? {
         Admission::Admitted(turn) => turn,
         Admission::Refused(seconds) => return Ok(Looked::TooMany(seconds)),
     };

@@ -154,6 +154,9 @@ pub async fn change(
         return Err(AppError::forbidden("Only admins can modify other admins"));
     }
     only_admins_grant(by, admin.unwrap_or(false))?;
+    // Before anything is changed: all or nothing.
+    let auth_state = auth_state.map(|state| crate::auth_state::seal(app, &user, &state));
+    let auth_state = auth_state.transpose()?;
     if let Some(new) = name.filter(|new| *new != user.name) {
         let new = checked(app, &new)?;
         rename(app, &user, &new).await?;
@@ -163,8 +166,8 @@ pub async fn change(
         app.db.make_admin(user.id, admin).await?;
         info!(user.name = %user.name, by = by.name(), admin, "admin={admin} was set for {}", user.name);
     }
-    if let Some(state) = auth_state {
-        crate::auth_state::save(app, &user, &state).await?;
+    if let Some(sealed) = auth_state {
+        app.db.set_auth_state(user.id, Some(&sealed)).await?;
         info!(user.name = %user.name, by = by.name(), "auth_state was set for {}", user.name);
     }
     let user = app.db.user_by_id(user.id).await?;

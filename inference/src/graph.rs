@@ -1,11 +1,13 @@
-//! What an ONNX file says of its nodes, inputs and outputs, read without its weights: those may be larger than memory.
+//! What an ONNX file says of its nodes, inputs and outputs, read without its weights: those may be larger than memory. Of 64-bit
+//! integers, which are few, it is read how large they are.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use bytes::Buf;
-use prost::Message;
+use bytes::{Buf, BufMut};
+use prost::encoding::{self, DecodeContext, WireType};
+use prost::{DecodeError, Message};
 
 use crate::error::Error;
 
@@ -38,10 +40,14 @@ pub struct Graph {
     pub input: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
+    #[prost(message, repeated, tag = "13")]
+    pub value_info: Vec<ValueInfo>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub struct Function {
+    #[prost(string, repeated, tag = "5")]
+    pub output: Vec<String>,
     #[prost(message, repeated, tag = "7")]
     pub node: Vec<Node>,
 }
@@ -50,6 +56,8 @@ pub struct Function {
 pub struct Node {
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub output: Vec<String>,
     #[prost(string, tag = "3")]
     pub name: String,
     #[prost(string, tag = "4")]
@@ -64,23 +72,106 @@ pub struct Node {
 pub struct Attribute {
     #[prost(string, tag = "1")]
     pub name: String,
+    #[prost(int64, tag = "3")]
+    pub i: i64,
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<Weights>,
     #[prost(message, optional, tag = "6")]
     pub g: Option<Graph>,
+    #[prost(int64, repeated, tag = "8")]
+    pub ints: Vec<i64>,
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub strings: Vec<Vec<u8>>,
     #[prost(message, repeated, tag = "11")]
     pub graphs: Vec<Graph>,
 }
 
-/// `TensorProto` without its numbers.
-#[derive(Clone, PartialEq, Message)]
+/// `TensorProto` without its numbers, but the least and the largest of 64-bit integers.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
-    #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    #[prost(string, tag = "8")]
+    pub data_type: i32,
     pub name: String,
+    range: Option<(i64, i64)>,
+}
+
+impl Weights {
+    /// `TensorProto.DataType.INT64`
+    const INT64: i32 = 7;
+
+    /// A scalar or a list.
+    pub fn of(numbers: &[i64], is_list: bool) -> Self {
+        let mut weights = Self {
+            dims: is_list
+                .then_some(numbers.len() as i64)
+                .into_iter()
+                .collect(),
+            data_type: Self::INT64,
+            ..Self::default()
+        };
+        weights.take(numbers.iter().copied());
+        weights
+    }
+
+    /// Whether an integer of it is beyond 32 bits.
+    pub fn is_wide(&self) -> bool {
+        let fits = |one: i64| i32::try_from(one).is_ok();
+        self.range
+            .is_some_and(|(least, most)| !fits(least) || !fits(most))
+    }
+
+    fn take(&mut self, numbers: impl Iterator<Item = i64>) {
+        for one in numbers {
+            let (least, most) = self.range.unwrap_or((one, one));
+            self.range = Some((least.min(one), most.max(one)));
+        }
+    }
+}
+
+/// By hand, since the type of the numbers says whether they are read. It comes before them, as the numbers of the fields do.
+impl Message for Weights {
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buffer: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            1 => encoding::int64::merge_repeated(wire_type, &mut self.dims, buffer, context),
+            2 => encoding::int32::merge(wire_type, &mut self.data_type, buffer, context),
+            // `int64_data`
+            7 => {
+                let mut numbers = Vec::new();
+                encoding::int64::merge_repeated(wire_type, &mut numbers, buffer, context)?;
+                self.take(numbers.into_iter());
+                Ok(())
+            }
+            8 => encoding::string::merge(wire_type, &mut self.name, buffer, context),
+            // `raw_data`
+            9 if self.data_type == Self::INT64 => {
+                let mut bytes = Vec::new();
+                encoding::bytes::merge(wire_type, &mut bytes, buffer, context)?;
+                let (numbers, _) = bytes.as_chunks();
+                self.take(numbers.iter().map(|one| i64::from_le_bytes(*one)));
+                Ok(())
+            }
+            _ => encoding::skip_field(wire_type, tag, buffer, context),
+        }
+    }
+
+    /// It is only read.
+    fn encode_raw(&self, _: &mut impl BufMut) {}
+
+    fn encoded_len(&self) -> usize {
+        0
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -146,13 +237,25 @@ impl Model {
         let mut nodes: Vec<&Node> = own.chain(functions).collect();
         let mut at = 0;
         while let Some(node) = nodes.get(at) {
-            let attributes = node.attribute.iter();
-            let graphs = attributes.flat_map(|one| one.g.iter().chain(&one.graphs));
-            let inner: Vec<&Node> = graphs.flat_map(|graph| &graph.node).collect();
+            let inner: Vec<&Node> = node.graphs().flat_map(|graph| &graph.node).collect();
             nodes.extend(inner);
             at += 1;
         }
         nodes
+    }
+
+    /// All graphs: branches and bodies too.
+    pub fn graphs(&self) -> Vec<&Graph> {
+        let inner = self.nodes().into_iter().flat_map(Node::graphs);
+        self.graph.iter().chain(inner).collect()
+    }
+}
+
+impl Node {
+    /// Its branches or its body.
+    pub fn graphs(&self) -> impl Iterator<Item = &Graph> {
+        let attributes = self.attribute.iter();
+        attributes.flat_map(|one| one.g.iter().chain(&one.graphs))
     }
 }
 

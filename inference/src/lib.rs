@@ -20,11 +20,13 @@ mod rten;
 mod signature;
 mod stop;
 mod tensor;
+#[cfg(any(feature = "onnxruntime", feature = "rten"))]
+mod values;
 
 pub use engine::{Choice, Engine, LoadOptions, Network};
 pub use engines::Engines;
 pub use error::Error;
-pub use heap::give_back_memory;
+pub use heap::{give_back_memory, share_heaps};
 pub use manifest::{ChannelOrder, Filter, Fit, Labels, Layout, Manifest, Pictures};
 pub use model::{MANIFEST, Model, PREDICT_IMAGES, SERVING_DEFAULT};
 #[cfg(feature = "pictures")]

@@ -1,9 +1,11 @@
 //! What engines are known to compute: the table of node tests, and rules for what differs there.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use crate::graph::{Attribute, Graph, Model, Node};
+use crate::graph::{Attribute, Model, Node};
+use crate::values::{BOOL, F64, U64, Values, names};
 
 /// What `tests/it/nodes.rs` wrote: the outcome of each test of `onnx`, and of our own, by operator, opset and attributes.
 const TABLE: &str = include_str!("../nodes.txt");
@@ -14,15 +16,18 @@ pub const ENGINES: [&str; 2] = ["onnxruntime", "rten"];
 /// A node that an engine computes otherwise than ONNX says, without an error.
 struct Rule {
     engine: &'static str,
+    /// Or [`ANY`].
     operator: &'static str,
     when: fn(&Node, &Network) -> bool,
     /// The end of a sentence.
     why: &'static str,
 }
 
+const ANY: &str = "";
+
 /// What is found wrong in the table; some of it shows by inputs that are not known when a network is loaded, so that all
 /// nodes of such an operator are refused.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 19] = [
     Rule {
         engine: "onnxruntime",
         operator: "MaxUnpool",
@@ -63,6 +68,26 @@ const RULES: [Rule; 15] = [
         is_before_13,
         "before opset 13 it is over several dimensions",
     ),
+    rten(
+        ANY,
+        |node, network| has(node, network, F64),
+        "of f64 it has 32 bits",
+    ),
+    rten(
+        ANY,
+        |node, network| has(node, network, U64),
+        "of u64 it has 32 bits",
+    ),
+    rten(
+        ANY,
+        |node, network| network.values().has_wide(node),
+        "a constant integer is beyond its 32 bits",
+    ),
+    rten(
+        ANY,
+        |node, network| network.values().may_be_wide(node),
+        "it has 32 bits for the 64-bit integers of the results",
+    ),
 ];
 
 const fn rten(
@@ -80,8 +105,15 @@ const fn rten(
 
 /// What a node does not say itself.
 struct Network<'a> {
-    graph: Option<&'a Graph>,
+    model: &'a Model,
     opset: i64,
+    values: OnceCell<Values<'a>>,
+}
+
+impl<'a> Network<'a> {
+    fn values(&self) -> &Values<'a> {
+        self.values.get_or_init(|| Values::of(self.model))
+    }
 }
 
 /// Whether this engine is known to compute all nodes as ONNX says.
@@ -95,8 +127,9 @@ pub fn check(model: &Model, engine: &str, version: Option<&str>) -> Result<(), S
         .filter(|one| main(&one.domain))
         .map(|one| one.version);
     let network = Network {
-        graph: model.graph.as_ref(),
+        model,
         opset: opset.max().unwrap_or(1),
+        values: OnceCell::new(),
     };
     for node in model.nodes() {
         let Some(why) = wrong(node, &network, engine) else {
@@ -122,7 +155,8 @@ pub fn check(model: &Model, engine: &str, version: Option<&str>) -> Result<(), S
 /// Why this engine is not to compute the node.
 fn wrong(node: &Node, network: &Network, engine: &str) -> Option<String> {
     let rule = RULES.iter().find(|rule| {
-        rule.engine == engine && rule.operator == operator(node) && (rule.when)(node, network)
+        let is_of = rule.operator == ANY || rule.operator == operator(node);
+        rule.engine == engine && is_of && (rule.when)(node, network)
     });
     match rule {
         Some(rule) => Some(format!("computes wrongly: {}", rule.why)),
@@ -213,26 +247,18 @@ fn is_before_13(_: &Node, network: &Network) -> bool {
 
 /// Whether an input is known to have one dimension.
 fn has_vector(node: &Node, network: &Network) -> bool {
-    let rank = |name: &String| {
-        let graph = network.graph?;
-        let weights = graph.initializer.iter().find(|one| one.name == *name);
-        let input = graph.input.iter().find(|one| one.name == *name);
-        let shape = input.and_then(|one| one.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref());
-        let rank = weights.map(|one| one.dims.len());
-        rank.or_else(|| shape.map(|shape| shape.dim.len()))
-    };
-    node.input.iter().any(|name| rank(name) == Some(1))
+    let values = network.values();
+    node.input.iter().any(|name| values.is_vector(name))
 }
 
 /// Whether an input is known to be of booleans.
 fn has_bool(node: &Node, network: &Network) -> bool {
-    const BOOL: i32 = 9;
-    let is_bool = |name: &String| {
-        let inputs = network.graph.iter().flat_map(|graph| &graph.input);
-        let mut types = inputs
-            .filter(|one| one.name == *name)
-            .filter_map(|one| one.r#type.as_ref()?.tensor_type.as_ref());
-        types.any(|one| one.elem_type == BOOL)
-    };
-    node.input.iter().any(is_bool)
+    let values = network.values();
+    node.input.iter().any(|name| values.is_of(name, BOOL))
+}
+
+/// Whether it takes or gives numbers of this type.
+fn has(node: &Node, network: &Network, dtype: i32) -> bool {
+    let values = network.values();
+    names(node).any(|name| values.is_of(name, dtype))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ort::environment::Environment;
 use ort::error::ErrorCode;
 use ort::logging::LogLevel;
-use ort::session::{RunOptions, Session, SessionInputValue};
+use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::engine::{Engine, LoadOptions, Network};
@@ -136,18 +136,12 @@ impl Network for Sessions {
             let value = value(tensor).map_err(|reason| Error::input(name, reason))?;
             given.push((name.as_str(), value));
         }
-        let all = || {
-            self.signature
-                .outputs
-                .iter()
-                .map(|output| &*output.name)
-                .collect()
-        };
-        let wanted: Vec<&str> = match outputs.is_empty() {
-            true => all(),
-            false => outputs.iter().map(String::as_str).collect(),
-        };
         // All outputs are computed: options that name some cannot be shared with who stops the run.
+        if stop.is_never() {
+            let mut session = self.free();
+            let found = session.run(given).map_err(|error| failed(&error))?;
+            return self.named(&found, outputs);
+        }
         let options = Arc::new(RunOptions::new().map_err(|error| failed(&error))?);
         let mut session = self.free();
         let shared = Arc::clone(&options);
@@ -158,18 +152,27 @@ impl Network for Sessions {
             Err(_) if stop.is_stopped() => return Err(Error::Stopped),
             found => found.map_err(|error| failed(&error))?,
         };
-        let output = |name: &str| {
-            let value = found.get(name).ok_or_else(|| Error::Failed {
-                engine: NAME,
-                reason: format!("the output {name:?} was not computed"),
-            })?;
-            Ok((name.to_owned(), tensor(name, value)?))
-        };
-        wanted.into_iter().map(output).collect()
+        self.named(&found, outputs)
     }
 }
 
 impl Sessions {
+    /// The outputs with these names, or all where none is named.
+    fn named(&self, found: &SessionOutputs, outputs: &[String]) -> Result<Named, Error> {
+        let output = |name: &String| {
+            let value = found.get(name).ok_or_else(|| Error::Failed {
+                engine: NAME,
+                reason: format!("the output {name:?} was not computed"),
+            })?;
+            Ok((name.clone(), tensor(name, value)?))
+        };
+        if !outputs.is_empty() {
+            return outputs.iter().map(output).collect();
+        }
+        let all = self.signature.outputs.iter().map(|one| &one.name);
+        all.map(output).collect()
+    }
+
     /// A session that does nothing now, or the one whose turn it is.
     fn free(&self) -> MutexGuard<'_, Session> {
         let free = self.sessions.iter().find_map(|one| one.try_lock().ok());

@@ -1,5 +1,5 @@
 //! The certificate of the webhook: made by this operator, kept in a Secret that all its replicas read, and made anew long
-//! before it is over. Its authority lives as long as it does, and the one before it is believed along with it.
+//! before it is over. Its authority outlives it by far: pods of TrainJobs believe the one that was there when they were made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,13 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a certificate counts, and after which time it is made anew.
 const VALID: Duration = DAY.saturating_mul(365);
 const RENEW: Duration = DAY.saturating_mul(240);
+/// The same of its authority. The one before it is believed along with it.
+const AUTHORITY_VALID: Duration = DAY.saturating_mul(3650);
+const AUTHORITY_RENEW: Duration = DAY.saturating_mul(2920);
+const AUTHORITY_RENEW_AFTER: &str = "carrel.dev/authority-renew-after";
 const RENEW_AFTER: &str = "carrel.dev/renew-after";
+/// The key of the authority, in the Secret.
+const SIGNER: &str = "ca.key";
 /// The names that a certificate is for.
 const NAMES: &str = "carrel.dev/names";
 /// How long the certificate before is served after a renewal: all look at the Secret and the API server learns whom to
@@ -43,6 +49,15 @@ pub struct Certificate {
     pub authorities: String,
     certificate: String,
     key: String,
+    /// What signs the next one; none of a Secret that is older than this program.
+    signer: Option<Signer>,
+}
+
+/// The key of an authority, and until when it signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Signer {
+    key: String,
+    renew_after: Timestamp,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -119,8 +134,10 @@ impl Keeper {
             {
                 return Ok(kept.certificate.clone());
             }
-            let kept = kept.map(|kept| kept.certificate);
-            let certificate = make(&self.names, kept.as_ref().or(before), now)?;
+            // Whoever takes the Secret away wants another authority.
+            let before = before.cloned().map(Certificate::without_signer);
+            let before = kept.map(|kept| kept.certificate).or(before);
+            let certificate = make(&self.names, before.as_ref(), now)?;
             if self.write(secret, &certificate, now).await? {
                 return Ok(certificate);
             }
@@ -148,11 +165,17 @@ impl Keeper {
         annotations.insert(RENEW_AFTER.to_owned(), renew_after);
         annotations.insert(NAMES.to_owned(), self.names.join(","));
         let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
-        secret.data = Some(BTreeMap::from([
+        let mut data = BTreeMap::from([
             ("ca.crt".to_owned(), bytes(&certificate.authorities)),
             ("tls.crt".to_owned(), bytes(&certificate.certificate)),
             ("tls.key".to_owned(), bytes(&certificate.key)),
-        ]));
+        ]);
+        if let Some(signer) = &certificate.signer {
+            data.insert(SIGNER.to_owned(), bytes(&signer.key));
+            let renew_after = signer.renew_after.to_string();
+            annotations.insert(AUTHORITY_RENEW_AFTER.to_owned(), renew_after);
+        }
+        secret.data = Some(data);
         let parameters = PostParams::default();
         let written = if is_new {
             self.secrets.create(&parameters, &secret).await
@@ -214,45 +237,70 @@ fn read(secret: &Secret) -> Option<Kept> {
             authorities: text("ca.crt")?,
             certificate: text("tls.crt")?,
             key: text("tls.key")?,
+            signer: text(SIGNER).and_then(|key| {
+                let renew_after = annotations.get(AUTHORITY_RENEW_AFTER)?.parse().ok()?;
+                Some(Signer { key, renew_after })
+            }),
         },
         names: annotations.get(NAMES)?.clone(),
         renew_after: annotations.get(RENEW_AFTER)?.parse().ok()?,
     })
 }
 
-/// A certificate for `names`; who believes it believes the one before it too.
+/// A certificate for `names`, of the authority of the one before while that signs; who believes a new one believes that too.
 ///
 /// # Errors
-/// When no key can be made, or a name is none.
+/// When no key can be made or read, or a name is none.
 pub fn make(
     names: &[String],
     before: Option<&Certificate>,
     now: Timestamp,
 ) -> Result<Certificate, CertificateError> {
-    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
-    // From yesterday on, for clocks differ.
-    let (from, to) = (now - DAY, now + VALID);
+    let signer = before.and_then(|before| before.signer.clone());
+    let (authorities, signer) = match (before, signer) {
+        (Some(before), Some(signer)) if now < signer.renew_after => {
+            (before.authorities.clone(), signer)
+        }
+        _ => {
+            let key = KeyPair::generate()?;
+            let certificate = authority(now)?.self_signed(&key)?;
+            let newest = before.map(|before| first(&before.authorities));
+            let signer = Signer {
+                key: key.serialize_pem(),
+                renew_after: now.checked_add(AUTHORITY_RENEW).unwrap_or(now),
+            };
+            (certificate.pem() + newest.unwrap_or_default(), signer)
+        }
+    };
+    let issuer = Issuer::new(authority(now)?, KeyPair::from_pem(&signer.key)?);
+    let mut leaf = CertificateParams::new(names)?;
+    counts(&mut leaf, now, VALID);
+    let key = KeyPair::generate()?;
+    Ok(Certificate {
+        authorities,
+        certificate: leaf.signed_by(&key, &issuer)?.pem(),
+        key: key.serialize_pem(),
+        signer: Some(signer),
+    })
+}
+
+/// An authority that is made at this time. Its name never changes, by which certificates that it signs are known.
+fn authority(now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority
         .distinguished_name
         .push(DnType::CommonName, "carrel-operator");
-    (authority.not_before, authority.not_after) = (from, to);
-    let authority_key = KeyPair::generate()?;
-    let of_authority = authority.self_signed(&authority_key)?;
-    let authority = Issuer::new(authority, authority_key);
+    counts(&mut authority, now, AUTHORITY_VALID);
+    Ok(authority)
+}
 
-    let mut leaf = CertificateParams::new(names)?;
-    (leaf.not_before, leaf.not_after) = (from, to);
-    let key = KeyPair::generate()?;
-    let certificate = leaf.signed_by(&key, &authority)?;
-    let newest = before.map(|before| first(&before.authorities));
-    Ok(Certificate {
-        authorities: of_authority.pem() + newest.unwrap_or_default(),
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+/// From when on, and until when.
+fn counts(certificate: &mut CertificateParams, now: Timestamp, long: Duration) {
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+    // From yesterday on, for clocks differ.
+    (certificate.not_before, certificate.not_after) = (now - DAY, now + long);
 }
 
 /// The first certificate of several.
@@ -265,6 +313,13 @@ fn first(certificates: &str) -> &str {
 }
 
 impl Certificate {
+    fn without_signer(self) -> Self {
+        Self {
+            signer: None,
+            ..self
+        }
+    }
+
     /// What a server needs.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use crate::events::Recorder;
 use crate::kept::KeptJob;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::objects::gang::Gang;
 use crate::reconcile::{Context, again, reconcile};
 use crate::reports::Reporting;
 use crate::resource::resource;
@@ -37,8 +38,10 @@ pub struct Settings {
     pub metrics: Arc<Metrics>,
     /// Who it is that writes events.
     pub identity: String,
-    /// Where processes of TrainJobs report.
+    /// Where processes report.
     pub reporting: Reporting,
+    /// Who starts all pods of a job or none.
+    pub gang: Option<Gang>,
 }
 
 /// Runs the jobs of `kind`; ends only when it is dropped.
@@ -79,7 +82,8 @@ pub async fn run(kind: Kind, settings: Settings) {
         memory: Memory::default(),
         metrics: settings.metrics,
         domain: settings.domain,
-        reporting: (kind == Kind::TrainJob).then_some(settings.reporting),
+        reporting: Some(settings.reporting),
+        gang: settings.gang.filter(|_| kind != Kind::TrainJob),
     });
     let config = Config::default().concurrency(AT_A_TIME);
     let looks = |job: Arc<KeptJob>, context: Arc<Context>| Box::pin(reconcile(job, context));

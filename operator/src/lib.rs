@@ -20,4 +20,5 @@ pub mod run;
 pub mod runtimes;
 pub mod seen;
 pub mod server;
+pub mod usage;
 pub mod webhook;

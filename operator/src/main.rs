@@ -1,11 +1,14 @@
-//! `carrel-operator`: runs TFJobs, PyTorchJobs and TrainJobs on a Kubernetes cluster, or prints their definitions.
+//! `carrel-operator`: runs TFJobs, PyTorchJobs and TrainJobs on a Kubernetes cluster, prints their definitions, or shows
+//! how many there are.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use carrel_jobs::kind::Kind;
+use carrel_operator::objects::gang::Gang;
 use carrel_operator::run::{self, Options};
-use carrel_operator::{crds, runtimes};
+use carrel_operator::{crds, runtimes, usage};
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -23,6 +26,8 @@ enum Command {
     Crds,
     /// Print the runtimes that come with it, for TrainJobs
     Runtimes,
+    /// Show how many nodes and jobs there are, as a page and as metrics; send it if an address is given
+    Usage(Usage),
 }
 
 #[derive(Args)]
@@ -51,13 +56,32 @@ struct Run {
     /// Where the webhook listens
     #[arg(long, default_value = "[::]:8443")]
     webhook_listen: SocketAddr,
-    /// Where processes of TrainJobs report, over TLS
+    /// Where processes of jobs report, over TLS
     #[arg(long, default_value = "[::]:8444")]
     report_listen: SocketAddr,
     /// How they find it, instead of the Service: https://HOST:PORT; the host is that of --webhook-url
     #[arg(long)]
     report_url: Option<String>,
+    /// Make a PodGroup of each TFJob and PyTorchJob: volcano, or the name of a scheduler with the plugin Coscheduling
+    #[arg(long, alias = "gang-scheduler-name", value_parser = Gang::from_name)]
+    gang_scheduler: Option<Gang>,
     /// Where /metrics, /healthz and /readyz are
+    #[arg(long, default_value = "[::]:8080")]
+    listen: SocketAddr,
+}
+
+#[derive(Args)]
+struct Usage {
+    /// What the report calls the cluster; nothing, unless given
+    #[arg(long)]
+    cluster_id: Option<String>,
+    /// Where the report is sent, as JSON by POST: http://.. or https://..; nowhere, unless given
+    #[arg(long, value_parser = usage::address)]
+    send_to: Option<axum::http::Uri>,
+    /// Hours between two sendings; the first is at once
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    every_hours: u32,
+    /// Where the page is, with /usage.json, /metrics and /healthz
     #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
 }
@@ -85,6 +109,16 @@ fn main() -> anyhow::Result<()> {
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(run::run((*arguments).into()))
         }
+        Command::Usage(arguments) => {
+            carrel_service::start_log();
+            let options = usage::Options {
+                cluster: arguments.cluster_id.filter(|id| !id.is_empty()),
+                send_to: arguments.send_to,
+                every: Duration::from_secs(3600 * u64::from(arguments.every_hours)),
+            };
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(usage::run(options, arguments.listen))
+        }
     }
 }
 
@@ -109,6 +143,7 @@ impl From<Run> for Options {
             reports: arguments.report_listen,
             report_url: arguments.report_url,
             plain: arguments.listen,
+            gang: arguments.gang_scheduler,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The pods and services of a job, as JSON: made of plain data, without asking anybody.
 
+pub mod gang;
 pub mod reporting;
 
 use carrel_jobs::environment::{is_for, variables};
@@ -99,7 +100,7 @@ pub fn overridden(job: &Job) -> Vec<Role> {
     replicas.map(|replica| replica.role).collect()
 }
 
-fn owner(job: &Job) -> Value {
+pub(crate) fn owner(job: &Job) -> Value {
     json!([{
         "apiVersion": job.kind.api_version(),
         "kind": job.kind.name(),

@@ -21,6 +21,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::objects;
 use crate::seen::{Phase, Place, SeenPod, SeenService};
 use outcome::Outcome;
+pub use outcome::REFUSED;
 use whole::Whole;
 
 /// When to look again though no watch tells of anything.

@@ -1,6 +1,7 @@
 //! One look at a job: reads it, asks [`crate::plan`] what is to be done, and does it.
 
 mod act;
+mod gang;
 mod make;
 mod runtime;
 
@@ -26,6 +27,7 @@ use crate::events::Recorder;
 use crate::kept::KeptJob;
 use crate::memory::Memory;
 use crate::metrics::{Metrics, OfError};
+use crate::objects::gang::Gang;
 use crate::plan::{Plan, Seen, Wrong, invalid, plan, waits};
 use crate::reports::Reporting;
 use crate::seen::{Phase, Place, SeenPod, SeenService};
@@ -36,6 +38,7 @@ const RETRY: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(200);
 /// When only a person can help.
 const LATE: Duration = Duration::from_secs(60);
+const NO_GANG: &str = "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups (--gang-scheduler)";
 /// The longest that one look may take, all its requests together.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -50,8 +53,10 @@ pub struct Context {
     pub recorder: Recorder,
     /// The domain of the cluster, where names of hosts are to hold it.
     pub domain: Option<String>,
-    /// Where processes of TrainJobs report.
+    /// Where processes report.
     pub reporting: Option<Reporting>,
+    /// Who starts all pods of a job or none.
+    pub gang: Option<Gang>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -128,10 +133,7 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     let annotation = object.annotations().get(ANNOTATION).map(String::as_str);
     let original = Original::from_text(annotation, Version::V1);
     let kind = context.kind;
-    let was_over = original.was_over() && status.conditions.is_empty();
-    // A TrainJob that never had a runtime never had pods.
-    let is_nothing = kind == Kind::TrainJob && status.is_over() && status.train.runtime.is_none();
-    if read::is_foreign(kind, spec) || was_over || is_nothing {
+    if read::is_foreign(kind, spec) || is_long_over(kind, &original, &status) {
         return Ok(Action::await_change());
     }
     let reporting = context.reporting.as_ref();
@@ -146,7 +148,8 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     };
     let seen = seen(object, read.job(), context);
     let (job, mut plan) = match read {
-        Read::Job(job) => {
+        Read::Job(mut job) => {
+            job.warnings.extend(without_gang(context, &job));
             if write_back(object, &job, original, context).await? {
                 return Ok(Action::requeue(SOON));
             }
@@ -165,7 +168,21 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
         return Ok(Action::requeue(SOON));
     }
     count(context, object, &status, &plan);
+    gang::end(context, object, &status, &plan.status).await?;
     act::act(context, object, job.as_deref(), plan).await
+}
+
+/// Whether it was over before this operator saw it, or never began: a TrainJob that never had a runtime never had pods.
+fn is_long_over(kind: Kind, original: &Original, status: &JobStatus) -> bool {
+    let was_over = original.was_over() && status.conditions.is_empty();
+    let is_train = kind == Kind::TrainJob;
+    was_over || (is_train && status.is_over() && status.train.runtime.is_none())
+}
+
+/// What is told of a job that asks to be started as a whole, where nobody does.
+fn without_gang(context: &Context, job: &Job) -> Option<String> {
+    let is_asked = context.gang.is_none() && job.scheduling.is_some();
+    is_asked.then(|| NO_GANG.to_owned())
 }
 
 /// What became of reading a job.

@@ -1,4 +1,4 @@
-//! What processes of TrainJobs report of their progress (KEP-2779 of Kubeflow Trainer). It is taken from pods of that very
+//! What processes of jobs report of their progress (KEP-2779 of Kubeflow Trainer). It is taken from pods of that very
 //! job alone: they show a token that counts here only, and that the API server knows to be of the pod.
 
 use std::collections::HashMap;
@@ -13,8 +13,9 @@ use axum::routing::post;
 use axum::{Json, Router};
 use carrel_jobs::job::Job;
 use carrel_jobs::kind::Kind;
+use carrel_jobs::progress::TrainerStatus;
 use carrel_jobs::read::typed;
-use carrel_jobs::trainjob::status::{TrainerStatus, attempt};
+use carrel_jobs::trainjob::status::attempt;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
@@ -24,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::certificate::Loaded;
+use crate::refusal::is;
 use crate::resource::resource;
 
 /// The largest report.
@@ -34,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 16;
 /// Between two reports of a job that are written: each is a change of the job, and all who watch it hear of it.
 const PAUSE: Duration = Duration::from_secs(1);
-const PATH: &str =
-    "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{namespace}/trainjobs/{name}/status";
+/// How often a report is written anew when the job has changed meanwhile.
+const TRIES: usize = 5;
 /// The pod of a token, among what the API server says of who shows it.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
@@ -103,17 +105,19 @@ impl Reporting {
 
     /// Where processes of a job report.
     pub fn url_of(&self, job: &Job) -> String {
-        let path = PATH.replace("{namespace}", &job.namespace);
-        format!("{}{}", self.url, path.replace("{name}", &job.name))
+        format!("{}{}", self.url, path(job.kind, &job.namespace, &job.name))
     }
 }
 
 /// For whom tokens are that processes of a job show.
-pub fn audience(namespace: &str, name: &str) -> String {
-    let path = PATH
-        .replace("{namespace}", namespace)
-        .replace("{name}", name);
+pub fn audience(kind: Kind, namespace: &str, name: &str) -> String {
+    let path = path(kind, namespace, name);
     path.trim_start_matches("/apis/").to_owned()
+}
+
+fn path(kind: Kind, namespace: &str, name: &str) -> String {
+    let (version, plural) = (kind.api_version(), kind.plural());
+    format!("/apis/{version}/namespaces/{namespace}/{plural}/{name}/status")
 }
 
 /// What answers reports.
@@ -123,7 +127,18 @@ pub fn router(client: Client) -> Router {
         slots: Arc::new(Semaphore::new(AT_A_TIME)),
         recent: Arc::default(),
     };
-    Router::new().route(PATH, post(report)).with_state(state)
+    let routes = Kind::ALL.into_iter().map(|kind| {
+        let take =
+            async move |state: State<Taker>,
+                        Path(job): Path<(String, String)>,
+                        headers: HeaderMap,
+                        body: Body| { report(state, kind, job, headers, body).await };
+        (path(kind, "{namespace}", "{name}"), post(take))
+    });
+    let router = routes.fold(Router::new(), |router, (path, take)| {
+        router.route(&path, take)
+    });
+    router.with_state(state)
 }
 
 #[derive(Clone)]
@@ -155,7 +170,8 @@ impl axum::response::IntoResponse for Refusal {
 
 async fn report(
     State(taker): State<Taker>,
-    Path((namespace, name)): Path<(String, String)>,
+    kind: Kind,
+    (namespace, name): (String, String),
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refusal> {
@@ -163,7 +179,7 @@ async fn report(
     let _slot = taker.slots.acquire().await;
     let client = &taker.client;
     let taken = timeout(PATIENCE, async {
-        let of = sender(client, &headers, &namespace, &name).await?;
+        let of = sender(client, &headers, kind, &namespace, &name).await?;
         let body = to_bytes(body, LARGEST).await;
         let body = body.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
         let report: Value = serde_json::from_slice(&body).map_err(|error| {
@@ -188,11 +204,12 @@ async fn report(
 async fn sender(
     client: &Client,
     headers: &HeaderMap,
+    kind: Kind,
     namespace: &str,
     name: &str,
 ) -> Result<Of, Refusal> {
     let refused = || {
-        let text = format!("only pods of the TrainJob {name} may report of it");
+        let text = format!("only pods of the {kind} {name} may report of it");
         Refusal(StatusCode::FORBIDDEN, text)
     };
     let token = headers.get(AUTHORIZATION).and_then(|header| {
@@ -204,7 +221,7 @@ async fn sender(
     let token = token
         .filter(|token| !token.is_empty())
         .ok_or_else(refused)?;
-    let user = user(client, token, audience(namespace, name)).await?;
+    let user = user(client, token, audience(kind, namespace, name)).await?;
     let user = user.ok_or_else(refused)?;
     let of = |key: &str| {
         let extra = user.extra.as_ref()?.get(key)?;
@@ -222,7 +239,6 @@ async fn sender(
         pod.metadata.uid.as_deref() == Some(&*uid) && pod.metadata.deletion_timestamp.is_none()
     });
     let pod = pod.ok_or_else(refused)?;
-    let kind = Kind::TrainJob;
     let owner = pod.owner_references().iter().find(|owner| {
         owner.controller == Some(true)
             && owner.api_version == kind.api_version()
@@ -230,6 +246,7 @@ async fn sender(
             && owner.name == name
     });
     Ok(Of {
+        kind,
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         uid: owner.ok_or_else(refused)?.uid.clone(),
@@ -268,6 +285,7 @@ fn unavailable(error: kube::Error) -> Refusal {
 
 /// The job of a report.
 struct Of {
+    kind: Kind,
     namespace: String,
     name: String,
     uid: String,
@@ -280,7 +298,9 @@ fn checked(report: &Value) -> Result<Option<Value>, Refusal> {
         return Ok(None);
     }
     let read = typed::<TrainerStatus>("trainerStatus", report);
-    read.map_err(|wrong| Refusal(StatusCode::UNPROCESSABLE_ENTITY, wrong.to_string()))?;
+    let unfit = |wrong: String| Refusal(StatusCode::UNPROCESSABLE_ENTITY, wrong);
+    read.and_then(|status| status.check())
+        .map_err(|wrong| unfit(wrong.to_string()))?;
     let fields = [
         "progressPercentage",
         "estimatedRemainingSeconds",
@@ -321,20 +341,37 @@ async fn take(taker: &Taker, of: Of, report: Value) -> Result<(), Refusal> {
 /// Puts a report in place of the one before.
 async fn write(client: &Client, of: &Of, report: Value) -> Result<(), Refusal> {
     let jobs: Api<DynamicObject> =
-        Api::namespaced_with(client.clone(), &of.namespace, &resource(Kind::TrainJob));
-    // A report that has waited may be of an attempt that is over by now.
-    let job = jobs.get_opt(&of.name).await.map_err(unavailable)?;
-    let attempt = job.map(|job| attempt(&job.data["status"]));
-    if attempt != Some(of.attempt.into()) {
-        let message = format!("attempt {} of {} is over", of.attempt, of.name);
-        return Err(Refusal(StatusCode::CONFLICT, message));
+        Api::namespaced_with(client.clone(), &of.namespace, &resource(of.kind));
+    for _ in 0..TRIES {
+        // A report that has waited may be of an attempt that is over by now.
+        let job = jobs.get_opt(&of.name).await.map_err(unavailable)?;
+        let job = job.filter(|job| {
+            let is_same = job.metadata.uid.as_ref() == Some(&of.uid);
+            is_same && attempt(&job.data["status"]) == i64::from(of.attempt)
+        });
+        let Some(job) = job else {
+            let message = format!("attempt {} of {} is over", of.attempt, of.name);
+            return Err(Refusal(StatusCode::CONFLICT, message));
+        };
+        let version = job.resource_version();
+        let patch = json!({
+            "metadata": { "uid": of.uid, "resourceVersion": version },
+            "status": { "trainerStatus": report },
+        });
+        let patch = Patch::Merge(patch);
+        let parameters = PatchParams::default();
+        let patched = jobs.patch_status(&of.name, &parameters, &patch).await;
+        // Somebody else has changed the job, maybe its attempt.
+        if !patched.as_ref().is_err_and(|error| is(error, 409)) {
+            return answered(patched);
+        }
     }
-    let patch = json!({ "metadata": { "uid": of.uid }, "status": { "trainerStatus": report } });
-    let patch = Patch::Merge(patch);
-    match jobs
-        .patch_status(&of.name, &PatchParams::default(), &patch)
-        .await
-    {
+    let message = format!("{} changes too fast", of.name);
+    Err(Refusal(StatusCode::CONFLICT, message))
+}
+
+fn answered(patched: kube::Result<DynamicObject>) -> Result<(), Refusal> {
+    match patched {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => {
             let code = StatusCode::from_u16(status.code);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use carrel_jobs::kind::Kind;
 use carrel_service::bind;
 use kube::{Api, Client, Config};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::certificate::{Keeper, Loaded};
@@ -15,6 +14,7 @@ use crate::controller::{self, Settings};
 use crate::crds::{self, Address};
 use crate::leader::Candidate;
 use crate::metrics::{Metrics, OfKind};
+use crate::objects::gang::Gang;
 use crate::reports::{self, Reporting};
 use crate::server::{self, Tls};
 
@@ -34,9 +34,11 @@ pub struct Options {
     pub domain: Option<String>,
     pub webhook: SocketAddr,
     pub reports: SocketAddr,
-    /// Where processes of TrainJobs find `reports`, instead of the Service.
+    /// Where processes of jobs find `reports`, instead of the Service.
     pub report_url: Option<String>,
     pub plain: SocketAddr,
+    /// Who starts all pods of a job or none, where it is not the default scheduler.
+    pub gang: Option<Gang>,
 }
 
 /// Runs until it is asked to end.
@@ -49,10 +51,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     config.read_timeout = Some(SILENCE);
     let client = Client::try_from(config)?;
     let (webhook, plain) = (bind(options.webhook).await?, bind(options.plain).await?);
-    let reports = match options.kinds.contains(&Kind::TrainJob) {
-        true => Some(bind(options.reports).await?),
-        false => None,
-    };
+    let reports = bind(options.reports).await?;
     let metrics = Arc::new(Metrics::default());
     let (loaded, current) = watch::channel(None);
     let keeper = Keeper {
@@ -61,17 +60,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         names: names(&options),
     };
     let kinds = options.kinds.iter().map(|kind| {
-        let settings = Settings {
-            client: client.clone(),
-            namespace: options.namespace.clone(),
-            domain: options.domain.clone(),
-            metrics: Arc::clone(&metrics),
-            identity: options.identity.clone(),
-            reporting: Reporting {
-                url: report_url(&options),
-                loaded: current.clone(),
-            },
-        };
+        let settings = settings(&options, &client, &metrics, current.clone());
         of_kind(*kind, &options, settings, current.clone())
     });
     let kinds = futures_util::future::join_all(kinds);
@@ -80,11 +69,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         router: server::conversions(Arc::clone(&metrics)),
         keeps: true,
     };
+    let reports = Tls {
+        listener: reports,
+        router: reports::router(client.clone()),
+        keeps: false,
+    };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         failed = server::plain(plain, Arc::clone(&metrics), current.clone()) => failed?,
         () = server::tls(conversions, current.clone()) => {}
-        () = take_reports(reports, &client, current.clone()) => {}
+        // At a port of its own: however many report, the API server is answered.
+        () = server::tls(reports, current.clone()) => {}
         () = keeper.keep(&loaded) => {}
         _ = kinds => {}
         _ = terminate.recv() => {}
@@ -96,28 +91,30 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn settings(
+    options: &Options,
+    client: &Client,
+    metrics: &Arc<Metrics>,
+    loaded: watch::Receiver<Option<Arc<Loaded>>>,
+) -> Settings {
+    Settings {
+        client: client.clone(),
+        namespace: options.namespace.clone(),
+        domain: options.domain.clone(),
+        metrics: Arc::clone(metrics),
+        identity: options.identity.clone(),
+        reporting: Reporting {
+            url: report_url(options),
+            loaded,
+        },
+        gang: options.gang.clone(),
+    }
+}
+
 /// Of this process alone.
 pub fn identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "carrel-operator".to_owned());
     format!("{host}_{}", uuid::Uuid::new_v4())
-}
-
-/// Takes what processes of TrainJobs report, for ever. At a port of its own: however many report, the API server is
-/// answered.
-async fn take_reports(
-    listener: Option<TcpListener>,
-    client: &Client,
-    current: watch::Receiver<Option<Arc<Loaded>>>,
-) {
-    let Some(listener) = listener else {
-        return std::future::pending().await;
-    };
-    let reports = Tls {
-        listener,
-        router: reports::router(client.clone()),
-        keeps: false,
-    };
-    server::tls(reports, current).await;
 }
 
 fn report_url(options: &Options) -> String {

@@ -1,8 +1,10 @@
 //! What the operator answers to: the API server's conversions and reports of processes over TLS, and health and metrics
 //! without.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -33,8 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(300);
 /// Requests that are read and answered at a time: each may be as large as [`LARGEST`].
 const REQUESTS: usize = 4;
-/// Connections at a time; the API server needs one or two.
-const CONNECTIONS: usize = 64;
+/// Connections at a time, and from one address; each API server needs one or two, a process that reports one.
+const CONNECTIONS: usize = 512;
+const OF_ONE: usize = 32;
+/// How long the handshake of TLS may take.
+const HANDSHAKE: Duration = Duration::from_secs(3);
 
 type Current = watch::Receiver<Option<Arc<Loaded>>>;
 
@@ -100,6 +105,7 @@ pub async fn tls(server: Tls, loaded: Current) {
         keeps,
     } = server;
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let peers = Peers::default();
     loop {
         // It is never closed.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -113,6 +119,10 @@ pub async fn tls(server: Tls, loaded: Current) {
                 continue;
             }
         };
+        let Some(place) = peers.take(peer.ip(), OF_ONE) else {
+            tracing::debug!(%peer, "{peer} has too many connections");
+            continue;
+        };
         let Some(current) = loaded.borrow().clone() else {
             continue;
         };
@@ -124,8 +134,40 @@ pub async fn tls(server: Tls, loaded: Current) {
             if let Err(error) = connection(stream, acceptor, router, keeps).await {
                 tracing::debug!(%peer, error, "A connection of {peer} failed");
             }
-            drop(slot);
+            drop((slot, place));
         });
+    }
+}
+
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+struct Place(Peers, IpAddr);
+
+impl Peers {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None where it has as many already.
+    fn take(&self, peer: IpAddr, most: usize) -> Option<Place> {
+        let mut peers = self.lock();
+        let count = peers.get(&peer).copied().unwrap_or_default();
+        (count < most).then(|| {
+            peers.insert(peer, count + 1);
+            Place(self.clone(), peer)
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut peers = self.0.lock();
+        match peers.get_mut(&self.1) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(peers.remove(&self.1)),
+        }
     }
 }
 
@@ -135,7 +177,7 @@ async fn connection(
     router: Router,
     keeps: bool,
 ) -> Result<(), String> {
-    let stream = timeout(PATIENCE, acceptor.accept(stream)).await;
+    let stream = timeout(HANDSHAKE, acceptor.accept(stream)).await;
     let stream = stream
         .map_err(|_| "no TLS in time".to_owned())?
         .map_err(|error| error.to_string())?;

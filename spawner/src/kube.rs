@@ -210,11 +210,16 @@ impl Spawner for KubeSpawner {
         Some(self.0.watch.ended())
     }
 
-    async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {
+    async fn forget(
+        &self,
+        user: &str,
+        server: &str,
+        before: Option<&SpawnerState>,
+    ) -> Result<(), Error> {
         let options = &self.0.options;
         if !options.delete_pvc || !options.storage_pvc_ensure {
             return Ok(());
         }
-        claim::forget(&self.0, user, server).await
+        claim::forget(&self.0, user, server, before).await
     }
 }

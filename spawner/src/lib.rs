@@ -35,6 +35,9 @@ pub struct StartRequest {
     /// Random name of this start, written down by the Hub before the call: a server whose state was never
     /// saved is found again by it.
     pub start_id: String,
+    /// What the spawner said of the server's start before this one: by it the server finds its files again, whatever the
+    /// options say by now.
+    pub before: Option<SpawnerState>,
 }
 
 /// Where a server runs, as the spawner wrote it; the Hub stores it and hands it back after a restart.
@@ -172,9 +175,14 @@ pub trait Spawner: Send + Sync {
         None
     }
 
-    /// Removes what a server keeps over stops, once the server itself is deleted.
-    async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {
-        let _ = (user, server);
+    /// Removes what a server keeps over stops, once the server itself is deleted; `before` is as in [`StartRequest`].
+    async fn forget(
+        &self,
+        user: &str,
+        server: &str,
+        before: Option<&SpawnerState>,
+    ) -> Result<(), Error> {
+        let _ = (user, server, before);
         Ok(())
     }
 }

@@ -158,6 +158,10 @@ fn state_of_trainjob(status: &Value, conditions: &[Condition]) -> State {
     if holds("Suspended") {
         return State::Suspended;
     }
+    // What this project's operator says itself; other controllers say of Jobs only whether they are active.
+    if let Some(state) = status["state"].as_str() {
+        return State::from_name(state).unwrap_or(State::Created);
+    }
     let jobs = status["jobsStatus"].as_array();
     let active = |one: &Value| one["active"].as_i64().unwrap_or_default() > 0;
     match jobs.into_iter().flatten().any(active) {
@@ -233,6 +237,11 @@ mod tests {
             state(json!({ "jobsStatus": [{ "name": "node", "active": 1 }] })),
             State::Running
         );
+        let says = |name: &str| json!({ "state": name, "jobsStatus": [{ "active": 1 }] });
+        assert_eq!(state(says("Waiting")), State::Created);
+        assert_eq!(state(says("Created")), State::Created);
+        assert_eq!(state(says("Running")), State::Running);
+        assert_eq!(state(says("Restarting")), State::Restarting);
         let with = |name: &str| json!({ "conditions": [{ "type": name, "status": "True" }] });
         assert_eq!(state(with("Complete")), State::Succeeded);
         assert_eq!(state(with("Suspended")), State::Suspended);

@@ -12,9 +12,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, LogParams};
 use serde::Deserialize;
 
-use super::shown::{self, EventLine, JobLine};
+use super::shown::{self, Happened, JobLine};
 use crate::access::Right;
 use crate::app::{self, App};
+use crate::cluster::{ClusterError, Listed};
 use crate::error::AppError;
 use crate::jobs::curves::{Drawing, Measured};
 use crate::jobs::kind::Served as _;
@@ -62,7 +63,7 @@ struct Body {
     conditions: Vec<(Condition, String, String)>,
     progress: Option<Progress>,
     pods: Part<Vec<Group>>,
-    events: Part<Vec<EventLine>>,
+    events: Part<Happened>,
     curves: Vec<Drawing>,
 }
 
@@ -143,8 +144,8 @@ async fn body(
     let list = core("list", "events");
     let events = match may(&list).await? {
         true => {
-            let events = app.cluster.events(Some(&place.namespace)).await?;
-            Part::Shown(shown::events(about(events, place, rows), now, EVENTS))
+            let events = about(app, place, rows).await?;
+            Part::Shown(shown::happened(events, now, EVENTS))
         }
         false => Part::Missing(list.to_string()),
     };
@@ -178,18 +179,26 @@ async fn body(
     })
 }
 
-/// Those of the job and of its pods; a job of the same name may have been there before, which is of interest too.
-fn about(events: Vec<Event>, place: &Place, pods: &[PodRow]) -> Vec<Event> {
+/// Events of the job and of its pods; a job of the same name may have been there before, which is of interest too.
+async fn about(
+    app: &app::Parts,
+    place: &Place,
+    pods: &[PodRow],
+) -> Result<Listed<Event>, ClusterError> {
+    let (namespace, kind) = (place.namespace.as_str(), place.kind.name());
+    let (own, of_pods) = tokio::try_join!(
+        app.cluster.events_about(namespace, kind, Some(&place.name)),
+        app.cluster.events_about(namespace, "Pod", None)
+    )?;
     let is_about = |event: &Event| {
-        let object = &event.involved_object;
-        let name = object.name.as_deref().unwrap_or_default();
-        match object.kind.as_deref() {
-            Some("Pod") => pods.iter().any(|pod| pod.name == name),
-            Some(kind) => kind == place.kind.name() && name == place.name,
-            None => false,
-        }
+        let name = event.involved_object.name.as_deref();
+        pods.iter().any(|pod| Some(pod.name.as_str()) == name)
     };
-    events.into_iter().filter(is_about).collect()
+    let of_own = of_pods.items.into_iter().filter(is_about);
+    Ok(Listed {
+        items: own.items.into_iter().chain(of_own).collect(),
+        is_cut: own.is_cut || of_pods.is_cut,
+    })
 }
 
 fn groups(mut pods: Vec<PodRow>, now: Timestamp) -> Vec<Group> {

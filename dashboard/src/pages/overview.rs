@@ -8,11 +8,11 @@ use http::StatusCode;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-use super::shown::{self, EventLine, JobLine};
+use super::shown::{self, Happened, JobLine};
 use super::training::TrainingLine;
 use crate::access::{Reach, Right};
 use crate::app::{self, App};
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, Listed};
 use crate::error::AppError;
 use crate::gather::gather;
 use crate::jobs::row::{Row, State as JobState};
@@ -51,7 +51,7 @@ struct Body {
     /// Of the visitor's notebooks, where there is a jobs service.
     mine: Option<Known<Vec<TrainingLine>>>,
     resources: Known<Shown>,
-    events: Known<Vec<EventLine>>,
+    events: Known<Happened>,
 }
 
 /// A part of the page, or why it is not there.
@@ -269,10 +269,7 @@ fn percent(asked: f64, has: f64) -> u8 {
     }
 }
 
-async fn events(
-    app: &app::Parts,
-    visitor: &Visitor,
-) -> Result<Known<Vec<EventLine>>, ClusterError> {
+async fn events(app: &app::Parts, visitor: &Visitor) -> Result<Known<Happened>, ClusterError> {
     let right = Right::new("list", "", "events");
     let reach = app
         .access
@@ -285,10 +282,12 @@ async fn events(
             let lists = names.iter().map(|name| app.cluster.events(Some(name)));
             let lists: Vec<_> = lists.collect();
             let lists: Vec<_> = stream::iter(lists).buffered(AT_ONCE).try_collect().await?;
-            lists.into_iter().flatten().collect()
+            let is_cut = lists.iter().any(|list| list.is_cut);
+            let items = lists.into_iter().flat_map(|list| list.items).collect();
+            Listed { items, is_cut }
         }
     };
-    Ok(Known::Shown(shown::events(
+    Ok(Known::Shown(shown::happened(
         events,
         Timestamp::now(),
         EVENTS,

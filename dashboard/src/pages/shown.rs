@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::cluster::Listed;
 use crate::jobs::row::{Row, State, one_line};
 use crate::time;
 
@@ -51,8 +52,22 @@ pub struct EventLine {
     pub count: i32,
 }
 
+/// What happened.
+#[derive(Debug)]
+pub struct Happened {
+    pub lines: Vec<EventLine>,
+    /// Whether there may be others, newer ones too: Kubernetes lists events by their names.
+    pub is_cut: bool,
+}
+
 /// Newest first, `most` of them.
-pub fn events(mut events: Vec<Event>, now: Timestamp, most: usize) -> Vec<EventLine> {
+pub fn happened(events: Listed<Event>, now: Timestamp, most: usize) -> Happened {
+    let is_cut = events.is_cut;
+    let lines = lines(events.items, now, most);
+    Happened { lines, is_cut }
+}
+
+fn lines(mut events: Vec<Event>, now: Timestamp, most: usize) -> Vec<EventLine> {
     events.sort_by_key(|event| std::cmp::Reverse(at(event).map(|at| at.0)));
     let events = events.into_iter().take(most);
     events

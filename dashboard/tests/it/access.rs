@@ -80,11 +80,11 @@ async fn a_group_of_the_hub_is_no_group_of_the_system() {
     site.person("ada").await.get("tfjobs/ui/").await.expect(200);
     let asked = fake.asked();
     assert!(
-        asked.contains("eve [\"system:authenticated\"]"),
+        asked.contains("eve [\"hub:system:masters\",\"system:authenticated\"]"),
         "{asked:?}"
     );
     assert!(
-        asked.contains("ada [\"lab\",\"system:authenticated\"]"),
+        asked.contains("ada [\"hub:lab\",\"system:authenticated\"]"),
         "{asked:?}"
     );
 }

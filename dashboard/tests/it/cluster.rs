@@ -57,7 +57,13 @@ impl Place {
         place
             .try_kubectl(&["create", "-f", "-"], &role.to_string())
             .unwrap();
-        place.kubectl(&["create", "rolebinding", "lab", "--role=lab", "--group=lab"]);
+        place.kubectl(&[
+            "create",
+            "rolebinding",
+            "lab",
+            "--role=lab",
+            "--group=hub:lab",
+        ]);
         place.kubectl(&[
             "create",
             "clusterrolebinding",

@@ -210,9 +210,18 @@ impl Fake {
             .split(',')
             .filter_map(|one| one.split_once('='))
             .collect();
+        let fields = query.get("fieldSelector").cloned().unwrap_or_default();
+        let fields = fields.split(',').filter(|one| !one.contains("!="));
+        let fields: Vec<_> = fields
+            .filter_map(|one| one.split_once('='))
+            .map(|(path, value)| (format!("/{}", path.replace('.', "/")), json!(value)))
+            .collect();
         let fits = |object: &Value| {
             let has = |(name, value): &(&str, &str)| object["metadata"]["labels"][name] == *value;
             labels.iter().all(has)
+                && fields
+                    .iter()
+                    .all(|(path, value)| object.pointer(path) == Some(value))
         };
         let of_kind = format!("/{plural}/");
         let found = parts.objects.iter().filter(|(key, object)| {
@@ -221,8 +230,19 @@ impl Fake {
                 .is_some_and(|(_, name)| !name.contains('/'));
             key.starts_with(parent) && inner && fits(object)
         });
-        let items: Vec<_> = found.map(|(_, object)| object.clone()).collect();
-        Json(json!({ "apiVersion": "v1", "kind": "List", "metadata": {}, "items": items }))
+        // In the order of names, and as many as are asked for.
+        let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
+        let (from, limit) = (
+            number("continue").unwrap_or(0),
+            number("limit").unwrap_or(usize::MAX),
+        );
+        let mut items: Vec<_> = found.skip(from).map(|(_, object)| object.clone()).collect();
+        let mut metadata = json!({});
+        if items.len() > limit {
+            items.truncate(limit);
+            metadata["continue"] = json!((from + limit).to_string());
+        }
+        Json(json!({ "apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items }))
             .into_response()
     }
 

@@ -78,7 +78,7 @@ fn waits(reason: &str, message: &str) -> Value {
     ] })
 }
 
-fn event(
+pub fn event(
     name: &str,
     (kind, object): (&str, &str),
     reason: &str,

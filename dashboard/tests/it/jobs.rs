@@ -75,6 +75,39 @@ async fn a_job_shows_its_pods_why_they_wait_what_happened_and_its_curves() {
         .expect(404);
 }
 
+/// Kubernetes lists events by their names: those of a job may come after thousands of others.
+#[tokio::test]
+async fn events_of_a_job_are_found_among_many() {
+    let (fake, _site, ada) = ada().await;
+    let many = |of: &str, kind, object| {
+        for number in 0..2500 {
+            let name = format!("{of}-{number:04}");
+            fake.put(fixtures::event(
+                &name,
+                (kind, object),
+                "Noise",
+                "It is loud.",
+                false,
+                5,
+            ));
+        }
+    };
+    many("a", "ConfigMap", "another");
+    let path = "tfjobs/ui/pytorchjob/lab/distributed-mnist/";
+    let cut = "There are more events than this page looks through";
+    let page = ada.get(path).await.expect(200);
+    page.says("SuccessfulCreatePod")
+        .says("Back-off pulling image")
+        .hides(cut);
+    ada.get("").await.expect(200).says(cut);
+    many("b", "Pod", "of-another-job");
+    ada.get(path)
+        .await
+        .expect(200)
+        .says("SuccessfulCreatePod")
+        .says(cut);
+}
+
 #[tokio::test]
 async fn a_job_is_made_by_the_form_and_mistakes_stand_beside_their_fields() {
     let (fake, _site, ada) = ada().await;
@@ -135,13 +168,13 @@ async fn a_job_is_made_by_the_form_and_mistakes_stand_beside_their_fields() {
         ("kind", "pytorchjob"),
         ("name", "x"),
         ("namespace", "lab"),
-        ("Worker.replicas", "1"),
-        ("Worker.image", "i"),
+        ("Master.replicas", "2"),
+        ("Master.image", "i"),
     ];
     ada.send(new, "tfjobs/ui/new", &none)
         .await
         .expect(422)
-        .says("there is no Master");
+        .says("there must be 1 Master, not 2");
     let other = [
         ("kind", "tfjob"),
         ("name", "x"),

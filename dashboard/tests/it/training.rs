@@ -117,6 +117,10 @@ async fn answer(
         ("POST", ["digits-done", "resume"], _) => {
             refusal(StatusCode::CONFLICT, "it has no checkpoint")
         }
+        ("POST", ["mine-failed", "resume"], _) => refusal(
+            StatusCode::FORBIDDEN,
+            "the cluster refused it: exceeded quota",
+        ),
         ("POST" | "DELETE", _, _) => {
             service
                 .acts
@@ -206,6 +210,11 @@ async fn a_job_is_cancelled_and_deleted_by_forms_of_its_page_alone() {
     );
     let refused = ada.send(page, "training/digits-done/resume", &[]).await;
     refused.expect(409).says("it has no checkpoint");
+    let refused = ada.send(page, "training/mine-failed/resume", &[]).await;
+    refused
+        .expect(403)
+        .says("exceeded quota")
+        .hides("Log out and in");
     ada.send(page, &format!("{page}explode"), &[])
         .await
         .expect(404);

@@ -15,7 +15,7 @@ refused, with what does it instead (moving.yaml). Every template begins with it.
     "scheduling.corePods.nodeAffinity" "scheduling.userPods.nodeAffinity" "cull" "rbac" "ingress" "httpRoute"
     "prePuller" "prePuller.hook" "prePuller.continuous" "imagePullSecret" "operator" "operator.image" "operator.runtimeImages" "dashboard" "dashboard.image" "gateway" "gateway.image" "gateway.networkPolicy" "gateway.networkPolicy.egressAllowRules"
     "inference" "inference.image" "inference.model" "inference.model.volume" "inference.config" "inference.autoscaling"
-    "inference.servingRuntime" "inference.networkPolicy" "inference.networkPolicy.egressAllowRules" "debug" -}}
+    "inference.servingRuntime" "inference.networkPolicy" "inference.networkPolicy.egressAllowRules" "usageReport" "debug" -}}
   {{- $at := $.Values -}}
   {{- range $key := splitList "." . -}}
     {{- if not (kindIs "map" (get $at $key)) -}}{{- $_ := set $at $key dict -}}{{- end -}}

@@ -180,7 +180,14 @@ fn rights_are_few() {
         json!({ "apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"] });
     assert_eq!(rules.len(), 3);
     assert_eq!(rules[0], services);
-    assert_eq!(rules[2]["resources"], json!(["httproutes/status"]));
+    assert_eq!(
+        rules[2]["resources"],
+        json!([
+            "httproutes/status",
+            "gateways/status",
+            "gatewayclasses/status"
+        ])
+    );
     assert_eq!(rules[2]["verbs"], json!(["patch"]));
     let few = objects(
         "rbac",

@@ -310,6 +310,12 @@ async fn routes(place: &Place) {
     place.told("thief", "Accepted", "Conflicted").await;
     place.answers("/hub/x", HUB).await;
     place.told("far", "ResolvedRefs", "RefNotPermitted").await;
+    let told = "jsonpath={.status.conditions[?(@.type==\"Programmed\")].status} {.status.listeners[0].attachedRoutes}";
+    let attached = wait_for("the Gateway's status", LIMIT, || async {
+        let said = try_kubectl(&["-n", home, "get", "gateway", "public", "-o", told], "");
+        said.is_ok_and(|said| said.trim() == "True 4").then_some(())
+    });
+    attached.await.unwrap();
     let far = reqwest::get(format!("{}/far", place.address))
         .await
         .unwrap();

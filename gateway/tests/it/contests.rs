@@ -144,15 +144,18 @@ async fn the_eldest_holder_of_a_path_keeps_it() {
         "prefix: /models/x/\nmethod: GET",
         "prefix: /models/x/\nheaders: {user-agent: true}",
         "prefix: /models/x/\nhost: hub.test",
+        // It would set cookies and workers for what is below.
+        "prefix: /models/",
         "prefix: /models/\nhost: hub.test",
         "prefix: /\nhost: '*.test'",
     ];
     for (number, fields) in attempts.iter().enumerate() {
         world.mapped(&format!("b/thief-{number}"), thief, fields);
     }
-    // It has no request that the elder has too.
-    world.mapped("b/above", thief, "prefix: /models/");
     world.mapped("b/beside", thief, "prefix: /models/xy/");
+    // A namespace may do so to itself.
+    world.mapped("c/first", elder, "prefix: /mine/x/");
+    world.mapped("c/above", elder, "prefix: /mine/");
     let problems = world.plan(&[]).problems;
     assert_eq!(problems.len(), attempts.len(), "{problems:#?}");
     for problem in &problems {
@@ -166,10 +169,26 @@ async fn the_eldest_holder_of_a_path_keeps_it() {
             assert!(text.starts_with("elder"), "{host} {path}: {text}");
         }
     }
-    for path in ["/models/y", "/models/xy/"] {
-        let text = gateway.text(path).await.1;
-        assert!(text.starts_with("thief"), "{path}: {text}");
-    }
+    let text = gateway.text("/models/xy/").await.1;
+    assert!(text.starts_with("thief"), "{text}");
+    assert_eq!(gateway.text("/models/y").await.0, 404);
+    let text = gateway.text("/mine/y").await.1;
+    assert!(text.starts_with("elder"), "{text}");
+}
+
+/// At its host what the elder does not hold would be the younger's, and with it cookies for all below.
+#[test]
+fn a_route_for_any_host_is_not_above_an_elder_at_its_own() {
+    let address = "127.0.0.1:80".parse().unwrap();
+    let mut world = World::default();
+    world.mapped("a/elder", address, "prefix: /models/x/\nhost: a.test");
+    world.mapped("b/above", address, "prefix: /models/");
+    world.mapped("b/same", address, "prefix: /models/x/");
+    world.mapped("b/below", address, "prefix: /models/x/y/");
+    world.mapped("b/elsewhere", address, "prefix: /models/\nhost: b.test");
+    let problems = world.plan(&[]).problems;
+    let about: Vec<_> = problems.iter().map(|one| one.about.as_str()).collect();
+    assert_eq!(about, ["Mapping above of the Service b/above"]);
 }
 
 #[tokio::test]

@@ -12,4 +12,5 @@ mod mappings;
 mod origin;
 mod program;
 mod routes;
+mod statuses;
 mod tls;

@@ -95,6 +95,8 @@ async fn no_path_leads_out_of_what_stands_for_the_prefix() {
         ("/app/../private", 400),
         ("/app/x/%2e%2E/%2e./private", 400),
         ("/app/..", 400),
+        ("/app/..%2fprivate", 400),
+        ("/app/x%2F..%2F..%5Cprivate", 400),
         ("/app/..x", 200),
     ] {
         let mut stream = TcpStream::connect(gateway.address).await.unwrap();

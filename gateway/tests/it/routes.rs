@@ -432,3 +432,18 @@ fn a_status_that_says_it_already_stays_and_others_entries_stay_too() {
         (&json!("False"), &json!("later"))
     );
 }
+
+#[test]
+fn a_route_that_leaves_is_told_nothing_any_more() {
+    let mut world = open();
+    world.route("a/r", &json!({ "parentRefs": [{ "name": "theirs" }] }));
+    assert!(world.plan(&[]).verdicts.is_empty());
+    let entry = |controller: &str| json!({ "controllerName": controller, "conditions": [] });
+    let other = entry("other.test/x");
+    let mut route = (*world.seen.routes[0]).clone();
+    route.data["status"] = json!({ "parents": [entry(CONTROLLER), other] });
+    world.seen.routes[0] = Arc::new(route);
+    let plan = world.plan(&[]);
+    let told = plan.verdicts[0].parents(CONTROLLER, NOW);
+    assert_eq!((told, plan.problems), (Some(vec![other]), vec![]));
+}

@@ -1,21 +1,16 @@
 //! The Hub's API, of which a service asks who holds a token.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
+use crate::client::{HttpClient, client};
 use crate::error::in_full;
 
 /// How long the Hub may take to answer.
@@ -60,7 +55,7 @@ pub struct Server {
 }
 
 pub struct HubClient {
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HttpClient,
     api: String,
     access: Vec<String>,
 }
@@ -71,13 +66,8 @@ impl HubClient {
     /// # Errors
     /// When this machine has no certificates to check the Hub's by.
     pub fn new(api: &str, access: Vec<String>) -> std::io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(api)?)
-            .https_or_http()
-            .enable_http1()
-            .build();
         Ok(Self {
-            http: Client::builder(TokioExecutor::new()).build(connector),
+            http: client(api)?,
             api: api.trim_end_matches('/').to_owned(),
             access,
         })
@@ -156,25 +146,6 @@ fn away(cause: &dyn std::error::Error) -> HubError {
 async fn in_time<T>(answer: impl Future<Output = Result<T, HubError>>) -> Result<T, HubError> {
     let late = |_| HubError::Away(format!("no answer in {} s", LONGEST.as_secs()));
     tokio::time::timeout(LONGEST, answer).await.map_err(late)?
-}
-
-/// What the Hub's certificate is checked by. Our images hold no certificates, and where the Hub is reached by http none are
-/// needed.
-fn tls(url: &str) -> std::io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    if url.starts_with("https:") {
-        let found = rustls_native_certs::load_native_certs();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            let why = "this machine has no certificates to check the Hub's by (SSL_CERT_FILE names others)";
-            return Err(std::io::Error::other(why));
-        }
-    }
-    let provider = Arc::new(crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(std::io::Error::other)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -123,8 +123,8 @@ pub async fn usage(
             AppError::bad_request("`since` is not a time such as 2026-11-29T00:00:00Z")
         })?,
     };
-    let runs = app.db.runs_since(user.as_deref(), since).await?;
-    let (runs, total) = wanted.cut(runs);
+    let part = (wanted.offset, wanted.limit);
+    let (runs, total) = app.db.runs_since(user.as_deref(), since, part).await?;
     if is_csv(&headers) {
         let rows = runs.iter().map(|run| {
             let time = |at: Option<i64>| at.map(iso).unwrap_or_default();

@@ -329,6 +329,7 @@ impl From<NamedError> for AppError {
             }
             NamedError::Name
             | NamedError::NotEnabled
+            | NamedError::OfDefault
             | NamedError::TooMany(..)
             | NamedError::DisplayName
             | NamedError::Active(_) => Self::bad_request(error.to_string()),

@@ -110,8 +110,15 @@ pub async fn create(
         oauth_no_confirm: spec.oauth_no_confirm,
         client,
     };
-    if !app.db.add_service(new).await? {
-        return Err(taken(&name));
+    match app.db.add_service(new).await {
+        Ok(true) => {}
+        Ok(false) => return Err(taken(&name)),
+        Err(crate::db::DbError::Database(error)) if error.is_unique_violation() => {
+            return Err(AppError::conflict(
+                "Somebody has this api_token already; generate another",
+            ));
+        }
+        Err(error) => return Err(error.into()),
     }
     info!(
         service = name,

@@ -2,8 +2,10 @@
 //! from elsewhere, and those who sit behind one address do not pay for one another.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use super::secret;
 use crate::db::{self, Db};
@@ -16,9 +18,11 @@ const FREE_WHERE_OTHERS_FAILED: i64 = 1;
 /// Afterwards there is one try of a name in this time.
 const PAUSE_MS: i64 = 10_000;
 
-/// Addresses that have used up their tries share one turn: their guesses with ever new names leave half of the
-/// machine's hashing to the others.
+/// Addresses that have used up their tries share one turn where passwords are hashed here: their guesses with ever new
+/// names leave half of the machine's hashing to the others.
 static SUSPECTS: Semaphore = Semaphore::const_new(1);
+/// How long one of them waits for the turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Whether a password is looked at.
 #[derive(Debug)]
@@ -29,8 +33,9 @@ pub enum Admission {
     Refused(u64),
 }
 
-/// Counts a try before its password is looked at, so that many at once count as well.
-pub async fn admit(db: &Db, address: IpAddr, name: &str) -> db::Result<Admission> {
+/// Counts a try before its password is looked at, so that many at once count as well. `hashed` says that a look costs this
+/// machine a hash; what another service takes its time for holds nobody up.
+pub async fn admit(db: &Db, address: IpAddr, name: &str, hashed: bool) -> db::Result<Admission> {
     let (failures, _) = db.login_tries(&address_key(address)).await?;
     let suspect = failures >= FREE_PER_ADDRESS;
     let free = if suspect {
@@ -43,13 +48,14 @@ pub async fn admit(db: &Db, address: IpAddr, name: &str) -> db::Result<Admission
         let (_, last) = db.login_tries(&key).await?;
         return Ok(Admission::Refused(seconds_until(last + PAUSE_MS)));
     }
-    // Never closed, so there is a turn.
-    let turn = if suspect {
-        SUSPECTS.acquire().await.ok()
-    } else {
-        None
-    };
-    Ok(Admission::Admitted(turn))
+    if !suspect || !hashed {
+        return Ok(Admission::Admitted(None));
+    }
+    Ok(match timeout(LONGEST_WAIT, SUSPECTS.acquire()).await {
+        // Never closed, so there is a turn.
+        Ok(turn) => Admission::Admitted(turn.ok()),
+        Err(_) => Admission::Refused(LONGEST_WAIT.as_secs()),
+    })
 }
 
 pub async fn failed(db: &Db, address: IpAddr) -> db::Result<()> {

@@ -18,6 +18,10 @@ impl Native {
 
 #[async_trait]
 impl CheckPassword for Native {
+    fn hashes(&self) -> bool {
+        true
+    }
+
     async fn check(&self, name: &str, password: &str) -> Result<Identity, Refusal> {
         let stored = self.db.password_hash(name).await;
         let stored = stored.map_err(|error| Refusal::failed("look up a password", error))?;

@@ -65,15 +65,25 @@ fn custom_scopes(config: &Config, report: &mut Report) {
     }
 }
 
-/// A client of OAuth is one service's alone.
+/// A client of OAuth, and a token, is one service's alone.
 fn services(config: &Config, report: &mut Report) {
     let mut known = std::collections::BTreeSet::new();
+    let mut tokens = std::collections::BTreeMap::new();
     for (index, service) in config.jupyter_hub.services.iter().enumerate() {
         let client = service.oauth_client("/");
         if client.is_some_and(|(id, _)| !known.insert(id)) {
             report.contradiction(
                 &format!("JupyterHub.services[{index}].oauth_client_id"),
                 "another service has this one too",
+            );
+        }
+        let Some(token) = &service.api_token else {
+            continue;
+        };
+        if let Some(other) = tokens.insert(&*token.0, &*service.name) {
+            report.contradiction(
+                &format!("JupyterHub.services[{index}].api_token"),
+                format!("this is the token of `{other}` too"),
             );
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{Config, SectionKeys};
+use super::{Config, SectionKeys, not_taken};
 
 /// Keys of services in JupyterHub that are not taken, with why (jupyterhub/services/service.py).
 const OF_SERVICES: [(&str, &str); 3] = [
@@ -16,78 +16,11 @@ const OF_SERVICES: [(&str, &str); 3] = [
     ),
     ("timeout", "the Hub does not wait for services"),
 ];
-/// Keys of authenticators that this version has nothing for, with the reason.
-const OF_AUTHENTICATORS: [(&str, &str); 6] = [
-    (
-        "validate_server_cert",
-        "certificates are always checked; add your own to those of the machine, or name them in SSL_CERT_FILE",
-    ),
-    (
-        "tls_kwargs",
-        "certificates are always checked; add your own to those of the machine, or name them in SSL_CERT_FILE",
-    ),
-    (
-        "http_request_kwargs",
-        "it is an argument of a Python function",
-    ),
-    ("username_key", "write `username_claim`"),
-    ("google_group_whitelist", "write `allowed_groups`"),
-    (
-        "delete_invalid_users",
-        "users are deleted by the API, or by `IdleCuller.users`",
-    ),
-];
 /// Made once: a file with many mistakes asks for them often.
 static SECTIONS: LazyLock<Vec<SectionKeys>> = LazyLock::new(Config::keys);
 
-/// Keys of JupyterHub that are passed over, with why: nothing is lost by it.
-const WITHOUT_EFFECT: [(&str, &str, &str); 8] = [
-    (
-        "GitHubOAuthenticator",
-        "populate_teams_in_auth_state",
-        "the Hub keeps what GitHub says of the user, and not of their teams",
-    ),
-    (
-        "CILogonOAuthenticator",
-        "shown_idps",
-        "CILogon's page shows all that it knows; `allowed_idps` says whose users come in",
-    ),
-    (
-        "JupyterHub",
-        "admin_access",
-        "administrators may use the servers of others by their role `admin`; give it fewer scopes in `load_roles`",
-    ),
-    (
-        "JupyterHub",
-        "authenticate_prometheus",
-        "metrics ask for a token with the scope read:metrics",
-    ),
-    (
-        "JupyterHub",
-        "template_paths",
-        "the pages are part of the Hub",
-    ),
-    (
-        "JupyterHub",
-        "template_vars",
-        "the pages are part of the Hub",
-    ),
-    (
-        "JupyterHub",
-        "shutdown_on_logout",
-        "servers that nobody uses are stopped by `IdleCuller`",
-    ),
-    (
-        "Spawner",
-        "consecutive_failure_limit",
-        "the Hub does not end because starts fail",
-    ),
-];
-
 /// Why a key that its section does not have is passed over.
 pub(super) fn without_effect(section: &str, key: &str) -> Option<&'static str> {
-    let known = WITHOUT_EFFECT.iter();
-    let mut known = known.filter(|(of, name, _)| *of == section && *name == key);
     if section.ends_with("uthenticator") && key == "refresh_pre_stop" {
         return Some("nothing of what is kept of a user goes into the end of a server");
     }
@@ -97,7 +30,7 @@ pub(super) fn without_effect(section: &str, key: &str) -> Option<&'static str> {
     if section.starts_with("CILogonOAuthenticator.allowed_idps.") && key == "default" {
         return Some("CILogon's page chooses what it shows first");
     }
-    known.next().map(|(_, _, why)| *why)
+    not_taken::of(&not_taken::WITHOUT_EFFECT, section, key)
 }
 
 /// A key that its section does not have.
@@ -112,8 +45,8 @@ pub(super) fn unknown_key(section: &str, key: &str) -> String {
     if key == "spawn_throttle_retry_range" {
         return "unknown key; starts over `concurrent_spawn_limit` wait in a queue, nobody is asked to retry".to_owned();
     }
-    if let Some((_, reason)) = OF_AUTHENTICATORS.iter().find(|(known, _)| *known == key) {
-        return format!("`{key}` is not taken: {reason}");
+    if let Some(why) = not_taken::of(&not_taken::REFUSED, section, key) {
+        return format!("`{key}` is not taken: {why}");
     }
     if let Some(home) = home_of(key) {
         return format!("unknown key; `{key}` belongs under `{home}:`");
@@ -130,6 +63,9 @@ pub(super) fn unknown_key(section: &str, key: &str) -> String {
 pub(super) fn unknown_section(name: &str) -> String {
     if let Some(home) = home_of(name) {
         return format!("unknown section; `{name}` is a key and belongs under `{home}:`");
+    }
+    if let Some(why) = not_taken::of(&not_taken::REFUSED, name, "") {
+        return format!("`{name}` is not taken: {why}");
     }
     // As a line of jupyterhub_config.py says it.
     if let Some((section, key)) = name.trim_start_matches("c.").split_once('.') {

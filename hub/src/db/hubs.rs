@@ -1,13 +1,17 @@
 //! The Hubs that serve one database: each renews a lease on what it carries out, by the clock of the database.
 
+use std::time::Duration;
+
 use sqlx::AssertSqlSafe;
 
 use super::leftovers::Leftover;
 use super::servers::{Server, select_servers};
 use super::{Db, Result};
 
-/// A Hub that has not renewed its lease for so many milliseconds is dead to the others.
-const LEASE: i64 = 10_000;
+/// A Hub that has not renewed its lease for so long is dead to the others.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// The same in milliseconds.
+const LEASE_MS: i64 = 10_000;
 
 /// One run of a Hub, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +33,7 @@ impl Db {
             .execute(&mut *tx)
             .await?;
         let clock = self.clock();
-        let forget = format!("DELETE FROM hubs WHERE seen < {clock} - 100 * {LEASE}");
+        let forget = format!("DELETE FROM hubs WHERE seen < {clock} - 100 * {LEASE_MS}");
         sqlx::query(AssertSqlSafe(forget)).execute(&mut *tx).await?;
         let insert = format!(
             "INSERT INTO hubs (id, name, machine, started, seen) VALUES ($1, $2, $3, {clock}, {clock})"
@@ -120,7 +124,7 @@ impl Db {
     }
 
     fn lives(&self) -> String {
-        format!("hubs.seen > {} - {LEASE}", self.clock())
+        format!("hubs.seen > {} - {LEASE_MS}", self.clock())
     }
 
     fn has_no_worker(&self, table: &str) -> String {

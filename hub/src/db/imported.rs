@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::unit::Unit;
-use super::{Db, Result, lists, new_id, now};
+use super::{Db, Result, lists, new_id, now, runs};
 
 /// Rows of one import; users, groups and servers are named by their place in these lists.
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Server {
     pub started: Option<i64>,
     pub last_activity: Option<i64>,
     pub running: Option<Running>,
+    /// What the spawner said of its last start, where it is stopped.
+    pub last_state: Option<Value>,
 }
 
 /// A server that is to be adopted.
@@ -154,8 +156,8 @@ async fn add_server(tx: &mut Unit, server: &Server, user: i64) -> Result<i64> {
     let id = new_id();
     let running = server.running.as_ref();
     let insert = "INSERT INTO servers (id, user_id, name, spawner_name, display_name, state, start_id, spawner_state, \
-                  user_options, prefix, url, started, last_activity) \
-                  VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                  user_options, prefix, url, started, last_activity, last_state) \
+                  VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     sqlx::query(insert)
         .bind(id)
         .bind(user)
@@ -177,9 +179,11 @@ async fn add_server(tx: &mut Unit, server: &Server, user: i64) -> Result<i64> {
         .bind(running.map(|running| running.url.clone()))
         .bind(running.and(server.started.or(Some(now()))))
         .bind(server.last_activity)
+        .bind(server.last_state.as_ref().map(Value::to_string))
         .execute(&mut **tx)
         .await?;
     if let Some(running) = running {
+        runs::of_import(tx, id, &running.start_id).await?;
         let insert = "INSERT INTO oauth_clients (client_id, server_id, secret_hash, redirect_uri, allowed_scopes) \
                       VALUES ($1, $2, $3, $4, $5)";
         sqlx::query(insert)

@@ -1,5 +1,7 @@
 //! Deletion of servers: the row goes at once, what the spawner keeps of it is written down until that is gone too.
 
+use serde_json::Value;
+
 use super::unit::{Unit, Write as _};
 use super::{Db, Result};
 
@@ -8,6 +10,8 @@ use super::{Db, Result};
 pub struct Leftover {
     pub user: String,
     pub server: String,
+    /// What the spawner said of its last start.
+    pub last_state: Option<Value>,
 }
 
 impl Db {
@@ -32,14 +36,17 @@ impl Db {
     }
 
     pub async fn leftovers(&self) -> Result<Vec<Leftover>> {
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT user_name, server_name FROM leftovers ORDER BY user_name")
-                .fetch_all(&self.pool)
-                .await?;
-        let rows = rows.into_iter();
-        Ok(rows
-            .map(|(user, server)| Leftover { user, server })
-            .collect())
+        let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(
+            "SELECT user_name, server_name, last_state FROM leftovers ORDER BY user_name",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let leftover = |(user, server, state): (String, String, Option<String>)| Leftover {
+            user,
+            server,
+            last_state: state.and_then(|json| serde_json::from_str(&json).ok()),
+        };
+        Ok(rows.into_iter().map(leftover).collect())
     }
 
     /// Nothing is left of it any more.
@@ -55,20 +62,20 @@ impl Db {
 
 pub(super) async fn remove_stopped(tx: &mut Unit, id: i64) -> Result<bool> {
     // First: on PostgreSQL it waits here for a start of this moment, and then finds nothing to delete.
-    let delete =
-        "DELETE FROM servers WHERE id = $1 AND state = 'stopped' RETURNING user_id, spawner_name";
-    let deleted: Option<(i64, String)> = sqlx::query_as(delete)
+    let delete = "DELETE FROM servers WHERE id = $1 AND state = 'stopped' RETURNING user_id, spawner_name, last_state";
+    let deleted: Option<(i64, String, Option<String>)> = sqlx::query_as(delete)
         .bind(id)
         .fetch_optional(&mut **tx)
         .await?;
-    let Some((user_id, server)) = deleted else {
+    let Some((user_id, server, last_state)) = deleted else {
         return Ok(false);
     };
-    let leave = "INSERT INTO leftovers (user_name, server_name) SELECT name, $2 FROM users WHERE id = $1 \
+    let leave = "INSERT INTO leftovers (user_name, server_name, last_state) SELECT name, $2, $3 FROM users WHERE id = $1 \
                  ON CONFLICT (user_name, server_name) DO NOTHING";
     sqlx::query(leave)
         .bind(user_id)
         .bind(server)
+        .bind(last_state)
         .execute(&mut **tx)
         .await?;
     Ok(true)

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::leftovers::has_left;
 use super::servers::{Server, is_known};
-use super::unit::Write as _;
+use super::unit::{Unit, Write as _};
+use super::users::hold_user;
 use super::{Db, Result, new_id};
 
 /// A server that is to be created.
@@ -15,6 +16,8 @@ pub struct NewServer<'a> {
     pub display_name: &'a str,
     pub user_options: &'a Map<String, Value>,
     pub prefix: &'a str,
+    /// How many named servers a user may have; 0 for any number.
+    pub named_limit: u32,
 }
 
 /// What is to be changed of a server; what is not there stays.
@@ -34,12 +37,15 @@ pub enum Changed {
     Taken,
     /// What another server of the name has left is not gone, or belongs to a server that was renamed.
     InUse,
+    /// The user has so many named servers, and may have no more.
+    TooMany(u32),
     NotStopped,
 }
 
 impl Db {
     pub async fn create_server(&self, new: NewServer<'_>) -> Result<Changed> {
         let mut tx = self.begin().await?;
+        hold_user(&mut tx, new.user_id).await?;
         let insert = "INSERT INTO servers \
                       (id, user_id, name, spawner_name, display_name, state, start_id, user_options, prefix) \
                       VALUES ($1, $2, $3, $3, $4, 'stopped', '', $5, $6) ON CONFLICT DO NOTHING RETURNING id";
@@ -61,6 +67,9 @@ impl Db {
         };
         if has_left(&mut tx, new.user_id, new.name).await? {
             return Ok(Changed::InUse);
+        }
+        if has_too_many(&mut tx, new.user_id, new.named_limit).await? {
+            return Ok(Changed::TooMany(new.named_limit));
         }
         tx.commit().await?;
         self.as_changed(id).await
@@ -109,4 +118,14 @@ impl Db {
             Changed::Done(Box::new(server))
         }))
     }
+}
+
+/// Whether a user has more named servers than `limit`, for whoever holds the user; 0 allows any number.
+pub(super) async fn has_too_many(tx: &mut Unit, user_id: i64, limit: u32) -> Result<bool> {
+    let (named,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM servers WHERE user_id = $1 AND name <> ''")
+            .bind(user_id)
+            .fetch_one(&mut **tx)
+            .await?;
+    Ok(limit > 0 && named > i64::from(limit))
 }

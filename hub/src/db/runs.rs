@@ -51,35 +51,58 @@ impl Run {
 }
 
 impl Db {
-    /// Runs that had not ended at `since` or began after it, in their order; of one user where one is given.
-    pub async fn runs_since(&self, user: Option<&str>, since: i64) -> Result<Vec<Run>> {
-        sqlx::query_as(
-            "SELECT * FROM runs WHERE ($1 IS NULL OR user_name = $1) AND (ended IS NULL OR ended >= $2) ORDER BY asked, start_id",
-        )
-        .bind(user.map(str::to_owned))
-        .bind(since)
-        .fetch_all(&self.pool)
-        .await
+    /// Runs that had not ended at `since` or began after it, in their order, and how many there are in all; of one user
+    /// where one is given.
+    pub async fn runs_since(
+        &self,
+        user: Option<&str>,
+        since: i64,
+        (offset, limit): (i64, i64),
+    ) -> Result<(Vec<Run>, i64)> {
+        macro_rules! of {
+            ($what:literal, $rest:literal) => {
+                concat!(
+                    "SELECT ", $what, " FROM runs WHERE ($1 IS NULL OR user_name = $1) AND (ended IS NULL OR ended >= $2)",
+                    $rest
+                )
+            };
+        }
+        let user = user.map(str::to_owned);
+        let runs = sqlx::query_as(of!("*", " ORDER BY asked, start_id LIMIT $3 OFFSET $4"))
+            .bind(user.clone())
+            .bind(since)
+            .bind(limit)
+            .bind(offset)
+            .fetch_all(&self.pool)
+            .await?;
+        let (total,): (i64,) = sqlx::query_as(of!("COUNT(*)", ""))
+            .bind(user)
+            .bind(since)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok((runs, total))
     }
 
     /// Milliseconds that servers of each of these users were ready after `since`; of nobody of whom none was.
     pub async fn hours_since(&self, users: &[&str], since: i64) -> Result<HashMap<String, i64>> {
         let mut ready = HashMap::new();
         for some in users.chunks(MOST_AT_ONCE) {
+            let (since_at, now_at) = (some.len() + 1, some.len() + 2);
+            let length = format!(
+                "COALESCE(ended, ${now_at}) - CASE WHEN ready > ${since_at} THEN ready ELSE ${since_at} END"
+            );
             let select = format!(
-                "SELECT * FROM runs WHERE user_name IN ({}) AND (ended IS NULL OR ended >= ${})",
+                "SELECT user_name, CAST(SUM({length}) AS BIGINT) FROM runs WHERE user_name IN ({}) \
+                 AND ready IS NOT NULL AND (ended IS NULL OR ended >= ${since_at}) GROUP BY user_name",
                 places(some.len()),
-                some.len() + 1
             );
             let mut query = sqlx::query_as(AssertSqlSafe(select));
             for user in some {
                 query = query.bind((*user).to_owned());
             }
-            let runs: Vec<Run> = query.bind(since).fetch_all(&self.pool).await?;
-            for run in runs {
-                let length = run.length_since(since);
-                *ready.entry(run.user).or_default() += length;
-            }
+            let sums: Vec<(String, i64)> =
+                query.bind(since).bind(now()).fetch_all(&self.pool).await?;
+            ready.extend(sums);
         }
         Ok(ready)
     }
@@ -113,6 +136,16 @@ pub(super) async fn begin(
     sqlx::query(insert)
         .bind(start_id.to_owned())
         .bind(server_id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The run of a server that ran before its Hub knew of it.
+pub(super) async fn of_import(tx: &mut Unit, server_id: i64, start_id: &str) -> Result<()> {
+    begin(tx, server_id, start_id, "").await?;
+    sqlx::query("UPDATE runs SET ready = asked WHERE start_id = $1")
+        .bind(start_id.to_owned())
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -10,7 +10,7 @@ pub use super::announced::Announced;
 use super::leftovers::remove_stopped;
 use super::unit::{Unit, Write as _};
 use super::users::User;
-use super::{Db, Result, places, runs};
+use super::{Db, Result, places, runs, without_nul};
 
 /// How many values a statement may be given: SQLite and PostgreSQL both take more.
 const MOST_AT_ONCE: usize = 1000;
@@ -66,6 +66,8 @@ pub struct Server {
     pub state: State,
     pub start_id: String,
     pub spawner_state: Option<Value>,
+    /// That of the start before, kept over stops.
+    pub last_state: Option<Value>,
     pub user_options: Map<String, Value>,
     pub prefix: String,
     pub url: Option<String>,
@@ -99,6 +101,7 @@ impl Server {
             state: State::Stopped,
             start_id: String::new(),
             spawner_state: None,
+            last_state: None,
             user_options: Map::new(),
             prefix,
             url: None,
@@ -125,7 +128,10 @@ impl FromRow<'_, AnyRow> for Server {
     fn from_row(row: &AnyRow) -> Result<Self> {
         let state: String = row.try_get("state")?;
         let options: String = row.try_get("user_options")?;
-        let spawner_state: Option<String> = row.try_get("spawner_state")?;
+        let state_of = |column: &str| -> Result<Option<Value>> {
+            let text: Option<String> = row.try_get(column)?;
+            Ok(text.and_then(|json| serde_json::from_str(&json).ok()))
+        };
         Ok(Self {
             id: row.try_get("id")?,
             user_id: row.try_get("user_id")?,
@@ -140,7 +146,8 @@ impl FromRow<'_, AnyRow> for Server {
                     sqlx::Error::Decode(format!("unknown state {state:?} of a server").into())
                 })?,
             start_id: row.try_get("start_id")?,
-            spawner_state: spawner_state.and_then(|json| serde_json::from_str(&json).ok()),
+            spawner_state: state_of("spawner_state")?,
+            last_state: state_of("last_state")?,
             user_options: serde_json::from_str(&options).unwrap_or_default(),
             prefix: row.try_get("prefix")?,
             url: row.try_get("url")?,
@@ -290,7 +297,7 @@ impl Db {
              worker = CASE WHEN state = 'ready' THEN $5 ELSE worker END \
              WHERE id = $2 AND start_id = $3 AND state = $4",
         )
-        .bind(failure.map(str::to_owned))
+        .bind(failure.map(without_nul))
         .bind(id)
         .bind(start_id.to_owned())
         .bind(from.name().to_owned())
@@ -305,7 +312,8 @@ impl Db {
     /// where [`Db::request_removal`] asked for it.
     pub async fn set_stopped(&self, id: i64, start_id: &str) -> Result<Stopped> {
         let mut tx = self.begin().await?;
-        let update = "UPDATE servers SET state = 'stopped', spawner_state = NULL, url = NULL, stops_at = NULL \
+        let update = "UPDATE servers SET state = 'stopped', last_state = COALESCE(spawner_state, last_state), spawner_state = NULL, url = NULL, \
+                      stops_at = NULL \
                       WHERE id = $1 AND start_id = $2 AND state = 'stopping' RETURNING remove_requested, stop_is_told";
         let done: Option<(i64, i64)> = sqlx::query_as(update)
             .bind(id)

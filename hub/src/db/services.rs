@@ -115,6 +115,16 @@ impl Db {
                     .await?;
             }
         }
+        // All that differ first: two services may have changed theirs with each other.
+        for service in new {
+            let delete = "DELETE FROM api_tokens WHERE token_hash = $1 AND service_id <> \
+                          COALESCE((SELECT id FROM services WHERE name = $2), 0)";
+            sqlx::query(delete)
+                .bind(service.token_hash.unwrap_or_default().to_owned())
+                .bind(service.name.to_owned())
+                .execute(&mut *tx)
+                .await?;
+        }
         for service in new {
             // One of the API makes room: the configuration has the last word.
             sqlx::query("DELETE FROM services WHERE name = $1 AND configured = 0")

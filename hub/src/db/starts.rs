@@ -4,13 +4,14 @@ use serde_json::{Map, Value};
 use sqlx::AssertSqlSafe;
 
 use super::leftovers::has_left;
+use super::named_servers::has_too_many;
 use super::queue::{admit, lock_starts};
 use super::quota::{Limit, Over, exceeded};
 use super::servers::{Server, is_known, select_servers};
 use super::tokens::{NewToken, insert_token};
 use super::unit::{Unit, Write as _};
 use super::users::hold_user;
-use super::{Db, Result, new_id, now, runs};
+use super::{Db, Result, new_id, now, runs, without_nul};
 
 /// All that a start writes down before the spawner is called.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct NewStart<'a> {
     pub place: i64,
     /// How many starts may be under way at a time; 0 for any number.
     pub concurrent_spawn_limit: u32,
+    /// How many named servers the user may have with this one; 0 for any number.
+    pub named_limit: u32,
     /// How many servers may be active with this one; 0 for any number.
     pub active_server_limit: u32,
     /// What the active servers of the user may take together.
@@ -54,6 +57,8 @@ pub enum Attempt {
     NotStopped,
     /// As many servers as may be are active.
     TooMany,
+    /// The user has as many named servers as may be.
+    TooManyNamed,
     /// The user's servers would take too much.
     OverQuota(Limit, Over),
     /// What a deleted server of this name has left is not gone yet.
@@ -64,25 +69,29 @@ impl Db {
     /// Stopped -> Pending, with the OAuth client and the token of this start.
     pub async fn begin_start(&self, start: NewStart<'_>) -> Result<Attempt> {
         let mut tx = self.begin().await?;
+        // In the order of all: the user, the count of starts, rows. Who admits starts holds no user.
+        hold_user(&mut tx, start.user_id).await?;
         if !start.replaces.is_empty() {
-            // Who admits starts takes this first too, and then rows such as the one that is replaced.
             lock_starts(&mut tx).await?;
         }
-        hold_user(&mut tx, start.user_id).await?;
         let options = start
             .user_options
             .map(|options| Value::Object(options.clone()).to_string());
         let insert = "INSERT INTO servers (id, user_id, name, spawner_name, state, start_id, user_options, prefix) \
                       VALUES ($1, $2, $3, $3, 'stopped', '', '{}', $4) ON CONFLICT DO NOTHING";
-        sqlx::query(insert)
+        let inserted = sqlx::query(insert)
             .bind(new_id())
             .bind(start.user_id)
             .bind(start.name.to_owned())
             .bind(start.prefix.to_owned())
             .execute(&mut *tx)
             .await?;
+        let is_new = inserted.rows_affected() > 0 && !start.name.is_empty();
+        if is_new && has_too_many(&mut tx, start.user_id, start.named_limit).await? {
+            return Ok(Attempt::TooManyNamed);
+        }
         let update = "UPDATE servers SET state = 'pending', start_id = $1, user_options = COALESCE($2, user_options), prefix = $3, \
-                      spawner_state = NULL, url = NULL, failure = NULL, started = $4, stop_is_told = 0, \
+                      last_state = COALESCE(spawner_state, last_state), spawner_state = NULL, url = NULL, failure = NULL, started = $4, stop_is_told = 0, \
                       display_name = COALESCE($8, display_name), worker = $9, under_way = $10, memory = $12, cpu = $13, \
                       place = CASE WHEN state = 'pending' THEN place ELSE $11 END \
                       WHERE user_id = $5 AND name = $6 AND remove_requested = 0 \
@@ -176,7 +185,7 @@ impl Db {
             "UPDATE servers SET state = 'stopping', failure = $1 \
              WHERE id = $2 AND start_id = $3 AND state = 'pending' AND worker = $4",
         )
-        .bind(failure.to_owned())
+        .bind(without_nul(failure))
         .bind(id)
         .bind(start_id.to_owned())
         .bind(self.hub().to_owned())

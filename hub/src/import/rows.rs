@@ -100,6 +100,7 @@ impl Made {
         let owner = self.import.users[user].name.clone();
         let prefix = urls.server(&owner, &server.name);
         let running = self.running(server, &owner, urls, &prefix);
+        let last_state = Some(object(&server.state)).filter(|_| running.is_none());
         self.servers.insert(server.id, self.import.servers.len());
         self.import.servers.push(Server {
             user,
@@ -110,6 +111,7 @@ impl Made {
             started: time(&server.started),
             last_activity: time(&server.last_activity),
             running,
+            last_state,
         });
     }
 
@@ -343,6 +345,15 @@ mod tests {
             "{:?}",
             elsewhere.notes
         );
+    }
+
+    #[test]
+    fn what_a_stopped_server_kept_is_kept() {
+        let mut stopped = server(r#"{"pvc_name": "claim-alice"}"#);
+        (stopped.ip, stopped.port) = (None, None);
+        let made = Made::of(&hub(stopped), "/", None, false);
+        let kept = made.import.servers[0].last_state.as_ref().unwrap();
+        assert_eq!(kept["pvc_name"], "claim-alice");
     }
 
     #[test]

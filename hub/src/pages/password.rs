@@ -88,7 +88,7 @@ async fn check(
         Ok(Looked::from(right.then(|| user.clone())))
     };
     Ok(
-        match sessions::limited(app, client, &user.name, look).await? {
+        match sessions::limited(app, client, &user.name, true, look).await? {
             Looked::TooMany(seconds) => {
                 let message = format!("Too many tries. Try again in {seconds} seconds.");
                 Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, message))

@@ -84,7 +84,7 @@ async fn make(
     if named || !accounts::may_log_in(&app.config, &name, None, true) {
         return refused("This user name is not allowed here.".to_owned());
     }
-    let _turn = match throttle::admit(&app.db, client.address, TRIES).await? {
+    let _turn = match throttle::admit(&app.db, client.address, TRIES, true).await? {
         Admission::Admitted(turn) => turn,
         Admission::Refused(seconds) => {
             let message = format!("Too many tries. Try again in {seconds} seconds.");

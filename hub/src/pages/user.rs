@@ -36,7 +36,7 @@ pub async fn outside(
     };
     let changes = !matches!(method, Method::GET | Method::HEAD);
     if rest.starts_with("user/") && (changes || is_of_program(&app, path, &headers)) {
-        return Ok(not_running_json());
+        return Ok(for_program(&app, path).await);
     }
     let query = uri
         .query()
@@ -63,7 +63,7 @@ pub async fn user(
     let asked = format!("{}{hub_less}", app.urls.base);
     // Before the login, which a page's own requests have to prove: this answer needs none.
     if is_of_program(&app, &asked, &headers) {
-        return Ok(not_running_json());
+        return Ok(for_program(&app, &asked).await);
     }
     let login =
         <Login as OptionalFromRequestParts<App>>::from_request_parts(&mut parts, &app).await?;
@@ -241,6 +241,24 @@ fn is_of_program(app: &App, path: &str, headers: &HeaderMap) -> bool {
         || fetched
         || headers.contains_key(http::header::UPGRADE)
         || wants_json(app, path, headers)
+}
+
+/// What a program is told whose request the proxy led here. Where the server runs after all, as when a proxy has just begun
+/// anew and knows no routes yet, it is led there from now on.
+async fn for_program(app: &App, path: &str) -> Response {
+    let runs = match crate::servers::find_late(app, path) {
+        Some(found) => found.await,
+        None => false,
+    };
+    if !runs {
+        return not_running_json();
+    }
+    AppError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The way to the server was just opened. Try again.",
+    )
+    .retry_after(1)
+    .into_response()
 }
 
 /// 424 makes JupyterLab say that its server does not run (`_fail_api_request` of JupyterHub).

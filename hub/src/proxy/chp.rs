@@ -163,7 +163,11 @@ impl Chp {
         self.note(address, Ok(()));
         let table: Table = routes
             .into_iter()
-            .filter_map(|(path, model)| Some((plain(&path), found(&path, model)?)))
+            // Proxies tell the path decoded.
+            .filter_map(|(path, model)| {
+                let found = found(&path, model)?;
+                Some((path.trim_end_matches('/').to_owned(), found))
+            })
             .collect();
         self.learn(address, &table);
         Some(table)

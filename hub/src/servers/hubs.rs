@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use crate::app::App;
@@ -39,18 +39,19 @@ pub async fn enter(app: &App, address: SocketAddr) -> Result<(), EnterError> {
         }
     }
     app.db.enter_hub(&name, &machine).await?;
-    look_who_leads(app).await;
-    Ok(())
+    Ok(look_who_leads(app).await?)
 }
 
 /// Renews the lease of this Hub, for ever.
 pub async fn live(app: App, address: SocketAddr) {
     let mut ticks = interval(RENEW);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = Instant::now();
     loop {
         ticks.tick().await;
+        let asked = Instant::now();
         match app.db.renew_hub().await {
-            Ok(true) => {}
+            Ok(true) => seen = asked,
             Ok(false) => {
                 warn!("Other Hubs have taken this one for dead, and what it was doing over");
                 if let Err(error) = app.db.enter_hub(&name(address), &machine()).await {
@@ -59,7 +60,13 @@ pub async fn live(app: App, address: SocketAddr) {
             }
             Err(error) => error!(%error, "Could not write down that this Hub lives"),
         }
-        look_who_leads(&app).await;
+        if let Err(error) = look_who_leads(&app).await {
+            error!(%error, "Could not look which Hubs live");
+        }
+        // Until others may take this one for dead, what it led it leads.
+        if seen.elapsed() > db::hubs::LEASE {
+            app.leads.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -70,17 +77,13 @@ pub async fn is_alone(app: &App) -> bool {
 }
 
 /// The oldest of those that live leads.
-async fn look_who_leads(app: &App) {
-    let leads = match app.db.live_hubs().await {
-        Ok(live) => live.first().is_some_and(|hub| hub.id == app.db.hub()),
-        Err(error) => {
-            error!(%error, "Could not look which Hubs live");
-            false
-        }
-    };
+async fn look_who_leads(app: &App) -> db::Result<()> {
+    let live = app.db.live_hubs().await?;
+    let leads = live.first().is_some_and(|hub| hub.id == app.db.hub());
     if app.leads.swap(leads, Ordering::Relaxed) != leads && leads {
         info!("This Hub culls and cleans up, for all Hubs on its database");
     }
+    Ok(())
 }
 
 fn name(address: SocketAddr) -> String {

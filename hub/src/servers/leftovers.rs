@@ -1,6 +1,7 @@
 //! What the spawner keeps of deleted servers, such as claims: deleted again and again until it is gone. Until then nobody
 //! can start a server of that name.
 
+use carrel_spawner::SpawnerState;
 use tracing::{error, info};
 
 use crate::app::App;
@@ -18,7 +19,11 @@ pub async fn clear(app: &App) {
 }
 
 async fn clear_one(app: &App, leftover: &Leftover) {
-    let Leftover { user, server } = leftover;
+    let Leftover {
+        user,
+        server,
+        last_state,
+    } = leftover;
     // One at a time: what comes late would delete what a new server of that name has made.
     let Some(_busy) = app.busy.enter_alone(&format!("leftover {user}/{server}")) else {
         return;
@@ -28,7 +33,8 @@ async fn clear_one(app: &App, leftover: &Leftover) {
         Ok(false) => return,
         Err(error) => return error!(%error, "Could not look for what deleted servers have left"),
     }
-    if let Err(cause) = app.spawner.forget(user, server).await {
+    let before = last_state.clone().map(SpawnerState);
+    if let Err(cause) = app.spawner.forget(user, server, before.as_ref()).await {
         let cause = crate::chain::chain(&cause);
         return error!(
             user,

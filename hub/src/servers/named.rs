@@ -34,6 +34,10 @@ pub enum NamedError {
         "A display name has up to {LONGEST_DISPLAY_NAME} characters, all of which can be seen."
     )]
     DisplayName,
+    #[error(
+        "The default server keeps its name, under which its files are kept. Create a named server beside it."
+    )]
+    OfDefault,
     #[error("User {0} already has a default server")]
     Default(String),
     #[error("User {0} already has server {1}")]
@@ -80,6 +84,7 @@ pub async fn with_row(app: &App, server: Server) -> Result<Server, NamedError> {
         display_name: &server.display_name,
         user_options: &server.user_options,
         prefix: &server.prefix,
+        named_limit: 0,
     };
     match app.db.create_server(new).await? {
         // Another request was faster.
@@ -91,24 +96,15 @@ pub async fn with_row(app: &App, server: Server) -> Result<Server, NamedError> {
     }
 }
 
-/// Whether a server of this name may be started or created: `JupyterHub.allow_named_servers` and
-/// `named_server_limit_per_user` (jupyterhub/handlers/base.py, `_check_named_server_request`).
+/// Whether a server of this name may be started or created, by `JupyterHub.allow_named_servers`; how many there may be is
+/// counted where the row is written (jupyterhub/handlers/base.py, `_check_named_server_request`).
 pub async fn admit(app: &App, user: &User, name: &str) -> Result<(), NamedError> {
     if name.is_empty() {
         return Ok(());
     }
     enabled(app, name)?;
-    let servers = app.db.servers_of(user.id).await?;
-    if servers.iter().any(|server| server.name == name) {
-        return Ok(());
-    }
-    if !is_server_name(name) {
+    if !is_server_name(name) && app.db.server(&user.name, name).await?.is_none() {
         return Err(NamedError::Name);
-    }
-    let limit = app.config.jupyter_hub.named_server_limit_per_user;
-    let named = servers.iter().filter(|server| !server.name.is_empty());
-    if limit > 0 && named.count() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-        return Err(NamedError::TooMany(user.name.clone(), limit));
     }
     Ok(())
 }
@@ -143,6 +139,7 @@ pub async fn create(
         display_name: wanted.display_name.as_deref().unwrap_or_default(),
         user_options: &wanted.user_options.unwrap_or_default(),
         prefix: &app.urls.server(&user.name, &named.server),
+        named_limit: app.config.jupyter_hub.named_server_limit_per_user,
     };
     done(app.db.create_server(new).await?, &user.name, &named.server)
 }
@@ -155,6 +152,9 @@ pub async fn change(
 ) -> Result<Server, NamedError> {
     let named = &permit.0;
     enabled(app, &named.server)?;
+    if named.server.is_empty() && wanted.name.is_some() {
+        return Err(NamedError::OfDefault);
+    }
     check(wanted.name.as_deref(), wanted.display_name.as_deref())?;
     let server = app.db.server(&named.user, &named.server).await?;
     let server = server.ok_or_else(|| NamedError::NoServer(named.user.to_string()))?;
@@ -175,7 +175,8 @@ pub async fn change(
     }
 }
 
-fn check(name: Option<&str>, display_name: Option<&str>) -> Result<(), NamedError> {
+/// Whether a server may have this name and be called so.
+pub(super) fn check(name: Option<&str>, display_name: Option<&str>) -> Result<(), NamedError> {
     if name.is_some_and(|name| !is_server_name(name)) {
         return Err(NamedError::Name);
     }
@@ -193,6 +194,7 @@ fn done(changed: Changed, user: &str, name: &str) -> Result<Server, NamedError> 
         Changed::Done(server) => Ok(*server),
         Changed::Taken => Err(NamedError::Taken(user.to_owned(), name.to_owned())),
         Changed::InUse => Err(NamedError::InUse(name.to_owned())),
+        Changed::TooMany(limit) => Err(NamedError::TooMany(user.to_owned(), limit)),
         Changed::NotStopped => Err(NamedError::NoServer(user.to_owned())),
     }
 }

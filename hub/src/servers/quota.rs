@@ -19,6 +19,8 @@ const HOUR: i64 = 3_600_000;
 pub(super) struct Bounds {
     pub limits: Vec<Limit>,
     pub needs: Needs,
+    /// What was weighed; none where nothing is.
+    pub options: Option<UserOptions>,
 }
 
 /// The quotas that are for the user, of which the start keeps to those that are about itself or about time.
@@ -53,6 +55,7 @@ pub(super) async fn bounds(
         environment: Default::default(),
         user_options: options,
         start_id: String::new(),
+        before: None,
     };
     // A start that cannot be is told by the start itself.
     let needs = app.spawner.needs(&request).unwrap_or_default();
@@ -78,7 +81,11 @@ pub(super) async fn bounds(
         }
     }
     let limits = quotas.into_iter().map(limit).collect();
-    Ok(Bounds { limits, needs })
+    Ok(Bounds {
+        limits,
+        needs,
+        options: Some(request.user_options),
+    })
 }
 
 async fn check_hours(app: &App, user: &str, quotas: &[&Quota]) -> Result<(), StartError> {

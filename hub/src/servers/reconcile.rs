@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use url::Url;
 
 use super::queue::Place;
-use super::{BusyGuard, log_db_error, routing, spawner_state, starting, stopping, watch};
+use super::{BusyGuard, hubs, log_db_error, routing, spawner_state, starting, stopping, watch};
 use crate::app::App;
 use crate::db;
 use crate::db::servers::{Server, State, Why};
@@ -265,6 +265,11 @@ async fn check(app: &App, server: &Server, started: &Started) {
     let Err(failed) = answer else { return };
     let reason = crate::chain::chain(&failed);
     let (first, _) = super::split_failure(&reason);
+    // It may be this Hub alone that does not reach it, as before a network policy is in force.
+    if !hubs::is_alone(app).await {
+        warn!(server = %server.full_name(), reason = first, "An adopted server does not answer this Hub; others serve it");
+        return;
+    }
     warn!(server = %server.full_name(), reason = first, "An adopted server does not answer and is stopped");
     match app
         .db

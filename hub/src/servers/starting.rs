@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use carrel_spawner::{SpawnerState, StartEvent, StartRequest, Started};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::answer::{self, NotReady};
@@ -19,6 +19,8 @@ use crate::events::Action;
 /// After so long the next start has its turn, even where the spawner has not handed this server over: a cluster that
 /// answers slowly must not hold up everybody for as long as it holds up each.
 const LONGEST_TURN: Duration = Duration::from_secs(2);
+/// How long a database may be away while a start becomes ready.
+const DATABASE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 enum Failed {
@@ -77,6 +79,7 @@ async fn request(
         groups: app.db.groups_of(server.user_id).await?,
         user_options: server.user_options.clone(),
         start_id: server.start_id.clone(),
+        before: server.last_state.clone().map(SpawnerState),
     })
 }
 
@@ -152,15 +155,38 @@ async fn make_ready(app: &App, server: &Server, started: &Started) -> Result<(),
     )
     .await?;
     routing::open(app, server, &started.url).await?;
-    if app
-        .db
-        .set_ready(server.id, &server.start_id, started.url.as_str())
-        .await?
-    {
+    let (id, start_id) = (server.id, &*server.start_id);
+    let ready = || app.db.set_ready(id, start_id, started.url.as_str());
+    if patiently(server, "write down that it is ready", ready).await? {
+        return Ok(());
+    }
+    let look = || app.db.server_by_id(id);
+    let now = patiently(server, "look whether it is ready", look).await?;
+    // Another Hub, which had taken this one for dead, may have done the same.
+    if now.is_some_and(|now| now.state == State::Ready && now.start_id == start_id) {
         return Ok(());
     }
     routing::close(app, &server.prefix).await;
     Err(Failed::Cancelled)
+}
+
+/// Tries again, for a minute, what the database refuses while another takes its place: what was started is not to be lost
+/// for that.
+async fn patiently<T, F: Future<Output = crate::db::Result<T>>>(
+    server: &Server,
+    attempted: &str,
+    act: impl Fn() -> F,
+) -> crate::db::Result<T> {
+    let deadline = Instant::now() + DATABASE;
+    loop {
+        match act().await {
+            Err(error) if Instant::now() < deadline => {
+                log_db_error(server, &format!("{attempted}; trying again"), &error);
+                sleep(Duration::from_secs(1)).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 async fn run_spawner<S>(
@@ -188,9 +214,9 @@ where
         news: progress.row.message.clone(),
     })?;
     let started = started.map_err(|error| Failed::Spawner(crate::chain::chain(&error)))?;
-    app.db
-        .save_spawner_state(server.id, &server.start_id, &started.state.0)
-        .await?;
+    let (id, start_id, state) = (server.id, &*server.start_id, &started.state.0);
+    let save = || app.db.save_spawner_state(id, start_id, state);
+    patiently(server, "write down where it runs", save).await?;
     progress
         .report(80, "Waiting for the server to answer")
         .await;
@@ -283,11 +309,9 @@ async fn fail(app: &App, server: &Server, failed: Failed, busy: BusyGuard) {
     } else {
         warn!(server = %server.full_name(), reason = first, "Server {} failed to start", server.full_name());
     }
-    if let Err(error) = app
-        .db
-        .fail_start(server.id, &server.start_id, &reason)
-        .await
-    {
+    let fail = || app.db.fail_start(server.id, &server.start_id, &reason);
+    let failed = patiently(server, "write down that its start failed", fail);
+    if let Err(error) = failed.await {
         log_db_error(server, "write down that a start failed", &error);
     }
     stopping::finish(app, server.id, &server.start_id, busy).await;

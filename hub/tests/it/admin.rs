@@ -1,5 +1,6 @@
 //! The admin page: who may see it, lists in pages, and each of its forms.
 
+use carrel_hub::config::Config;
 use reqwest::Method;
 use serde_json::json;
 
@@ -341,4 +342,26 @@ async fn who_may_do_a_part_sees_the_buttons_of_that_part() {
     ada.get("/hub/admin/groups").await.expect(403);
     let page = ada.get("/hub/admin/hub").await.expect(200).body;
     assert!(!page.contains("Shut Down"), "{page}");
+}
+
+#[tokio::test]
+async fn one_that_may_not_start_keeps_no_other_from_it() {
+    let quotas = "JupyterHub: {quotas: [{name: none, users: [ada], memory: 1G}]}";
+    let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+        let read = Config::parse("test.yaml", quotas).unwrap();
+        config.jupyter_hub.quotas = read.jupyter_hub.quotas;
+    });
+    let site = Site::of(hub.await).await;
+    site.add("ada bob").await;
+    let told = site.submit("/hub/admin/start-all", &[]).await.expect(409);
+    assert!(
+        told.body.contains("but these: ada: The quota"),
+        "{}",
+        told.body
+    );
+    wait_for("the server of bob", || async {
+        let page = site.get("/hub/admin?state=ready").await;
+        page.contains("href=\"/user/bob/\"").then_some(())
+    })
+    .await;
 }

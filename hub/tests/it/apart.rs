@@ -65,10 +65,17 @@ async fn a_hub_works_with(kind: Kind) {
         let path = format!("/api/routes{path}");
         assert_eq!(proxy.api(Method::POST, &path, &body).await.0, 201);
     }
-    let (status, _) = proxy
-        .api(Method::DELETE, "/api/routes/user/admin", "")
-        .await;
-    assert_eq!(status, 204);
+    let without_route = async || {
+        let path = "/api/routes/user/admin";
+        let (status, _) = proxy.api(Method::DELETE, path, "").await;
+        assert_eq!(status, 204);
+    };
+    // As by a proxy that has begun anew: a program is told to try again, and is led there then.
+    without_route().await;
+    let told = browser.get("/user/admin/api/status").await.expect(503);
+    assert!(told.body.contains("Try again"), "{}", told.body);
+    browser.get("/user/admin/api/status").await.expect(200);
+    without_route().await;
     servers::check_routes(&hub.app).await.unwrap();
     let routes = proxy.routes().await;
     let mut names: Vec<_> = routes.as_object().unwrap().keys().collect();

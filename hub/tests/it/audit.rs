@@ -153,3 +153,33 @@ async fn usage_tells_what_ran_and_for_how_long() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn no_name_hides_what_was_done() {
+    let three = Three::meet().await;
+    let token = token(&three.admin, &["inherit"]).await;
+    for path in ["/users/activity", "/users/bob/servers/activity"] {
+        let done = three.admin.api(Method::DELETE, path, &token, None).await;
+        done.expect(404);
+    }
+    let report = json!({ "last_activity": "2026-01-01T00:00:00Z" });
+    let path = "/users/bob/activity";
+    let reported = three
+        .admin
+        .api(Method::POST, path, &token, Some(report))
+        .await;
+    reported.expect(200);
+    let told = get(&three.admin, "/audit").await.expect(200).json();
+    let paths: Vec<&Value> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|deed| &deed["path"])
+        .collect();
+    let told_of = |path: &str| paths.contains(&&json!(format!("/hub/api{path}")));
+    assert!(
+        told_of("/users/activity") && told_of("/users/bob/servers/activity"),
+        "{paths:?}"
+    );
+    assert!(!told_of("/users/bob/activity"), "{paths:?}");
+}

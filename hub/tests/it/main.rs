@@ -47,6 +47,7 @@ mod replicas;
 mod roles;
 mod routing;
 mod scale;
+mod secrets;
 mod servers;
 mod services;
 mod shares;

@@ -97,7 +97,7 @@ async fn what_a_server_kept_is_asked_for_until_it_is_gone_and_nobody_has_the_nam
     .await;
     start(&hub, &browser, &token).await;
     let tries = hub.spawner.forgotten().len();
-    hub.spawner.forget("nobody", "").await.unwrap();
+    hub.spawner.forget("nobody", "", None).await.unwrap();
     assert_eq!(hub.spawner.forgotten().len(), tries + 1);
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use carrel_hub::db::servers::State;
+use carrel_hub::db::servers::{State, Why};
 use reqwest::Method;
+use serde_json::json;
 
+use crate::harness::three::{Three, call, delete, post};
 use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
 
 /// The page of a start once it holds `text`.
@@ -431,4 +433,107 @@ async fn a_server_that_moves_is_followed_over_a_restart_too() {
     hub.spawner.move_away().await;
     let _hub = hub.crash_and_restart().await;
     wait_for("the server that moved meanwhile", answers).await;
+}
+
+#[tokio::test]
+async fn a_start_is_told_where_the_one_before_it_ran() {
+    let three = Three::meet().await;
+    for _ in 0..2 {
+        post(&three.bob, "/users/bob/server", json!({}))
+            .await
+            .expect(202);
+        wait_for("the server", || async {
+            (three.bob.get("/user/bob/").await.status == 200).then_some(())
+        })
+        .await;
+        wait_for("the end", || async {
+            (delete(&three.bob, "/users/bob/server").await.status == 204).then_some(())
+        })
+        .await;
+    }
+    let requests = three.hub.spawner.requests();
+    let [first, second] = requests.as_slice() else {
+        panic!("{requests:?}")
+    };
+    assert_eq!(first.before, None);
+    let before = second.before.as_ref().unwrap();
+    assert_eq!(before.0["start_id"], first.start_id.as_str());
+}
+
+#[tokio::test]
+async fn the_default_server_keeps_its_name() {
+    let three = Three::meet().await;
+    post(&three.bob, "/users/bob/server", json!({}))
+        .await
+        .expect(202);
+    wait_for("the end", || async {
+        (delete(&three.bob, "/users/bob/server").await.status == 204).then_some(())
+    })
+    .await;
+    let change = Some(json!({ "name": "other" }));
+    let refused = call(&three.bob, Method::PATCH, "/users/bob/server", change)
+        .await
+        .expect(400);
+    assert!(refused.body.contains("keeps its name"), "{}", refused.body);
+    post(&three.bob, "/users/bob/server", json!({}))
+        .await
+        .expect(202);
+}
+
+#[tokio::test]
+async fn a_display_name_is_checked_at_a_start_too() {
+    let three = Three::meet().await;
+    for name in ["x".repeat(256), String::from("a\u{7}b")] {
+        let body = json!({ "display_name": name });
+        let refused = post(&three.bob, "/users/bob/servers/new", body)
+            .await
+            .expect(400);
+        assert!(
+            refused.body.contains("A display name has up to 255"),
+            "{}",
+            refused.body
+        );
+    }
+    assert!(three.hub.spawner.requests().is_empty());
+}
+
+#[tokio::test]
+async fn of_many_named_servers_at_once_only_so_many_are_made() {
+    let three = Three::configured(|config| {
+        config.jupyter_hub.named_server_limit_per_user = 3;
+    })
+    .await;
+    for method in [Method::PUT, Method::POST] {
+        let requests = (0..8).map(|number| {
+            let path = format!(
+                "/users/carol/servers/{}{number}",
+                method.as_str().to_lowercase()
+            );
+            let (carol, method) = (three.carol.clone(), method.clone());
+            async move { call(&carol, method, &path, None).await.status }
+        });
+        let answers = futures_util::future::join_all(requests).await;
+        assert!(answers.contains(&400), "{answers:?}");
+    }
+    let carol = three.hub.app.db.user("carol").await.unwrap().unwrap();
+    let servers = three.hub.app.db.servers_of(carol.id).await.unwrap();
+    assert_eq!(servers.len(), 3);
+}
+
+#[tokio::test]
+async fn a_nul_in_what_a_server_printed_is_shown_as_what_it_is() {
+    let hub = TestHub::start().await;
+    let browser = hub.admin().await;
+    browser.spawn().await.expect(303);
+    ready(&browser).await;
+    let db = &hub.app.db;
+    let server = db.server("admin", "").await.unwrap().unwrap();
+    let why = Why::Otherwise(Some("it died\na\0b"));
+    assert!(
+        db.set_stopping(server.id, &server.start_id, State::Ready, why)
+            .await
+            .unwrap()
+    );
+    let server = db.server("admin", "").await.unwrap().unwrap();
+    assert_eq!(server.failure.as_deref(), Some("it died\na\u{fffd}b"));
 }

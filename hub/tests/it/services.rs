@@ -482,3 +482,43 @@ fn mistakes_in_custom_scopes_are_told() {
         assert!(told.contains(words), "{text}: {told}");
     }
 }
+
+#[tokio::test]
+async fn no_two_have_one_token() {
+    let hub = site(SITE).await;
+    let admin = hub.admin().await;
+    let token = token(&admin, &["inherit"]).await;
+    let body = Some(json!({ "api_token": SECRET }));
+    let refused = admin
+        .api(Method::POST, "/services/second", &token, body)
+        .await
+        .expect(409);
+    assert!(refused.body.contains("api_token"), "{}", refused.body);
+    let twice = "JupyterHub: {services: [{name: a, api_token: the-same-token}, {name: b, api_token: the-same-token}]}";
+    let refused = Config::parse("config.yaml", twice).unwrap_err().to_string();
+    assert!(refused.contains("the token of `a` too"), "{refused}");
+}
+
+#[tokio::test]
+async fn services_may_change_tokens_with_each_other() {
+    let of = |a: &str, b: &str| {
+        let text = format!(
+            "JupyterHub: {{services: [{{name: a, api_token: {a}}}, {{name: b, api_token: {b}}}]}}"
+        );
+        Config::parse("config.yaml", &text)
+            .unwrap()
+            .jupyter_hub
+            .services
+    };
+    let mut hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+        config.jupyter_hub.services = of("the-first-token", "the-second-token");
+    })
+    .await;
+    hub.config.jupyter_hub.services = of("the-second-token", "the-first-token");
+    let hub = hub.crash_and_restart().await;
+    let who = hub
+        .browser()
+        .api(Method::GET, "/user", "the-first-token", None)
+        .await;
+    assert_eq!(who.expect(200).json()["name"], "b");
+}

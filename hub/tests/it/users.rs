@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::api::token;
+use crate::harness::three::{Three, call};
 use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
 
 pub async fn with_admin() -> (TestHub, Browser, String) {
@@ -301,4 +302,20 @@ async fn the_routes_are_told_with_their_servers() {
         .api(Method::GET, "/proxy", &own, None)
         .await
         .expect(403);
+}
+
+#[tokio::test]
+async fn a_change_that_is_refused_changes_nothing() {
+    let three = Three::meet().await;
+    let body = Some(json!({ "name": "robert", "admin": true, "auth_state": { "a": 1 } }));
+    let refused = call(&three.admin, Method::PATCH, "/users/carol", body)
+        .await
+        .expect(400);
+    assert!(
+        refused.body.contains("JUPYTERHUB_CRYPT_KEY"),
+        "{}",
+        refused.body
+    );
+    let carol = three.hub.app.db.user("carol").await.unwrap().unwrap();
+    assert!(!carol.admin);
 }

@@ -1,9 +1,9 @@
 //! A model of the configuration and the lives of its versions. Knows nothing of loading.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::config::{Load, ModelConfig, VersionPolicy};
 use crate::failure::{Failure, Kind};
 use crate::repository;
 use crate::served::Served;
-use crate::sleep::Sleep;
+use crate::sleep::{Awake, Sleep};
 
 /// Which version of a model is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,8 +69,19 @@ pub struct Entry {
     /// Somebody asked for it to be unloaded; of the model by this name, whatever its configuration is.
     pub(crate) unloaded: Arc<AtomicBool>,
     sleep: Arc<Sleep>,
+    look: StdMutex<Look>,
     /// One change at a time.
     pub(crate) changing: Mutex<()>,
+}
+
+/// The last look at the folder.
+#[derive(Default)]
+struct Look {
+    at: Option<Instant>,
+    /// What was there of the versions that the policy asks for.
+    wanted: BTreeSet<i64>,
+    /// Why it could not be read, so that it is told once.
+    error: Option<String>,
 }
 
 impl ModelConfig {
@@ -94,6 +105,7 @@ impl Entry {
             config,
             versions: ArcSwap::default(),
             unloaded: Arc::default(),
+            look: StdMutex::default(),
             changing: Mutex::new(()),
         }
     }
@@ -132,12 +144,65 @@ impl Entry {
     /// Whether this version is served, or will be once somebody asks.
     #[must_use]
     pub fn is_ready(&self, selector: &Selector) -> bool {
-        self.find(selector).is_ok() || self.sleeps() && !self.is_unloaded()
+        let has = || self.is_meant(selector, &self.look().wanted);
+        self.find(selector).is_ok() || self.sleeps() && !self.is_unloaded() && has()
     }
 
-    /// Somebody asks for it; says whether it may have to be loaded for that.
-    pub(crate) fn wake(&self) -> bool {
+    /// Keeps it from sleep as long as it is used, if it ever sleeps.
+    pub(crate) fn wake(&self) -> Option<Awake> {
         self.sleep.wake()
+    }
+
+    /// Whether this version may be served once it is loaded for who asks. Those who ask for what is not there read the
+    /// folder once in a while, and wait for nobody.
+    pub(crate) fn can_wake(&self, selector: &Selector) -> bool {
+        const FRESH: Duration = Duration::from_secs(1);
+        if !self.sleep.is_lazy() || self.is_unloaded() {
+            return false;
+        }
+        let mut look = self.look();
+        if look.at.is_none_or(|at| at.elapsed() > FRESH) {
+            self.read(&mut look);
+        }
+        self.is_meant(selector, &look.wanted)
+    }
+
+    fn is_meant(&self, selector: &Selector, versions: &BTreeSet<i64>) -> bool {
+        match selector {
+            Selector::Latest => !versions.is_empty(),
+            Selector::Number(number) => versions.contains(number),
+            Selector::Label(label) => {
+                let number = self.config.version_labels.get(label);
+                number.is_some_and(|number| versions.contains(number))
+            }
+        }
+    }
+
+    fn look(&self) -> MutexGuard<'_, Look> {
+        self.look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the folder; says whether it could be read.
+    fn read(&self, look: &mut Look) -> bool {
+        let (model, base) = (&self.config.name, &self.config.base_path);
+        look.at = Some(Instant::now());
+        match repository::versions(base) {
+            Ok(found) => {
+                look.wanted = repository::wanted(&found, &self.config.version_policy);
+                if look.error.take().is_some() {
+                    info!(model, "{} can be read again", base.display());
+                }
+                true
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if look.error.as_ref() != Some(&error) {
+                    warn!(model, error, "Could not read {}", base.display());
+                }
+                look.error = Some(error);
+                false
+            }
+        }
     }
 
     /// Puts it to sleep where nobody has asked for long enough.
@@ -203,25 +268,18 @@ impl Entry {
         if self.is_unloaded() {
             return Some(BTreeSet::new());
         }
-        let base = &self.config.base_path;
-        match repository::versions(base) {
-            Ok(found) => {
-                let wanted = repository::wanted(&found, &self.config.version_policy);
-                if !self.sleeps() {
-                    return Some(wanted);
-                }
-                let known = self.versions.load_full();
-                for version in wanted.iter().filter(|one| !known.contains_key(one)) {
-                    self.set(*version, Version::Unloaded);
-                }
-                Some(BTreeSet::new())
-            }
-            Err(error) => {
-                let model = &self.config.name;
-                warn!(model, %error, "Could not read {}", base.display());
-                None
-            }
+        let wanted = {
+            let mut look = self.look();
+            self.read(&mut look).then(|| look.wanted.clone())?
+        };
+        if !self.sleeps() {
+            return Some(wanted);
         }
+        let known = self.versions.load_full();
+        for version in wanted.iter().filter(|one| !known.contains_key(one)) {
+            self.set(*version, Version::Unloaded);
+        }
+        Some(BTreeSet::new())
     }
 
     /// Without a wanted one that is served, the last that was stays, unless the model was unloaded or its folder is empty.

@@ -1,7 +1,7 @@
 //! Brings the files of a version from their addresses, each checked by its digest: what runs before a server whose model lies
 //! at an address. The folder is there whole or not at all.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -161,14 +161,11 @@ impl File {
     }
 
     fn is_in(&self, folder: &Path) -> bool {
-        let Ok(bytes) = std::fs::read(folder.join(&self.name)) else {
-            return false;
-        };
+        let digest = digest_of(&folder.join(&self.name));
+        let is = |wanted: &str| digest.is_ok_and(|digest| digest.eq_ignore_ascii_case(wanted));
         match (&self.text, &self.sha256) {
-            (Some(text), _) => bytes == text.as_bytes(),
-            (None, Some(sha256)) => {
-                hex::encode(Sha256::digest(&bytes)).eq_ignore_ascii_case(sha256)
-            }
+            (Some(text), _) => is(&hex::encode(Sha256::digest(text))),
+            (None, Some(sha256)) => is(sha256),
             (None, None) => false,
         }
     }
@@ -200,6 +197,18 @@ impl File {
             "{url} has the SHA-256 {found}, not {wanted}"
         );
         Ok(file.sync_all()?)
+    }
+}
+
+/// The SHA-256 of a file, which may be larger than memory.
+fn digest_of(file: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(file)?;
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(digest.finalize())),
+            count => digest.update(&buffer[..count]),
+        }
     }
 }
 

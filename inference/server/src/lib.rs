@@ -18,6 +18,7 @@ mod metrics;
 pub mod models;
 mod names;
 pub mod options;
+pub mod process;
 pub mod proto;
 pub mod repository;
 pub mod run;

@@ -1,10 +1,10 @@
 //! `carrel-model-server`: serves networks by the protocols of TensorFlow Serving and KServe.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 
 use carrel_model_server::fetch::{Fetch, fetch};
 use carrel_model_server::options::Options;
-use carrel_model_server::run;
+use carrel_model_server::{process, run};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -28,18 +28,34 @@ enum Command {
     Fetch(Fetch),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ! {
+    process::begin();
+    let status = match run() {
+        Ok(()) => 0,
+        Err(error) => {
+            // Nobody may read it.
+            let _ = writeln!(io::stderr(), "Error: {error:?}");
+            1
+        }
+    };
+    process::end(status)
+}
+
+fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // `RUST_LOG`; what matters of everything, unless it is set.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Runtime::new()?;
-    match arguments.command {
+    let done = match arguments.command {
         Some(Command::Fetch(arguments)) => runtime.block_on(fetch(&arguments)),
         None => runtime.block_on(run::run(arguments.options)),
-    }
+    };
+    // A load, which cannot be stopped, keeps it no longer.
+    runtime.shutdown_background();
+    done
 }

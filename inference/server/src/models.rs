@@ -1,6 +1,7 @@
 //! All models of the process and their versions: found by requests, loaded and unloaded by the watcher.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,7 @@ pub use crate::entry::{Entry, Selector, Version};
 use crate::failure::{Failure, Kind};
 use crate::repository;
 use crate::served::Served;
+use crate::sleep::Awake;
 use crate::trace::Traces;
 use crate::warm_up::warm_up;
 
@@ -25,6 +27,20 @@ pub struct Models {
     entries: ArcSwap<BTreeMap<String, Arc<Entry>>>,
     reconfiguring: Mutex<()>,
     pub(crate) traces: Arc<Traces>,
+}
+
+/// A version that is served, and stays loaded as long as it is used.
+pub struct InUse {
+    served: Arc<Served>,
+    _awake: Option<Awake>,
+}
+
+impl Deref for InUse {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.served
+    }
 }
 
 impl Models {
@@ -81,12 +97,20 @@ impl Models {
         self: &Arc<Self>,
         name: &str,
         selector: &Selector,
-    ) -> Result<Arc<Served>, Failure> {
+    ) -> Result<InUse, Failure> {
         let entry = self.entry(name)?;
-        let may_sleep = entry.wake();
-        match entry.find(selector) {
-            Err(_) if may_sleep => {}
-            found => return found,
+        if let Err(failure) = entry.find(selector)
+            && !entry.can_wake(selector)
+        {
+            return Err(failure);
+        }
+        let awake = entry.wake();
+        let in_use = |served| InUse {
+            served,
+            _awake: awake,
+        };
+        if let Ok(served) = entry.find(selector) {
+            return Ok(in_use(served));
         }
         let patience = entry.config.timeout();
         let loaded = timeout(patience, self.update_to_its_end(&entry)).await;
@@ -95,7 +119,7 @@ impl Models {
             let message = format!("the model {name:?} was not loaded in {patience} ms; it is on");
             Failure::new(Kind::DeadlineExceeded, message)
         })??;
-        entry.find(selector)
+        entry.find(selector).map(in_use)
     }
 
     /// Whether each model has a version that is served, sleeps, or was unloaded on demand.
@@ -135,7 +159,9 @@ impl Models {
         }
         // What is new is loaded before what is old goes.
         join_all(entries.values().map(|entry| self.update(entry))).await;
-        self.entries.store(Arc::new(entries));
+        let entries = Arc::new(entries);
+        self.entries.store(Arc::clone(&entries));
+        self.traces.keep(|model| entries.contains_key(model));
     }
 
     /// Loads and unloads until all models are as their folders and policies say.
@@ -219,7 +245,7 @@ impl Models {
     pub async fn load_on_demand(self: &Arc<Self>, name: &str) -> Result<(), Failure> {
         let entry = self.entry(name)?;
         entry.unloaded.store(false, Ordering::Relaxed);
-        entry.wake();
+        let _awake = entry.wake();
         self.update_to_its_end(&entry).await?;
         entry.find(&Selector::Latest).map(drop)
     }

@@ -1,18 +1,23 @@
 //! Models that are loaded when they are asked for, and unloaded once nobody asks any more.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Load;
 
 pub struct Sleep {
     load: Load,
-    /// How long nobody asks before it is unloaded; for ever where it is none.
+    /// How long nobody uses it before it is unloaded; for ever where it is none.
     after: Option<Duration>,
-    asleep: AtomicBool,
-    begun: Instant,
-    /// When somebody asked last, in milliseconds from the begin.
-    asked: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    asleep: bool,
+    /// Requests that wait until it is loaded, or that run.
+    users: usize,
+    /// When the last of them was done.
+    idle: Instant,
 }
 
 impl Sleep {
@@ -20,45 +25,60 @@ impl Sleep {
         Self {
             load,
             after: after_s.map(Duration::from_secs),
-            asleep: AtomicBool::new(load == Load::Lazy),
-            begun: Instant::now(),
-            asked: AtomicU64::new(0),
+            state: Mutex::new(State {
+                asleep: load == Load::Lazy,
+                users: 0,
+                idle: Instant::now(),
+            }),
         }
     }
 
     /// The same model by another configuration.
     pub fn with(&self, load: Load, after_s: Option<u64>) -> Self {
         let other = Self::new(load, after_s);
-        let asleep = load == Load::Lazy && self.is_asleep();
-        other.asleep.store(asleep, Ordering::Relaxed);
+        other.state().asleep = load == Load::Lazy && self.is_asleep();
         other
     }
 
-    pub fn is_asleep(&self) -> bool {
-        self.asleep.load(Ordering::Relaxed)
+    pub fn is_lazy(&self) -> bool {
+        self.load == Load::Lazy
     }
 
-    /// Says whether it may have slept.
-    pub fn wake(&self) -> bool {
-        if self.load == Load::Eager {
-            return false;
+    pub fn is_asleep(&self) -> bool {
+        self.state().asleep
+    }
+
+    /// Keeps it from sleep as long as somebody has what this gives; none where it never sleeps.
+    pub fn wake(self: &Arc<Self>) -> Option<Awake> {
+        if !self.is_lazy() {
+            return None;
         }
-        self.asked.store(self.now(), Ordering::Relaxed);
-        self.asleep.store(false, Ordering::Relaxed);
-        true
+        let mut state = self.state();
+        state.users += 1;
+        state.asleep = false;
+        Some(Awake(Arc::clone(self)))
     }
 
     pub fn rest(&self) {
         let Some(after) = self.after else { return };
-        let silent = self
-            .now()
-            .saturating_sub(self.asked.load(Ordering::Relaxed));
-        if self.load == Load::Lazy && u128::from(silent) >= after.as_millis() {
-            self.asleep.store(true, Ordering::Relaxed);
+        let mut state = self.state();
+        if self.is_lazy() && state.users == 0 && state.idle.elapsed() >= after {
+            state.asleep = true;
         }
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One that uses the model.
+pub struct Awake(Arc<Sleep>);
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.users -= 1;
+        state.idle = Instant::now();
     }
 }

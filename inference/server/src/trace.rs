@@ -79,6 +79,11 @@ impl Traces {
         Ok(())
     }
 
+    /// Forgets the settings of models that are no longer there.
+    pub fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.state().of_models.retain(|model, _| is_there(model));
+    }
+
     /// Writes a request to the log, if it is its turn.
     pub fn request(&self, model: &str, version: i64, whole: Duration, computing: Option<Duration>) {
         if !self.state().of(Some(model)).is_next() {

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "onnxruntime")]
 mod files;
+#[cfg(feature = "rten")]
+mod graphs;
 #[cfg(feature = "onnxruntime")]
 mod mutations;
 #[cfg(feature = "onnxruntime")]
@@ -11,6 +13,8 @@ mod networks;
 mod nodes;
 #[cfg(all(feature = "onnxruntime", feature = "pictures"))]
 mod pictures;
+#[cfg(feature = "rten")]
+mod refused;
 #[cfg(all(feature = "rten", feature = "pictures"))]
 mod rten;
 #[allow(dead_code)] // Without an engine there is nothing to find.

@@ -162,17 +162,32 @@ fn columns(kind: Kind) -> Vec<Value> {
         columns.push(json!({
             "name": "Nodes", "type": "integer", "jsonPath": ".status.nodes.total",
         }));
-        columns.push(json!({
-            "name": "Progress",
-            "type": "integer",
-            "jsonPath": ".status.trainerStatus.progressPercentage",
-        }));
+        columns.push(progress());
     }
     columns.push(age());
-    let mut reason = text("Reason", ".status.reason");
-    reason["priority"] = json!(1);
-    columns.push(reason);
+    let metric = |name: &str| format!(".status.trainerStatus.metrics[?(@.name==\"{name}\")].value");
+    let mut wide = vec![
+        text("Epoch", &metric("epoch")),
+        text("Loss", &metric("loss")),
+        text("Reason", ".status.reason"),
+    ];
+    if kind != Kind::TrainJob {
+        // Most jobs of these kinds report nothing.
+        wide.insert(0, progress());
+    }
+    for column in &mut wide {
+        column["priority"] = json!(1);
+    }
+    columns.extend(wide);
     columns
+}
+
+fn progress() -> Value {
+    json!({
+        "name": "Progress",
+        "type": "integer",
+        "jsonPath": ".status.trainerStatus.progressPercentage",
+    })
 }
 
 fn spec(kind: Kind, version: Version) -> Value {

@@ -199,10 +199,11 @@ fn pytorch(job: &Job, replica: &Replica, index: usize) -> Vec<(&'static str, Str
         set(MASTER_PORT, &port);
         set("PET_MASTER_ADDR", &address);
         set("PET_MASTER_PORT", &port);
+        // Workers alone have no ranks: a script that found some would look for a master.
+        set(WORLD_SIZE, &world.to_string());
+        set(RANK, &rank);
+        set("PET_NODE_RANK", &rank);
     }
-    set(WORLD_SIZE, &world.to_string());
-    set(RANK, &rank);
-    set("PET_NODE_RANK", &rank);
     set("PET_NPROC_PER_NODE", processes);
     match &job.torch.elastic {
         None => set("PET_NNODES", &job.size().to_string()),

@@ -2,7 +2,7 @@
 
 use crate::kind::{Kind, Role, Version};
 use crate::pytorchjob::ElasticPolicy;
-use crate::spec::{CleanPodPolicy, RestartPolicy, Template};
+use crate::spec::{CleanPodPolicy, RestartPolicy, SchedulingPolicy, Template};
 
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -19,6 +19,8 @@ pub struct Job {
     pub deadline_seconds: Option<i64>,
     pub backoff_limit: Option<i32>,
     pub suspend: bool,
+    /// For schedulers that start all pods or none.
+    pub scheduling: Option<SchedulingPolicy>,
     /// Whether it is another controller's.
     pub is_foreign: bool,
     /// Without a leader: whether all workers decide, and not the first.
@@ -103,8 +105,8 @@ impl Job {
     pub fn is_master(&self, role: Role, index: usize) -> bool {
         match (self.kind, self.leader()) {
             (_, Some(_)) => role.leads(),
-            (Kind::TfJob, None) => role == Role::Worker && index == 0,
-            (Kind::PyTorchJob | Kind::TrainJob, None) => false,
+            (Kind::TfJob | Kind::PyTorchJob, None) => role == Role::Worker && index == 0,
+            (Kind::TrainJob, None) => false,
         }
     }
 
@@ -122,9 +124,11 @@ impl Job {
     pub fn has_service(&self, role: Role, index: usize) -> bool {
         match self.kind {
             Kind::TfJob => true,
-            Kind::PyTorchJob => {
-                self.is_v1alpha1() || role == Role::Master || self.torch.elastic.is_some()
-            }
+            // Those of the betas had one for the master alone.
+            Kind::PyTorchJob => match self.origin {
+                Version::V1Alpha1 | Version::V1 => true,
+                _ => role == Role::Master || self.torch.elastic.is_some(),
+            },
             Kind::TrainJob => index == 0,
         }
     }

@@ -8,6 +8,7 @@ pub mod job;
 pub mod kind;
 pub mod names;
 pub mod original;
+pub mod progress;
 pub mod pytorchjob;
 pub mod read;
 mod schema;

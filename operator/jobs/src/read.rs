@@ -134,13 +134,6 @@ pub(crate) fn common(
     clean: CleanPodPolicy,
 ) -> Job {
     let given = policy.clean_pod_policy;
-    let mut warnings = Vec::new();
-    if policy.scheduling_policy.is_some() {
-        warnings.push(
-            "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups"
-                .to_owned(),
-        );
-    }
     Job {
         kind,
         origin,
@@ -155,13 +148,14 @@ pub(crate) fn common(
         deadline_seconds: policy.active_deadline_seconds,
         backoff_limit: policy.backoff_limit,
         suspend: policy.suspend.unwrap_or_default(),
+        scheduling: policy.scheduling_policy,
         is_foreign: false,
         all_workers: false,
         is_dynamic: false,
         torch: Torch::default(),
         train: Train::default(),
         runtime_id: String::new(),
-        warnings,
+        warnings: Vec::new(),
     }
 }
 

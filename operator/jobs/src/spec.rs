@@ -80,7 +80,19 @@ pub struct RunPolicy {
     /// No pods while this is true.
     pub suspend: Option<bool>,
     /// Who runs the job: kubeflow.org/training-operator, or kueue.x-k8s.io/multikueue.
+    #[schemars(length(max = 253), extend("x-kubernetes-validations" = managers()))]
     pub managed_by: Option<String>,
+}
+
+/// Any other would run no job, and nobody would say so.
+fn managers() -> Value {
+    serde_json::json!([
+        {
+            "rule": "self in ['kubeflow.org/training-operator', 'kueue.x-k8s.io/multikueue']",
+            "message": "it must be kubeflow.org/training-operator or kueue.x-k8s.io/multikueue",
+        },
+        { "rule": "self == oldSelf", "message": "field is immutable" },
+    ])
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]

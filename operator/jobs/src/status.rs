@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::progress::TrainerStatus;
 use crate::schema;
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
@@ -34,6 +35,11 @@ pub struct JobStatus {
     /// By role and index, such as `worker-0`: pods that were made anew.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub restarts: BTreeMap<String, Restarts>,
+    /// What the job's processes said last.
+    // That of TrainJobs is in a shape of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TrainerStatus>")]
+    pub trainer_status: Option<Value>,
     /// What only TrainJobs have: [`crate::trainjob::status`] is the shape that holds it.
     #[serde(skip)]
     pub train: TrainState,
@@ -285,6 +291,8 @@ pub struct V1Alpha1 {
     #[schemars(schema_with = "schema::time")]
     pub last_reconcile_time: Option<Time>,
     pub restarts: Option<BTreeMap<String, Restarts>>,
+    #[schemars(with = "Option<TrainerStatus>")]
+    pub trainer_status: Option<Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]

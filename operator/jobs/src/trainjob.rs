@@ -36,6 +36,10 @@ pub struct Spec {
     pub trainer: Option<Trainer>,
     /// Changes of the runtime for this job alone, each of somebody.
     #[serde(default)]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["manager"])
+    )]
     pub runtime_patches: Vec<RuntimePatch>,
     /// No pods while this is true.
     pub suspend: Option<bool>,

@@ -52,8 +52,14 @@ pub(crate) fn job(job: &Job) -> Result<(), Invalid> {
             "spec.{field}: Chief and Master are the same, give one of them"
         ));
     }
-    if job.kind == Kind::PyTorchJob && leaders == 0 && job.torch.elastic.is_none() {
-        mistakes.push(format!("spec.{field}: there is no Master"));
+    if job.kind == Kind::PyTorchJob {
+        // v1 has jobs of workers alone too.
+        if leaders == 0 && job.origin != Version::V1 {
+            mistakes.push(format!("spec.{field}: there is no Master"));
+        }
+        if job.size() == 0 && !job.replicas.is_empty() {
+            mistakes.push(format!("spec.{field}: all replicas are 0"));
+        }
     }
     let most = usize::try_from(MOST_REPLICAS).unwrap_or_default();
     if job.size() > most {

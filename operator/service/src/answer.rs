@@ -65,7 +65,10 @@ impl From<kube::Error> for Refusal {
                 let message = format!("the cluster refused it: {}", status.message);
                 // What is wrong with it stays so; a quota may be raised.
                 let code = match status.code {
+                    404 => StatusCode::NOT_FOUND,
+                    409 => StatusCode::CONFLICT,
                     422 => StatusCode::UNPROCESSABLE_ENTITY,
+                    429 => StatusCode::TOO_MANY_REQUESTS,
                     _ => StatusCode::FORBIDDEN,
                 };
                 Self::new(code, message)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::StatusCode;
 use carrel_report::ObjectFile;
 use sha2::{Digest as _, Sha256};
@@ -16,19 +16,22 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::answer::Refusal;
 use crate::options::Quotas;
-use crate::upload::{PATIENCE, Unfinished, Upload, failed, too_large};
+use crate::reports::no_signature;
+use crate::upload::{Handed, Limits, PATIENCE, Unfinished, Upload, failed, too_large};
 
 const OBJECT: &str = "object";
 const RESULT: &str = "result";
+/// Of one rank, in bytes.
+const LARGEST_RESULT: u64 = 16 << 20;
 const UNFINISHED: &str = "unfinished";
 
 /// Below the folder of models: `objects/USER/DIGEST` and `results/JOB.ATTEMPT.RANK`.
 pub struct Files {
     objects: PathBuf,
     results: PathBuf,
-    /// Objects of one user, and results of all, in bytes.
+    /// Objects of one user, in bytes.
     most: u64,
-    most_results: u64,
+    of_results: Limits,
     /// Of each user who has handed something over: one object at a time, so that nobody waits for somebody else's.
     turns: std::sync::Mutex<HashMap<String, Arc<Mutex<()>>>>,
     making_room: Mutex<()>,
@@ -62,7 +65,11 @@ impl Files {
             objects,
             results,
             most: quotas.object_bytes,
-            most_results: quotas.models_bytes,
+            of_results: Limits {
+                one: LARGEST_RESULT,
+                of_user: quotas.user_models_bytes,
+                all: quotas.models_bytes,
+            },
             turns: std::sync::Mutex::default(),
             making_room: Mutex::default(),
             taken: AtomicU64::default(),
@@ -188,29 +195,56 @@ impl Files {
         File::open(self.result_path(of)).await
     }
 
+    /// Takes the result of a rank, once it was read whole and is signed, if it is still wanted then.
+    ///
     /// # Errors
-    /// When there is no room for it, or it cannot be written.
-    pub async fn put_result(&self, of: Of<'_>, result: &Bytes) -> Result<(), Refusal> {
-        let _turn = self.making_room.lock().await;
+    /// When it is not signed, there is no room for it, or it cannot be written.
+    pub async fn put_result(&self, of: Of<'_>, handed: Handed<'_>) -> Result<(), Refusal> {
         let path = self.result_path(of);
         let cannot = |error: io::Error| failed(&path, RESULT, &error);
-        let others = entries(&self.results).await.map_err(cannot)?;
-        let all: u64 = others.iter().map(|(.., length)| length).sum();
-        let room = self.most_results.saturating_sub(all);
-        if result.len() as u64 > room {
+        let mut verifier = handed.verifier;
+        let upload = Upload {
+            what: RESULT,
+            room: self
+                .result_room(&path, handed.is_own)
+                .await
+                .map_err(cannot)?,
+            patience: PATIENCE,
+        };
+        let part = self.part(&self.results);
+        let written = upload.write(&part.0, handed.body, |part| verifier.update(part));
+        let length = written.await?;
+        if !verifier.fits(handed.signature) {
+            return Err(no_signature());
+        }
+        let _turn = self.making_room.lock().await;
+        (handed.is_wanted)()?;
+        let room = self
+            .result_room(&path, handed.is_own)
+            .await
+            .map_err(cannot)?;
+        if length > room {
             return Err(too_large(RESULT, room));
         }
-        let part = self.part(&self.results);
-        fs::write(&part.0, result).await.map_err(cannot)?;
         fs::rename(&part.0, &path).await.map_err(cannot)
+    }
+
+    /// How large a result may be beside the others.
+    async fn result_room(&self, path: &Path, is_own: impl Fn(&str) -> bool) -> io::Result<u64> {
+        let others = entries(&self.results).await?;
+        let others = others.iter().filter(|(_, name, _)| {
+            let is_same = path.file_name().is_some_and(|own| own == name.as_str());
+            !is_same && !name.ends_with(UNFINISHED)
+        });
+        let lengths = others.map(|(_, name, length)| (*length, is_own(job_of(name))));
+        Ok(self.of_results.room(lengths))
     }
 
     /// Forgets the results of jobs that are not there any more.
     pub async fn keep(&self, is_there: impl Fn(&str) -> bool) {
         let removed = async {
             for (_, name, _) in entries(&self.results).await? {
-                let id = name.split_once('.').map_or(name.as_str(), |(id, _)| id);
-                if !is_there(id) && !name.ends_with(UNFINISHED) {
+                if !is_there(job_of(&name)) && !name.ends_with(UNFINISHED) {
                     // Somebody else may be faster.
                     let _ = fs::remove_file(self.results.join(&name)).await;
                 }
@@ -221,6 +255,11 @@ impl Files {
             tracing::warn!(%error, "{} could not be read", self.results.display());
         }
     }
+}
+
+/// The job whose result a file is.
+fn job_of(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(id, _)| id)
 }
 
 /// Says what takes the room, where there is too little of it.

@@ -7,17 +7,15 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use carrel_report::{ObjectFile, Work, verify};
+use carrel_report::{ObjectFile, Verifier, Work};
 
-use crate::answer::{self, Refusal};
+use crate::answer::Refusal;
 use crate::files::{self, Files};
 use crate::models::{Of, parts};
 use crate::record::{self, Record};
-use crate::reports::{check_token, no_signature, signature};
+use crate::reports::{admit, signature};
 use crate::service::Service;
-
-/// The largest result of a rank, in bytes.
-const RESULT: usize = 16 << 20;
+use crate::upload::Handed;
 
 impl Service {
     fn files(&self) -> Result<&Files, Refusal> {
@@ -61,7 +59,7 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     check_digest(&digest)?;
     let used = service.jobs.used_objects(&user)?;
     service.files()?.take(&user, &digest, body, &used).await?;
@@ -74,7 +72,7 @@ pub async fn get(
     Path(digest): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     check_digest(&digest)?;
     object(&service, &user, &digest).await
 }
@@ -85,7 +83,7 @@ pub async fn of_job(
     Path((id, digest)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    check_token(&service.jobs.settings.keys, &id, &headers)?;
+    let _turn = admit(&service.jobs, &id, &headers)?;
     check_digest(&digest)?;
     let user = service.jobs.with_job(&id, |record| {
         match record::objects(&record.kept.description.work)
@@ -115,27 +113,29 @@ pub async fn put_result(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
-    let keys = &service.jobs.settings.keys;
-    check_token(keys, &id, &headers)?;
+    let _turn = admit(&service.jobs, &id, &headers)?;
     let attempt = of
         .attempt
         .ok_or_else(|| Refusal::bad("attempt: it is missing"))?;
     let is_wanted = || {
         service.jobs.with_job(&id, |record| {
             of.is_of(record, "result")?;
-            check_rank(record, rank)
+            check_rank(record, rank)?;
+            Ok(record.kept.user.clone())
         })
     };
-    is_wanted()?;
-    let body = answer::read(body, RESULT, "result").await?;
-    if !verify(keys.secret(&id).as_bytes(), &body, signature(&headers)) {
-        return Err(no_signature());
-    }
-    // It may have ended meanwhile.
-    is_wanted()?;
+    let (user, secret) = (is_wanted()?, service.jobs.settings.keys.secret(&id));
+    let handed = Handed {
+        body,
+        verifier: Verifier::new(secret.as_bytes()),
+        signature: signature(&headers),
+        user: &user,
+        is_own: &|other| service.jobs.is_of(&user, other),
+        is_wanted: &|| is_wanted().map(drop),
+    };
     let job = id.as_str();
     let of = files::Of { job, attempt, rank };
-    service.files()?.put_result(of, &body).await?;
+    service.files()?.put_result(of, handed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -145,7 +145,7 @@ pub async fn get_result(
     Path((id, rank)): Path<(String, usize)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     let (attempt, is_over) = service.jobs.with_own(&user, &id, |record| {
         check_rank(record, rank)?;
         Ok((record.kept.attempt, record.is_over()))

@@ -1,7 +1,7 @@
 //! All jobs, and what is done with them. What a user wants is written down on the cluster before it is done, so that a
 //! service that ends in the midst of it goes on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,6 +20,7 @@ use crate::objects::{self, Settings};
 use crate::options::Quotas;
 use crate::record::{Record, objects as objects_of};
 use crate::submission;
+use crate::turns::Turns;
 
 /// What is asked of the cluster.
 #[derive(Clone)]
@@ -59,6 +60,9 @@ pub struct Jobs {
     leaving: Mutex<Vec<Record>>,
     /// One write at a time, so that none overtakes another.
     writing: tokio::sync::Mutex<()>,
+    /// Requests of users, and of the ranks of their jobs.
+    pub asking: Turns,
+    pub reporting: Turns,
 }
 
 impl Jobs {
@@ -71,6 +75,8 @@ impl Jobs {
             records: Mutex::new(None),
             leaving: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
+            asking: Turns::of_users(),
+            reporting: Turns::of_ranks(&quotas),
         }
     }
 
@@ -128,6 +134,11 @@ impl Jobs {
         })
     }
 
+    /// Whether a job is a user's.
+    pub fn is_of(&self, user: &str, id: &str) -> bool {
+        self.with_own(user, id, |_| Ok(())).is_ok()
+    }
+
     /// The digests of all objects that jobs of a user need: of those that run, or may be resumed.
     ///
     /// # Errors
@@ -147,7 +158,7 @@ impl Jobs {
         let records = self.lock();
         let records = records.iter().flatten().map(|(_, record)| record);
         let alive = records.filter(|record| {
-            let is_alive = !record.is_over() || record.is_changed;
+            let is_alive = record.is_running() || record.is_changed;
             record.uid.is_some() && is_alive
         });
         alive.map(|record| record.id.clone()).collect()
@@ -335,7 +346,7 @@ impl Jobs {
         let background = DeleteParams::background();
         unless_gone(self.apis.records.delete(id, &background).await)?;
         let record = self.drop_record(id);
-        let record = record.filter(|record| !record.is_over());
+        let record = record.filter(Record::is_running);
         self.lock_leaving().extend(record);
         self.changed.notify_one();
         Ok(())
@@ -363,6 +374,13 @@ impl Jobs {
     /// Counts deleted jobs no more that have no pods.
     pub fn let_go(&self, has_pods: impl Fn(&Record) -> bool) {
         self.lock_leaving().retain(has_pods);
+    }
+
+    /// Notes how many pods of each job go on.
+    pub fn count_pods(&self, going: &HashMap<String, usize>) {
+        for (id, record) in self.lock().iter_mut().flatten() {
+            record.pods = going.get(id).copied().unwrap_or_default();
+        }
     }
 
     /// Writes down what has changed.

@@ -20,5 +20,6 @@ pub mod service;
 pub mod store;
 pub mod submission;
 mod tend;
-mod upload;
+mod turns;
+pub mod upload;
 pub mod watch;

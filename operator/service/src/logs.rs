@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::answer::Refusal;
 use crate::objects::CONTAINER;
 use crate::service::Service;
+use crate::turns::Turn;
 
 /// The most of one log that is sent, in bytes.
 const LARGEST: i64 = 64 << 20;
@@ -35,7 +36,7 @@ pub async fn log(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     let (record, is_over) = service
         .jobs
         .with_own(&user, &id, |record| Ok((record.clone(), record.is_over())))?;
@@ -58,11 +59,13 @@ pub async fn log(
         };
     };
     let slots = if asked.follow {
+        let own = service.following.take(&user)?;
         let slots = Arc::clone(&service.followers).try_acquire_owned();
-        Some(slots.map_err(|_| {
+        let slot = slots.map_err(|_| {
             let message = "too many logs are followed now: ask for it without follow";
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
-        })?)
+        })?;
+        Some((own, slot))
     } else {
         None
     };
@@ -91,7 +94,7 @@ fn text(body: Body) -> Response {
 }
 
 /// A body that is read as it is sent; whoever leaves ends it.
-fn parts(log: impl AsyncRead + Send + 'static, slot: Option<OwnedSemaphorePermit>) -> Body {
+fn parts(log: impl AsyncRead + Send + 'static, slot: Option<(Turn, OwnedSemaphorePermit)>) -> Body {
     let log = Box::pin(log);
     Body::from_stream(stream::try_unfold((log, slot), async |(mut log, slot)| {
         let mut part = vec![0; PART];

@@ -16,8 +16,9 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::answer::Refusal;
 use crate::record::Record;
-use crate::reports::{check_token, signature};
+use crate::reports::{admit, signature};
 use crate::service::Service;
+use crate::upload::Handed;
 
 /// What is read at a time.
 const PART: usize = 64 << 10;
@@ -51,21 +52,27 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
-    let keys = &service.jobs.settings.keys;
-    check_token(keys, &id, &headers)?;
+    let _turn = admit(&service.jobs, &id, &headers)?;
     let Some(models) = &service.models else {
         return Err(Refusal::conflict("this service keeps no models (--models)"));
     };
-    let verifier = Verifier::new(keys.secret(&id).as_bytes());
-    let signature = signature(&headers);
     // The job's name becomes that of a file, so there is to be such a job; its attempt may end while the model is read.
     let is_wanted = || {
-        service
-            .jobs
-            .with_job(&id, |record| of.is_of(record, "model"))
+        service.jobs.with_job(&id, |record| {
+            of.is_of(record, "model")?;
+            Ok(record.kept.user.clone())
+        })
     };
-    let model = models.take(&id, body, verifier, signature, is_wanted);
-    model.await?;
+    let (user, secret) = (is_wanted()?, service.jobs.settings.keys.secret(&id));
+    let handed = Handed {
+        body,
+        verifier: Verifier::new(secret.as_bytes()),
+        signature: signature(&headers),
+        user: &user,
+        is_own: &|other| service.jobs.is_of(&user, other),
+        is_wanted: &|| is_wanted().map(drop),
+    };
+    models.take(&id, handed).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -75,7 +82,7 @@ pub async fn get(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     let is_over = service
         .jobs
         .with_own(&user, &id, |record| Ok(record.is_over()))?;

@@ -79,6 +79,9 @@ pub struct Quotas {
     /// All models together, in bytes; all results of functions together may take as much
     #[arg(long, default_value_t = 8 << 30)]
     pub models_bytes: u64,
+    /// Those of one user, in bytes; results of functions of one user may take as much
+    #[arg(long, default_value_t = 2 << 30)]
+    pub user_models_bytes: u64,
     /// The compiled cells of functions of one user, in bytes
     #[arg(long, default_value_t = 1 << 30)]
     pub object_bytes: u64,

@@ -56,8 +56,8 @@ pub struct Plan {
     pub end: Vec<String>,
     /// Pods that never began.
     pub delete: Vec<String>,
-    /// What is left is to be taken away.
-    pub suspend: bool,
+    /// The object whose pods are to be taken away. It is named: the job may have begun its next attempt when that is done.
+    pub suspend: Option<String>,
 }
 
 /// What is to be done about a job at a time, in milliseconds since 1970.
@@ -87,10 +87,32 @@ pub fn plan(record: &Record, sight: &Sight, now: u64) -> Plan {
         plan.end = names(pods(sight).filter(|pod| alive(pod) && !pod.has_deadline));
         let is_late = now.saturating_sub(cancelled) > GRACE;
         let goes_on = sight.object.is_some() && object.over.is_none() && !object.is_suspended;
-        plan.suspend = goes_on && (is_late || pods(sight).filter(alive).count() == 0);
+        let is_left = goes_on && (is_late || pods(sight).filter(alive).count() == 0);
+        plan.suspend = is_left.then(|| record.object());
+    }
+    if record.is_over()
+        && let Some(since) = record.over_since
+    {
+        outlived(&mut plan, record, sight, now.saturating_sub(since));
     }
     plan.message = message(record, sight, &object);
     plan
+}
+
+/// Ends what goes on of a job whose ranks have all said that they ended, so long ago: it holds what others wait for.
+fn outlived(plan: &mut Plan, record: &Record, sight: &Sight, ago: u64) {
+    if ago <= GRACE {
+        return;
+    }
+    let going = || pods(sight).filter(|pod| !pod.seen.phase.is_over());
+    plan.end = names(going().filter(|pod| pod.has_node && !pod.has_deadline));
+    let object = sight.object.as_ref();
+    if object.is_some_and(|object| object.over.is_none() && !object.is_suspended) {
+        let is_left = going().any(|pod| !pod.has_node || ago > 2 * GRACE);
+        plan.suspend = is_left.then(|| record.object());
+    } else {
+        plan.delete = names(going().filter(|pod| !pod.has_node || ago > 2 * GRACE));
+    }
 }
 
 /// Of an attempt whose object the cluster has not taken yet.

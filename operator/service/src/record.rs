@@ -37,6 +37,10 @@ pub struct Record {
     pub message: Option<String>,
     /// Whether the ConfigMap says less than this.
     pub is_changed: bool,
+    /// Pods of all its attempts that go on, as the watch has told.
+    pub pods: usize,
+    /// Since when all ranks are known to have ended, as far as this process knows; milliseconds since 1970.
+    pub over_since: Option<u64>,
 }
 
 /// What is written down before it is done.
@@ -98,6 +102,21 @@ impl Record {
             ranks,
             message: None,
             is_changed: false,
+            pods: 0,
+            over_since: None,
+        }
+    }
+
+    /// Whether it holds something of the cluster: ranks say themselves that they have ended, and their pods may go on.
+    pub fn is_running(&self) -> bool {
+        !self.is_over() || self.pods > 0
+    }
+
+    /// How many ranks of it count as running.
+    pub fn running_ranks(&self) -> usize {
+        match self.is_over() {
+            true => self.pods,
+            false => self.pods.max(self.ranks.len()),
         }
     }
 
@@ -115,6 +134,7 @@ impl Record {
         self.kept.attempt += 1;
         self.kept.started = now;
         self.kept.cancelled = None;
+        self.over_since = None;
         for rank in &mut self.ranks {
             rank.order = Order::default();
             rank.status.state = RankState::Starting;
@@ -193,6 +213,8 @@ impl Record {
             ranks,
             message: None,
             is_changed: false,
+            pods: 0,
+            over_since: None,
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::answer::{self, Refusal};
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::record::Record;
+use crate::turns::Turn;
 
 /// The largest report.
 const LARGEST: usize = 1 << 20;
@@ -39,6 +40,16 @@ pub fn check_token(keys: &Keys, id: &str, headers: &HeaderMap) -> Result<(), Ref
     }
 }
 
+/// Lets a request of a rank in, before any of its body is read.
+///
+/// # Errors
+/// Where it has not the job's token, there is no such job, or the ranks of its user ask for too much at a time.
+pub fn admit(jobs: &Jobs, id: &str, headers: &HeaderMap) -> Result<Turn, Refusal> {
+    check_token(&jobs.settings.keys, id, headers)?;
+    let user = jobs.with_job(id, |record| Ok(record.kept.user.clone()))?;
+    jobs.reporting.take(&user)
+}
+
 /// The signature of a request, for what verifies it.
 pub fn signature(headers: &HeaderMap) -> &str {
     let header = headers.get(SIGNATURE_HEADER);
@@ -59,8 +70,8 @@ pub async fn status(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
+    let _turn = admit(&jobs, &id, &headers)?;
     let keys = &jobs.settings.keys;
-    check_token(keys, &id, &headers)?;
     let body = answer::read(body, LARGEST, "report").await?;
     if !verify(keys.secret(&id).as_bytes(), &body, signature(&headers)) {
         return Err(no_signature());

@@ -97,7 +97,7 @@ async fn list(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     Ok(Json(json!({ "jobs": service.jobs.list(&user)? })))
 }
 
@@ -106,7 +106,7 @@ async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<JobView>), Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     let body = answer::read(body, DESCRIPTION, "description").await?;
     let functions = service.jobs.settings.function_image.is_some();
     let description = submission::read(&body, functions)?;
@@ -120,7 +120,7 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<JobView>, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     let view = service
         .jobs
         .with_own(&user, &id, |record| Ok(record.view()))?;
@@ -132,7 +132,7 @@ async fn cancel(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     to_the_end(async move { service.jobs.cancel(&user, &id).await }).await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -142,7 +142,7 @@ async fn resume(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     let work = service.jobs.with_own(&user, &id, |record| {
         Ok(record.kept.description.work.clone())
     })?;
@@ -156,7 +156,7 @@ async fn delete(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let user = service.hub.user(&headers).await?;
+    let user = service.user(&headers).await?;
     to_the_end(async move {
         service.jobs.delete(&user, &id).await?;
         service.forget(&id).await;

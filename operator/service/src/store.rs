@@ -5,29 +5,27 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
-use carrel_report::Verifier;
 use tokio::fs::{self, File};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use crate::answer::Refusal;
 use crate::options::Quotas;
 use crate::reports::no_signature;
-use crate::upload::{PATIENCE, Unfinished, Upload, failed, too_large};
+use crate::turns::Queue;
+use crate::upload::{Handed, Limits, PATIENCE, Unfinished, Upload, failed, too_large};
 
 const ENDING: &str = "safetensors";
 const UNFINISHED: &str = "unfinished";
-/// Models that are taken at a time.
-const AT_A_TIME: usize = 4;
+/// Models that are taken at a time, of one user and of all.
+const OWN_AT_A_TIME: usize = 2;
+const AT_A_TIME: usize = 16;
 const MODEL: &str = "model";
 
 pub struct Models {
     folder: PathBuf,
-    /// The largest one, and all together, in bytes.
-    largest: u64,
-    most: u64,
+    limits: Limits,
     /// Some are taken at a time, and what there is is counted one after the other.
-    taking: Semaphore,
+    taking: Queue,
     counting: Mutex<()>,
     /// How long one of them may send nothing.
     pub patience: Duration,
@@ -48,9 +46,12 @@ impl Models {
         }
         Ok(Self {
             folder: folder.to_owned(),
-            largest: quotas.model_bytes,
-            most: quotas.models_bytes,
-            taking: Semaphore::new(AT_A_TIME),
+            limits: Limits {
+                one: quotas.model_bytes,
+                of_user: quotas.user_models_bytes,
+                all: quotas.models_bytes,
+            },
+            taking: Queue::new(OWN_AT_A_TIME, AT_A_TIME),
             counting: Mutex::default(),
             patience: PATIENCE,
             taken: AtomicU64::default(),
@@ -108,21 +109,21 @@ impl Models {
     ///
     /// # Errors
     /// When it is not signed, too large, or cannot be written.
-    pub async fn take(
-        &self,
-        id: &str,
-        body: Body,
-        mut verifier: Verifier,
-        signature: &str,
-        is_wanted: impl Fn() -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+    pub async fn take(&self, id: &str, handed: Handed<'_>) -> Result<(), Refusal> {
+        let Handed {
+            body,
+            mut verifier,
+            signature,
+            user,
+            is_own,
+            is_wanted,
+        } = handed;
         is_wanted()?;
-        // It is never closed.
-        let _slot = self.taking.acquire().await;
+        let _place = self.taking.wait(user).await;
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         let part = Unfinished(self.path(&format!("{id}.{number}"), UNFINISHED));
         let path = &part.0;
-        let room = self.room(id).await;
+        let room = self.room(id, is_own).await;
         let upload = Upload {
             what: MODEL,
             room: room.map_err(|error| failed(path, MODEL, &error))?,
@@ -131,24 +132,14 @@ impl Models {
         let length = upload
             .write(path, body, |part| verifier.update(part))
             .await?;
-        match verifier.fits(signature) {
-            true => self.put(id, path, length, is_wanted).await,
-            false => Err(no_signature()),
+        if !verifier.fits(signature) {
+            return Err(no_signature());
         }
-    }
-
-    /// In place of the one before, where there is still room for it.
-    async fn put(
-        &self,
-        id: &str,
-        path: &Path,
-        length: u64,
-        is_wanted: impl Fn() -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+        // In place of the one before, where there is still room for it.
         let _turn = self.counting.lock().await;
         is_wanted()?;
         let failed = |error| failed(path, MODEL, &error);
-        let room = self.room(id).await.map_err(failed)?;
+        let room = self.room(id, is_own).await.map_err(failed)?;
         if length > room {
             return Err(too_large(MODEL, room));
         }
@@ -158,13 +149,13 @@ impl Models {
     }
 
     /// How large the model of a job may be beside those of the others.
-    async fn room(&self, id: &str) -> io::Result<u64> {
-        let mut others = 0;
+    async fn room(&self, id: &str, is_own: impl Fn(&str) -> bool) -> io::Result<u64> {
+        let mut others = Vec::new();
         for other in self.ids().await?.iter().filter(|other| *other != id) {
             // One that went meanwhile takes none.
             let there = fs::metadata(self.path(other, ENDING)).await;
-            others += there.map_or(0, |there| there.len());
+            others.push((there.map_or(0, |there| there.len()), is_own(other)));
         }
-        Ok(self.most.saturating_sub(others).min(self.largest))
+        Ok(self.limits.room(others))
     }
 }

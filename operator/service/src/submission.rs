@@ -101,8 +101,8 @@ pub fn allow<'a>(
     let own: Vec<_> = own.collect();
     let all = own.len();
     let own = own.into_iter().chain(leaving);
-    let running: Vec<_> = own.filter(|record| !record.is_over()).collect();
-    let running_ranks: usize = running.iter().map(|record| record.ranks.len()).sum();
+    let running: Vec<_> = own.filter(|record| record.is_running()).collect();
+    let running_ranks: usize = running.iter().map(|record| record.running_ranks()).sum();
     let running = running.len();
     let too_many = |message| Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, message));
     if is_new && all >= quotas.jobs {

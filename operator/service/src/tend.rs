@@ -31,7 +31,9 @@ pub async fn tend(jobs: Arc<Jobs>, seen: Arc<Seen>) {
     loop {
         // Whether something was heard or not.
         let _ = timeout(RESYNC, jobs.changed.notified()).await;
-        jobs.let_go(|record| seen.of(record).pods.iter().any(Option::is_some));
+        let going = seen.going();
+        jobs.let_go(|record| going.contains_key(&record.id));
+        jobs.count_pods(&going);
         let alive = jobs.alive();
         written.retain(|id, _| alive.contains(id));
         for id in &alive {
@@ -65,6 +67,9 @@ async fn look(
 ) -> Result<(), Refusal> {
     let (mut planned, attempt, doubted) = jobs.with_job(id, |record| {
         let sight = seen.of(record);
+        if record.is_over() {
+            record.over_since.get_or_insert_with(now);
+        }
         let planned = plan(record, &sight, now());
         let is_doubted = sight.object.is_none() && is_late(record, now());
         let doubted = is_doubted.then(|| (record.clone(), sight));
@@ -83,7 +88,7 @@ async fn look(
         return refused(jobs, id, attempt, refusal).await;
     }
     // Before it is known that the job is over: nobody looks at it any more then.
-    act(jobs, id, &plan).await?;
+    act(jobs, &plan).await?;
     let (is_urgent, is_changed) = jobs.with_job(id, |record| {
         if record.kept.attempt == attempt {
             record.end(&plan.ended);
@@ -121,7 +126,7 @@ async fn refused(jobs: &Jobs, id: &str, attempt: u64, refusal: Refusal) -> Resul
     }
 }
 
-async fn act(jobs: &Jobs, id: &str, plan: &Plan) -> Result<(), Refusal> {
+async fn act(jobs: &Jobs, plan: &Plan) -> Result<(), Refusal> {
     let merge = PatchParams::default();
     for pod in &plan.end {
         let patch = json!({ "spec": { "activeDeadlineSeconds": AT_ONCE } });
@@ -135,10 +140,9 @@ async fn act(jobs: &Jobs, id: &str, plan: &Plan) -> Result<(), Refusal> {
     for pod in &plan.delete {
         unless_gone(jobs.apis.pods.delete(pod, &DeleteParams::default()).await)?;
     }
-    if plan.suspend {
-        let object = jobs.with_job(id, |record| Ok(record.object()))?;
+    if let Some(object) = &plan.suspend {
         let patch = Patch::Merge(json!({ "spec": { "runPolicy": { "suspend": true } } }));
-        unless_gone(jobs.apis.objects.patch(&object, &merge, &patch).await)?;
+        unless_gone(jobs.apis.objects.patch(object, &merge, &patch).await)?;
     }
     Ok(())
 }

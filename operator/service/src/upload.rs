@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::StatusCode;
+use carrel_report::Verifier;
 use futures_util::{Stream, StreamExt as _};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
@@ -15,6 +16,41 @@ use crate::answer::Refusal;
 
 /// How long a client may send nothing.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a rank hands over, before any of it is read.
+pub struct Handed<'a> {
+    pub body: Body,
+    /// It is kept only where this fits, once it was read whole.
+    pub verifier: Verifier,
+    pub signature: &'a str,
+    /// Whose job it is of, and whether another job is the same user's.
+    pub user: &'a str,
+    pub is_own: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    /// Asked again when it is there: its attempt may have ended meanwhile.
+    pub is_wanted: &'a (dyn Fn() -> Result<(), Refusal> + Send + Sync),
+}
+
+/// How much room there is for files of one kind.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// For one of them, all those of one user, and all, in bytes.
+    pub one: u64,
+    pub of_user: u64,
+    pub all: u64,
+}
+
+impl Limits {
+    /// For a file beside others: the length of each, and whether it is the same user's.
+    pub fn room(self, others: impl IntoIterator<Item = (u64, bool)>) -> u64 {
+        let (mut all, mut own) = (0, 0);
+        for (length, is_own) in others {
+            all += length;
+            own += if is_own { length } else { 0 };
+        }
+        let left = self.all.saturating_sub(all);
+        left.min(self.of_user.saturating_sub(own)).min(self.one)
+    }
+}
 
 /// What is read, and how much of it is taken.
 pub struct Upload {

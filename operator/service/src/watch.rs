@@ -1,11 +1,13 @@
 //! What the cluster shows: the objects and pods of all jobs, as their watches tell of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use carrel_operator::children::Child as _;
 use carrel_operator::seen::SeenPod;
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use kube::runtime::reflector::{self, Lookup, Store};
 use kube::runtime::watcher::{self, Event};
@@ -72,6 +74,22 @@ impl Seen {
     pub async fn wait(&self) -> bool {
         let pods = self.pods.wait_until_ready().await;
         pods.is_ok() && self.objects.wait_until_ready().await.is_ok()
+    }
+
+    /// How many pods of each job go on, of all its attempts.
+    pub fn going(&self) -> HashMap<String, usize> {
+        let mut going = HashMap::new();
+        for pod in self.pods.state() {
+            let phase = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.phase.as_deref());
+            let id = pod.labels().get(ID_LABEL);
+            if let Some(id) = id.filter(|_| !matches!(phase, Some("Succeeded" | "Failed"))) {
+                *going.entry(id.clone()).or_default() += 1;
+            }
+        }
+        going
     }
 
     /// What there is of the present attempt of a job.

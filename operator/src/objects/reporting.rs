@@ -1,7 +1,9 @@
-//! What pods of TrainJobs need to report: an address, whom to believe about it, and a token that counts there only.
+//! What pods need to report: an address, whom to believe about it, and a token that counts there only. Those of TrainJobs
+//! have it, those of the other kinds where their template asks.
 
 use carrel_jobs::environment::is_for;
 use carrel_jobs::job::Job;
+use carrel_jobs::kind::Kind;
 use carrel_jobs::template::{object, set_variables};
 use serde_json::{Map, Value, json};
 
@@ -11,11 +13,17 @@ const FOLDER: &str = "/var/run/secrets/kubeflow/trainer";
 const VOLUME: &str = "kubeflow-trainer-token";
 /// Holds whom to believe, so that it needs no object of its own in the namespace.
 const AUTHORITIES: &str = "carrel.dev/trainer-authorities";
+/// With `true` in a template it asks for this.
+const ASKS: &str = "carrel.dev/reports";
 /// How long a token counts; its node renews it.
 const SECONDS: u32 = 3600;
 
-/// Adds it to a pod of `job`, once there is a certificate.
+/// Adds it to a pod of `job` that is to have it, once there is a certificate.
 pub fn add(pod: &mut Value, job: &Job, to: &Reporting) {
+    let asks = pod["metadata"]["annotations"][ASKS] == "true";
+    if job.kind != Kind::TrainJob && !asks {
+        return;
+    }
     let (Some(authorities), Value::Object(pod)) = (to.authorities(), pod) else {
         return;
     };
@@ -46,7 +54,7 @@ pub fn add(pod: &mut Value, job: &Job, to: &Reporting) {
         "name": VOLUME,
         "projected": { "sources": [
             { "serviceAccountToken": {
-                "audience": audience(&job.namespace, &job.name),
+                "audience": audience(job.kind, &job.namespace, &job.name),
                 "expirationSeconds": SECONDS,
                 "path": "token",
             } },

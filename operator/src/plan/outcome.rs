@@ -14,6 +14,7 @@ use crate::seen::{Phase, Place};
 /// Reasons after which pods end that the policy would leave running.
 pub(super) const DEADLINE: &str = "DeadlineExceeded";
 pub(super) const BACKOFF: &str = "BackoffLimitExceeded";
+pub const REFUSED: &str = "FailedCreatePod";
 
 pub(super) enum Outcome {
     GoesOn,
@@ -118,12 +119,13 @@ fn progress(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) {
     }
 }
 
-/// Whether the failure of a replica is that of the job: in v1alpha1 only the master's is.
+/// Whether the failure of a replica is that of the job: in v1alpha1 only the master's is, and dynamic workers may go.
 fn decides(job: &Job, place: Place) -> bool {
-    job.origin != Version::V1Alpha1 || place.role.leads()
+    let may_go = job.is_dynamic && place.role == Role::Worker;
+    !may_go && (job.origin != Version::V1Alpha1 || place.role.leads())
 }
 
-/// The chief or master has; without one, the workers have; without those, everybody has.
+/// The chief or master has; without one, the workers have, of elastic ones the first that ends; without those, everybody has.
 fn has_succeeded(job: &Job, seen: &Seen) -> bool {
     if let Some(leader) = job.leader() {
         return count(job, seen, leader.role, Phase::Succeeded) >= 1;
@@ -134,10 +136,15 @@ fn has_succeeded(job: &Job, seen: &Seen) -> bool {
     else {
         let counted = job.replicas.iter().filter(|one| one.count > 0);
         let mut all = counted.map(|one| count(job, seen, one.role, Phase::Succeeded) >= one.count);
-        return job.size() > 0 && all.all(|all| all);
+        // Who wants no replicas has all of them.
+        return all.all(|all| all);
     };
+    let succeeded = count(job, seen, Role::Worker, Phase::Succeeded);
+    if job.torch.elastic.is_some() {
+        return succeeded > 0;
+    }
     if job.kind == Kind::PyTorchJob || job.all_workers {
-        return count(job, seen, Role::Worker, Phase::Succeeded) >= workers.count;
+        return succeeded >= workers.count;
     }
     let first = Some(Place {
         role: Role::Worker,

@@ -14,10 +14,10 @@ use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::make::{Made, create};
-use super::{Context, RETRY, ReconcileError, SOON, count, failed};
+use super::make::{Created, Made, create};
+use super::{Context, RETRY, ReconcileError, SOON, count, failed, gang};
 use crate::patch::merge_patch;
-use crate::plan::{Notice, Plan, fail};
+use crate::plan::{Notice, Plan, REFUSED, fail};
 use crate::refusal::is;
 use crate::seen::Place;
 
@@ -39,7 +39,7 @@ pub(super) async fn act(
     tell(context, object, std::mem::take(&mut plan.notices)).await;
     delete(context, object, &plan).await?;
     if let Some(job) = job {
-        let created = create(context, object, job, &plan).await;
+        let created = made(context, object, job, &plan).await?;
         tell(context, object, created.notices).await;
         if let Some(refused) = created.refused {
             let notices = refuse(context, object, &mut plan, refused).await?;
@@ -55,6 +55,24 @@ pub(super) async fn act(
     Ok(plan
         .again_in
         .map_or_else(Action::await_change, Action::requeue))
+}
+
+/// What is missing is made, the group of its pods before them: a scheduler leaves pods of one that is not there.
+async fn made(
+    context: &Context,
+    object: &DynamicObject,
+    job: &Job,
+    plan: &Plan,
+) -> Result<Created, ReconcileError> {
+    if !plan.create_pods.is_empty()
+        && let Some(refused) = gang::ensure(context, object, job).await?
+    {
+        return Ok(Created {
+            refused: Some(refused),
+            ..Created::default()
+        });
+    }
+    Ok(create(context, object, job, plan).await)
 }
 
 /// Whether the status is written; false: the job has changed meanwhile.
@@ -200,7 +218,7 @@ async fn refuse(
     plan: &mut Plan,
     refused: Made,
 ) -> Result<Vec<Notice>, ReconcileError> {
-    let reason = "FailedCreatePod";
+    let reason = REFUSED;
     let (said, for_good) = match refused {
         Made::Never(said) => (said, true),
         Made::Later(said) => (said, false),

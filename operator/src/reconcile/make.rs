@@ -1,14 +1,10 @@
 //! Making the pods and services of a job.
 
-use std::fmt;
-
 use carrel_jobs::job::Job;
 use futures_util::future::join_all;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Context, ReconcileError, failed};
@@ -61,6 +57,9 @@ pub(super) async fn create(
         if let Some(reporting) = &context.reporting {
             objects::reporting::add(&mut pod, job, reporting);
         }
+        if let Some(gang) = &context.gang {
+            gang.join(&mut pod, job, place.role);
+        }
         Some((POD, pod))
     });
     let mut missing = services.chain(pods);
@@ -71,8 +70,8 @@ pub(super) async fn create(
         let batch = missing.by_ref().take(at_a_time);
         let requests = batch.map(|(kind, child)| async move {
             let made = match kind {
-                SERVICE => make::<Service>(context, object, kind, &child).await,
-                _ => make::<Pod>(context, object, kind, &child).await,
+                SERVICE => make(context, object, kind, &resource::<Service>(), &child).await,
+                _ => make(context, object, kind, &resource::<Pod>(), &child).await,
             };
             (kind, made)
         });
@@ -112,23 +111,23 @@ fn notices(services: Vec<String>, pods: Vec<String>) -> Vec<Notice> {
     .collect()
 }
 
-async fn make<K>(
+fn resource<K: kube::Resource<DynamicType = ()>>() -> ApiResource {
+    ApiResource::erase::<K>(&())
+}
+
+pub(super) async fn make(
     context: &Context,
     object: &DynamicObject,
     kind: &'static str,
+    resource: &ApiResource,
     child: &Value,
-) -> Result<Made, ReconcileError>
-where
-    K: kube::Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + fmt::Debug,
-    K::DynamicType: Default,
-{
+) -> Result<Made, ReconcileError> {
     let namespace = object.namespace().unwrap_or_default();
     let name = child["metadata"]["name"].as_str().unwrap_or_default();
     let uid = object.uid().unwrap_or_default();
     // As JSON: types would drop fields that are newer than they.
-    let resource = ApiResource::erase::<K>(&K::DynamicType::default());
     let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), &namespace, &resource);
+        Api::namespaced_with(context.client.clone(), &namespace, resource);
     let typed: DynamicObject = match serde_json::from_value(child.clone()) {
         Ok(typed) => typed,
         Err(error) => return Ok(Made::Never(format!("{name}: {error}"))),

@@ -11,6 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use kube::Client;
 use serde_json::{Map, Value, json};
 
+type Change = Box<dyn FnOnce(&mut Kept) + Send>;
+
 #[derive(Default)]
 pub struct Kept {
     pub objects: BTreeMap<String, Value>,
@@ -18,6 +20,8 @@ pub struct Kept {
     pub requests: Vec<String>,
     /// What the making of objects of a kind, such as `pods`, is answered with.
     pub refusals: BTreeMap<&'static str, u16>,
+    /// Done once, before the next change of an object.
+    pub between: Option<Change>,
     /// What a token is found to be.
     pub tokens: BTreeMap<&'static str, Value>,
     versions: u64,
@@ -122,6 +126,10 @@ impl Kept {
             }
             Method::PUT => Ok(self.store(path, body)),
             Method::PATCH => {
+                if let Some(between) = self.between.take() {
+                    between(self);
+                }
+                let there = self.objects.get(&path).cloned();
                 let there = there.ok_or(404_u16)?;
                 for field in ["resourceVersion", "uid"] {
                     let asked = &body["metadata"][field];

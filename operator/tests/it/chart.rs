@@ -79,8 +79,81 @@ fn each_kind_has_its_operator() {
         assert_eq!(port["containerPort"], 8443);
         let reports = service["spec"]["ports"].as_array().unwrap().iter();
         let reports = reports.filter(|port| port["name"] == "reports").count();
-        assert_eq!(reports, usize::from(kind == "trainjob"));
+        assert_eq!(reports, 1);
     }
+}
+
+/// Rights to groups of pods are there with who asks for groups, and only of that scheduler.
+#[test]
+fn groups_of_pods_are_made_where_a_scheduler_is_named() {
+    let groups = |scheduler: &str| {
+        let set = format!("operator.gangScheduler={scheduler}");
+        let values = ["operator.enabled=true", &set];
+        let roles = objects("templates/operator/rbac.yaml", &values);
+        let deployments = objects("templates/operator/deployment.yaml", &values);
+        let of = |name: &str| {
+            let role = find(&roles, "ClusterRole", &format!("jobs:{name}"));
+            let rules = role["rules"].as_array().unwrap().iter();
+            let rules = rules.filter(|rule| rule["resources"][0] == "podgroups");
+            let groups: Vec<_> = rules.map(|rule| rule["apiGroups"].to_string()).collect();
+            let deployment = find(&deployments, "Deployment", name);
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            let asks = container["args"].to_string().contains("--gang-scheduler");
+            assert_eq!(asks, !scheduler.is_empty());
+            groups.concat()
+        };
+        [of("tf-job-operator-v1alpha2"), of("trainer-operator")]
+    };
+    assert_eq!(groups(""), ["", ""]);
+    assert_eq!(groups("volcano"), [r#"["scheduling.volcano.sh"]"#, ""]);
+    assert_eq!(groups("together"), [r#"["scheduling.x-k8s.io"]"#, ""]);
+}
+
+/// Off unless asked; it may list what it counts, and sends nowhere unless asked for that too.
+#[test]
+fn the_usage_report_sees_and_sends_no_more_than_asked() {
+    for template in ["deployment", "rbac"] {
+        let template = format!("templates/usage/{template}.yaml");
+        assert_eq!(
+            objects(&template, &["operator.enabled=true"]),
+            [Value::Null; 0]
+        );
+    }
+    let on = "usageReport.enabled=true";
+    let rules =
+        |found: &[Value]| find(found, "ClusterRole", "jobs:spartakus-volunteer")["rules"].clone();
+    let found = objects("templates/usage/rbac.yaml", &[on]);
+    let rules = rules(&found);
+    let rights: Vec<_> = rules.as_array().unwrap().iter().collect();
+    let rights = rights
+        .iter()
+        .map(|rule| format!("{} {}", rule["verbs"], rule["resources"]));
+    assert_eq!(
+        rights.collect::<Vec<_>>(),
+        [
+            r#"["list"] ["nodes"]"#,
+            r#"["list"] ["tfjobs","pytorchjobs"]"#,
+            r#"["list"] ["trainjobs"]"#,
+        ]
+    );
+    let arguments = |values: &[&str]| {
+        let found = objects("templates/usage/deployment.yaml", values);
+        let deployment = find(&found, "Deployment", "spartakus-volunteer");
+        let pod = &deployment["spec"]["template"]["spec"];
+        let is_told = pod["containers"][0]["env"][0]["name"] == "SSL_CERT_FILE";
+        (pod["containers"][0]["args"].to_string(), is_told)
+    };
+    let quiet = r#"["usage","--every-hours=24"]"#.to_owned();
+    assert_eq!(arguments(&[on]), (quiet, false));
+    let values = [
+        on,
+        "usageReport.sendTo=https://collector/in",
+        "usageReport.everyHours=6",
+        "usageReport.clusterId=lab",
+        "usageReport.certificates=PEM",
+    ];
+    let told = r#"["usage","--cluster-id=lab","--send-to=https://collector/in","--every-hours=6"]"#;
+    assert_eq!(arguments(&values), (told.to_owned(), true));
 }
 
 /// Those that the operator prints, with images of the site's own.
@@ -146,4 +219,32 @@ fn rights_are_those_that_are_used() {
     assert_eq!(rights("trainjobs\""), r#"["get","list","watch"]"#);
     assert_eq!(rights("clustertrainingruntimes"), r#"["get"]"#);
     assert_eq!(rights("trainjobs/status"), r#"["patch"]"#);
+}
+
+/// Whoever opens connections to the webhook or to reports takes from what the API server needs.
+#[test]
+fn only_who_must_reaches_an_operator() {
+    let template = "templates/operator/networkpolicy.yaml";
+    let values = ["operator.enabled=true"];
+    let policies = objects(template, &values);
+    assert_eq!(policies.len(), 3);
+    let policy = find(&policies, "NetworkPolicy", "trainer-operator");
+    let rules = policy["spec"]["ingress"].as_array().unwrap();
+    let from = |port: &str| {
+        let rule = rules.iter().find(|rule| rule["ports"][0]["port"] == port);
+        rule.unwrap_or_else(|| panic!("no {port}: {rules:#?}"))["from"].clone()
+    };
+    assert_eq!(from("webhook"), Value::Null);
+    assert_eq!(
+        from("reports"),
+        serde_json::json!([{ "namespaceSelector": {} }])
+    );
+    assert_eq!(from("http"), serde_json::json!([{ "podSelector": {} }]));
+    let known = "operator.networkPolicy.apiServers[0].ipBlock.cidr=192.0.2.1/32";
+    let policies = objects(template, &[values[0], known]);
+    let policy = find(&policies, "NetworkPolicy", "pytorch-operator");
+    let peers = &policy["spec"]["ingress"][0]["from"];
+    assert_eq!(peers[0]["ipBlock"]["cidr"], "192.0.2.1/32");
+    let without = [values[0], "operator.networkPolicy.enabled=false"];
+    assert_eq!(objects(template, &without), [Value::Null; 0]);
 }

@@ -290,6 +290,13 @@ fn bad_jobs_are_refused_or_named() {
         &|specs| specs["Worker"]["restartPolicy"] = json!("Sometimes"),
         "Unsupported value: \"Sometimes\"",
     );
+    let mut unknown = good();
+    unknown["spec"]["runPolicy"] = json!({ "managedBy": "nobody.test/manager" });
+    let error = site.try_apply(&unknown.to_string()).unwrap_err();
+    assert!(
+        error.contains("it must be kubeflow.org/training-operator or"),
+        "{error}"
+    );
     refused(
         &|specs| specs["Worker"]["replicas"] = json!("two"),
         "must be of type integer",

@@ -1,7 +1,8 @@
 //! What is done about jobs, sentence by sentence of `training-serving.md` 1.1 to 1.3.
 
+use carrel_jobs::names;
 use carrel_jobs::status::ConditionType;
-use carrel_operator::plan::{Wrong, invalid};
+use carrel_operator::plan::{REFUSED, Wrong, fail, invalid};
 use carrel_operator::seen::Phase;
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -258,24 +259,79 @@ fn the_walkthrough_s_pytorchjob_follows_its_master() {
     assert_eq!((workers.active, workers.succeeded), (0, 3));
 }
 
+/// As training-operator 1.9 has it (ReconcileServices of each type); the betas had one for the master.
 #[test]
-fn only_the_master_of_v1_has_a_service() {
-    let world = World::new(job(
-        "PyTorchJob",
-        "v1",
-        &[("Master", 1), ("Worker", 2)],
-        None,
-    ));
-    assert_eq!(world.services(), ["job-master-0"]);
-    let mut object = job("PyTorchJob", "v1", &[("Worker", 2)], None);
-    object["spec"]["elasticPolicy"] = json!({ "minReplicas": 1 });
-    let mut world = World::new(object);
-    assert_eq!(world.services(), ["job-worker-0", "job-worker-1"]);
+fn every_replica_of_a_pytorchjob_of_v1_has_a_service() {
+    let of = |version: &str| {
+        let roles = [("Master", 1), ("Worker", 2)];
+        World::new(job("PyTorchJob", version, &roles, None)).services()
+    };
+    assert_eq!(of("v1"), ["job-master-0", "job-worker-0", "job-worker-1"]);
+    assert_eq!(of("v1beta2"), ["job-master-0"]);
+}
+
+#[test]
+fn a_pytorchjob_without_a_master_follows_its_workers() {
+    let object = job("PyTorchJob", "v1", &[("Worker", 2)], None);
+    let mut world = World::new(object.clone());
+    let job = world.job();
+    let label = |index: usize| {
+        let labels = names::labels(&job, &job.replicas[0], index);
+        labels.get(names::JOB_ROLE).cloned()
+    };
+    // By it the SDK finds the log.
+    assert_eq!((label(0).as_deref(), label(1)), (Some("master"), None));
     world.run(&["worker-0", "worker-1"]);
+    assert_eq!(world.state(), "Running");
     world.succeed("worker-0");
     assert_eq!(world.state(), "Running");
     world.succeed("worker-1");
     assert_eq!(world.state(), "Succeeded");
+    // Elastic ones end together: the first that has done so says it.
+    let mut object = object;
+    object["spec"]["elasticPolicy"] = json!({ "minReplicas": 1 });
+    let mut world = World::new(object);
+    world.run(&["worker-0", "worker-1"]);
+    world.succeed("worker-1");
+    assert_eq!(world.state(), "Succeeded");
+}
+
+#[test]
+fn a_dynamic_worker_may_fail() {
+    let ends = |task: &str| {
+        let mut object = tf("v1", &[("Chief", 1), ("PS", 1), ("Worker", 2)], "Never");
+        object["spec"]["enableDynamicWorker"] = json!(true);
+        let mut world = World::new(object);
+        world.run(&["chief-0", "ps-0", "worker-0", "worker-1"]);
+        world.fail(task, 1);
+        let state = world.state().to_owned();
+        (state, world.status.reason.unwrap_or_default())
+    };
+    let (state, reason) = ends("worker-1");
+    assert_eq!(
+        (state.as_str(), reason.as_str()),
+        ("Running", "worker-1 failed: exit code 1")
+    );
+    assert_eq!(ends("ps-0").0, "Failed");
+    assert_eq!(ends("chief-0").0, "Failed");
+}
+
+#[test]
+fn a_tfjob_without_replicas_has_succeeded() {
+    let world = World::new(tf("v1", &[("Worker", 0)], "Never"));
+    assert_eq!((world.state(), world.pods().len()), ("Succeeded", 0));
+}
+
+/// Such as one whose template the API server refuses since it was changed.
+#[test]
+fn a_job_whose_pods_are_refused_leaves_none_running() {
+    let mut world = World::new(tf("v1", &[("Worker", 2)], "Never"));
+    world.run(&["worker-0", "worker-1"]);
+    let mut plan = world.plan();
+    fail(&mut plan, REFUSED, "spec.containers: no", world.now);
+    world.does(&plan);
+    world.look();
+    assert_eq!((world.state(), world.pods().len()), ("Failed", 0));
 }
 
 /// It would run when everybody else is gone.

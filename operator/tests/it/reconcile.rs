@@ -8,6 +8,7 @@ use carrel_operator::children::{Child, Children, follow};
 use carrel_operator::events::Recorder;
 use carrel_operator::memory::Memory;
 use carrel_operator::metrics::Metrics;
+use carrel_operator::objects::gang::Gang;
 use carrel_operator::reconcile::{Context, ReconcileError, reconcile};
 use carrel_operator::resource::resource;
 use futures_util::{StreamExt as _, stream};
@@ -35,6 +36,11 @@ async fn ready<T: Child>(kind: Kind) -> Arc<Children<T>> {
 impl Site {
     /// Where a job is stored.
     pub async fn new(object: &Value) -> Self {
+        Self::with_gang(object, None).await
+    }
+
+    /// With a scheduler that starts all pods or none.
+    pub async fn with_gang(object: &Value, gang: Option<Gang>) -> Self {
         let kind = Kind::from_name(object["kind"].as_str().unwrap()).unwrap();
         let mut stored = match kind {
             Kind::TrainJob => object.clone(),
@@ -66,6 +72,7 @@ impl Site {
             },
             domain: None,
             reporting: None,
+            gang,
         });
         Self { api, context, path }
     }

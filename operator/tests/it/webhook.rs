@@ -5,12 +5,21 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use carrel_operator::certificate::{Loaded, make};
 use carrel_operator::metrics::Metrics;
-use carrel_operator::server::conversions;
+use carrel_operator::server::{Tls, conversions, tls};
 use carrel_operator::webhook::answer;
 use futures_util::future::join_all;
 use futures_util::stream;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use tower::ServiceExt as _;
 
 use crate::world::EXAMPLE;
@@ -87,4 +96,50 @@ async fn who_says_nothing_is_not_waited_for() {
     for answer in late.await.unwrap() {
         assert_eq!(answer.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
     }
+}
+
+/// One that opens connections and says nothing holds none of the places of others.
+#[tokio::test]
+async fn a_silent_address_stops_no_other() {
+    let names = ["operator.test".to_owned()];
+    let certificate = make(&names, None, Timestamp::now()).unwrap();
+    let config = Arc::new(certificate.config().unwrap());
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(certificate.authorities.as_bytes());
+    roots.add(authority.unwrap()).unwrap();
+    let (_sender, loaded) = watch::channel(Some(Arc::new(Loaded {
+        certificate,
+        config,
+    })));
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = Tls {
+        listener,
+        router: conversions(Arc::new(Metrics::default())),
+        keeps: true,
+    };
+    tokio::spawn(tls(server, loaded));
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    let provider = Arc::new(crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let client = client.with_root_certificates(roots).with_no_client_auth();
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let to = format!("127.0.0.1:{port}").parse().unwrap();
+    let asked = async {
+        let stream = other.connect(to).await.unwrap();
+        let name = ServerName::try_from("operator.test").unwrap();
+        TlsConnector::from(Arc::new(client))
+            .connect(name, stream)
+            .await
+    };
+    // Sooner than any of those is given up.
+    let asked = timeout(Duration::from_millis(2500), asked).await;
+    asked.unwrap().unwrap();
+    drop(silent);
 }

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Inner;
 use super::owner::{INSTANCE, Owner};
-use super::plan;
-use crate::Error;
+use super::{plan, state};
+use crate::{Error, SpawnerState};
 
 /// How long a claim that is being deleted may take to go, for those who wait for it.
 const GONE: Duration = Duration::from_secs(10);
@@ -57,9 +57,15 @@ pub(super) async fn ensure(inner: &Inner, claim: &PersistentVolumeClaim) -> Resu
 }
 
 /// Deletes the claim of a server and waits until it is gone; what has its name and is another's stays.
-pub(super) async fn forget(inner: &Inner, user: &str, server: &str) -> Result<(), Error> {
+pub(super) async fn forget(
+    inner: &Inner,
+    user: &str,
+    server: &str,
+    before: Option<&SpawnerState>,
+) -> Result<(), Error> {
     let options = &inner.options;
-    let (names, fields) = plan::names(options, user, server, "", &inner.namespace);
+    let claim = state::remembered(before, options, &inner.namespace);
+    let (names, fields) = plan::names(options, user, server, "", claim, &inner.namespace);
     let labels = [&options.storage_extra_labels, &options.common_labels];
     let instance = labels.iter().find_map(|labels| labels.get(INSTANCE));
     let owner = Owner {

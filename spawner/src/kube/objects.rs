@@ -23,6 +23,8 @@ pub const SERVER: &str = "singleuser-server";
 /// Annotations with the names of an object's user and server, letter for letter.
 pub const USERNAME: &str = "hub.jupyter.org/username";
 pub const SERVERNAME: &str = "hub.jupyter.org/servername";
+/// Annotation of the pod with the name of the server's claim, by which it is known where nothing else is.
+pub(super) const CLAIM: &str = "carrel/claim";
 const STORAGE: &str = "singleuser-storage";
 /// Label with the name of the start that made a pod: the Hub wrote it down before.
 pub const START_ID: &str = "carrel/start-id";
@@ -54,10 +56,9 @@ pub fn pod(plan: &Plan<'_>) -> Result<Pod, crate::Error> {
     });
     let mut document = plan.fields.expand_json(&document);
     // What the Hub says is nobody's template.
-    merge(
-        &mut document["metadata"]["annotations"],
-        &identity(plan.request),
-    );
+    let annotations = &mut document["metadata"]["annotations"];
+    merge(annotations, &identity(plan.request));
+    merge(annotations, &json!({ CLAIM: plan.names.pvc }));
     let hub = environment::of_hub(plan);
     let container = &mut document["spec"]["containers"][0];
     container["env"] = environment::sorted(container["env"].take(), hub);

@@ -77,6 +77,8 @@ options! {
         storage_extra_annotations: BTreeMap<String, String> = BTreeMap::new();
         /// Delete the claim together with its user or named server.
         delete_pvc: bool = true;
+        /// A server keeps the claim that it had, also where `pvc_name_template` gives another name by now.
+        remember_pvc_name: bool = true;
         /// Volumes of the pod.
         volumes: ListOrMap<Volume> = ListOrMap::default();
         /// Where the server's container mounts them.
@@ -204,13 +206,14 @@ fn common_labels() -> BTreeMap<String, String> {
 }
 
 /// Options that an override may not set: they belong to the Hub, not to one server.
-const OF_THE_HUB: [&str; 9] = [
+const OF_THE_HUB: [&str; 10] = [
     "profile_list",
     "group_overrides",
     "namespace",
     "pvc_name_template",
     "events_enabled",
     "delete_pvc",
+    "remember_pvc_name",
     "k8s_api_request_timeout",
     "k8s_api_request_retry_timeout",
     "pod_name_template",

@@ -23,12 +23,14 @@ pub struct Plan<'a> {
     pub fields: &'a Fields,
 }
 
-/// The names of a server's objects, and the fields that its texts are filled with.
+/// The names of a server's objects, and the fields that its texts are filled with. A `claim` that it had before stays its
+/// own (`KubeSpawner.remember_pvc_name`).
 pub fn names(
     options: &KubeOptions,
     user: &str,
     server: &str,
     start_id: &str,
+    claim: Option<String>,
     hub_namespace: &str,
 ) -> (Names, Fields) {
     let fields = Fields::new(options.slug_scheme, user, server, hub_namespace);
@@ -36,7 +38,7 @@ pub fn names(
     let names = Names {
         namespace: namespace.to_owned(),
         pod: fields.name(&options.pod_name_template),
-        pvc: fields.name(&options.pvc_name_template),
+        pvc: claim.unwrap_or_else(|| fields.name(&options.pvc_name_template)),
         // By the start, not by the server: a new start never meets what an earlier one has left.
         secret: format!("start-{start_id}"),
     };

@@ -43,6 +43,7 @@ pub(super) async fn start(
         &request.user,
         &request.server,
         &request.start_id,
+        state::remembered(request.before.as_ref(), &options, &inner.namespace),
         &inner.namespace,
     );
     let plan = Plan {
@@ -95,6 +96,7 @@ pub(super) async fn resume(
             &request.user,
             &request.server,
             &request.start_id,
+            Some(state.pvc_name.clone()),
             &inner.namespace,
         );
         names.pod.clone_from(&state.pod_name);

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::objects::{CONTAINER, SERVERNAME, START_ID, USERNAME};
+use super::objects::{CLAIM, CONTAINER, SERVERNAME, START_ID, USERNAME};
 use super::options::KubeOptions;
 use super::plan::{self, Names};
 use crate::{Error, SpawnerState, Started};
@@ -47,7 +47,9 @@ impl State {
         let user = annotation(USERNAME)?;
         let server = annotation(SERVERNAME)?;
         let start_id = start_id(pod)?;
-        let (mut names, fields) = plan::names(options, user, server, start_id, hub_namespace);
+        let claim = annotation(CLAIM).map(str::to_owned);
+        let (mut names, fields) =
+            plan::names(options, user, server, start_id, claim, hub_namespace);
         names.pod = pod.metadata.name.clone()?;
         let containers = &pod.spec.as_ref()?.containers;
         let server = containers
@@ -89,6 +91,25 @@ impl State {
             state: state.saved()?,
         })
     }
+}
+
+/// The claim that a server had at its start before, of the state of this spawner or of a JupyterHub's; nothing where that
+/// is not to be remembered, or was in another namespace.
+pub(super) fn remembered(
+    before: Option<&SpawnerState>,
+    options: &KubeOptions,
+    hub_namespace: &str,
+) -> Option<String> {
+    let before = &before.filter(|_| options.remember_pvc_name)?.0;
+    let namespace = options.namespace.as_deref().unwrap_or(hub_namespace);
+    if before["namespace"]
+        .as_str()
+        .is_some_and(|was| was != namespace)
+    {
+        return None;
+    }
+    let claim = before["pvc_name"].as_str();
+    claim.filter(|claim| !claim.is_empty()).map(str::to_owned)
 }
 
 /// How names of starts begin whose pods a JupyterHub made.

@@ -146,6 +146,7 @@ pub fn request(user: &str) -> StartRequest {
         groups: Vec::new(),
         user_options: serde_json::Map::new(),
         start_id: format!("start-{user}-{}", unique()),
+        before: None,
     }
 }
 

@@ -46,5 +46,6 @@ fn request(user: &str, server: &str, chosen: Value) -> StartRequest {
             .into(),
         user_options: chosen.as_object().unwrap().clone(),
         start_id: String::from("0123456789abcdef0123456789abcdef"),
+        before: None,
     }
 }

@@ -34,6 +34,8 @@ pub enum Need {
     Mnist,
     /// File systems may be mounted in a namespace of one's own.
     Mount,
+    /// A cluster of this machine alone, whose processes are known by the folder of `CARREL_TEST_NODE`.
+    OneNode,
     /// Linux-PAM with the modules of Debian.
     Pam,
     /// PostgreSQL's own programs.
@@ -49,11 +51,12 @@ pub enum Need {
 }
 
 impl Need {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Gpu,
         Self::KServe,
         Self::Mnist,
         Self::Mount,
+        Self::OneNode,
         Self::Pam,
         Self::Postgres,
         Self::Prepared,
@@ -68,6 +71,7 @@ impl Need {
             Self::KServe => "kserve",
             Self::Mnist => "mnist",
             Self::Mount => "mount",
+            Self::OneNode => "one-node",
             Self::Pam => "pam",
             Self::Postgres => "postgres",
             Self::Prepared => "prepared",
@@ -149,7 +153,7 @@ mod tests {
         let said = decide("minst", Need::Gpu, &"none").unwrap_err();
         assert_eq!(
             said,
-            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, kserve, mnist, mount, pam, postgres, prepared, root, slapd, squeezenet"
+            "$CARREL_TEST_REQUIRE names `minst`, which is none of gpu, kserve, mnist, mount, one-node, pam, postgres, prepared, root, slapd, squeezenet"
         );
     }
 }

@@ -1,4 +1,5 @@
 //! The part of `onnx.proto` (ONNX 1.16, IR version 9) that an export writes; names and numbers are those of the file.
+//! That is of version 2 of Protocol Buffers, which packs no lists, and not every reader takes one that is packed.
 
 use prost::Message;
 
@@ -60,7 +61,7 @@ pub struct AttributeProto {
     pub f: f32,
     #[prost(int64, tag = "3")]
     pub i: i64,
-    #[prost(int64, repeated, tag = "8")]
+    #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub r#type: i32,
@@ -68,7 +69,7 @@ pub struct AttributeProto {
 
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
+    #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub data_type: i32,

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::{cut, offset, paging, require, users, with_query};
-use crate::access::permit::{StartServer, StopServer};
+use crate::access::permit::{Permit, StartServer, StopServer};
 use crate::app::App;
 use crate::auth::caller::Login;
 use crate::auth::posted::Posted;
@@ -95,22 +95,39 @@ pub async fn start_all(
     posted: Posted,
 ) -> Result<Response, AppError> {
     let (login, _) = posted.fresh()?;
+    let mut refused = Vec::new();
     for named in of_page(&app, &login, &query).await? {
         // What the visitor may not start, or runs already, is passed over.
         let Ok(permit) = login.permit(StartServer(named)) else {
             continue;
         };
-        let user = &*permit.0.user;
-        refresh::before_start(&app, user, *user == *login.user().name).await?;
-        match servers::start(&app, permit, Wanted::default()).await {
-            Ok(_) | Err(StartError::AlreadyRunning(_) | StartError::Stopping(_)) => {}
-            Err(error) => return Err(error.into()),
+        let user = permit.0.user.clone();
+        if let Err(error) = start_one(&app, permit, *user == *login.user().name).await {
+            refused.push(format!("{user}: {}", error.into_parts().1));
         }
+    }
+    if !refused.is_empty() {
+        let refused = refused.join("; ");
+        return Err(AppError::conflict(format!(
+            "All were asked to start but these: {refused}"
+        )));
     }
     Ok(see_other(&with_query(
         format!("{}admin", app.urls.hub),
         &query,
     )))
+}
+
+async fn start_one(
+    app: &App,
+    permit: Permit<StartServer>,
+    own_browser: bool,
+) -> Result<(), AppError> {
+    refresh::before_start(app, &permit.0.user, own_browser).await?;
+    match servers::start(app, permit, Wanted::default()).await {
+        Ok(_) | Err(StartError::AlreadyRunning(_) | StartError::Stopping(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// POST /hub/admin/stop-all: all servers of these users.

@@ -7,6 +7,7 @@ mod inference;
 mod scheduling;
 mod singleuser;
 mod training;
+mod usage;
 
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -42,6 +43,7 @@ pub struct Values {
     dashboard: Dashboard,
     gateway: gateway::Gateway,
     inference: inference::Inference,
+    usage_report: usage::UsageReport,
     debug: Debug,
     /// Refused: it is hub.config.
     auth: Part,
@@ -207,8 +209,23 @@ pub struct Operator {
     tolerations: Items,
     /// The domain of the cluster's DNS, for names of hosts in TF_CONFIG; those that jobs had upstream without it.
     cluster_domain: String,
+    /// Who starts all pods of a TFJob or PyTorchJob or none: volcano, or a scheduler with the plugin Coscheduling.
+    gang_scheduler: String,
+    network_policy: OperatorPolicy,
     /// Images of the runtimes of TrainJobs, by the name of the runtime, in place of those that come with the chart.
     runtime_images: Labels,
+}
+
+/// Who reaches the operators.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct OperatorPolicy {
+    /// Whether there is one for each.
+    enabled: bool,
+    /// From where the API server comes, as rules name peers; without any, from anywhere.
+    api_servers: Items,
+    /// Other rules of ingress.
+    ingress: Items,
 }
 
 /// Pages on training jobs and on the cluster, a service of the Hub.

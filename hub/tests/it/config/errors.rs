@@ -160,6 +160,23 @@ fn a_section_holds_keys() {
 }
 
 #[test]
+fn what_jupyterhub_has_and_this_hub_has_not_is_refused_with_what_to_write_instead() {
+    check(
+        "Proxy: {extra_routes: {}}",
+        "1:1: Proxy: `Proxy` is not taken: for `extra_routes`, add a service with the `url` to lead to \
+         (`JupyterHub.services`); it is reached under `/services/<name>/`",
+    );
+    check(
+        "Spawner:\n  disable_user_config: true",
+        "2:3: Spawner.disable_user_config: `disable_user_config` is not taken: write `environment: \
+         {JUPYTERHUB_DISABLE_USER_CONFIG: '1'}`",
+    );
+    let text = "JupyterHub:\n  cookie_secret_file: /srv/secret\n";
+    let config = Config::parse("carrel.yaml", text).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+}
+
+#[test]
 fn a_name_that_is_near_no_other_gets_the_list() {
     check(
         "LocalProcessSpawner:\n  colour: green",
@@ -171,8 +188,8 @@ fn a_name_that_is_near_no_other_gets_the_list() {
          `KubeSpawner.pod_patches` and `group_overrides` may do",
     );
     check(
-        "Proxy: {}",
-        "1:1: Proxy: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, DummyAuthenticator, \
+        "Colours: {}",
+        "1:1: Colours: unknown section; there are JupyterHub, Authenticator, NativeAuthenticator, DummyAuthenticator, \
          LDAPAuthenticator, LocalAuthenticator, PAMAuthenticator, RemoteUserAuthenticator, OAuthenticator, \
          GenericOAuthenticator, Auth0OAuthenticator, AzureAdOAuthenticator, CILogonOAuthenticator, GitHubOAuthenticator, GitLabOAuthenticator, \
          GoogleOAuthenticator, Spawner, LocalProcessSpawner, KubeSpawner, ConfigurableHTTPProxy, IdleCuller, \

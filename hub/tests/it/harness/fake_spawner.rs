@@ -277,7 +277,12 @@ impl Spawner for FakeSpawner {
         Ok(started)
     }
 
-    async fn forget(&self, user: &str, server: &str) -> Result<(), Error> {
+    async fn forget(
+        &self,
+        user: &str,
+        server: &str,
+        _: Option<&SpawnerState>,
+    ) -> Result<(), Error> {
         self.forgotten
             .lock()
             .unwrap()

@@ -1,35 +1,108 @@
 //! What messages by gRPC take together while they are read and answered: a part of what all bodies may.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
-use futures_util::StreamExt as _;
+use axum::body::HttpBody;
+use axum::http::Request;
+use bytes::Bytes;
+use futures_util::future::Either;
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::futures::TaskLocalFuture;
 use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service as Serve};
 
 use crate::failure::{Failure, Kind};
 use crate::service::{Service, kibibytes};
 
-/// Requests to the router are refused where bodies take too much already, but those that are `free`.
-pub fn weigh(router: Router, service: Arc<Service>, free: fn(&str) -> bool) -> Router {
-    router.layer(from_fn(move |request: Request, next: Next| {
-        let service = Arc::clone(&service);
-        async move {
-            match free(request.uri().path()) {
-                true => next.run(request).await,
-                false => weighed(service, request, next).await,
+/// Refuses requests where bodies take too much already, but those that are `free`. A layer of its own, since those of axum
+/// take as long as a tiny network.
+#[derive(Clone)]
+pub struct Weigh {
+    pub service: Arc<Service>,
+    pub free: fn(&str) -> bool,
+}
+
+impl<S> Layer<S> for Weigh {
+    type Service = Weighing<S>;
+
+    fn layer(&self, inner: S) -> Weighing<S> {
+        let weigh = self.clone();
+        Weighing { weigh, inner }
+    }
+}
+
+#[derive(Clone)]
+pub struct Weighing<S> {
+    weigh: Weigh,
+    inner: S,
+}
+
+impl<S: Serve<Request<Body>>> Serve<Request<Body>> for Weighing<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, TaskLocalFuture<OfRequest, S::Future>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if (self.weigh.free)(request.uri().path()) {
+            return Either::Left(self.inner.call(request));
+        }
+        // The body of a stream has it as long as it is read, and that of one message until the answer is there.
+        let of_request = (Arc::clone(&self.weigh.service), Arc::default());
+        let of_body = of_request.clone();
+        let request = request.map(|body| Body::new(Counted { body, of_body }));
+        Either::Right(PART.scope(of_request, self.inner.call(request)))
+    }
+}
+
+/// What a request takes a part of, and the part.
+type OfRequest = (Arc<Service>, Arc<Part>);
+
+/// A body whose bytes are counted as they come.
+struct Counted {
+    body: Body,
+    of_body: OfRequest,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let (service, part) = &self.of_body;
+            if let Err(failure) = part.grow(service, data.len(), 0) {
+                return Poll::Ready(Some(Err(failure.into())));
             }
         }
-    }))
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 tokio::task_local! {
     /// The part of the request that is read and answered now.
-    static PART: (Arc<Service>, Arc<Part>);
+    static PART: OfRequest;
 }
 
 /// A message that is neither a request for inference nor this small is none that anybody sends.
@@ -56,24 +129,9 @@ pub fn take(bytes: usize, more: Option<usize>) -> Result<(), Status> {
     }
 }
 
-async fn weighed(service: Arc<Service>, request: Request, next: Next) -> Response {
-    let part = Arc::new(Part::default());
-    // The body of a stream has it as long as it is read, and that of one message until the answer is there.
-    let (of_service, of_body) = (Arc::clone(&service), Arc::clone(&part));
-    let request = request.map(|body| {
-        let chunks = body.into_data_stream().map(move |chunk| {
-            let chunk = chunk.map_err(|error| Status::from_error(error.into()))?;
-            of_body.grow(&of_service, chunk.len(), 0)?;
-            Ok::<_, Status>(chunk)
-        });
-        Body::from_stream(chunks)
-    });
-    PART.scope((service, part), next.run(request)).await
-}
-
 /// What one request takes.
 #[derive(Default)]
-struct Part(Mutex<Taken>);
+pub struct Part(Mutex<Taken>);
 
 #[derive(Default)]
 struct Taken {

@@ -17,7 +17,8 @@ use tonic::transport::server::{Connected, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::routes;
+use super::bodies::Weigh;
+use super::{is_open, routes};
 use crate::models::Selector;
 use crate::service::Service;
 
@@ -39,8 +40,12 @@ pub async fn serve(
     end: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (routes, reporter) = routes(Arc::clone(&service)).await?;
-    let health = tokio::spawn(report(service, reporter));
+    let health = tokio::spawn(report(Arc::clone(&service), reporter));
     let router = Server::builder()
+        .layer(Weigh {
+            service,
+            free: is_open,
+        })
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_frame_size(FRAME)

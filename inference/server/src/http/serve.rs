@@ -9,18 +9,21 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 
 /// How long a client may take for the head of a request, and be silent before it.
 pub const HEAD: Duration = Duration::from_secs(60);
+/// How long it may take to say hello by TLS.
+const HELLO: Duration = Duration::from_secs(10);
 /// After a connection was not accepted: there may be no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `end`, over TLS where there is a certificate, and then answers the requests that run. A connection without a whole head of a request within
-/// `head` is closed.
+/// Serves until `end`, over TLS where there is a certificate, and then answers the requests that run. A connection without a
+/// whole head of a request within `head` is closed.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -43,8 +46,7 @@ pub async fn serve(
                     match tls.clone() {
                         None => connections.spawn(connection(stream, router, head, stopped)),
                         Some(tls) => connections.spawn(async move {
-                            // Who says no hello is gone.
-                            if let Ok(Ok(stream)) = timeout(head, tls.accept(stream)).await {
+                            if let Some(stream) = hello(&tls, stream, stopped.clone()).await {
                                 connection(stream, router, head, stopped).await;
                             }
                         }),
@@ -60,6 +62,18 @@ pub async fn serve(
     drop(listener);
     let _ = stop.send(true);
     while connections.join_next().await.is_some() {}
+}
+
+/// None of who says no hello, and of nobody that says it at the end: there is no request of theirs.
+async fn hello(
+    tls: &Tls,
+    stream: TcpStream,
+    mut stopped: watch::Receiver<bool>,
+) -> Option<TlsStream<TcpStream>> {
+    tokio::select! {
+        accepted = timeout(HELLO, tls.accept(stream)) => accepted.ok()?.ok(),
+        _ = stopped.wait_for(|stop| *stop) => None,
+    }
 }
 
 async fn connection(

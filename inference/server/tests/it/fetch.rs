@@ -96,6 +96,39 @@ async fn files_are_brought_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_there_may_be_larger_than_memory() {
+    const SIZE: u64 = 1 << 30;
+    /// Of so many zeros.
+    const OF_ZEROS: &str = "49bc20df15e412a64472421e13fe86ff1c5165e18b2afccf160d4dc19fe68a14";
+    let (base, (site, count)) = (TempDir::new().unwrap(), site().await);
+    let to = base.path().join("1");
+    std::fs::create_dir(&to).unwrap();
+    let file = std::fs::File::create(to.join("model.onnx")).unwrap();
+    file.set_len(SIZE).unwrap();
+    let files = json!([{"name": "model.onnx", "url": format!("{site}/file"), "sha256": OF_ZEROS}]);
+    let program = env!("CARGO_BIN_EXE_carrel-model-server");
+    let mut command = Command::new("sh");
+    // KiB of addresses: less than the file has.
+    command.args([
+        "-c",
+        "ulimit -v 900000; exec \"$@\"",
+        "sh",
+        program,
+        "fetch",
+    ]);
+    command
+        .args(["--files", &files.to_string(), "--to"])
+        .arg(&to);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+    assert_eq!(
+        std::fs::metadata(to.join("model.onnx")).unwrap().len(),
+        SIZE
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_the_file_is_refused_and_nothing_is_there() {
     let (site, _) = site().await;
     let base = TempDir::new().unwrap();

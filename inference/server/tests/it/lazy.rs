@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use carrel_model_server::config::{Load, ModelConfig};
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Server, answer, doubling, resident, with_weights};
+use crate::limits::PRODUCTS;
+use crate::server::{Server, answer, doubling, resident, slow_to_warm_up, squaring, with_weights};
 
 /// The states of the versions of `m` as the index has them.
 async fn states(server: &Server) -> Vec<String> {
@@ -42,7 +44,7 @@ async fn the_first_of_many_requests_loads_it() {
     );
     let body = json!({"instances": [[1, 2]]});
     let asked = (0..8).map(|_| server.json("/v1/models/m:predict", &body));
-    for (status, said) in futures_util::future::join_all(asked).await {
+    for (status, said) in join_all(asked).await {
         assert_eq!(
             (status, said),
             (StatusCode::OK, json!({"predictions": [[2.0, 4.0]]}))
@@ -51,6 +53,64 @@ async fn the_first_of_many_requests_loads_it() {
     assert_eq!(states(&server).await, ["READY"]);
     let (status, said) = server.json("/v1/models/m/versions/7:predict", &body).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stays_for_those_who_wait_however_long_it_loads() {
+    let base = TempDir::new().unwrap();
+    slow_to_warm_up(&base.path().join("1"), PRODUCTS);
+    // Looked at again and again while it loads.
+    let Some(server) = Server::start(vec![lazy(&base, Some(0))]).await else {
+        return;
+    };
+    let asked = (0..4).map(|_| server.get("/v2/models/m"));
+    for answered in join_all(asked).await {
+        let (status, said) = answer(answered).await;
+        assert_eq!(status, StatusCode::OK, "{said}");
+    }
+    server
+        .until(async || states(&server).await == ["UNAVAILABLE"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_not_there_is_neither_ready_nor_waited_for() {
+    let base = TempDir::new().unwrap();
+    slow_to_warm_up(&base.path().join("1"), 10 * PRODUCTS);
+    let config = ModelConfig {
+        version_labels: [("stable".to_owned(), 1), ("next".to_owned(), 7)].into(),
+        ..lazy(&base, None)
+    };
+    let Some(server) = Server::start(vec![config]).await else {
+        return;
+    };
+    let ready = async |version: &str| {
+        let path = format!("/v2/models/m/versions/{version}/ready");
+        server.get(&path).await.status() == StatusCode::OK
+    };
+    for version in ["1", "stable"] {
+        assert!(ready(version).await, "{version}");
+    }
+    for version in ["7", "next", "none"] {
+        assert!(!ready(version).await, "{version}");
+    }
+    let absent = async || server.get("/v2/models/m/versions/7").await.status();
+    assert_eq!(absent().await, StatusCode::NOT_FOUND);
+    // Nor does it wake the model.
+    assert_eq!(states(&server).await, ["UNAVAILABLE"]);
+    let loading = async || states(&server).await == ["LOADING"];
+    let asked = async {
+        server.until(loading).await;
+        let said = absent().await;
+        (said, loading().await)
+    };
+    let (first, (said, still)) = tokio::join!(server.get("/v2/models/m"), asked);
+    assert_eq!(first.status(), StatusCode::OK);
+    assert_eq!((said, still), (StatusCode::NOT_FOUND, true));
+    // What comes later is found.
+    squaring(&base.path().join("7"));
+    server.until(async || ready("7").await).await;
+    assert!(ready("next").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,6 +127,125 @@ async fn a_request_that_runs_is_answered_before_it_ends() {
     assert!(ended.success(), "{ended}");
 }
 
+/// Each line of its log goes to the file.
+fn logging(command: &mut Command, folder: &Path) -> Child {
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    command.stderr(log).spawn().unwrap()
+}
+
+/// Waits for what the log has then.
+async fn until(folder: &Path, mut wanted: impl FnMut(&str) -> bool) -> String {
+    let reached = async {
+        loop {
+            let log = std::fs::read_to_string(folder.join("log")).unwrap();
+            if wanted(&log) {
+                return log;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_while_a_model_loads_without_an_end() {
+    let Some(library) = library() else { return };
+    let (base, folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let version = base.path().join("1");
+    std::fs::create_dir(&version).unwrap();
+    // Nobody ever writes to it, so that opening it takes for ever.
+    let pipe = version.join("model.onnx");
+    let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
+    assert!(made.success());
+    let mut command = program();
+    command.args(["--model_name=m", "--model_base_path"]);
+    command.arg(base.path()).arg("--onnxruntime").arg(library);
+    let mut child = logging(&mut command, folder.path());
+    let log = until(folder.path(), |log| log.contains("Listening at ")).await;
+    let (_, rest) = log.split_once("Listening at ").unwrap();
+    let index = format!(
+        "http://{}/v2/repository/index",
+        rest.split_once(' ').unwrap().0
+    );
+    let loading = async {
+        loop {
+            let asked = reqwest::Client::new().post(&index).body("{}").send();
+            let said: serde_json::Value = asked.await.unwrap().json().await.unwrap();
+            if said[0]["state"] == "LOADING" {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, loading).await.unwrap();
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    let ended = ended.unwrap().unwrap();
+    assert!(ended.success(), "{ended}");
+}
+
+/// ONNX Runtime keeps a number for the machine and a database of what it will tell its makers.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_to_be_told_to_anybody() {
+    let Some(library) = library() else { return };
+    let (base, home) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    doubling(&base.path().join("1"));
+    let mut command = program();
+    command.args(["--model_name=m", "--model_base_path"]);
+    command.arg(base.path()).arg("--onnxruntime").arg(library);
+    command
+        .env("HOME", home.path())
+        .env_remove("XDG_CACHE_HOME");
+    let log = TempDir::new().unwrap();
+    let _child = logging(&mut command, log.path());
+    until(log.path(), |log| log.contains("The model m 1 is loaded")).await;
+    let kept: Vec<_> = std::fs::read_dir(home.path()).unwrap().collect();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_missing_is_told_once() {
+    let Some(library) = library() else { return };
+    let folder = TempDir::new().unwrap();
+    let (base, gone) = (folder.path().join("m"), folder.path().join("gone"));
+    doubling(&base.join("1"));
+    let model = |name: &str, base: &Path| json!({"name": name, "base_path": base});
+    let models = json!({"models": [model("m", &base), model("gone", &gone)]});
+    let file = folder.path().join("models.yaml");
+    std::fs::write(&file, models.to_string()).unwrap();
+    let mut command = program();
+    command.args([
+        "--file-system-poll-wait-seconds",
+        "1",
+        "--model_config_file",
+    ]);
+    command.arg(file).arg("--onnxruntime").arg(library);
+    let _child = logging(&mut command, folder.path());
+    let told = |log: &str| log.matches("Could not read").count();
+    // Each of these was found by another look at all folders.
+    for version in 1..=4 {
+        doubling_of(&base, version);
+        let loaded = format!("The model m {version} is loaded");
+        let log = until(folder.path(), |log| log.contains(&loaded)).await;
+        assert!(told(&log) <= 1, "{log}");
+    }
+    doubling(&gone.join("1"));
+    let log = until(folder.path(), |log| {
+        log.contains("The model gone 1 is loaded")
+    })
+    .await;
+    assert_eq!(told(&log), 1, "{log}");
+    std::fs::remove_dir_all(&gone).unwrap();
+    until(folder.path(), |log| told(log) == 2).await;
+}
+
+fn doubling_of(base: &Path, version: usize) {
+    let folder = base.join(version.to_string());
+    if !folder.exists() {
+        doubling(&folder);
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_configuration_ends_it_with_the_reason() {
     let folder = TempDir::new().unwrap();

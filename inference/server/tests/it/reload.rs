@@ -158,6 +158,30 @@ async fn another_configuration_keeps_what_stays() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_goes_takes_its_trace_settings_along() {
+    let Some((base, server)) = Server::with_doubling().await else {
+        return;
+    };
+    let level = async || {
+        let (_, said) = answer(server.get("/v2/models/m/trace/setting").await).await;
+        said["trace_level"].clone()
+    };
+    let first = level().await;
+    let changed = json!({"trace_level": ["TIMESTAMPS"]});
+    let (status, _) = server.json("/v2/models/m/trace/setting", &changed).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_ne!(level().await, first);
+    let models = vec![ModelConfig::new("m", base.path())];
+    let same = Config { models };
+    let reconfigure = async |config: Config| server.service.models.reconfigure(config).await;
+    reconfigure(same.clone()).await.unwrap();
+    assert_ne!(level().await, first);
+    reconfigure(Config::default()).await.unwrap();
+    reconfigure(same).await.unwrap();
+    assert_eq!(level().await, first);
+}
+
 /// A model whose version takes a while to load, and those who load it when they are asked to.
 fn slow_to_load() -> Option<(TempDir, Arc<Models>)> {
     let base = TempDir::new().unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carrel_model_server::config::{Config, ModelConfig};
 use carrel_model_server::models::Models;
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
@@ -78,6 +80,42 @@ async fn is_live(address: &str, trusted: CertificateDer<'static>) -> bool {
         .server_live(ServerLiveRequest {})
         .await;
     answered.is_ok_and(|answer| answer.into_inner().live)
+}
+
+/// A service of one model and the certificate of this folder for a protocol; none without ONNX Runtime.
+fn serving(folder: &Path, base: &Path, protocol: &[u8]) -> Option<(Arc<Service>, Tls)> {
+    doubling(&base.join("1"));
+    let models = vec![ModelConfig::new("m", base)];
+    let models = Models::new(engines()?, Config { models });
+    let service = Service::new(Arc::new(models), LIMITS, all_access());
+    let (key, certificate) = (folder.join("key.pem"), folder.join("cert.pem"));
+    let tls = Tls::open_for(key, certificate, &[protocol]).unwrap();
+    Some((Arc::new(service), tls))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_no_hello_keeps_the_server_from_no_end() {
+    const LONG: Duration = Duration::from_secs(600);
+    let (folder, base) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let trusted = issue(folder.path());
+    let Some((service, tls)) = serving(folder.path(), base.path(), HTTP_1) else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (end, ended) = oneshot::channel::<()>();
+    let router = http::router(service);
+    let end_of_it = async {
+        let _ = ended.await;
+    };
+    let served = http::serve::serve(listener, router, Some(tls), LONG, end_of_it);
+    let served = tokio::spawn(served);
+    let _silent = TcpStream::connect(&address).await.unwrap();
+    // Who came later was answered, so the silent one was accepted.
+    assert!(health(&address, trusted).await.unwrap().ends_with("ok\n"));
+    end.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(8), served).await;
+    ended.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::kind::Role;
+use crate::progress::TrainerStatus;
 use crate::schema;
 use crate::status::{
     ConditionType, JobCondition, JobStatus, ReplicaStatus, Restarts, TrainState, state,
@@ -99,30 +100,6 @@ pub struct Nodes {
     pub failed: i32,
 }
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TrainerStatus {
-    #[schemars(range(min = 0, max = 100))]
-    pub progress_percentage: Option<i32>,
-    #[schemars(range(min = 0))]
-    pub estimated_remaining_seconds: Option<i32>,
-    #[serde(default)]
-    #[schemars(length(max = 256))]
-    pub metrics: Vec<Metric>,
-    #[serde(default)]
-    #[schemars(schema_with = "schema::time")]
-    pub last_updated_time: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-pub struct Metric {
-    #[schemars(length(min = 1, max = 64))]
-    pub name: String,
-    /// A number as text.
-    #[schemars(length(min = 1, max = 64))]
-    pub value: String,
-}
-
 /// From an object's field.
 ///
 /// # Errors
@@ -153,6 +130,7 @@ pub fn read(status: Option<&Value>) -> Result<JobStatus, serde_json::Error> {
         completion_time: status.completion_time,
         last_reconcile_time: None,
         restarts: status.restarts,
+        trainer_status: None,
         train: TrainState {
             attempt: status.attempt,
             nodes: nodes.map_or(0, |nodes| nodes.total),

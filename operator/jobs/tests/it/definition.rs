@@ -25,6 +25,8 @@ fn structural(at: &str, schema: &Value) {
         "required",
         "type",
         "x-kubernetes-int-or-string",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type",
         "x-kubernetes-preserve-unknown-fields",
         "x-kubernetes-validations",
     ];
@@ -71,7 +73,7 @@ fn schemas_are_structural_and_keep_templates_whole() {
             let columns = version["additionalPrinterColumns"].as_array().unwrap();
             for column in columns {
                 // A path with `[*]` shows the first element only.
-                assert!(!column["jsonPath"].as_str().unwrap().contains('['));
+                assert!(!column["jsonPath"].as_str().unwrap().contains("[*]"));
             }
         }
     }
@@ -110,6 +112,13 @@ fn trainjobs_and_runtimes_are_structural() {
         let rules = fields[field]["x-kubernetes-validations"].to_string();
         assert!(rules.contains("self == oldSelf"), "{field}: {rules}");
     }
+    // Two managers that apply their own patches do not take each other's away.
+    let patches = &fields["runtimePatches"];
+    assert_eq!(patches["x-kubernetes-list-type"], "map");
+    let keys = serde_json::json!(["manager"]);
+    assert_eq!(patches["x-kubernetes-list-map-keys"], keys);
+    assert_eq!(patches["items"]["required"], keys);
+    assert_eq!(patches["maxItems"], 16);
     assert_eq!(fields["trainer"]["properties"]["numNodes"]["minimum"], 1);
     assert_eq!(
         fields["managedBy"]["default"],
@@ -117,6 +126,25 @@ fn trainjobs_and_runtimes_are_structural() {
     );
     let columns = &all[0]["spec"]["versions"][0]["additionalPrinterColumns"];
     assert_eq!(columns[0]["jsonPath"], ".status.state");
+}
+
+/// A job of a manager that nobody knows would stand there for ever, and nobody would say why.
+#[test]
+fn managers_are_known_and_stay() {
+    for kind in [Kind::TfJob, Kind::PyTorchJob] {
+        let definition = definition(kind);
+        let versions = definition["spec"]["versions"].as_array().unwrap();
+        let schema = &versions.last().unwrap()["schema"]["openAPIV3Schema"];
+        let policy = &schema["properties"]["spec"]["properties"]["runPolicy"]["properties"];
+        let rules = policy["managedBy"]["x-kubernetes-validations"].as_array();
+        let rules: Vec<_> = rules.into_iter().flatten().collect();
+        let text = |one: usize| rules[one]["rule"].as_str().unwrap();
+        assert!(
+            text(0).contains(kind.manager()) && text(0).contains("multikueue"),
+            "{rules:?}"
+        );
+        assert_eq!(text(1), "self == oldSelf");
+    }
 }
 
 /// All fields that jobs of the time have are there.

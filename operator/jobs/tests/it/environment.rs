@@ -150,9 +150,19 @@ fn elastic_workers_meet_at_the_first() {
     let job = job(&object).unwrap();
     assert_eq!(
         lines(&job, Role::Worker, 1),
-        "PYTHONUNBUFFERED=1\nWORLD_SIZE=8\nRANK=1\nPET_NODE_RANK=1\nPET_NPROC_PER_NODE=4\nPET_NNODES=1:3\n\
+        "PYTHONUNBUFFERED=1\nPET_NPROC_PER_NODE=4\nPET_NNODES=1:3\n\
          PET_RDZV_BACKEND=c10d\nPET_RDZV_ENDPOINT=job-worker-0:29400\nPET_RDZV_ID=job\nPET_RDZV_CONF=timeout=60\n\
          PET_MAX_RESTARTS=10\n"
+    );
+}
+
+/// A script that finds ranks looks for a master too; training-operator 1.9 sets none.
+#[test]
+fn workers_without_a_master_have_no_ranks() {
+    let job = job(&pytorch("v1", &[("Worker", 2)])).unwrap();
+    assert_eq!(
+        lines(&job, Role::Worker, 1),
+        "PYTHONUNBUFFERED=1\nPET_NPROC_PER_NODE=auto\nPET_NNODES=2\n"
     );
 }
 

@@ -134,9 +134,16 @@ fn mistakes_are_named_with_their_place() {
     let many = mistakes(&tf("v1", &[("Worker", i32::MAX)]));
     assert!(many.contains("2147483647 replicas are too many"), "{many}");
     check(
-        &pytorch("v1", &[("Worker", 1)]),
+        &pytorch("v1beta2", &[("Worker", 1)]),
         "spec.pytorchReplicaSpecs: there is no Master",
     );
+    check(
+        &pytorch("v1", &[("Worker", 0)]),
+        "spec.pytorchReplicaSpecs: all replicas are 0",
+    );
+    // As training-operator 1.9 takes them.
+    assert!(job(&pytorch("v1", &[("Worker", 1)])).is_ok());
+    assert!(job(&tf("v1", &[("Worker", 0)])).is_ok());
 }
 
 #[test]
@@ -201,12 +208,10 @@ fn what_has_no_effect_is_said() {
         ["spec.backend: nccl is without effect, the container chooses its backend"]
     );
     let mut object = pytorch("v1", &[("Worker", 2)]);
-    object["spec"]["runPolicy"] = json!({ "schedulingPolicy": { "minAvailable": 2 } });
     object["spec"]["elasticPolicy"] = json!({ "metrics": [{ "type": "Resource" }] });
     assert_eq!(
         job(&object).unwrap().warnings,
         [
-            "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups",
             "spec.elasticPolicy.metrics: they are without effect, this operator makes no HorizontalPodAutoscalers"
         ]
     );

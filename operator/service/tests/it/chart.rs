@@ -52,16 +52,18 @@ fn it_may_do_what_it_does_in_its_namespace_and_reads_no_secrets() {
     let template = "templates/training/rbac.yaml";
     assert_eq!(object(template, "ClusterRole", &[]), Value::Null);
     let role = object(template, "Role", &[]);
-    let rules = role["rules"].as_array().unwrap();
-    let verbs = |resource: &str| {
-        let rule = rules
-            .iter()
-            .find(|rule| rule["resources"] == json!([resource]));
-        rule.map(|rule| rule["verbs"].clone()).unwrap_or_default()
-    };
-    assert_eq!(verbs("secrets"), json!(["create"]));
-    assert_eq!(verbs("pods"), json!(["list", "watch", "patch", "delete"]));
-    assert!(!text(template, "jobs", &[]).contains("'*'"));
+    // One for each call of src/jobs.rs, src/tend.rs, src/watch.rs and src/logs.rs.
+    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    let watched = ["list", "watch", "create", "patch", "delete"];
+    let objects = ["get", "list", "watch", "create", "patch", "delete"];
+    let rules = json!([
+        rule("", "configmaps", &watched),
+        rule("", "secrets", &["create"]),
+        rule("kubeflow.org", "pytorchjobs", &objects),
+        rule("", "pods", &["list", "watch", "patch", "delete"]),
+        rule("", "pods/log", &["get"]),
+    ]);
+    assert_eq!(role["rules"], rules);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Models that ranks hand over: whose they are, how many at a time, and when they go.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use carrel_jobs_service::answer::Refusal;
 use carrel_jobs_service::store::Models;
+use carrel_jobs_service::upload::Handed;
 use carrel_report::{SIGNATURE_HEADER, Verifier, sign};
 use futures_util::future::join_all;
 use futures_util::stream;
@@ -15,15 +17,25 @@ use crate::site::{QUOTAS, Site, answered, keys};
 
 const SECRET: &[u8] = b"secret";
 
+/// Of a user of whom there is nothing else.
+fn handed<'a>(user: &'a str, body: Body, signature: &'a str) -> Handed<'a> {
+    Handed {
+        body,
+        verifier: Verifier::new(SECRET),
+        signature,
+        user,
+        is_own: &|_| false,
+        is_wanted: &|| Ok(()),
+    }
+}
+
+fn endless() -> Body {
+    Body::from_stream(stream::pending::<std::io::Result<Bytes>>())
+}
+
 async fn take(models: &Models, id: &str, body: &'static [u8]) -> bool {
     let signature = sign(SECRET, body);
-    let taken = models.take(
-        id,
-        Body::from(body),
-        Verifier::new(SECRET),
-        &signature,
-        || Ok(()),
-    );
+    let taken = models.take(id, handed("ada", Body::from(body), &signature));
     taken.await.is_ok()
 }
 
@@ -49,17 +61,17 @@ async fn a_model_of_an_earlier_attempt_is_not_taken() {
 async fn a_model_that_is_wanted_no_more_when_it_is_whole_is_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let models = Models::open(folder.path(), &QUOTAS).unwrap();
-    let asked = std::cell::Cell::new(0);
-    let is_wanted = || {
-        asked.set(asked.get() + 1);
-        match asked.get() {
-            1 => Ok(()),
-            _ => Err(Refusal::conflict("of another attempt")),
-        }
+    let asked = AtomicUsize::new(0);
+    let is_wanted = || match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => Err(Refusal::conflict("of another attempt")),
     };
     let signature = sign(SECRET, b"weights");
-    let body = Body::from("weights");
-    let taken = models.take("job", body, Verifier::new(SECRET), &signature, is_wanted);
+    let model = Handed {
+        is_wanted: &is_wanted,
+        ..handed("ada", Body::from("weights"), &signature)
+    };
+    let taken = models.take("job", model);
     assert_eq!(taken.await.unwrap_err().message, "of another attempt");
     assert!(models.get("job").await.is_err());
 }
@@ -71,7 +83,7 @@ async fn a_slow_model_waits_alone() {
     let models = Models::open(folder.path(), &QUOTAS).unwrap();
     let parts = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"half"))]);
     let endless = Body::from_stream(futures_util::StreamExt::chain(parts, stream::pending()));
-    let slow = models.take("slow", endless, Verifier::new(SECRET), "", || Ok(()));
+    let slow = models.take("slow", handed("ada", endless, ""));
     let mut slow = std::pin::pin!(slow);
     let others = async {
         assert!(take(&models, "other", b"weights").await);
@@ -92,10 +104,7 @@ async fn models_that_stall_give_their_turn_away() {
     let folder = tempfile::tempdir().unwrap();
     let mut models = Models::open(folder.path(), &QUOTAS).unwrap();
     models.patience = Duration::from_millis(100);
-    let stalled = ["a", "b", "c", "d"].map(|id| {
-        let body = Body::from_stream(stream::pending::<std::io::Result<Bytes>>());
-        models.take(id, body, Verifier::new(SECRET), "", || Ok(()))
-    });
+    let stalled = ["a", "b", "c", "d"].map(|id| models.take(id, handed("ada", endless(), "")));
     let all = async {
         let (stalled, other) = tokio::join!(join_all(stalled), take(&models, "other", b"weights"));
         assert!(other);
@@ -104,6 +113,43 @@ async fn models_that_stall_give_their_turn_away() {
         }
     };
     timeout(Duration::from_secs(20), all).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_hands_over_many_slow_models_holds_up_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = Models::open(folder.path(), &QUOTAS).unwrap();
+    let ids: Vec<_> = (0..40).map(|number| format!("slow-{number}")).collect();
+    let slow = ids
+        .iter()
+        .map(|id| models.take(id, handed("eve", endless(), "")));
+    tokio::select! {
+        biased;
+        _ = join_all(slow) => panic!("they have no end"),
+        taken = take(&models, "other", b"weights") => assert!(taken),
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it waits for them"),
+    }
+}
+
+#[tokio::test]
+async fn models_of_one_user_leave_room_for_those_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = Models::open(folder.path(), &QUOTAS).unwrap();
+    let take = async |user: &str, id: &str, body: &'static [u8]| {
+        let signature = sign(SECRET, body);
+        let is_own = |other: &str| other.starts_with(user);
+        let model = Handed {
+            is_own: &is_own,
+            ..handed(user, Body::from(body), &signature)
+        };
+        models
+            .take(id, model)
+            .await
+            .map_err(|no| no.status.as_u16())
+    };
+    assert_eq!(take("eve", "eve-1", &[1; 900]).await, Ok(()));
+    assert_eq!(take("eve", "eve-2", &[1; 400]).await, Err(413));
+    assert_eq!(take("bob", "bob-1", &[1; 600]).await, Ok(()));
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ fn a_job_that_was_never_made_can_be_cancelled() {
     let late = plan(&record, &Sight::default(), LATER);
     let stopped = [(0, RankState::Stopped, ""), (1, RankState::Stopped, "")];
     assert_eq!(ends(&late), stopped);
-    assert!(plan(&record, &sight([None, None]), LATER).suspend);
+    assert!(plan(&record, &sight([None, None]), LATER).suspend.is_some());
 }
 
 #[test]
@@ -230,13 +230,13 @@ fn a_cancelled_job_is_ended_so_that_its_logs_stay() {
     );
     assert_eq!(
         (found.end.as_slice(), found.suspend),
-        (&["b".to_owned()][..], false)
+        (&["b".to_owned()][..], None)
     );
     assert_eq!(found.message.as_deref(), Some("it is being cancelled"));
     // Who does not listen is taken away.
     let shown = sight([Some(asked.clone()), Some(asked)]);
-    assert!(!plan(&record, &shown, SOON).suspend);
-    assert!(plan(&record, &shown, LATER).suspend);
+    assert!(plan(&record, &shown, SOON).suspend.is_none());
+    assert!(plan(&record, &shown, LATER).suspend.is_some());
     // Their end is no failure.
     let ended = || because(pod("a", Phase::Failed), "DeadlineExceeded");
     let shown = over(sight([ended(), Some(without_node("b"))]), "master-0 failed");
@@ -247,7 +247,7 @@ fn a_cancelled_job_is_ended_so_that_its_logs_stay() {
     );
     assert_eq!(
         (found.delete.as_slice(), found.suspend),
-        (&["b".to_owned()][..], false)
+        (&["b".to_owned()][..], None)
     );
 }
 
@@ -256,13 +256,48 @@ fn a_cancelled_job_that_has_not_begun_is_suspended() {
     let record = cancelled();
     let waiting = sight([Some(without_node("a")), None]);
     let found = plan(&record, &waiting, SOON);
-    assert!(found.suspend && found.end.is_empty());
+    // The attempt that is meant is named: the job may be resumed before it is suspended.
+    assert_eq!(found.suspend.as_deref(), Some("digits-1-0a-1"));
+    assert!(found.end.is_empty());
     let mut suspended = sight([None, None]);
     suspended.object.as_mut().unwrap().is_suspended = true;
     let found = plan(&record, &suspended, SOON);
-    assert!(!found.suspend);
+    assert_eq!(found.suspend, None);
     assert_eq!(
         ends(&found),
         [0, 1].map(|rank| (rank, RankState::Stopped, ""))
     );
+}
+
+/// A rank may say that it has ended and go on.
+#[test]
+fn what_outlives_the_end_that_its_ranks_have_said_is_ended() {
+    let mut record = record(2);
+    for rank in &mut record.ranks {
+        rank.status.state = RankState::Succeeded;
+    }
+    record.over_since = Some(1_000);
+    let (running, waiting) = (|| Some(pod("a", Phase::Running)), Some(without_node("b")));
+    let at = |sight: &Sight, now| plan(&record, sight, now);
+    let shown = sight([running(), waiting]);
+    let early = at(&shown, SOON);
+    assert!(early.end.is_empty() && early.suspend.is_none() && early.delete.is_empty());
+    let late = at(&shown, LATER);
+    assert_eq!(late.end, ["a"]);
+    // What has not begun would begin yet.
+    assert_eq!(late.suspend.as_deref(), Some("digits-1-0a-1"));
+    let over = over(shown, "is done");
+    assert_eq!(at(&over, LATER).delete, ["b"]);
+    // Its log stays, unless it does not listen.
+    let mut asked = pod("a", Phase::Running);
+    asked.has_deadline = true;
+    let shown = sight([Some(asked), Some(pod("b", Phase::Succeeded))]);
+    assert_eq!(
+        at(&shown, LATER),
+        Plan {
+            message: at(&shown, LATER).message,
+            ..Plan::default()
+        }
+    );
+    assert!(at(&shown, 2 * LATER).suspend.is_some());
 }

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
+use carrel_jobs_service::answer::Refusal;
+use carrel_jobs_service::record::Record;
+use carrel_report::RankState;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use kube::core::Status;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::site::{Site, answered, description};
+use crate::site::{Site, answered, description, keys};
 
 fn said(body: &Value) -> &str {
     body["message"].as_str().unwrap_or_default()
@@ -165,6 +171,58 @@ async fn quotas_are_kept_for_each_user() {
     site.submit("ada", 1).await;
 }
 
+/// What the API server says is passed on as what it is: one that is asked too much is no lack of rights.
+#[test]
+fn refusals_of_the_cluster_keep_their_meaning() {
+    for (code, shown) in [
+        (403, 403),
+        (404, 404),
+        (409, 409),
+        (422, 422),
+        (429, 429),
+        (400, 403),
+        (500, 502),
+    ] {
+        let status = Status::failure("because", "Reason").with_code(code);
+        let refusal = Refusal::from(kube::Error::Api(Box::new(status)));
+        assert_eq!(refusal.status, shown, "{code}");
+    }
+}
+
+/// A rank that says it has ended may go on; what its pod holds counts until it has ended.
+#[tokio::test]
+async fn pods_that_go_on_count_whatever_their_ranks_say() {
+    let site = Site::new(Some("claim-{username}")).await;
+    let ask = async || {
+        let body = serde_json::to_value(description(4)).unwrap();
+        site.ask("ada", Method::POST, "/jobs", body).await
+    };
+    let id = site.submit("ada", 4).await;
+    let end = |record: &mut Record| {
+        let ends = record.all(RankState::Succeeded, None);
+        record.end(&ends);
+        Ok(())
+    };
+    site.jobs.with_job(&id, end).unwrap();
+    site.jobs.count_pods(&[(id.clone(), 4)].into());
+    let (status, body) = ask().await;
+    assert_eq!(status, 429, "{body}");
+    assert!(said(&body).contains("4 ranks that run"), "{body}");
+    let path = format!("/jobs/{id}");
+    let again = format!("{path}/resume");
+    let resumed = site.ask("ada", Method::POST, &again, Value::Null);
+    assert_eq!(resumed.await.0, 429);
+    assert!(site.jobs.alive().contains(&id), "nobody would end them");
+    // Nor do they when the job is deleted.
+    assert_eq!(
+        site.ask("ada", Method::DELETE, &path, Value::Null).await.0,
+        204
+    );
+    assert_eq!(ask().await.0, 429);
+    site.jobs.let_go(|_| false);
+    assert_eq!(ask().await.0, 201);
+}
+
 #[tokio::test]
 async fn nobody_sees_or_touches_the_jobs_of_another() {
     let site = Site::new(Some("claim-{username}")).await;
@@ -230,4 +288,39 @@ async fn a_stranger_is_refused_before_anything_is_read() {
     let read = timeout(Duration::from_secs(10), socket.read_exact(&mut answer));
     read.await.unwrap().unwrap();
     assert_eq!(&answer, b"HTTP/1.1 401");
+}
+
+/// What ranks of one user send slowly holds no place that another user's requests need.
+#[tokio::test]
+async fn ranks_that_stall_stop_nobody_but_their_user() {
+    let site = Site::new(None).await;
+    let (id, other) = (site.submit("eve", 1).await, site.submit("ada", 1).await);
+    let url = reqwest::Url::parse(&site.url).unwrap();
+    let address = url.socket_addrs(|| None).unwrap()[0];
+    let path = format!("{}/jobs/{id}/ranks/0/result?attempt=1", url.path());
+    let token = keys().token(&id);
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-length: 9000\r\n\r\n{{"
+    );
+    let mut stalled = Vec::new();
+    for _ in 0..560 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        stalled.push(socket);
+    }
+    // Those that are too many are told so at once; 64 wait for the rest.
+    let answers: FuturesUnordered<_> = stalled.iter_mut().map(answer).collect();
+    let refused = answers.take(560 - 64).collect::<Vec<_>>();
+    let refused = timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert!(refused.iter().all(|answer| answer == b"HTTP/1.1 429"));
+    let (status, list) = site.ask("ada", Method::GET, "/jobs", Value::Null).await;
+    assert_eq!((status, &list["jobs"][0]["id"]), (200, &json!(other)));
+    let (status, _) = site.ask("eve", Method::GET, "/jobs", Value::Null).await;
+    assert_eq!(status, 200);
+}
+
+async fn answer(socket: &mut TcpStream) -> [u8; 12] {
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    answer
 }

@@ -48,6 +48,7 @@ pub const QUOTAS: Quotas = Quotas {
     jobs: 3,
     model_bytes: 1000,
     models_bytes: 1500,
+    user_models_bytes: 1200,
     object_bytes: 1000,
 };
 

@@ -251,7 +251,7 @@ async fn files_in_a_claim_outlive_a_stop_and_go_with_the_server() {
     assert_eq!(get(&started.url, "/user/alice/note").await, "kept");
     spawner.stop(&started.state).await.unwrap();
     assert_eq!(namespace.claims().await, ["claim-alice"]);
-    spawner.forget("alice", "").await.unwrap();
+    spawner.forget("alice", "", None).await.unwrap();
     until("the end of the claim", || async {
         namespace.claims().await.is_empty().then_some(())
     })

@@ -16,6 +16,7 @@ fn documents(options: &KubeOptions, request: &StartRequest) -> serde_json::Value
         &request.user,
         &request.server,
         &request.start_id,
+        None,
         "hub",
     );
     let plan = Plan {
@@ -158,7 +159,7 @@ fn a_patch_that_does_not_apply_is_named() {
         "pod_patches": [{ "json_patch": [{ "op": "remove", "path": "/spec/nothing" }] }],
     }));
     let request = request("alice", "", json!({}));
-    let (names, fields) = plan::names(&options, "alice", "", "1", "hub");
+    let (names, fields) = plan::names(&options, "alice", "", "1", None, "hub");
     let plan = Plan {
         options: &options,
         request: &request,

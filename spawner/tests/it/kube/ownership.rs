@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use carrel_spawner::kube::KubeSpawner;
-use carrel_spawner::{Error, Spawner, StartRequest, Started};
+use carrel_spawner::{Error, Spawner, SpawnerState, StartRequest, Started};
 use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -211,9 +211,9 @@ async fn two_installations_in_one_namespace_do_not_touch_each_other() {
         error.contains("claim-admin already that belongs to another"),
         "{error}"
     );
-    two.forget("admin", "").await.unwrap();
+    two.forget("admin", "", None).await.unwrap();
     assert_eq!(api.names(), before);
-    one.forget("admin", "").await.unwrap();
+    one.forget("admin", "", None).await.unwrap();
     assert!(
         !api.names()
             .contains(&"persistentvolumeclaims/claim-admin".to_owned())
@@ -315,4 +315,43 @@ async fn a_hub_that_is_killed_between_any_two_requests_leaves_a_start_that_goes_
         ];
         assert_eq!(api.names(), expected, "cut after {cut}");
     }
+}
+
+#[tokio::test]
+async fn a_server_keeps_the_claim_that_it_had() {
+    let api = Api::default();
+    let claim = json!({ "metadata": { "name": "claim-alice-2esmith", "uid": "of-jupyterhub" } });
+    let path = "persistentvolumeclaims/claim-alice-2esmith";
+    api.0.lock().unwrap().insert(path.into(), claim);
+    let spawner = api.spawner(json!({ "volumes": [
+        { "name": "home", "persistentVolumeClaim": { "claimName": "{pvc_name}" } },
+    ] }));
+    let mut again = request("alice.smith", "", json!({}));
+    let before = json!({ "pod_name": "jupyter-alice-2esmith", "namespace": "hub", "pvc_name": "claim-alice-2esmith" });
+    again.before = Some(SpawnerState(before.clone()));
+    let started = start(&api, &spawner, &again).await.unwrap();
+    assert_eq!(started.state.0["pvc_name"], "claim-alice-2esmith");
+    let claims = || -> Vec<String> {
+        let names = api.names().into_iter();
+        names
+            .filter(|name| name.starts_with("persistent"))
+            .collect()
+    };
+    assert_eq!(claims(), [path]);
+    let kept = api.0.lock().unwrap().clone();
+    let pod = kept.iter().find(|(path, _)| path.starts_with("pods/"));
+    let volume = &pod.unwrap().1["spec"]["volumes"][0];
+    assert_eq!(
+        volume["persistentVolumeClaim"]["claimName"],
+        "claim-alice-2esmith"
+    );
+    // Found by its pod alone, as after a crash.
+    let found = spawner.find(&again.start_id).await.unwrap().unwrap();
+    assert_eq!(found.0["pvc_name"], "claim-alice-2esmith");
+    let before = SpawnerState(before);
+    spawner
+        .forget("alice.smith", "", Some(&before))
+        .await
+        .unwrap();
+    assert!(claims().is_empty());
 }

@@ -49,6 +49,8 @@ pub struct TrainingQuotas {
     model_bytes: u64,
     /// All models together, in bytes; results of functions may take as much.
     models_bytes: u64,
+    /// Models of one user, in bytes; results of the user's functions may take as much.
+    user_models_bytes: u64,
     /// Compiled cells of one user's functions, in bytes.
     object_bytes: u64,
 }

@@ -96,6 +96,7 @@ impl Site {
             .args(["--namespace", &self.name, "--own-namespace", &self.name])
             .arg(format!("--webhook-url=https://{host}:{webhook}/convert"))
             .arg(format!("--webhook-listen={host}:{webhook}"))
+            .arg(format!("--report-listen={host}:{}", free_port()))
             .arg(format!("--listen=127.0.0.1:{}", free_port()));
         self.process("operator.log", &mut command)
     }

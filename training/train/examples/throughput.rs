@@ -16,17 +16,7 @@ use networks::{Mlp, ResNet, Transformer};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// As `carrel-train` does.
-#[allow(unsafe_code)]
-fn keep_memory() {
-    /// `mi_option_purge_delay` of mimalloc.h, in milliseconds.
-    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    // SAFETY: no other thread runs yet.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 60_000) };
-}
-
 fn main() -> anyhow::Result<()> {
-    keep_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (stack, steps, network) = match arguments.as_slice() {
         [stack, steps] => (stack, steps, "mnist"),

@@ -63,18 +63,7 @@ struct MnistArguments {
     asynchronous: bool,
 }
 
-/// Freed memory goes back to the system after a minute in place of a second at most: the next step takes tensors of the same sizes,
-/// and the system clears every page that it hands out, for which residual networks spend up to a tenth of their time.
-#[allow(unsafe_code)]
-fn keep_memory() {
-    /// `mi_option_purge_delay` of mimalloc.h, in milliseconds.
-    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    // SAFETY: no other thread runs yet.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 60_000) };
-}
-
 fn main() -> ExitCode {
-    keep_memory();
     heed_cpu_limit();
     match run(Arguments::parse().command) {
         Ok(Ended::Stopped) => ExitCode::from(STOPPED),

@@ -191,7 +191,7 @@ unsafe fn line<T: Real, S: Simd, const M: usize>(
 /// `M` rows of a product, of which `rows` are written, over `V` vectors from the place `at` on; gives back `V`.
 ///
 /// # Safety
-/// That of [`line`], for `at` and `V` vectors in place of `len`.
+/// That of [`line()`], for `at` and `V` vectors in place of `len`.
 #[inline(always)]
 #[allow(unsafe_code)]
 unsafe fn tile<T: Real, S: Simd, const M: usize, const V: usize>(

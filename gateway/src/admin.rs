@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Redirect as To, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use carrel_service::secured;
 use serde::Serialize;
 
 use crate::health::Health;
@@ -16,9 +17,6 @@ use crate::plan::Problem;
 use crate::rule::{Action, Backend, Kind, Path as RulePath, Redirect, Rewrite, Rule};
 use crate::stats::Told;
 use crate::table::{Entry, Tables};
-
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Clone)]
 pub struct Admin {
@@ -46,20 +44,6 @@ pub fn router(admin: Admin) -> Router {
         .route("/static/{name}", get(asset))
         .layer(middleware::from_fn(secured))
         .with_state(admin)
-}
-
-async fn secured(request: Request, next: Next) -> Response {
-    let mut answer = next.run(request).await;
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        answer
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    answer
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {

@@ -7,6 +7,7 @@ mod hub;
 mod listen;
 mod log;
 mod read_out;
+mod secured;
 mod turns;
 
 pub use client::{HttpClient, client};
@@ -16,4 +17,5 @@ pub use hub::{HubClient, HubError, Server, User};
 pub use listen::bind;
 pub use log::start_log;
 pub use read_out::read_out;
+pub use secured::secured;
 pub use turns::{Turn, Turns};

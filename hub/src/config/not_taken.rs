@@ -243,7 +243,7 @@ pub(super) const WITHOUT_EFFECT: [Row; 51] = [
 ];
 
 /// Refused: who wrote them would miss something. Those of no section are of any; no key is the whole section.
-pub(super) const REFUSED: [Row; 50] = [
+pub(super) const REFUSED: [Row; 47] = [
     (
         "",
         "validate_server_cert",
@@ -265,11 +265,6 @@ pub(super) const REFUSED: [Row; 50] = [
         "",
         "delete_invalid_users",
         "users are deleted by the API, or by `IdleCuller.users`",
-    ),
-    (
-        "JupyterHub",
-        "admin_users",
-        "write `Authenticator.admin_users`",
     ),
     (
         "JupyterHub",
@@ -404,18 +399,8 @@ pub(super) const REFUSED: [Row; 50] = [
     ),
     (
         "Spawner",
-        "group_overrides",
-        "write `KubeSpawner.group_overrides`",
-    ),
-    (
-        "Spawner",
         "oauth_client_allowed_scopes",
         "what a server may do on behalf of its visitors is to use itself; give the server more by `server_token_scopes`",
-    ),
-    (
-        "Spawner",
-        "hub_connect_url",
-        "write `JupyterHub.hub_connect_url`",
     ),
     (
         "LocalProcessSpawner",

@@ -11,7 +11,7 @@ use super::{Db, Result};
 /// A Hub that has not renewed its lease for so long is dead to the others.
 pub const LEASE: Duration = Duration::from_secs(10);
 /// The same in milliseconds.
-const LEASE_MS: i64 = 10_000;
+const LEASE_MS: u128 = LEASE.as_millis();
 
 /// One run of a Hub, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

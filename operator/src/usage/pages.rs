@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use carrel_service::in_full;
+use carrel_service::{in_full, secured};
 
 use super::{Sent, Usage, metrics};
 
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'";
 const JSON: &str = "application/json";
 
 /// Every path.
@@ -28,20 +26,6 @@ pub fn router(usage: Arc<Usage>) -> Router {
         .route("/static/{name}", get(asset))
         .layer(middleware::from_fn(secured))
         .with_state(usage)
-}
-
-async fn secured(request: Request, next: Next) -> Response {
-    let mut answer = next.run(request).await;
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        answer
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    answer
 }
 
 #[derive(Template)]

@@ -25,7 +25,7 @@ use crate::engine::{
     StreamName,
 };
 
-/// The first question waits until the sources of all crates are read. JupyterLab waits as long as its setting
+/// A question that comes early waits until the sources of all crates are read. JupyterLab waits as long as its setting
 /// `providerTimeout` says, one second where nobody set it, and shows words until then.
 const COMPLETE_LIMIT: Duration = Duration::from_secs(4);
 const INSPECT_LIMIT: Duration = Duration::from_secs(10);

@@ -1,5 +1,5 @@
-//! The analyzer process: started by the first question, and again after it ended. It shares nothing with the cell
-//! that runs but a picture of the notebook.
+//! The analyzer process: started when the notebook has been still for a moment or by the first question, and again after
+//! it ended. It shares nothing with the cell that runs but a picture of the notebook.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use carrel_protocol::analysis::{Answer, Notebook, Question, Reply, Wish};
 use carrel_protocol::{encode, take_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::rust_engine::prebuilt::installation::{ANALYZER, CRATES, Prelude};
 
@@ -20,15 +20,18 @@ const QUEUE: usize = 16;
 const CHUNK: usize = 64 * 1024;
 /// An analyzer that ends this often without an answer will not do better.
 const MOST_FAILURES: u32 = 3;
-/// Its memory goes back to the machine when nobody asks for so long; the next question takes a second or two more.
-const IDLE: Duration = Duration::from_secs(1800);
+/// Its memory goes back to the machine when nobody asks for so long; it comes again with the next cell or question.
+const IDLE: Duration = Duration::from_secs(600);
+/// After a cell it reads the libraries, which takes seconds, so that the first answer does not: but not between the cells
+/// of a notebook that is run as a whole.
+const STILL: Duration = Duration::from_secs(1);
 
 /// Answers what the analyzer process knows.
 #[derive(Debug, Default)]
 pub struct Analyzer {
     /// None is the one that was prepared beside the prelude.
     program: Option<PathBuf>,
-    notebook: Mutex<Arc<Notebook>>,
+    notebook: watch::Sender<Arc<Notebook>>,
     asks: Mutex<Option<mpsc::Sender<Ask>>>,
 }
 
@@ -49,9 +52,10 @@ impl Analyzer {
         }
     }
 
-    /// Takes note of what the next cell sees.
+    /// Takes note of what the next cell sees, and gets ready for questions about it.
     pub fn see(&self, notebook: Notebook) {
-        *self.notebook.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(notebook);
+        self.asks();
+        self.notebook.send_replace(Arc::new(notebook));
     }
 
     /// Asks about a byte of a cell's code; gives nothing after `limit`, or if there is no analyzer. A question that
@@ -63,11 +67,7 @@ impl Analyzer {
         wish: Wish,
         limit: Duration,
     ) -> Option<Reply> {
-        let notebook = self
-            .notebook
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let notebook = self.notebook.borrow().clone();
         let (reply, received) = oneshot::channel();
         let ask = Ask {
             notebook,
@@ -89,17 +89,36 @@ impl Analyzer {
         let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
         asks.get_or_insert_with(|| {
             let (asks, received) = mpsc::channel(QUEUE);
-            tokio::spawn(serve(self.program.clone(), received));
+            let notebooks = self.notebook.subscribe();
+            tokio::spawn(serve(self.program.clone(), notebooks, received));
             asks
         })
         .clone()
     }
 }
 
+impl Ask {
+    /// One whose answer nobody waits for: what it needs is read with it.
+    fn ahead(notebook: Arc<Notebook>) -> Self {
+        let (reply, _) = oneshot::channel();
+        Self {
+            notebook,
+            code: String::new(),
+            offset: 0,
+            wish: Wish::Complete,
+            reply,
+        }
+    }
+}
+
 /// Keeps a process running for as long as there are questions.
-async fn serve(program: Option<PathBuf>, mut asks: mpsc::Receiver<Ask>) {
+async fn serve(
+    program: Option<PathBuf>,
+    mut notebooks: watch::Receiver<Arc<Notebook>>,
+    mut asks: mpsc::Receiver<Ask>,
+) {
     let mut failures = 0;
-    while let Some(ask) = asks.recv().await {
+    while let Some(ask) = first(&mut notebooks, &mut asks).await {
         match Process::start(program.clone()).await {
             Ok(mut process) => {
                 let answered = process.answer(ask, &mut asks).await;
@@ -116,6 +135,27 @@ async fn serve(program: Option<PathBuf>, mut asks: mpsc::Receiver<Ask>) {
     }
     // Each further question is dropped, which its asker takes for no answer.
     while asks.recv().await.is_some() {}
+}
+
+/// The next question; or one ahead of it, when the notebook has changed and is still.
+async fn first(
+    notebooks: &mut watch::Receiver<Arc<Notebook>>,
+    asks: &mut mpsc::Receiver<Ask>,
+) -> Option<Ask> {
+    let still = async {
+        // The notebook's end is told by that of the questions.
+        while notebooks.changed().await.is_ok() {
+            tokio::time::sleep(STILL).await;
+            if matches!(notebooks.has_changed(), Ok(false)) {
+                return notebooks.borrow().clone();
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        ask = asks.recv() => ask,
+        notebook = still => Some(Ask::ahead(notebook)),
+    }
 }
 
 struct Process {

@@ -146,6 +146,19 @@ async fn a_new_analyzer_answers_after_one_crashed() {
     assert_eq!(texts(&notebook.engine, "text.is_em|").await, ["is_empty"]);
 }
 
+/// Issue 19: the libraries are read while a person writes the next cell.
+#[tokio::test]
+async fn the_analyzer_gets_ready_when_the_notebook_is_still() {
+    let mut notebook = open();
+    assert!(analyzers().is_empty());
+    notebook.ok("let text = String::new();").await;
+    let begun = Instant::now();
+    while analyzers().is_empty() {
+        assert!(begun.elapsed() < LIMIT, "no analyzer came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn without_an_analyzer_there_is_no_answer_and_no_error() {
     let engine = RustEngine::with_analyzer("/nowhere/carrel-analyzer".into());
@@ -198,8 +211,12 @@ fn cursor(code: &str) -> (String, usize) {
     (code.replacen('|', "", 1), offset)
 }
 
-/// The analyzer that this process started; each test is a process of its own.
 fn running_analyzer() -> Pid {
+    analyzers()[0]
+}
+
+/// Those that this process started; each test is a process of its own.
+fn analyzers() -> Vec<Pid> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let children = tasks.flat_map(|task| {
         let children = std::fs::read_to_string(task.unwrap().path().join("children")).unwrap();
@@ -212,6 +229,8 @@ fn running_analyzer() -> Pid {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
         name.is_ok_and(|name| name.trim() == "carrel-analyzer")
     };
-    let pid = children.into_iter().find(is_analyzer);
-    Pid::from_raw(pid.unwrap().parse().unwrap())
+    let analyzers = children.into_iter().filter(is_analyzer);
+    analyzers
+        .map(|pid| Pid::from_raw(pid.parse().unwrap()))
+        .collect()
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use carrel_protocol::analysis::{Answer, Notebook, Question, Reply, Wish};
+use carrel_protocol::analysis::{Answer, Description, Notebook, Question, Reply, Wish};
 use carrel_protocol::{encode, take_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -18,7 +18,7 @@ use crate::rust_engine::prebuilt::installation::{ANALYZER, CRATES, Prelude};
 /// Questions that wait to be written.
 const QUEUE: usize = 16;
 const CHUNK: usize = 64 * 1024;
-/// An analyzer that ends this often without an answer will not do better.
+/// An analyzer that ends this often without an answer will not do better, as long as it is the same program.
 const MOST_FAILURES: u32 = 3;
 /// Its memory goes back to the machine when nobody asks for so long; it comes again with the next cell or question.
 const IDLE: Duration = Duration::from_secs(600);
@@ -109,6 +109,20 @@ impl Ask {
             reply,
         }
     }
+
+    /// A person who wants to know something is told why that cannot be; a completion is made up for.
+    fn refuse(self, reason: &str) {
+        let plain = format!(
+            "Completion and inspection know nothing yet: {reason}. `make run` builds carrel-analyzer when the Hub is up, see \
+             its log; `carrel-kernel prepare` brings it to the kernel."
+        );
+        if let Wish::Inspect { .. } = self.wish {
+            let markdown = plain.clone();
+            let told = Reply::Description(Description { plain, markdown });
+            // The asker may have waited long enough.
+            let _ = self.reply.send(told);
+        }
+    }
 }
 
 /// Keeps a process running for as long as there are questions.
@@ -118,23 +132,41 @@ async fn serve(
     mut asks: mpsc::Receiver<Ask>,
 ) {
     let mut failures = 0;
+    // The program that is of no use, and why.
+    let mut useless: Option<(Option<SystemTime>, String)> = None;
     while let Some(ask) = first(&mut notebooks, &mut asks).await {
-        match Process::start(program.clone()).await {
+        if let Some((program_then, reason)) = &useless {
+            if *program_then == stamp(program.clone()).await {
+                ask.refuse(reason);
+                continue;
+            }
+            (failures, useless) = (0, None);
+        }
+        let reason = match Process::start(program.clone()).await {
             Ok(mut process) => {
                 let answered = process.answer(ask, &mut asks).await;
                 failures = if answered { 0 } else { failures + 1 };
+                (failures == MOST_FAILURES).then(|| "the analyzer ends by itself".to_owned())
             }
             Err(reason) => {
-                tracing::warn!("Completion knows keywords and words only: {reason}");
-                failures = MOST_FAILURES;
+                ask.refuse(&reason);
+                Some(reason)
             }
-        }
-        if failures == MOST_FAILURES {
-            break;
+        };
+        if let Some(reason) = reason {
+            tracing::warn!("Completion knows keywords and words only: {reason}");
+            useless = Some((stamp(program.clone()).await, reason));
         }
     }
-    // Each further question is dropped, which its asker takes for no answer.
-    while asks.recv().await.is_some() {}
+}
+
+/// Tells whether the program is another one now: it may be built after the kernel has started.
+async fn stamp(program: Option<PathBuf>) -> Option<SystemTime> {
+    let look = || {
+        let program = program.or_else(|| Some(Prelude::find().ok()?.folder.join(ANALYZER)));
+        std::fs::metadata(program?).ok()?.modified().ok()
+    };
+    tokio::task::spawn_blocking(look).await.ok()?
 }
 
 /// The next question; or one ahead of it, when the notebook has changed and is still.

@@ -160,10 +160,11 @@ async fn the_analyzer_gets_ready_when_the_notebook_is_still() {
 }
 
 #[tokio::test]
-async fn without_an_analyzer_there_is_no_answer_and_no_error() {
+async fn without_an_analyzer_there_is_no_completion_and_a_person_is_told_why() {
     let engine = RustEngine::with_analyzer("/nowhere/carrel-analyzer".into());
     assert!(engine.complete("wh", 2).await.is_none());
-    assert!(engine.inspect("String", 6, true).await.is_none());
+    let told = engine.inspect("String", 6, true).await.unwrap();
+    assert!(plain(&told).contains("/nowhere/carrel-analyzer: No such file"));
     assert!(engine.complete(":he", 3).await.unwrap()[0].text == "help");
 }
 

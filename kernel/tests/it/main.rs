@@ -24,6 +24,7 @@ mod names;
 mod notebook;
 mod notebooks;
 mod outputs;
+mod prepare;
 mod requests;
 mod scripted;
 mod serving;

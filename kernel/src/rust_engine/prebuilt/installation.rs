@@ -22,6 +22,8 @@ pub const CRATES: &str = "crates.json";
 pub const TRAIN: &str = "carrel-train";
 /// Optional: without it a cell cannot serve networks.
 pub const SERVER: &str = "carrel-model-server";
+/// What cells run without.
+pub const PROGRAMS: [&str; 3] = [ANALYZER, TRAIN, SERVER];
 pub const LIBRARY: &str = "libcarrel_prelude.so";
 /// The part of it that every cell calls.
 pub const RUNTIME: &str = "libcarrel_runtime.so";
@@ -156,6 +158,16 @@ impl Prelude {
 }
 
 impl Manifest {
+    /// What cells are compiled and run with: all but the [`PROGRAMS`].
+    pub fn crates(&self) -> (&str, &Path, Vec<&SourceFile>) {
+        let is_program = |source: &&SourceFile| {
+            let name = source.path.file_name().unwrap_or_default();
+            PROGRAMS.iter().any(|program| name == *program)
+        };
+        let sources = self.sources.iter().filter(|source| !is_program(source));
+        (&self.rustc, &self.sysroot, sources.collect())
+    }
+
     /// The platform of the compiler.
     pub fn host(&self) -> &str {
         host(&self.rustc)

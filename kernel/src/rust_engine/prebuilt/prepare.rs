@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::time::UNIX_EPOCH;
 
 use super::installation::{
-    ANALYZER, CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, RUNTIME, RustcError, SERVER,
-    SourceFile, TRAIN, WORKER, rustc_in, sysroot, user_folder, version,
+    CRATES, DEPENDENCIES, LIBRARY, MANIFEST, Manifest, PROGRAMS, RUNTIME, RustcError, SourceFile,
+    WORKER, rustc_in, sysroot, user_folder, version,
 };
 use crate::rust_engine::compiler::rustc::joined;
 use crate::rust_engine::dependencies::crate_graph;
@@ -52,11 +52,16 @@ pub fn prepare(from: &Path, to: Option<&Path>) -> Result<Prepared, PrepareError>
         sysroot,
         sources: sources.collect::<Result<_, _>>()?,
     };
-    if Manifest::read(&to).is_ok_and(|present| present == manifest) {
+    if let Ok(present) = Manifest::read(&to)
+        && present.crates() == manifest.crates()
+    {
         if !to.join(CRATES).is_file() {
             write_crate_graph(&to, &from, &manifest)?;
         }
-        return Ok(Prepared::UpToDate(to));
+        return match present == manifest {
+            true => Ok(Prepared::UpToDate(to)),
+            false => complement(to, &from, &present, &manifest),
+        };
     }
     let replaces = fs::read_dir(&to).is_ok_and(|mut entries| entries.next().is_some());
     if replaces && !to.join(MANIFEST).is_file() {
@@ -78,6 +83,40 @@ pub fn prepare(from: &Path, to: Option<&Path>) -> Result<Prepared, PrepareError>
     Ok(Prepared::Made(to))
 }
 
+/// Brings programs that were built after the crates, beside kernels that run.
+fn complement(
+    to: PathBuf,
+    from: &Path,
+    present: &Manifest,
+    manifest: &Manifest,
+) -> Result<Prepared, PrepareError> {
+    for source in &manifest.sources {
+        if !present.sources.contains(source) {
+            let name = source.path.file_name().unwrap_or_default();
+            replace(&to.join(name), |new| {
+                fs::copy(from.join(name), new).map(drop)
+            })?;
+        }
+    }
+    write_manifest(&to, manifest)?;
+    Ok(Prepared::Made(to))
+}
+
+/// Whoever opens the file meanwhile finds the old one or the new one.
+fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), PrepareError> {
+    let new = path.with_extension("new");
+    write(&new)
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(write_error(path))
+}
+
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
+    let path = folder.join(MANIFEST);
+    let text =
+        serde_json::to_vec_pretty(manifest).map_err(|error| write_error(&path)(error.into()))?;
+    replace(&path, |new| fs::write(new, text))
+}
+
 fn fill(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareError> {
     let dependencies = folder.join(DEPENDENCIES);
     fs::create_dir_all(&dependencies).map_err(write_error(&dependencies))?;
@@ -91,15 +130,12 @@ fn fill(folder: &Path, from: &Path, manifest: &Manifest) -> Result<(), PrepareEr
     }
     // The proof that nothing is missing.
     crates_of_library(folder, &dependencies, &manifest.sysroot)?;
-    let path = folder.join(MANIFEST);
-    let text =
-        serde_json::to_vec_pretty(manifest).map_err(|error| write_error(&path)(error.into()))?;
-    fs::write(&path, text).map_err(write_error(&path))
+    write_manifest(folder, manifest)
 }
 
 /// What cargo built; the analyzer, the program of training jobs and the model server need not be there.
 fn files(from: &Path) -> impl Iterator<Item = &'static str> {
-    let optional = [ANALYZER, TRAIN, SERVER]
+    let optional = PROGRAMS
         .into_iter()
         .filter(|name| from.join(name).is_file());
     [WORKER, LIBRARY, RUNTIME].into_iter().chain(optional)

@@ -8,6 +8,12 @@ pub fn user_data() -> Option<PathBuf> {
     set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local").join("share")))
 }
 
+/// `$XDG_CACHE_HOME`, by default `~/.cache`.
+pub fn user_cache() -> Option<PathBuf> {
+    let cache = set("XDG_CACHE_HOME").filter(|folder| folder.is_absolute());
+    cache.or_else(|| Some(set("HOME")?.join(".cache")))
+}
+
 /// A variable that is set, and not to nothing.
 pub fn set(variable: &str) -> Option<PathBuf> {
     env::var_os(variable)

@@ -5,6 +5,7 @@ mod compiler;
 mod dependencies;
 pub(crate) mod notebook;
 pub mod prebuilt;
+mod scratch;
 mod worker;
 
 use std::path::PathBuf;

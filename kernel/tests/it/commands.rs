@@ -5,7 +5,7 @@ use carrel_kernel::engine::{Output, StreamName};
 use crate::notebook::{Notebook, Ran, plain};
 
 /// What a command displayed.
-fn shown(ran: &Ran) -> Vec<&str> {
+pub fn shown(ran: &Ran) -> Vec<&str> {
     let texts = ran.outputs.iter().filter_map(|output| match output {
         Output::Display { bundle, .. } => bundle.data["text/plain"].as_str(),
         _ => None,

@@ -12,7 +12,6 @@ use std::time::Instant;
 use carrel_cell::diagnostics::Sources;
 use carrel_cell::parse::{Parsed, SyntaxError, parse};
 use carrel_protocol::{Ending, Request, analysis};
-use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 pub use self::configuration::Configuration;
@@ -25,6 +24,7 @@ use crate::rust_engine::analyzer::Analyzer;
 use crate::rust_engine::compiler::compile::Toolchain;
 use crate::rust_engine::dependencies::Dependencies;
 use crate::rust_engine::prebuilt::installation::Prelude;
+use crate::rust_engine::scratch::Scratch;
 use crate::rust_engine::worker::Worker;
 use crate::rust_engine::worker::late::LateOutputs;
 use crate::rust_engine::worker::outputs::{Outputs, print};
@@ -68,7 +68,7 @@ pub struct Session {
 #[derive(Debug)]
 struct Tools {
     toolchain: Toolchain,
-    _folder: TempDir,
+    folder: Scratch,
 }
 
 impl Session {
@@ -239,18 +239,43 @@ impl Session {
         if self.ended {
             return Err(failure::tool("the kernel is shutting down"));
         }
+        if let Some(Err(reason)) = self.tools.as_ref().map(Tools::check) {
+            self.start_anew(reason).await?;
+        }
         if self.tools.is_none() {
-            self.tools = Some(
-                find_tools()
-                    .await
-                    .map_err(|reason| failure::tool(&reason))?,
-            );
+            let tools = Tools::find().await.map_err(|reason| failure::tool(&reason));
+            self.tools = Some(tools?);
         }
         if self.worker.is_none() {
             self.start_worker()
                 .await
                 .map_err(|reason| failure::tool(&reason))?;
         }
+        Ok(())
+    }
+
+    /// With other tools, where nothing lives that was made by these.
+    async fn start_anew(&mut self, reason: &str) -> Result<(), Failure> {
+        let is_empty = self.notebook.variables.is_empty()
+            && self.notebook.items.libraries().next().is_none()
+            && self.dependencies.libraries().next().is_none();
+        if !is_empty {
+            return Err(failure::tool(&format!(
+                "{reason}: restart the kernel, or forget by `:clear` what its cells defined"
+            )));
+        }
+        self.kill_worker().await;
+        let before = self.tools.take();
+        let mut tools = Tools::find()
+            .await
+            .map_err(|reason| failure::tool(&reason))?;
+        if let Some(before) = before {
+            tools.toolchain.opt_level = before.toolchain.opt_level;
+        }
+        for (name, value) in &self.dependencies.environment {
+            tools.toolchain.rustc.set(name.clone(), value.clone());
+        }
+        self.tools = Some(tools);
         Ok(())
     }
 
@@ -303,20 +328,29 @@ impl Session {
     }
 }
 
-async fn find_tools() -> Result<Tools, String> {
-    let prelude = tokio::task::spawn_blocking(Prelude::find)
-        .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())?;
-    let folder = tempfile::Builder::new()
-        .prefix("carrel-kernel-")
-        .tempdir()
-        .map_err(|error| format!("cannot make a folder for compiled cells: {error}"))?;
-    let toolchain = Toolchain::new(prelude, folder.path().to_owned())?;
-    Ok(Tools {
-        toolchain,
-        _folder: folder,
-    })
+impl Tools {
+    async fn find() -> Result<Self, String> {
+        let find = || {
+            let prelude = Prelude::find().map_err(|error| error.to_string())?;
+            let folder = Scratch::make()?;
+            let toolchain = Toolchain::new(prelude, folder.path().to_owned())?;
+            Ok(Self { toolchain, folder })
+        };
+        tokio::task::spawn_blocking(find)
+            .await
+            .map_err(|error| error.to_string())?
+    }
+
+    /// Whether cells can go on with them.
+    fn check(&self) -> Result<(), &'static str> {
+        if !self.toolchain.prelude.is_there() {
+            return Err("the crates of Carrel were updated since this kernel started");
+        }
+        if !self.folder.path().is_dir() {
+            return Err("the folder of this kernel's compiled cells was removed");
+        }
+        Ok(())
+    }
 }
 
 /// Parses on a thread of its own: with a large stack, and because proc-macro2 keeps every text that it parsed for

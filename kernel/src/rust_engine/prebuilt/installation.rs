@@ -3,8 +3,10 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +48,12 @@ pub struct Prelude {
     pub rustc: PathBuf,
     /// Output of `rustc -vV`.
     pub version: String,
+    /// Which library it was.
+    library: Option<Identity>,
 }
+
+/// What tells a file from one that took its place.
+type Identity = (u64, SystemTime);
 
 /// What the folder was made with and from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,11 +111,13 @@ impl Prelude {
         let manifest = Manifest::read(&folder)?;
         // The compiler on PATH may be another one in the person's folder; the recorded one comes first.
         let recorded = rustc_in(&manifest.sysroot);
+        let library = identity(&folder);
         if version(&recorded).is_ok_and(|version| version == manifest.rustc) {
             return Ok(Self {
                 folder,
                 rustc: recorded,
                 version: manifest.rustc,
+                library,
             });
         }
         let rustc = rustc_in(&sysroot()?);
@@ -124,11 +133,18 @@ impl Prelude {
             folder,
             rustc,
             version: found,
+            library,
         })
     }
 }
 
 impl Prelude {
+    /// Whether the folder still has the crates that were found: the compiler reads them anew for each cell, and a worker
+    /// has those that it started with.
+    pub fn is_there(&self) -> bool {
+        self.library.is_some() && identity(&self.folder) == self.library
+    }
+
     /// The folder of the compiler that made it.
     pub fn sysroot(&self) -> &Path {
         let bin = self.rustc.parent();
@@ -155,6 +171,11 @@ impl Prelude {
         }
         Ok(found)
     }
+}
+
+fn identity(folder: &Path) -> Option<Identity> {
+    let file = fs::metadata(folder.join(LIBRARY)).ok()?;
+    Some((file.ino(), file.modified().ok()?))
 }
 
 impl Manifest {

@@ -6,13 +6,16 @@ PORT ?= 8000
 STATE ?= .carrel
 export PORT STATE
 
-.PHONY: help run prepare images test nodes test-cluster test-postgres corpus-evcxr lint bench bench-cluster clean-state
+.PHONY: help run kernel prepare images test nodes test-cluster test-postgres corpus-evcxr lint bench bench-cluster clean-state
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build what is missing and run the hub (PORT=8000 STATE=.carrel)
 	@deploy/local/run
+
+kernel: ## Build the kernel and install it in your own Jupyter, without a Hub (ARGUMENTS="--sys-prefix --name carrel")
+	@deploy/local/run kernel $(or $(ARGUMENTS),--user)
 
 prepare: ## All of `make run` but the hub itself
 	@deploy/local/run prepare

@@ -12,8 +12,10 @@ use carrel_kernel::engine::Engine;
 #[cfg(feature = "evcxr")]
 use carrel_kernel::evcxr_engine::EvcxrEngine;
 use carrel_kernel::history::History;
-use carrel_kernel::kernelspec::{self, Location, Told};
+use carrel_kernel::kernelspec::{self, Location, Name, Told};
 use carrel_kernel::rust_engine::RustEngine;
+use carrel_kernel::rust_engine::prebuilt::installation::locate;
+use carrel_kernel::rust_engine::prebuilt::missing::missing;
 use carrel_kernel::rust_engine::prebuilt::prepare::{Prepared, prepare};
 use carrel_kernel::server::Server;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -53,7 +55,7 @@ enum EngineName {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tell Jupyter about this kernel, under the name `rust`.
+    /// Tell Jupyter about this kernel, and what is missing for it.
     Install(InstallArguments),
     /// Copy the crates that every cell sees from where cargo built them, if that was not done yet.
     Prepare(PrepareArguments),
@@ -63,7 +65,13 @@ enum Command {
 struct InstallArguments {
     #[command(flatten)]
     location: LocationArguments,
-    /// Folder that `prepare` filled; without it the kernel looks in the user's data folder.
+    /// What Jupyter calls it.
+    #[arg(long, default_value = kernelspec::NAME, value_parser = kernelspec::name)]
+    name: String,
+    /// Put it in the place of another program's kernel of the name.
+    #[arg(long)]
+    force: bool,
+    /// Folder that `prepare` filled; without it the one in the user's data folder.
     #[arg(long, value_name = "DIR")]
     prelude: Option<PathBuf>,
     /// The library of ONNX Runtime, for the servers of models that cells start.
@@ -87,9 +95,9 @@ struct LocationArguments {
 
 #[derive(Args)]
 struct PrepareArguments {
-    /// Folder of a release build: `target/release`.
+    /// Folder of a release build, `target/release`; without it where this program is.
     #[arg(long, value_name = "DIR")]
-    from: PathBuf,
+    from: Option<PathBuf>,
     /// Where to put them, for `$CARREL_PRELUDE_DIR`; by default the user's data folder.
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -107,17 +115,7 @@ fn main() -> anyhow::Result<()> {
         .init();
     let arguments = Arguments::parse();
     match (arguments.command, arguments.connection_file) {
-        (Some(Command::Install(install)), _) => {
-            let absolute = |path: Option<PathBuf>| path.map(std::path::absolute).transpose();
-            let told = Told {
-                prelude: absolute(install.prelude)
-                    .context("cannot find the folder of --prelude")?,
-                onnxruntime: absolute(install.onnxruntime).context("cannot find --onnxruntime")?,
-            };
-            let folder = kernelspec::install(&install.location.location(), &told)?;
-            println!("Installed the kernelspec rust in {}", folder.display());
-            Ok(())
-        }
+        (Some(Command::Install(arguments)), _) => install(arguments),
         (Some(Command::Prepare(arguments)), _) => prepare_crates(&arguments),
         (None, Some(file)) => {
             let connection = ConnectionFile::read(&file)?;
@@ -173,8 +171,36 @@ async fn serve(connection: &ConnectionFile, engine: Arc<dyn Engine>) -> anyhow::
     Ok(())
 }
 
+fn install(arguments: InstallArguments) -> anyhow::Result<()> {
+    let absolute = |path: Option<PathBuf>| path.map(std::path::absolute).transpose();
+    // Told to the kernel, so that a notebook beside another `rust-toolchain.toml` finds it too.
+    let prelude = arguments.prelude.or_else(|| locate().ok());
+    let told = Told {
+        prelude: absolute(prelude).context("cannot find the folder of --prelude")?,
+        onnxruntime: absolute(arguments.onnxruntime).context("cannot find --onnxruntime")?,
+    };
+    let name = Name {
+        name: arguments.name,
+        replace: arguments.force,
+    };
+    let folder = kernelspec::install(&name, &arguments.location.location(), &told)?;
+    println!(
+        "Installed the kernelspec {} in {}",
+        name.name,
+        folder.display()
+    );
+    let missing = missing(told.prelude.as_deref());
+    for missing in &missing {
+        eprintln!("missing: {}", missing.what);
+    }
+    if missing.iter().any(|missing| missing.is_needed) {
+        anyhow::bail!("cells cannot run before what is missing is there");
+    }
+    Ok(())
+}
+
 fn prepare_crates(arguments: &PrepareArguments) -> anyhow::Result<()> {
-    match prepare(&arguments.from, arguments.to.as_deref())? {
+    match prepare(arguments.from.as_deref(), arguments.to.as_deref())? {
         Prepared::Made(folder) => println!("Prepared the crates for cells in {}", folder.display()),
         Prepared::UpToDate(folder) => {
             println!(

@@ -3,6 +3,7 @@
 mod analyzer;
 mod compiler;
 mod dependencies;
+mod memory;
 pub(crate) mod notebook;
 pub mod prebuilt;
 mod scratch;

@@ -7,6 +7,7 @@ mod crash;
 mod cull;
 mod jupyterhub;
 mod kernel;
+mod make_run;
 mod pages;
 mod refusals;
 mod tidy;

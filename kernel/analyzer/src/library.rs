@@ -1,4 +1,4 @@
-//! Sources on disk: of the standard library, and of the crates that cells can name.
+//! Sources on disk, of the crates that cells can name.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,18 +10,6 @@ use ra_ap_hir::{CfgOptions, Symbol};
 
 /// More files under one folder are not the source of one crate.
 const MOST_FILES: usize = 5000;
-
-/// The folder with `core`, `alloc` and `std`: the one that the person names, the toolchain's own, or Debian's.
-pub fn standard_library(sysroot: &Path) -> Option<PathBuf> {
-    let installed = |root: &Path| root.join("lib/rustlib/src/rust/library");
-    let folders = match std::env::var_os("RUST_SRC_PATH") {
-        Some(folder) => vec![PathBuf::from(folder)],
-        None => vec![installed(sysroot), installed(Path::new("/usr"))],
-    };
-    folders
-        .into_iter()
-        .find(|folder| folder.join("core/src/lib.rs").is_file())
-}
 
 /// The crates of all files that can be read; a file that cannot costs completion in its crates and no more.
 pub fn crate_graphs(files: &[PathBuf]) -> Vec<CrateGraph> {

@@ -39,6 +39,10 @@ fn main() -> anyhow::Result<()> {
     if let Err(error) = rustix::process::nice(NICENESS) {
         eprintln!("carrel-analyzer: cannot lower the priority: {error}");
     }
+    // Of all processes of a notebook, this one is missed the least.
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "500") {
+        eprintln!("carrel-analyzer: cannot offer itself to the OOM killer: {error}");
+    }
     let (questions, received) = mpsc::channel();
     std::thread::Builder::new()
         .name("analyze".to_owned())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use carrel_protocol::analysis::{CrateGraph, CrateSource, Notebook};
+use carrel_protocol::analysis::{CrateGraph, CrateSource, Notebook, standard_library};
 use ra_ap_hir::{CfgOptions, ChangeWithProcMacros};
 use ra_ap_ide_db::base_db::{
     AbsPathBuf, CrateBuilderId, CrateDisplayName, CrateGraphBuilder, CrateName, CrateOrigin,
@@ -36,7 +36,7 @@ impl World {
     /// Reads all sources.
     pub fn load(sysroot: &Path, crates: &[PathBuf]) -> Self {
         let mut loading = Loading::new(library::platform(sysroot));
-        let standard = library::standard_library(sysroot);
+        let standard = standard_library(sysroot);
         if standard.is_none() {
             eprintln!(
                 "carrel-analyzer: completion knows no standard library, its sources are missing: {INSTALL}"

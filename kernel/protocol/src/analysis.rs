@@ -1,6 +1,6 @@
 //! Messages between the kernel and its analyzer, which knows names and types and runs no code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -122,4 +122,16 @@ pub fn word_start(code: &str, offset: usize) -> usize {
 
 pub fn is_word(letter: char) -> bool {
     letter == '_' || letter.is_alphanumeric()
+}
+
+/// The folder with `core`, `alloc` and `std`: the one that the person names, the toolchain's own, or Debian's.
+pub fn standard_library(sysroot: &Path) -> Option<PathBuf> {
+    let installed = |root: &Path| root.join("lib/rustlib/src/rust/library");
+    let folders = match std::env::var_os("RUST_SRC_PATH") {
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => vec![installed(sysroot), installed(Path::new("/usr"))],
+    };
+    folders
+        .into_iter()
+        .find(|folder| folder.join("core/src/lib.rs").is_file())
 }

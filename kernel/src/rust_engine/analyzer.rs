@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::rust_engine::memory;
 use crate::rust_engine::prebuilt::installation::{ANALYZER, CRATES, Prelude};
 
 /// Questions that wait to be written.
@@ -25,6 +26,9 @@ const IDLE: Duration = Duration::from_secs(600);
 /// After a cell it reads the libraries, which takes seconds, so that the first answer does not: but not between the cells
 /// of a notebook that is run as a whole.
 const STILL: Duration = Duration::from_secs(1);
+/// Where less memory than this is left, it waits for a question: it takes some 400 MiB, and a container that has no more is
+/// ended as a whole.
+const ROOM: u64 = 1 << 30;
 
 /// Answers what the analyzer process knows.
 #[derive(Debug, Default)]
@@ -98,13 +102,14 @@ impl Analyzer {
 }
 
 impl Ask {
-    /// One whose answer nobody waits for: what it needs is read with it.
+    /// One whose answer nobody waits for: what it needs, most questions need.
     fn ahead(notebook: Arc<Notebook>) -> Self {
         let (reply, _) = oneshot::channel();
+        let code = "vec![0].iter().".to_owned();
         Self {
             notebook,
-            code: String::new(),
-            offset: 0,
+            offset: code.len(),
+            code,
             wish: Wish::Complete,
             reply,
         }
@@ -145,6 +150,8 @@ async fn serve(
         let reason = match Process::start(program.clone()).await {
             Ok(mut process) => {
                 let answered = process.answer(ask, &mut asks).await;
+                // Where nobody asked for long, only a further cell begins anew.
+                notebooks.mark_unchanged();
                 failures = if answered { 0 } else { failures + 1 };
                 (failures == MOST_FAILURES).then(|| "the analyzer ends by itself".to_owned())
             }
@@ -178,7 +185,8 @@ async fn first(
         // The notebook's end is told by that of the questions.
         while notebooks.changed().await.is_ok() {
             tokio::time::sleep(STILL).await;
-            if matches!(notebooks.has_changed(), Ok(false)) {
+            let has_room = memory::available().is_none_or(|available| available >= ROOM);
+            if has_room && matches!(notebooks.has_changed(), Ok(false)) {
                 return notebooks.borrow().clone();
             }
         }

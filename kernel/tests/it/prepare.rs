@@ -25,7 +25,7 @@ fn a_program_that_is_built_later_comes_beside_the_crates() {
         symlink(Path::new(&built).join(name), from.join(name)).unwrap();
     }
     assert_eq!(
-        prepare(&from, Some(&to)).unwrap(),
+        prepare(Some(&from), Some(&to)).unwrap(),
         Prepared::Made(to.clone())
     );
     let library = || std::fs::metadata(to.join("libcarrel_prelude.so")).unwrap();
@@ -34,14 +34,14 @@ fn a_program_that_is_built_later_comes_beside_the_crates() {
     for text in ["one", "another"] {
         std::fs::write(from.join("carrel-analyzer"), text).unwrap();
         assert_eq!(
-            prepare(&from, Some(&to)).unwrap(),
+            prepare(Some(&from), Some(&to)).unwrap(),
             Prepared::Made(to.clone())
         );
         let program = std::fs::read_to_string(to.join("carrel-analyzer"));
         assert_eq!(program.unwrap(), text);
         assert_eq!(library().ino(), before);
         assert_eq!(
-            prepare(&from, Some(&to)).unwrap(),
+            prepare(Some(&from), Some(&to)).unwrap(),
             Prepared::UpToDate(to.clone())
         );
     }

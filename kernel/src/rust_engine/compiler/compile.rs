@@ -333,7 +333,8 @@ const EMULATION: &str = match cfg!(target_arch = "aarch64") {
 };
 
 /// The quickest linker there is. Without `--eh-frame-hdr` a panic could not unwind.
-fn find_linker() -> Result<Vec<OsString>, String> {
+/// The quickest that is on PATH, with its arguments.
+pub fn find_linker() -> Result<Vec<OsString>, String> {
     let choices: [&[&str]; 4] = [
         &["ld.bfd", "--eh-frame-hdr"],
         &["ld", "--eh-frame-hdr"],

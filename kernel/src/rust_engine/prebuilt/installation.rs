@@ -24,8 +24,10 @@ pub const CRATES: &str = "crates.json";
 pub const TRAIN: &str = "carrel-train";
 /// Optional: without it a cell cannot serve networks.
 pub const SERVER: &str = "carrel-model-server";
+/// The kernel itself, so that its kernelspec names a program that stays.
+pub const KERNEL: &str = "carrel-kernel";
 /// What cells run without.
-pub const PROGRAMS: [&str; 3] = [ANALYZER, TRAIN, SERVER];
+pub const PROGRAMS: [&str; 4] = [KERNEL, ANALYZER, TRAIN, SERVER];
 pub const LIBRARY: &str = "libcarrel_prelude.so";
 /// The part of it that every cell calls.
 pub const RUNTIME: &str = "libcarrel_runtime.so";
@@ -77,7 +79,7 @@ pub enum PreludeError {
     #[error("{0}")]
     Rustc(#[from] RustcError),
     #[error(
-        "the crates that every cell sees are not prepared: {} holds none. Run `carrel-kernel prepare --from TARGET/release`, or set ${VARIABLE}", folder.display()
+        "the crates that every cell sees are not prepared: {} holds none. Run `carrel-kernel prepare` where Carrel was built, or set ${VARIABLE}", folder.display()
     )]
     Missing { folder: PathBuf },
     #[error("cannot read {}: {reason}", path.display())]
@@ -107,7 +109,15 @@ pub enum RustcError {
 impl Prelude {
     /// Finds the folder and checks that the compiler is the one that made it.
     pub fn find() -> Result<Self, PreludeError> {
-        let folder = locate()?;
+        Self::in_folder(&locate()?)
+    }
+
+    /// The same for a folder that is known.
+    pub fn in_folder(folder: &Path) -> Result<Self, PreludeError> {
+        let folder = folder.to_owned();
+        if !folder.join(MANIFEST).is_file() {
+            return Err(PreludeError::Missing { folder });
+        }
         let manifest = Manifest::read(&folder)?;
         // The compiler on PATH may be another one in the person's folder; the recorded one comes first.
         let recorded = rustc_in(&manifest.sysroot);
@@ -212,7 +222,8 @@ pub fn user_folder(rustc_version: &str) -> Option<PathBuf> {
     Some(user_data()?.join("carrel").join("prelude").join(hash))
 }
 
-fn locate() -> Result<PathBuf, PreludeError> {
+/// The folder that is named, lies beside this program, or was made by `prepare` for the compiler on PATH.
+pub fn locate() -> Result<PathBuf, PreludeError> {
     if let Some(folder) = env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) {
         let folder = PathBuf::from(folder);
         return if folder.join(MANIFEST).is_file() {

@@ -18,7 +18,7 @@ use crate::rust_engine::dependencies::crate_graph;
 pub enum PrepareError {
     #[error(transparent)]
     Rustc(#[from] RustcError),
-    #[error("{} is not built: run `cargo build --release -p carrel-worker` first", .0.display())]
+    #[error("{} is not built: run `cargo build --release -p carrel-kernel -p carrel-worker` first, or give --from where that was done", .0.display())]
     NotBuilt(PathBuf),
     #[error("neither $XDG_DATA_HOME nor $HOME is set; give --to DIR")]
     NoHome,
@@ -37,9 +37,14 @@ pub enum Prepared {
     UpToDate(PathBuf),
 }
 
-/// Fills `to`, by default the user's folder, from `from`, cargo's folder of a release build.
-pub fn prepare(from: &Path, to: Option<&Path>) -> Result<Prepared, PrepareError> {
-    let from = fs::canonicalize(from).map_err(|_| PrepareError::NotBuilt(from.to_owned()))?;
+/// Fills `to`, by default the user's folder, from `from`, cargo's folder of a release build, by default this program's own.
+pub fn prepare(from: Option<&Path>, to: Option<&Path>) -> Result<Prepared, PrepareError> {
+    let own = std::env::current_exe();
+    let own = own
+        .ok()
+        .and_then(|program| Some(program.parent()?.to_owned()));
+    let from = from.map(Path::to_owned).or(own).unwrap_or_default();
+    let from = fs::canonicalize(&from).map_err(|_| PrepareError::NotBuilt(from))?;
     let sysroot = sysroot()?;
     let rustc = version(&rustc_in(&sysroot))?;
     let to = match to {

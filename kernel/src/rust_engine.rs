@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use carrel_protocol::analysis::{Reply, Wish};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, OnceCell, mpsc, watch};
 
 use self::analyzer::Analyzer;
 use self::notebook::session::{Interrupts, Session};
@@ -21,6 +21,7 @@ use self::notebook::{commands, failure};
 use self::worker::late::LateOutputs;
 use self::worker::outputs::print;
 use crate::engine::{
+use self::prebuilt::installation::Prelude;
     Cell, CommMessage, Completion, Engine, Failure, Late, MimeBundle, Outcome, Output, Parent,
     StreamName,
 };
@@ -41,6 +42,8 @@ pub struct RustEngine {
 }
 
 impl Default for RustEngine {
+    /// Release of the compiler, once it was found.
+    version: OnceCell<String>,
     fn default() -> Self {
         Self::over(Session::default(), Analyzer::default())
     }
@@ -64,6 +67,7 @@ impl RustEngine {
         }
     }
 
+            version: OnceCell::new(),
     /// An engine whose analyzer is not beside the prebuilt crates.
     pub fn with_analyzer(program: PathBuf) -> Self {
         Self::over(Session::default(), Analyzer::of(program))
@@ -123,6 +127,19 @@ impl Engine for RustEngine {
         let mut session = self.session.lock().await;
         let mut interrupts = self.interrupts.subscribe();
         match session
+    async fn language_version(&self) -> Option<String> {
+        let find = || async {
+            // Whoever prepares the crates later is heard too.
+            let prelude = tokio::task::spawn_blocking(Prelude::find).await;
+            let version = prelude.map_err(drop)?.map_err(drop)?.version;
+            let release = version
+                .lines()
+                .find_map(|line| line.strip_prefix("release: "));
+            release.map(str::to_owned).ok_or(())
+        };
+        self.version.get_or_try_init(find).await.ok().cloned()
+    }
+
             .comm(message, parent, &outputs, &mut interrupts)
             .await
         {

@@ -57,7 +57,7 @@ impl Shell {
     pub async fn answer(&self, message: &Message, request: Request) -> Answer {
         match request {
             Request::Execute(request) => return self.execute(message, &request).await,
-            Request::KernelInfo => kernel_info().into(),
+            Request::KernelInfo => kernel_info(&*self.kernel.engine).await.into(),
             Request::Connect => self.kernel.ports.clone().into(),
             Request::Complete(request) => self.complete(&request).await.into(),
             Request::Inspect(request) => inspect(&*self.kernel.engine, &request).await.into(),

@@ -92,9 +92,7 @@ impl Shell {
     }
 
     async fn complete(&self, request: &CompleteRequest) -> Value {
-        let earlier = self.history.recent_inputs().await;
-        let earlier = earlier.iter().map(String::as_str);
-        complete(&*self.kernel.engine, request, earlier).await
+        complete(&*self.kernel.engine, request, self.history.recent_inputs()).await
     }
 }
 

@@ -119,7 +119,11 @@ impl Engine for ScriptedEngine {
         })
     }
 
+    /// `wait` is answered at the next interrupt.
     async fn inspect(&self, code: &str, offset: usize, detail: bool) -> Option<MimeBundle> {
+        if code == "wait" {
+            self.interrupted.notified().await;
+        }
         let text = format!("{} {detail}", &code[..offset]);
         code.starts_with("known").then(|| plain(&text))
     }

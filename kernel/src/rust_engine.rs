@@ -292,7 +292,7 @@ async fn run(
         compiled = session.compile(title, code, outputs) => compiled?,
         Ok(()) = interrupts.changed() => return Err(failure::not_begun()),
     };
-    session.load().await?;
+    session.load(outputs, interrupts).await?;
     let Some(cell) = cell else {
         return Ok(());
     };

@@ -32,15 +32,16 @@ impl Session {
                 MimeBundle::plain(self.r#type(expression, title, outputs).await?)
             }
             Command::Clear => {
-                self.lose_worker(outputs).await;
+                // First: an interrupt may drop what waits, when the worker is gone.
                 self.notebook.clear();
                 self.keep_dependencies(0);
                 MimeBundle::plain("all variables, items and dependencies are forgotten".to_owned())
+                self.lose_worker(outputs).await;
             }
             Command::Restart => {
-                self.lose_worker(outputs).await;
                 let lost = self.notebook.lost_all("the worker was started again");
                 MimeBundle::plain(format!("a new worker; {}", failure::loss(&lost)))
+                self.lose_worker(outputs).await;
             }
             Command::Opt(level) => {
                 let present = &mut self.toolchain().await?.opt_level;

@@ -13,7 +13,7 @@ use carrel_cell::diagnostics::Sources;
 use carrel_cell::parse::{Parsed, SyntaxError, parse};
 use carrel_protocol::{Ending, Request, analysis};
 use tempfile::TempDir;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::configuration::Configuration;
 use super::commands::{self, Command};
@@ -124,7 +124,8 @@ impl Session {
             return Err(failure::tool("the compiler is not there"));
         };
         let optimized = tools.toolchain.opt_level > 0;
-        let parsed = parse_apart(code, optimized, self.notebook.items.value_macros())?;
+        let macros = self.notebook.items.value_macros();
+        let parsed = parse_apart(code, optimized, macros).await?;
         if let Ok(parsed) = &parsed {
             self.depend_on_named(parsed, title, outputs).await?;
         }
@@ -321,19 +322,22 @@ async fn find_tools() -> Result<Tools, String> {
 
 /// Parses on a thread of its own: with a large stack, and because proc-macro2 keeps every text that it parsed for
 /// as long as its thread lives.
-fn parse_apart(
+async fn parse_apart(
     code: &str,
     optimized: bool,
     value_macros: HashSet<String>,
 ) -> Result<Result<Parsed, SyntaxError>, Failure> {
     let code = code.to_owned();
-    let parsed = std::thread::Builder::new()
+    let (send, parsed) = oneshot::channel();
+    let spawned = std::thread::Builder::new()
         .name("parse".to_owned())
         .stack_size(PARSER_STACK)
-        .spawn(move || parse(&code, optimized, value_macros))
-        .map(std::thread::JoinHandle::join);
-    match parsed {
-        Ok(Ok(parsed)) => Ok(parsed),
+        .spawn(move || {
+            // An interrupt waits for no parser.
+            let _ = send.send(parse(&code, optimized, value_macros));
+        });
+    match (spawned, parsed.await) {
+        (Ok(_), Ok(parsed)) => Ok(parsed),
         _ => Err(failure::tool("the parser's thread ended")),
     }
 }

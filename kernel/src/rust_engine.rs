@@ -3,8 +3,10 @@
 mod analyzer;
 mod compiler;
 mod dependencies;
+mod group;
 pub(crate) mod notebook;
 pub mod prebuilt;
+mod text;
 mod worker;
 
 use std::path::PathBuf;
@@ -259,7 +261,7 @@ async fn run_rest(
     outputs: &mpsc::Sender<Output>,
     interrupts: &mut watch::Receiver<Interrupts>,
 ) -> Result<(), Failure> {
-    match commands::split(code) {
+    match session.split(code) {
         Ok((_, rest)) if !rest.trim().is_empty() => {
             run(session, title, &rest, parent, outputs, interrupts).await
         }

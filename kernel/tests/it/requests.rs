@@ -64,6 +64,8 @@ async fn is_complete_tells_the_three_states() {
         ("let s = r#\"un\"closed( \"#;", "complete"),
         ("1 // {", "complete"),
         (":dep ndarray", "complete"),
+        ("!echo \"it's", "complete"),
+        ("!(true &&", "incomplete"),
         ("fn f() {", "incomplete"),
         ("let x =", "incomplete"),
         ("let x = 1", "incomplete"),

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
@@ -15,6 +13,7 @@ use tokio::process::Command;
 use super::metadata::Metadata;
 use super::progress::Progress;
 
+use crate::rust_engine::group::Group;
 const TICK: Duration = Duration::from_secs(1);
 /// Lines of an error that a notebook shows: so many at its start, and so many at its end.
 const FIRST_LINES: usize = 12;
@@ -116,7 +115,8 @@ impl Cargo<'_> {
             .args(arguments)
             .spawn()
             .map_err(failed)?;
-        let mut group = Group(child.id());
+        // What it was about to write it writes anew next time.
+        let group = Group::of(&child);
         let (Some(mut stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(CargoError::tool("cargo has no pipes"));
         };
@@ -161,18 +161,6 @@ impl Cargo<'_> {
             .process_group(0)
             .kill_on_drop(true);
         command
-    }
-}
-
-/// Kills cargo and all that it started, unless it ended before. What it was about to write it writes anew next time.
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0.and_then(|pid| i32::try_from(pid).ok()) {
-            // An error means that the group is gone already.
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        }
     }
 }
 

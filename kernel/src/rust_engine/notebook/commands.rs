@@ -1,10 +1,11 @@
-//! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know.
+//! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know; and those
+//! for the shell, which start with `!`.
 
 mod evcxr;
 
 use std::ops::Range;
 
-use carrel_protocol::analysis::Description;
+use carrel_protocol::analysis::{Description, is_word};
 
 pub use self::evcxr::foreign;
 use super::Notebook;
@@ -14,6 +15,8 @@ use crate::rust_engine::dependencies::Request;
 #[derive(Debug, PartialEq)]
 pub enum Command {
     Dep(Request),
+    /// A line for the shell.
+    Shell(String),
     Vars,
     Type(String),
     Clear,
@@ -62,6 +65,7 @@ const NAMES: [&str; 16] = [
     "type",
     "clear",
     "restart",
+!LINE          run a line by `sh`, such as `!ls`
     "opt",
     "timing",
     "help",
@@ -93,11 +97,14 @@ pub struct CommandError {
 }
 
 /// The commands at the start of a cell and its code, in which their lines are empty: errors in the code are told with
-/// the lines that the person sees.
-pub fn split(code: &str) -> Result<(Vec<Command>, String), CommandError> {
+/// the lines that the person sees. What `is_known` knows are names of the notebook, so that `!ready` is Rust.
+pub fn split(
+    code: &str,
+    is_known: &dyn Fn(&str) -> bool,
+) -> Result<(Vec<Command>, String), CommandError> {
     let mut commands = Vec::new();
     let mut rest = code.to_owned();
-    let lines = lines(code);
+    let lines = lines(code, is_known);
     for line in &lines {
         let text = code[line.clone()].trim();
         let command = parse(text.trim_start_matches(':')).map_err(|reason| CommandError {
@@ -111,10 +118,15 @@ pub fn split(code: &str) -> Result<(Vec<Command>, String), CommandError> {
     }
     Ok((commands, rest))
 }
+        if let Some(line) = text.strip_prefix('!') {
+            commands.push(Command::Shell(line.trim().to_owned()));
+            continue;
+        }
 
 /// Commands that go on with the word before a byte; nothing where Rust is to be written.
 pub fn complete(code: &str, offset: usize) -> Option<Vec<Completion>> {
-    let line = lines(code).into_iter().find(|line| is_in(offset, line))?;
+    let mut lines = lines(code, &nothing).into_iter();
+    let line = lines.find(|line| is_in(offset, line))?;
     let written = code
         .get(line.start..offset)?
         .trim_start()
@@ -134,10 +146,10 @@ pub fn complete(code: &str, offset: usize) -> Option<Vec<Completion>> {
 }
 
 /// The code with spaces for what is no Rust, each byte where it was. The expression of a `:type` that the cursor is
-/// in is Rust.
+/// in is Rust, and what stands behind a `!` there may be.
 pub fn blank(code: &str, offset: usize) -> String {
     let mut blank = code.to_owned();
-    for line in lines(code) {
+    for line in lines(code, &nothing) {
         let text = code[line.clone()].trim_start();
         let r#type = [":type ", ":t "]
             .into_iter()
@@ -150,9 +162,12 @@ pub fn blank(code: &str, offset: usize) -> String {
     }
     blank
 }
+        if text.starts_with('!') && is_in(offset, &line) {
+            continue;
+        }
 
 /// The lines of the commands at the start of a cell, without their ends. Comments may stand between them.
-fn lines(code: &str) -> Vec<Range<usize>> {
+fn lines(code: &str, is_known: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
     let mut start = 0;
     for line in code.split_inclusive('\n') {
@@ -172,6 +187,9 @@ fn lines(code: &str) -> Vec<Range<usize>> {
 fn is_in(offset: usize, line: &Range<usize>) -> bool {
     (line.start..=line.end).contains(&offset)
 }
+            None if is_shell(line, is_known) => {
+                lines.push(start..start + line.trim_end_matches('\n').len());
+            }
 
 fn parse(text: &str) -> Result<Command, String> {
     let (name, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
@@ -180,6 +198,26 @@ fn parse(text: &str) -> Result<Command, String> {
         "type" | "t" if argument.is_empty() => {
             return Err(format!(":{name} needs an expression: `:{name} 1 + 1`"));
         }
+/// Whether a line is for the shell. Not all that starts with `!` is: Rust are `!ready`, where the notebook has that name,
+/// `!f()`, `!std::..`, `!matches!(..)`, `!(..)` and `!0`.
+pub fn is_shell(line: &str, is_known: &dyn Fn(&str) -> bool) -> bool {
+    let Some(rest) = line.strip_prefix('!').map(str::trim) else {
+        return false;
+    };
+    let end = rest.find(|letter| !is_word(letter));
+    let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+    let starts_as_rust = |first: char| "(*&".contains(first) || first.is_ascii_digit();
+    !rest.is_empty()
+        && !rest.starts_with(starts_as_rust)
+        && !is_known(word)
+        && (word.is_empty() || !["(", "::", "!"].iter().any(|sign| after.starts_with(sign)))
+}
+
+/// Where the names of the notebook are not at hand.
+pub fn nothing(_: &str) -> bool {
+    false
+}
+
         "type" | "t" => return Ok(Command::Type(argument.to_owned())),
         "doc" if argument.is_empty() => return Err(":doc needs a name: `:doc Vec`".to_owned()),
         "doc" => return Ok(Command::Doc(argument.to_owned())),
@@ -276,7 +314,40 @@ pub fn described(description: Description) -> MimeBundle {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, blank, complete, split};
+    use super::{Command, CommandError, blank, complete};
+
+    fn split(code: &str) -> Result<(Vec<Command>, String), CommandError> {
+        super::split(code, &|name| name == "ready")
+    }
+
+    #[test]
+    fn a_line_for_the_shell_is_told_from_rust() {
+        let (commands, code) = split("!ls -la\n:vars\n! echo '!'\n1").unwrap();
+        let shell = |line: &str| Command::Shell(line.to_owned());
+        let expected = [shell("ls -la"), Command::Vars, shell("echo '!'")];
+        assert_eq!((&*commands, &*code), (&expected[..], "\n\n\n1"));
+        for line in ["!./run", "!false", "!x=1", "![ -e x ]", "!$SHELL"] {
+            let (commands, _) = split(line).unwrap();
+            assert_eq!(commands.len(), 1, "{line}");
+        }
+        for code in [
+            "!ready",
+            "!ready && !set()",
+            "!(1 > 2)",
+            "!0u8",
+            "!f()",
+            "!std::env::args().any(|_| true)",
+            "!matches!(1, 2)",
+            " !ls",
+            "1\n!ls",
+            "!",
+        ] {
+            let (commands, rest) = split(code).unwrap();
+            assert!(commands.is_empty() && rest == code, "{code}");
+        }
+        assert_eq!(blank("!ls\na.b", 7), "   \na.b");
+        assert_eq!(blank("!ready.a\nb", 8), "!ready.a\nb");
+    }
 
     #[test]
     fn commands_leave_the_lines_of_the_code_in_place() {

@@ -4,6 +4,7 @@ mod configuration;
 mod depend;
 mod obey;
 mod request;
+mod shell;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::configuration::Configuration;
-use super::commands::{self, Command};
+use super::commands::{self, Command, CommandError};
 use super::failure;
 use super::seen::seen;
 use super::{Notebook, Runnable};
@@ -89,7 +90,8 @@ impl Session {
         code: &str,
         outputs: &Outputs,
     ) -> Result<Option<Runnable>, Failure> {
-        let (commands, code) = commands::split(code)
+        let (commands, code) = self
+            .split(code)
             .map_err(|error| failure::command(&format!("{title}:{}", error.line), &error.reason))?;
         let is_dep = |command: &Command| matches!(command, Command::Dep(_));
         for commands in commands.chunk_by(|one, next| is_dep(one) && is_dep(next)) {
@@ -103,6 +105,11 @@ impl Session {
         let cell = self.compile_code(title, &code, outputs).await?;
         self.tell_time("compiled", begun, outputs).await;
         Ok(Some(cell))
+    }
+
+    /// A cell's commands and its code.
+    pub fn split(&self, code: &str) -> Result<(Vec<Command>, String), CommandError> {
+        commands::split(code, &|name| self.notebook.knows(name))
     }
 
     /// Tells how long something took, after `:timing`.
@@ -133,19 +140,14 @@ impl Session {
             return Err(failure::tool("the compiler is not there"));
         };
         let toolchain = &tools.toolchain;
-        let is_rust = parsed.is_ok();
         let cell = match parsed {
             Ok(parsed) => self.notebook.compile(toolchain, title, code, parsed).await,
-            Err(error) => Err(match commands::foreign(code, false) {
+            Err(error) => Err(match commands::foreign(code) {
                 Some(reason) => failure::syntax_error(title, &reason),
                 None => self.notebook.explain(toolchain, title, code, &error).await,
             }),
         };
-        let cell = cell.map_err(|failure| match commands::foreign(code, false) {
-            // Such as `!ls`, which is wrong as Rust too.
-            Some(reason) if is_rust => failure::syntax_error(title, &reason),
-            _ => failure,
-        })?;
+        let cell = cell?;
         for warning in &cell.warnings {
             print(outputs, StreamName::Stderr, format!("{warning}\n")).await;
         }

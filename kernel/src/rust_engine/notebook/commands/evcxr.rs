@@ -70,9 +70,8 @@ pub fn not_needed(name: &str) -> Option<&'static str> {
     all.find(|(known, _)| *known == name).map(|(_, why)| *why)
 }
 
-/// Why a cell is no Rust, told by how it starts: as in a shell, in IPython or in Markdown. `is_rust` says whether it
-/// parses as Rust, for `!ready` is Rust and `!ls` reads like it.
-pub fn foreign(code: &str, is_rust: bool) -> Option<String> {
+/// Why a cell is no Rust, told by how it starts: as in IPython or in Markdown.
+pub fn foreign(code: &str) -> Option<String> {
     let start = code.trim_start();
     let first = start.chars().next()?;
     let rest = start[first.len_utf8()..].trim_start();
@@ -80,9 +79,6 @@ pub fn foreign(code: &str, is_rust: bool) -> Option<String> {
         '#' if rest.starts_with(['[', '!']) => return None,
         '#' => {
             "starts with `#`, which in Rust begins an attribute, `#[..]` or `#![..]`; a note is `// ..`, a heading stands in a Markdown cell"
-        }
-        '!' if !is_rust => {
-            "starts with `!`, which in Rust means *not*; a program is run by `std::process::Command::new(\"ls\").status()?`"
         }
         '%' => "starts with `%`, a magic of IPython, which this kernel has none of",
         '?' => {
@@ -101,15 +97,14 @@ mod tests {
 
     #[test]
     fn signs_of_other_notebooks_are_told_from_rust() {
-        for (code, is_rust, sign) in [
-            ("# A heading", false, "`#`"),
-            ("\n#include <stdio.h>", false, "`#`"),
-            ("!ls -la", false, "`!`"),
-            ("%timeit f()", false, "`%`"),
-            ("%%bash\nls", false, "`%`"),
-            ("?Vec", false, "`?`"),
+        for (code, sign) in [
+            ("# A heading", "`#`"),
+            ("\n#include <stdio.h>", "`#`"),
+            ("%timeit f()", "`%`"),
+            ("%%bash\nls", "`%`"),
+            ("?Vec", "`?`"),
         ] {
-            let told = foreign(code, is_rust).unwrap();
+            let told = foreign(code).unwrap();
             assert!(told.contains(sign) && told.contains(":help"), "{told}");
         }
         for code in [
@@ -120,7 +115,7 @@ mod tests {
             "",
             "1",
         ] {
-            assert_eq!(foreign(code, true), None, "{code}");
+            assert_eq!(foreign(code), None, "{code}");
         }
     }
 

@@ -26,6 +26,7 @@ impl Session {
                 let requests: Vec<_> = requests.cloned().collect();
                 return self.depend(&requests, title, outputs).await;
             }
+            Command::Shell(line) => return self.shell(line, title, outputs).await,
             Command::Vars => commands::vars(&self.notebook),
             Command::Help => commands::help(),
             Command::Type(expression) => {

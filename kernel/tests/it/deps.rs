@@ -56,7 +56,7 @@ impl Place {
 }
 
 /// The last text of a display that changes in place.
-fn told(outputs: &[Output]) -> String {
+pub fn told(outputs: &[Output]) -> String {
     let mut texts = outputs.iter().filter_map(|output| match output {
         Output::Display { bundle, .. } => bundle.data["text/plain"].as_str(),
         _ => None,

@@ -11,9 +11,10 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::metadata::Metadata;
+use super::network::Network;
 use super::progress::Progress;
-
 use crate::rust_engine::group::Group;
+
 const TICK: Duration = Duration::from_secs(1);
 /// Lines of an error that a notebook shows: so many at its start, and so many at its end.
 const FIRST_LINES: usize = 12;
@@ -58,16 +59,39 @@ pub struct Build {
 }
 
 impl Cargo<'_> {
+    /// Chooses versions of what the lock file lacks, by what the registry has now; false if it did not tell in time.
+    pub async fn choose(
+        &self,
+        limit: Duration,
+        progress: &mut Progress<'_>,
+    ) -> Result<bool, CargoError> {
+        let mut environment = self.environment.clone();
+        let retry = environment.entry("CARGO_NET_RETRY".to_owned());
+        retry.or_insert("0".to_owned());
+        let once = Cargo {
+            environment: &environment,
+            ..*self
+        };
+        progress.step("looking for crates in the registry").await;
+        let chosen = once.run(["update", "--workspace"], progress);
+        match tokio::time::timeout(limit, chosen).await {
+            // What else is wrong is told when the crates are looked for.
+            Ok(chosen) => Ok(chosen?.1.is_none_or(|error| !error.network)),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Chooses versions and downloads, without the network if that does.
     pub async fn resolve(
         &self,
         host: &str,
+        network: &Network,
         progress: &mut Progress<'_>,
     ) -> Result<Metadata, CargoError> {
         let arguments = ["metadata", "--format-version=1", "--filter-platform", host];
         let offline = arguments.iter().chain(&["--offline"]);
         let (mut text, mut error) = self.run(offline, progress).await?;
-        if let Some(local) = error {
+        if let Some(local) = error.take_if(|_| !network.is_off()) {
             progress.step("looking for crates in the registry").await;
             (text, error) = self.run(&arguments, progress).await?;
             error = error.map(|error| error.after(&local));
@@ -124,7 +148,7 @@ impl Cargo<'_> {
         let (read, said) = tokio::join!(stdout.read_to_end(&mut text), follow(stderr, progress));
         read.map_err(failed)?;
         let status = child.wait().await.map_err(failed)?;
-        group.0 = None;
+        group.leave();
         let error = (!status.success()).then(|| CargoError::of(&said));
         Ok((String::from_utf8_lossy(&text).into_owned(), error))
     }

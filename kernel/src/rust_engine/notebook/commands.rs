@@ -35,6 +35,11 @@ pub enum Command {
     Env(String, String),
     /// One for the compiler and for cargo.
     BuildEnv(String, String),
+    /// MiB that the cache of dependencies may take; none asks.
+    Cache(Option<u64>),
+    ClearCache,
+    /// Whether registries are left alone.
+    Offline(bool),
     /// A command of evcxr's that has nothing to do here, and why.
     NotNeeded(&'static str),
 }
@@ -43,6 +48,9 @@ const HELP: &str = "\
 :dep CRATE     use a crate, as in a Cargo.toml: `:dep rand`, `:dep rand = \"0.10\"`,
                `:dep serde = { version = \"1\", features = [\"derive\"] }`, `:dep mine = { path = \"../mine\" }`,
                `:dep ../mine`
+:offline 1     build of what was downloaded before; `:offline 0` ends that
+:cache [MIB]   tell what the crates of :dep take on the disk, or set how much they may
+:clear_cache   remove those that no notebook uses
 :show_deps     list what was asked for by :dep
 :vars          list the variables with their types
 :type EXPR     tell the type of an expression without running it (also :t)
@@ -57,15 +65,15 @@ const HELP: &str = "\
 :version       tell the versions of kernel and compiler
 :last_compile_dir  tell the folder where cells are compiled
 :help          this list
+!LINE          run a line by `sh`, such as `!ls`
 ";
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 19] = [
     "dep",
     "vars",
     "type",
     "clear",
     "restart",
-!LINE          run a line by `sh`, such as `!ls`
     "opt",
     "timing",
     "help",
@@ -77,6 +85,9 @@ const NAMES: [&str; 16] = [
     "load_config",
     "version",
     "last_compile_dir",
+    "cache",
+    "clear_cache",
+    "offline",
 ];
 
 impl Command {
@@ -107,6 +118,10 @@ pub fn split(
     let lines = lines(code, is_known);
     for line in &lines {
         let text = code[line.clone()].trim();
+        if let Some(line) = text.strip_prefix('!') {
+            commands.push(Command::Shell(line.trim().to_owned()));
+            continue;
+        }
         let command = parse(text.trim_start_matches(':')).map_err(|reason| CommandError {
             line: code[..line.start].matches('\n').count() + 1,
             reason,
@@ -118,10 +133,6 @@ pub fn split(
     }
     Ok((commands, rest))
 }
-        if let Some(line) = text.strip_prefix('!') {
-            commands.push(Command::Shell(line.trim().to_owned()));
-            continue;
-        }
 
 /// Commands that go on with the word before a byte; nothing where Rust is to be written.
 pub fn complete(code: &str, offset: usize) -> Option<Vec<Completion>> {
@@ -151,6 +162,9 @@ pub fn blank(code: &str, offset: usize) -> String {
     let mut blank = code.to_owned();
     for line in lines(code, &nothing) {
         let text = code[line.clone()].trim_start();
+        if text.starts_with('!') && is_in(offset, &line) {
+            continue;
+        }
         let r#type = [":type ", ":t "]
             .into_iter()
             .find(|name| text.starts_with(name));
@@ -162,9 +176,6 @@ pub fn blank(code: &str, offset: usize) -> String {
     }
     blank
 }
-        if text.starts_with('!') && is_in(offset, &line) {
-            continue;
-        }
 
 /// The lines of the commands at the start of a cell, without their ends. Comments may stand between them.
 fn lines(code: &str, is_known: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
@@ -176,6 +187,9 @@ fn lines(code: &str, is_known: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
             Some(command) if !command.starts_with(':') => {
                 lines.push(start..start + line.trim_end_matches('\n').len());
             }
+            None if is_shell(line, is_known) => {
+                lines.push(start..start + line.trim_end_matches('\n').len());
+            }
             _ if text.is_empty() || text.starts_with("//") => {}
             _ => break,
         }
@@ -184,20 +198,6 @@ fn lines(code: &str, is_known: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
     lines
 }
 
-fn is_in(offset: usize, line: &Range<usize>) -> bool {
-    (line.start..=line.end).contains(&offset)
-}
-            None if is_shell(line, is_known) => {
-                lines.push(start..start + line.trim_end_matches('\n').len());
-            }
-
-fn parse(text: &str) -> Result<Command, String> {
-    let (name, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let argument = argument.trim();
-    let command = match name {
-        "type" | "t" if argument.is_empty() => {
-            return Err(format!(":{name} needs an expression: `:{name} 1 + 1`"));
-        }
 /// Whether a line is for the shell. Not all that starts with `!` is: Rust are `!ready`, where the notebook has that name,
 /// `!f()`, `!std::..`, `!matches!(..)`, `!(..)` and `!0`.
 pub fn is_shell(line: &str, is_known: &dyn Fn(&str) -> bool) -> bool {
@@ -218,6 +218,17 @@ pub fn nothing(_: &str) -> bool {
     false
 }
 
+fn is_in(offset: usize, line: &Range<usize>) -> bool {
+    (line.start..=line.end).contains(&offset)
+}
+
+fn parse(text: &str) -> Result<Command, String> {
+    let (name, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let argument = argument.trim();
+    let command = match name {
+        "type" | "t" if argument.is_empty() => {
+            return Err(format!(":{name} needs an expression: `:{name} 1 + 1`"));
+        }
         "type" | "t" => return Ok(Command::Type(argument.to_owned())),
         "doc" if argument.is_empty() => return Err(":doc needs a name: `:doc Vec`".to_owned()),
         "doc" => return Ok(Command::Doc(argument.to_owned())),
@@ -228,6 +239,8 @@ pub fn nothing(_: &str) -> bool {
         // `--quiet` is how evcxr starts.
         "load_config" => return Ok(Command::LoadConfig),
         "opt" => return level(argument),
+        "cache" => return size(argument),
+        "offline" => return Ok(Command::Offline(argument == "1")),
         "dep" => return Request::parse(argument).map(Command::Dep),
         "vars" => Command::Vars,
         "clear" => Command::Clear,
@@ -238,6 +251,7 @@ pub fn nothing(_: &str) -> bool {
         "version" => Command::Version,
         "last_compile_dir" => Command::LastCompileDir,
         "explain" => Command::Explain,
+        "clear_cache" => Command::ClearCache,
         _ if let Some(why) = evcxr::not_needed(name) => return Ok(Command::NotNeeded(why)),
         _ => {
             let nearest = NAMES
@@ -260,6 +274,14 @@ fn level(argument: &str) -> Result<Command, String> {
         "" => Ok(Command::Opt(None)),
         "0" | "1" | "2" | "3" => Ok(Command::Opt(argument.parse().ok())),
         _ => Err(format!(":opt takes 0, 1, 2 or 3, not `{argument}`")),
+    }
+}
+
+fn size(argument: &str) -> Result<Command, String> {
+    match argument.parse() {
+        Ok(mib) => Ok(Command::Cache(Some(mib))),
+        Err(_) if argument.is_empty() => Ok(Command::Cache(None)),
+        Err(_) => Err(format!(":cache takes a number of MiB, not `{argument}`")),
     }
 }
 

@@ -2,15 +2,10 @@
 //! other notebooks.
 
 /// Commands of evcxr 0.22 that are taken with any argument, and why there is nothing to do.
-pub const NOT_NEEDED: [(&str, &str); 16] = [
+pub const NOT_NEEDED: [(&str, &str); 13] = [
     (
         "allow_static_linking",
         "the crates of `:dep` are always linked as shared libraries, so that they keep their statics",
-    ),
-    ("cache", CACHE),
-    (
-        "clear_cache",
-        "crates of `:dep` lie in `~/.cache/carrel/deps`, for all notebooks; remove that folder when none runs to free its space",
     ),
     (
         "codegen_backend",
@@ -37,10 +32,6 @@ pub const NOT_NEEDED: [(&str, &str); 16] = [
         "a cell is linked in a few milliseconds by the quickest linker that is there; `:version` tells which",
     ),
     (
-        "offline",
-        "cargo asks the network only for crates that were not downloaded before",
-    ),
-    (
         "preserve_vars_on_panic",
         "a panic always leaves the variables that the cell did not move",
     ),
@@ -48,7 +39,10 @@ pub const NOT_NEEDED: [(&str, &str); 16] = [
         "quit",
         "the frontend ends a kernel, in JupyterLab by *Kernel*, *Shut Down Kernel*; `:restart` ends all that runs",
     ),
-    ("sccache", CACHE),
+    (
+        "sccache",
+        "every crate of `:dep` is built once, for all notebooks and restarts",
+    ),
     (
         "time_passes",
         "`:timing` tells how long cells are compiled and run",
@@ -62,8 +56,6 @@ pub const NOT_NEEDED: [(&str, &str); 16] = [
         "`:type EXPR` tells the type of an expression, `:vars` those of the variables",
     ),
 ];
-
-const CACHE: &str = "every crate of `:dep` is built once, for all notebooks and restarts";
 
 pub fn not_needed(name: &str) -> Option<&'static str> {
     let mut all = NOT_NEEDED.iter();

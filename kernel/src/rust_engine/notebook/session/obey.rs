@@ -36,13 +36,13 @@ impl Session {
                 // First: an interrupt may drop what waits, when the worker is gone.
                 self.notebook.clear();
                 self.keep_dependencies(0);
-                MimeBundle::plain("all variables, items and dependencies are forgotten".to_owned())
                 self.lose_worker(outputs).await;
+                MimeBundle::plain("all variables, items and dependencies are forgotten".to_owned())
             }
             Command::Restart => {
                 let lost = self.notebook.lost_all("the worker was started again");
-                MimeBundle::plain(format!("a new worker; {}", failure::loss(&lost)))
                 self.lose_worker(outputs).await;
+                MimeBundle::plain(format!("a new worker; {}", failure::loss(&lost)))
             }
             Command::Opt(level) => {
                 let present = &mut self.toolchain().await?.opt_level;
@@ -60,6 +60,9 @@ impl Session {
                     true => "no dependencies".to_owned(),
                     false => requests.join("\n"),
                 })
+            }
+            Command::Cache(_) | Command::ClearCache | Command::Offline(_) => {
+                MimeBundle::plain(self.obey_about_crates(command, title, outputs).await?)
             }
             Command::NotNeeded(why) => MimeBundle::plain((*why).to_owned()),
             Command::LoadConfig => {
@@ -102,6 +105,25 @@ impl Session {
         // Nobody listens if the frontend is gone.
         let _ = outputs.send(output).await;
         Ok(())
+    }
+
+    async fn obey_about_crates(
+        &mut self,
+        command: &Command,
+        title: &str,
+        outputs: &Outputs,
+    ) -> Result<String, Failure> {
+        let prelude = self.toolchain().await?.prelude.clone();
+        let told = match command {
+            Command::Cache(limit) => self.dependencies.room(*limit, &prelude),
+            Command::ClearCache => self.dependencies.clear_cache(&prelude, outputs).await,
+            command => {
+                let off = *command == Command::Offline(true);
+                self.dependencies.network.set_off(off);
+                Ok(format!("offline mode: {}", if off { "on" } else { "off" }))
+            }
+        };
+        told.map_err(|error| failure::dependency(title, &error))
     }
 
     async fn toolchain(&mut self) -> Result<&mut Toolchain, Failure> {

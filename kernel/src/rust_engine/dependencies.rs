@@ -8,6 +8,7 @@ mod cache;
 mod cargo;
 pub mod crate_graph;
 mod git;
+mod linker;
 pub mod metadata;
 mod network;
 mod progress;
@@ -211,7 +212,9 @@ impl Dependencies {
         let mut progress = Progress::new(outputs);
         let locked = cache.lock(&mut progress).await.map_err(BuildError::Cache)?;
         let removed = cache.shrink(0, locked).await.map_err(BuildError::Cache)?;
-        self.heads.forget();
+        if self.sets.is_empty() {
+            self.heads.forget();
+        }
         progress.close("the other notebook is done").await;
         let told = format!("removed {} MiB of crates", removed / MIB);
         Ok(match cache.size() / MIB {

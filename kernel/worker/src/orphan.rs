@@ -5,7 +5,7 @@
 use std::ffi::c_int;
 use std::io;
 
-use nix::libc::{SIGKILL, _exit, getpid, kill};
+use nix::libc::{_exit, SIGKILL, getpid, kill};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 

@@ -80,11 +80,15 @@ fn keep(file: &PathBuf, commit: &str) -> io::Result<()> {
 /// The commit, or why it is not known.
 async fn ls_remote(branch: &Branch) -> Result<String, String> {
     let failed = |error: io::Error| format!("cannot run git: {error}");
+    let ssh = std::env::var_os("GIT_SSH_COMMAND");
     let mut child = Command::new("git")
         .args(["ls-remote", "--", &branch.url, &branch.name])
         // Nobody is there to type a password.
         .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+        .env(
+            "GIT_SSH_COMMAND",
+            ssh.unwrap_or("ssh -oBatchMode=yes".into()),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

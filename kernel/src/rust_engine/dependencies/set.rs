@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use toml::{Table, Value};
 use super::cache::{Built, Cache, Held, Named, hash};
 use super::cargo::{Artifact, Cargo, CargoError, ROOT};
 use super::crate_graph;
+use super::linker;
 use super::metadata::Metadata;
 use super::network::Network;
 use super::progress::Progress;
@@ -45,18 +45,6 @@ extern \"C\" fn enter() {
 #[unsafe(link_section = \".init_array\")]
 static ENTER: extern \"C\" fn() = enter;
 ";
-
-/// A linker that exports all of a library. The compiler would hide what is no Rust, such as the functions of a C library
-/// that a build script brought; but cells hold code of generic functions that call them.
-const LINKER: &str = "#!/bin/sh
-for argument; do
-  case $argument in
-    *--version-script=*) echo '{ global: *; };' >\"${argument#*--version-script=}\" ;;
-  esac
-done
-exec cc \"$@\"
-";
-const LINKER_FILE: &str = "link.sh";
 
 /// Everything that is the same for all sets of a notebook.
 #[derive(Debug)]
@@ -155,7 +143,7 @@ impl Builder<'_> {
         self.write_root(&package, &metadata, requests)?;
         let mut arguments = self.arguments(&key);
         if metadata.has_native() {
-            arguments.push(joined("-Clinker=", &write_linker(&package)?));
+            arguments.push(joined("-Clinker=", &linker::write(&package)?));
             // By its name it could be any.
             arguments.push("-Clinker-flavor=gcc".into());
         }
@@ -337,13 +325,6 @@ impl Builder<'_> {
             fs::copy(library, new.join(library_file(key))).map(|_| ())
         })
     }
-}
-
-fn write_linker(package: &Path) -> io::Result<PathBuf> {
-    let file = package.join(LINKER_FILE);
-    fs::write(&file, LINKER)?;
-    fs::set_permissions(&file, Permissions::from_mode(0o755))?;
-    Ok(file)
 }
 
 /// An error if a crate of both has other contents in each: the names of its symbols are the same, so the worker can

@@ -15,18 +15,22 @@ const KEYWORDS: [&str; 38] = [
     "unsafe", "use", "where", "while",
 ];
 
-/// Content of `complete_reply`; `earlier` are the cells of the session.
+/// Content of `complete_reply`; `earlier` are the cells of the session, waited for only where the engine knows nothing.
 pub async fn complete(
     engine: &dyn Engine,
     request: &CompleteRequest,
-    earlier: impl Iterator<Item = &str>,
+    earlier: impl Future<Output = Vec<String>>,
 ) -> Value {
     let code = &*request.code;
     let offset = byte(code, request.cursor_pos);
     let start = word_start(code, offset);
     let completions = match engine.complete(code, offset).await {
         Some(completions) => completions,
-        None => words_with(&code[..start], &code[start..offset], code, earlier),
+        None => {
+            let earlier = earlier.await;
+            let earlier = earlier.iter().map(String::as_str);
+            words_with(&code[..start], &code[start..offset], code, earlier)
+        }
     };
     let (start, end) = (code_points(code, start), code_points(code, offset));
     let typed = completions.iter().map(|completion| {

@@ -19,13 +19,15 @@ pub async fn run(
 ) {
     while let Some(message) = messages.recv().await {
         let parent = message.as_parent();
+        let request = Request::parse(&message.header.msg_type, &message.content);
+        // First, for the way to the frontends may be full of what the cell prints.
+        if let Ok(Request::Interrupt) = request {
+            kernel.interrupt();
+        }
         kernel.iopub.status(&parent, "busy").await;
-        let content = match Request::parse(&message.header.msg_type, &message.content) {
-            Ok(Request::KernelInfo) => kernel_info(),
-            Ok(Request::Interrupt) => {
-                kernel.interrupt();
-                json!({ "status": "ok" })
-            }
+        let content = match request {
+            Ok(Request::KernelInfo) => kernel_info(&*kernel.engine).await,
+            Ok(Request::Interrupt) => json!({ "status": "ok" }),
             Ok(Request::Shutdown(request)) => {
                 return kernel.shutdown(&sender, &message, &request).await;
             }

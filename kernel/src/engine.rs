@@ -91,6 +91,11 @@ pub trait Engine: Send + Sync {
     /// the frontend reads waits for it.
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome;
 
+    /// Release of the compiler that cells are compiled with, such as `1.95.0`, if that is known.
+    async fn language_version(&self) -> Option<String> {
+        None
+    }
+
     /// What comes from threads and tasks that outlive their cell. Asked once; nothing if there is nothing to come.
     fn late(&self) -> Option<mpsc::Receiver<Late>> {
         None

@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
+use crate::engine::Engine;
 use crate::wire::message::PROTOCOL_VERSION;
 
-/// The Rust release that cells are compiled with: the one that built this kernel.
-const RUST_VERSION: &str = env!("CARGO_PKG_RUST_VERSION");
+/// The oldest Rust release that this kernel is built with; told where the compiler of cells is not there.
+const OLDEST_RUST: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// Content of `kernel_info_reply`; needs no compiler.
-pub fn kernel_info() -> Value {
+pub async fn kernel_info(engine: &dyn Engine) -> Value {
+    let version = engine.language_version().await;
+    let version = version.unwrap_or_else(|| OLDEST_RUST.to_owned());
     json!({
         "status": "ok",
         "protocol_version": PROTOCOL_VERSION,
@@ -16,13 +19,13 @@ pub fn kernel_info() -> Value {
         "implementation_version": env!("CARGO_PKG_VERSION"),
         "language_info": {
             "name": "rust",
-            "version": RUST_VERSION,
+            "version": version,
             "mimetype": "text/rust",
             "file_extension": ".rs",
             "pygments_lexer": "rust",
             "codemirror_mode": "rust",
         },
-        "banner": format!("Carrel: Rust {RUST_VERSION} in Jupyter"),
+        "banner": format!("Carrel: Rust {version} in Jupyter"),
         "debugger": false,
         "supported_features": ["kernel subshells"],
         "help_links": [

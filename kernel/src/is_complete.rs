@@ -4,6 +4,8 @@ use carrel_cell::parse::statements;
 use proc_macro2::TokenStream;
 use serde_json::{Value, json};
 
+use crate::rust_engine::notebook::commands::{is_shell, nothing};
+
 mod scan;
 
 use scan::{Scan, scan};
@@ -34,8 +36,9 @@ fn judge(code: &str) -> Value {
     if code.len() > MAX_BYTES {
         return json!({ "status": "unknown" });
     }
-    // `:dep` and the like are one line each and no Rust.
-    if code.trim_start().starts_with(':') {
+    // `:dep`, `!ls` and the like are one line each and no Rust.
+    if code.trim_start().starts_with(':') || is_shell(code.lines().next().unwrap_or(code), &nothing)
+    {
         return json!({ "status": "complete" });
     }
     match scan(code) {

@@ -77,10 +77,15 @@ impl Subshells {
         let running = Arc::new(Running::default());
         let main = open(self.shell.clone(), running.clone());
         let beside = open_beside(self.shell.clone(), running.clone());
-        let analysis = open_beside(self.shell.clone(), running.clone());
         while let Some(message) = messages.recv().await {
             let (lane, refusal) = match &message.header.subshell_id {
-                None if is_analysis(&message.header.msg_type) => (analysis.clone(), None),
+                None if is_analysis(&message.header.msg_type) => {
+                    let (shell, running) = (self.shell.clone(), running.clone());
+                    let refusal = None;
+                    let alone = Queued { message, refusal };
+                    tokio::spawn(async move { answer_beside(&shell, &running, &alone).await });
+                    continue;
+                }
                 None if needs_no_turn(&message.header.msg_type) && is_there(&running) => {
                     (beside.clone(), None)
                 }
@@ -100,7 +105,8 @@ impl Subshells {
     }
 }
 
-/// Requests that may take a while, and for which no cell waits, even if they came before it.
+/// Requests that may take a while, and for which nothing waits: neither a cell nor another of them, for frontends ask
+/// again with each move of the cursor.
 fn is_analysis(msg_type: &str) -> bool {
     matches!(msg_type, "complete_request" | "inspect_request")
 }
@@ -155,20 +161,25 @@ fn open(shell: Arc<Shell>, running: Arc<Running>) -> Queue {
     queue
 }
 
-/// A lane beside the main shell. Frontends show the state that was told last, so a cell that goes on is told again.
+/// A lane beside the main shell.
 fn open_beside(shell: Arc<Shell>, main: Arc<Running>) -> Queue {
     let (queue, mut messages) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let own = Running::default();
         while let Some(next) = messages.recv().await {
-            let answer = answer(&shell, &own, &next).await;
-            finish(&shell, &own, &next, answer).await;
-            if let Some(cell) = &*main.lock().await {
-                shell.kernel.iopub.status(cell, "busy").await;
-            }
+            answer_beside(&shell, &main, &next).await;
         }
     });
     queue
+}
+
+/// Answers one request. Frontends show the state that was told last, so a cell that goes on is told again.
+async fn answer_beside(shell: &Shell, main: &Running, next: &Queued) {
+    let own = Running::default();
+    let answer = answer(shell, &own, next).await;
+    finish(shell, &own, next, answer).await;
+    if let Some(cell) = &*main.lock().await {
+        shell.kernel.iopub.status(cell, "busy").await;
+    }
 }
 
 /// Says busy and does what is asked for.

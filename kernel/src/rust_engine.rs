@@ -3,10 +3,13 @@
 mod analyzer;
 mod compiler;
 mod dependencies;
+mod early;
+mod group;
 mod memory;
 pub(crate) mod notebook;
 pub mod prebuilt;
 mod scratch;
+mod text;
 mod worker;
 
 use std::path::PathBuf;
@@ -15,11 +18,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use carrel_protocol::analysis::{Reply, Wish};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, OnceCell, mpsc, watch};
 
 use self::analyzer::Analyzer;
 use self::notebook::session::{Interrupts, Session};
 use self::notebook::{commands, failure};
+use self::prebuilt::installation::Prelude;
 use self::worker::late::LateOutputs;
 use self::worker::outputs::print;
 use crate::engine::{
@@ -40,6 +44,9 @@ pub struct RustEngine {
     analyzer: Arc<Analyzer>,
     /// A cell heeds those that come while it is compiled or runs.
     interrupts: watch::Sender<Interrupts>,
+    waiting: early::Waiting,
+    /// Release of the compiler, once it was found.
+    version: OnceCell<String>,
 }
 
 impl Default for RustEngine {
@@ -63,6 +70,8 @@ impl RustEngine {
             late,
             analyzer,
             interrupts: watch::Sender::default(),
+            waiting: early::Waiting::default(),
+            version: OnceCell::new(),
         }
     }
 
@@ -78,9 +87,11 @@ impl RustEngine {
         Self::over(session, Analyzer::default())
     }
 
-    /// An engine that reads `init.evcxr` and `prelude.rs` in this folder before its first cell.
+    /// An engine that reads `init.evcxr` and `prelude.rs` in this folder before its first cell, and builds dependencies
+    /// in its subfolder `cache`.
     pub fn configured_in(folder: PathBuf) -> Self {
         let mut session = Session::default();
+        session.dependencies.folder = Some(folder.join("cache"));
         session.configuration.folder = Some(folder);
         Self::over(session, Analyzer::default())
     }
@@ -90,15 +101,29 @@ impl RustEngine {
 impl Engine for RustEngine {
     async fn warm_up(&self) {
         let mut session = self.session.lock().await;
-        if let Err(failure) = session.warm_up().await {
+        let mut ended = self.interrupts.subscribe();
+        let warmed = tokio::select! {
+            warmed = session.warm_up() => warmed,
+            // A kernel that is restarted at once waits for nothing.
+            _ = ended.wait_for(|interrupts| interrupts.shutdown) => return,
+        };
+        if let Err(failure) = warmed {
             // The first cell tries again, and shows what is still wrong.
             tracing::warn!("Cells cannot run: {}", failure.evalue);
             return;
         }
-        // Nobody looks yet: what they show is not shown, and what is wrong is told with the first cell.
-        let (outputs, _) = mpsc::channel(1);
+        // Nobody looks before the first cell: what they show is not shown, but for a build that goes on then. What is
+        // wrong is told with that cell.
+        let (outputs, shown) = mpsc::channel(1);
         let mut interrupts = self.interrupts.subscribe();
-        configure(&mut session, &Parent::default(), &outputs, &mut interrupts).await;
+        let configured = async {
+            let outputs = outputs;
+            configure(&mut session, &Parent::default(), &outputs, &mut interrupts).await
+        };
+        let (is_done, ()) = tokio::join!(configured, early::forward(shown, &self.waiting));
+        if is_done {
+            self.analyzer.see(session.seen());
+        }
     }
 
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
@@ -110,6 +135,19 @@ impl Engine for RustEngine {
             Ok(()) => Outcome::Ok,
             Err(failure) => Outcome::Failed(failure),
         }
+    }
+
+    async fn language_version(&self) -> Option<String> {
+        let find = || async {
+            // Whoever prepares the crates later is heard too.
+            let prelude = tokio::task::spawn_blocking(Prelude::find).await;
+            let version = prelude.map_err(drop)?.map_err(drop)?.version;
+            let release = version
+                .lines()
+                .find_map(|line| line.strip_prefix("release: "));
+            release.map(str::to_owned).ok_or(())
+        };
+        self.version.get_or_try_init(find).await.ok().cloned()
     }
 
     fn late(&self) -> Option<mpsc::Receiver<Late>> {
@@ -201,7 +239,9 @@ impl RustEngine {
         outputs: &mpsc::Sender<Output>,
     ) -> Result<(), Failure> {
         let mut interrupts = self.interrupts.subscribe();
+        self.waiting.send_replace(Some(outputs.clone()));
         let mut session = self.session.lock().await;
+        self.waiting.send_replace(None);
         session.allow_stdin = allow_stdin;
         configure_loudly(&mut session, parent, outputs, &mut interrupts).await;
         let mut ended = run(&mut session, title, code, parent, outputs, &mut interrupts).await;
@@ -215,14 +255,16 @@ impl RustEngine {
     }
 }
 
-/// Runs the files of the configuration, if that is to be done.
+/// Runs the files of the configuration, if that is to be done; tells whether it was.
 async fn configure(
     session: &mut Session,
     parent: &Parent,
     outputs: &mpsc::Sender<Output>,
     interrupts: &mut watch::Receiver<Interrupts>,
-) {
-    for (file, code) in session.configuration.take() {
+) -> bool {
+    let files = session.configuration.take();
+    let is_done = !files.is_empty();
+    for (file, code) in files {
         let mut ended = run(session, &file, &code, parent, outputs, interrupts).await;
         if ended.is_ok() && session.configuration.is_asked() {
             ended = run_rest(session, &file, &code, parent, outputs, interrupts).await;
@@ -233,6 +275,7 @@ async fn configure(
             session.configuration.complaints.push(text);
         }
     }
+    is_done
 }
 
 /// Runs the code that stands below `:load_config`, which was left until that is done.
@@ -244,7 +287,7 @@ async fn run_rest(
     outputs: &mpsc::Sender<Output>,
     interrupts: &mut watch::Receiver<Interrupts>,
 ) -> Result<(), Failure> {
-    match commands::split(code) {
+    match session.split(code) {
         Ok((_, rest)) if !rest.trim().is_empty() => {
             run(session, title, &rest, parent, outputs, interrupts).await
         }
@@ -277,7 +320,7 @@ async fn run(
         compiled = session.compile(title, code, outputs) => compiled?,
         Ok(()) = interrupts.changed() => return Err(failure::not_begun()),
     };
-    session.load().await?;
+    session.load(outputs, interrupts).await?;
     let Some(cell) = cell else {
         return Ok(());
     };

@@ -57,7 +57,7 @@ impl Shell {
     pub async fn answer(&self, message: &Message, request: Request) -> Answer {
         match request {
             Request::Execute(request) => return self.execute(message, &request).await,
-            Request::KernelInfo => kernel_info().into(),
+            Request::KernelInfo => kernel_info(&*self.kernel.engine).await.into(),
             Request::Connect => self.kernel.ports.clone().into(),
             Request::Complete(request) => self.complete(&request).await.into(),
             Request::Inspect(request) => inspect(&*self.kernel.engine, &request).await.into(),
@@ -92,9 +92,7 @@ impl Shell {
     }
 
     async fn complete(&self, request: &CompleteRequest) -> Value {
-        let earlier = self.history.recent_inputs().await;
-        let earlier = earlier.iter().map(String::as_str);
-        complete(&*self.kernel.engine, request, earlier).await
+        complete(&*self.kernel.engine, request, self.history.recent_inputs()).await
     }
 }
 

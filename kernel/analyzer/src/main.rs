@@ -9,6 +9,7 @@ mod notebook;
 mod world;
 
 use std::io::{self, Read, Write};
+use std::mem::discriminant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
@@ -70,15 +71,8 @@ fn read(stdin: &mut impl Read) -> anyhow::Result<Option<Question>> {
 
 fn answer_all(sysroot: &Path, questions: &Receiver<Question>) {
     let mut world = None;
-    while let Ok(mut question) = questions.recv() {
-        // Whoever asks anew does not wait for the earlier answer.
-        while let Ok(newer) = questions.try_recv() {
-            send(&Answer {
-                id: question.id,
-                reply: Reply::Nothing,
-            });
-            question = newer;
-        }
+    let mut waiting = Vec::new();
+    while let Some(mut question) = next(questions, &mut waiting) {
         let id = question.id;
         let is_new = world
             .as_ref()
@@ -102,6 +96,28 @@ fn answer_all(sysroot: &Path, questions: &Receiver<Question>) {
             }));
         }
     }
+}
+
+/// The next question to answer, a completion before an inspection. Whoever asks anew for the same does not wait for the
+/// earlier answer.
+fn next(questions: &Receiver<Question>, waiting: &mut Vec<Question>) -> Option<Question> {
+    if waiting.is_empty() {
+        waiting.push(questions.recv().ok()?);
+    }
+    while let Ok(newer) = questions.try_recv() {
+        let kind = discriminant(&newer.wish);
+        let is_older = |question: &Question| discriminant(&question.wish) == kind;
+        if let Some(place) = waiting.iter().position(is_older) {
+            send(&Answer {
+                id: waiting.remove(place).id,
+                reply: Reply::Nothing,
+            });
+        }
+        waiting.push(newer);
+    }
+    let is_completion = |question: &Question| matches!(question.wish, Wish::Complete);
+    let place = waiting.iter().position(is_completion).unwrap_or(0);
+    Some(waiting.remove(place))
 }
 
 fn answer(world: &mut World, question: &Question, is_new: bool) -> Option<Reply> {

@@ -7,10 +7,14 @@
 mod cache;
 mod cargo;
 pub mod crate_graph;
+mod git;
+mod linker;
 pub mod metadata;
+mod network;
 mod progress;
 mod provided;
 mod request;
+mod room;
 mod set;
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,9 +22,12 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use self::cache::{Built, Cache};
+use self::cache::{Built, Cache, Held};
+use self::git::Heads;
+use self::network::Network;
 use self::progress::Progress;
 pub use self::request::Request;
+use self::room::{MIB, default_limit};
 pub use self::set::BuildError;
 use self::set::{Builder, crate_of, file_name, unchanged};
 use crate::engine::Output;
@@ -36,12 +43,17 @@ pub struct Dependencies {
     pub environment: BTreeMap<String, String>,
     /// Oldest first; each has all that those before it have.
     sets: Vec<Set>,
+    heads: Heads,
+    pub network: Network,
+    /// Bytes that the cache may take, if not as many as by default.
+    limit: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Set {
     requests: BTreeMap<String, Request>,
     built: Built,
+    _held: Held,
 }
 
 /// Crates as the compiler is to see them.
@@ -76,6 +88,13 @@ impl Dependencies {
         outputs: &mpsc::Sender<Output>,
     ) -> Result<Vec<String>, DependencyError> {
         let mut progress = Progress::new(outputs);
+        for branch in requests.iter().filter_map(Request::branch) {
+            let cache = self.cache(prelude)?;
+            let offline = self.network.is_off();
+            self.heads
+                .ask(&branch, &cache, offline, &mut progress)
+                .await;
+        }
         match self.build(requests, prelude, &mut progress).await {
             Ok((set, told)) => {
                 progress.end(&told).await;
@@ -119,20 +138,25 @@ impl Dependencies {
         if asked.is_empty() {
             return Ok((None, told.join(", ")));
         }
-        let folder = self.folder.clone().or_else(Cache::of_user);
-        let folder = folder.ok_or(DependencyError::NoCache)?;
-        let cache = Cache::open(&folder, &prelude.version).map_err(BuildError::Cache)?;
+        let cache = self.cache(prelude)?;
         // Asked for again: only sources in folders may be others by now.
         let again = last.filter(|last| last.requests == wanted);
         let earlier = self.sets.iter().map(|set| &set.built);
+        let branches: Vec<_> = wanted.values().filter_map(Request::branch).collect();
         let builder = Builder {
             cache: &cache,
             rustc: &prelude.rustc,
             host: prelude.host(),
             environment: &self.environment,
             earlier: earlier.take(self.sets.len() - again.iter().len()).collect(),
+            commits: branches
+                .iter()
+                .map(|branch| self.heads.of(branch))
+                .collect(),
+            network: &self.network,
+            limit: self.limit(),
         };
-        let built = builder.build(&wanted, progress).await?;
+        let (built, held) = builder.build(&wanted, progress).await?;
         let found = built
             .named
             .values()
@@ -144,7 +168,61 @@ impl Dependencies {
             return Ok((None, told));
         }
         let requests = wanted;
-        Ok((Some(Set { requests, built }), told))
+        let set = Set {
+            requests,
+            built,
+            _held: held,
+        };
+        Ok((Some(set), told))
+    }
+
+    fn cache(&self, prelude: &Prelude) -> Result<Cache, DependencyError> {
+        let folder = self.folder.clone().or_else(Cache::of_user);
+        let folder = folder.ok_or(DependencyError::NoCache)?;
+        Ok(Cache::open(&folder, &prelude.version).map_err(BuildError::Cache)?)
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit.unwrap_or_else(default_limit)
+    }
+
+    /// What the cache takes, after a new limit in MiB if there is one.
+    pub fn room(
+        &mut self,
+        limit: Option<u64>,
+        prelude: &Prelude,
+    ) -> Result<String, DependencyError> {
+        self.limit = limit.map(|mib| mib.saturating_mul(MIB)).or(self.limit);
+        let cache = self.cache(prelude)?;
+        Ok(format!(
+            "crates of `:dep`, for all notebooks: {} MiB in {}; the oldest go beyond {} MiB",
+            cache.size() / MIB,
+            cache.folder().display(),
+            self.limit() / MIB
+        ))
+    }
+
+    /// Removes all that no notebook has.
+    pub async fn clear_cache(
+        &mut self,
+        prelude: &Prelude,
+        outputs: &mpsc::Sender<Output>,
+    ) -> Result<String, DependencyError> {
+        let cache = self.cache(prelude)?;
+        let mut progress = Progress::new(outputs);
+        let locked = cache.lock(&mut progress).await.map_err(BuildError::Cache)?;
+        let removed = cache.shrink(0, locked).await.map_err(BuildError::Cache)?;
+        if self.sets.is_empty() {
+            self.heads.forget();
+        }
+        progress.close("the other notebook is done").await;
+        let told = format!("removed {} MiB of crates", removed / MIB);
+        Ok(match cache.size() / MIB {
+            0 => told,
+            left => format!(
+                "{told}; {left} MiB are left, which notebooks have: `:clear` lets go of those of this one"
+            ),
+        })
     }
 
     fn adopt(&mut self, set: Set) -> Vec<String> {
@@ -168,9 +246,12 @@ impl Dependencies {
         })
     }
 
-    /// Forgets all sets but the first.
+    /// Forgets all sets but the first, and with all of them what repositories had.
     pub fn keep(&mut self, sets: usize) {
         self.sets.truncate(sets);
+        if sets == 0 {
+            self.heads.forget();
+        }
     }
 
     /// Libraries in the order in which they must be loaded.

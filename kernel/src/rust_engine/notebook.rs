@@ -98,6 +98,13 @@ impl Runnable {
 }
 
 impl Notebook {
+    /// Whether the name means a variable or an item of the notebook.
+    pub fn knows(&self, name: &str) -> bool {
+        let items = self.items.cells.iter().flat_map(|cell| &cell.items);
+        let mut names = items.filter_map(|item| item.names.as_ref()).flatten();
+        self.variables.contains_key(name) || names.any(|known| known == name)
+    }
+
     /// Takes note of what a cell that was loaded did; `alive` are the variables that the worker holds now.
     pub fn ran(&mut self, cell: Runnable, ok: bool, alive: &[String]) {
         for (name, outdated) in &cell.outdated {

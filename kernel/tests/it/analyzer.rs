@@ -73,6 +73,22 @@ fn a_question_that_a_newer_one_follows_is_answered_too() {
 }
 
 #[test]
+fn an_inspection_does_not_take_the_place_of_a_completion() {
+    let mut analyzer = Analyzer::start(None);
+    let inspect = Wish::Inspect { detail: false };
+    let empty = Notebook::default();
+    analyzer.send(&question(1, &empty, "String", inspect));
+    analyzer.send(&question(2, &empty, "whil", Wish::Complete));
+    analyzer.send(&question(3, &empty, "String", inspect));
+    let answers: Vec<Answer> = (1..=3).map(|_| analyzer.receive()).collect();
+    let completed = answers.iter().find(|answer| answer.id == 2).unwrap();
+    let Reply::Completions(found) = &completed.reply else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(found[0].text, "while");
+}
+
+#[test]
 fn the_process_ends_with_its_input() {
     let mut analyzer = Analyzer::start(None);
     analyzer.complete(&Notebook::default(), "whil");

@@ -1,8 +1,13 @@
 //! Commands, which start with `:`.
 
-use carrel_kernel::engine::{Output, StreamName};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::notebook::{Notebook, Ran, plain};
+use carrel_kernel::engine::{Cell, Engine, Outcome, Output, StreamName};
+use tokio::sync::mpsc;
+
+use crate::interrupts;
+use crate::notebook::{LIMIT, Notebook, Ran, plain};
 
 /// What a command displayed.
 pub fn shown(ran: &Ran) -> Vec<&str> {
@@ -72,6 +77,49 @@ async fn restart_keeps_items_and_clear_forgets_them() {
     let failure = notebook.fails("compile error", "seven()").await;
     assert!(failure.evalue.contains("`seven`"), "{}", failure.evalue);
     assert_eq!(notebook.value("1 + 1").await, "2");
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_all_that_a_line_for_the_shell_started() {
+    let mut notebook = Notebook::open();
+    notebook.ok("let x = 1;").await;
+    let engine = Arc::new(notebook.engine);
+    // The pid of the second sleep, which is no child of the kernel.
+    let line = "!sh -c 'sleep 600 & echo $!; wait'";
+    let (sender, mut outputs) = mpsc::channel(1);
+    let cell = Cell {
+        number: 2,
+        code: format!("{line}\nlet y = 2;"),
+        allow_stdin: false,
+        parent: Default::default(),
+    };
+    let running = async { engine.execute(&cell, sender).await };
+    let interrupting = async {
+        let mut printed = String::new();
+        while let Some(output) = outputs.recv().await {
+            if let Output::Stream { text, .. } = output {
+                printed.push_str(&text);
+                engine.interrupt();
+            }
+        }
+        printed
+    };
+    let both = async { tokio::join!(running, interrupting) };
+    let (outcome, printed) = tokio::time::timeout(LIMIT, both).await.unwrap();
+    let Outcome::Failed(failure) = outcome else {
+        panic!("it ran to its end")
+    };
+    assert_eq!(failure.ename, "Interrupted");
+    let sleep: u32 = printed.trim().parse().unwrap();
+    // Whoever adopts it may take a moment to see its end.
+    let status = format!("/proc/{sleep}/status");
+    let ended = async {
+        while std::fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, ended).await.unwrap();
+    assert_eq!(interrupts::value(&engine, "x").await, "1");
 }
 
 #[tokio::test]

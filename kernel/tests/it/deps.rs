@@ -56,7 +56,7 @@ impl Place {
 }
 
 /// The last text of a display that changes in place.
-fn told(outputs: &[Output]) -> String {
+pub fn told(outputs: &[Output]) -> String {
     let mut texts = outputs.iter().filter_map(|output| match output {
         Output::Display { bundle, .. } => bundle.data["text/plain"].as_str(),
         _ => None,
@@ -301,7 +301,12 @@ async fn a_notebook_that_waits_for_another_says_so_and_can_be_interrupted() {
     let (running, mut outputs) = start(&engine, &format!(":dep counter = {dependency}\n1 + 1"));
     while !told(&[outputs.recv().await.unwrap()]).starts_with("waiting for another notebook") {}
     engine.interrupt();
-    while outputs.recv().await.is_some() {}
+    let mut shown = Vec::new();
+    while let Some(output) = outputs.recv().await {
+        shown.push(output);
+    }
+    // Nothing looks as if it went on.
+    assert_eq!(told(&shown), "interrupted");
     let Outcome::Failed(failure) = ended(running).await else {
         panic!("it ran")
     };
@@ -344,6 +349,46 @@ async fn an_interrupt_ends_a_build_and_leaves_the_cache_in_order() {
     fs::write(folder.join("go"), "").unwrap();
     let mut notebook = Notebook::over(Arc::into_inner(engine).unwrap());
     assert_eq!(notebook.value(&code).await, "7");
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_loading_of_a_library() {
+    let place = Place::new();
+    let go = place.0.path().join("begun");
+    let source = format!(
+        "extern \"C\" fn stay() {{
+            std::fs::write({go:?}, \"\").unwrap();
+            loop {{ std::thread::sleep(std::time::Duration::from_secs(60)); }}
+        }}
+        #[used] #[unsafe(link_section = \".init_array\")] static STAY: extern \"C\" fn() = stay;
+        pub fn seven() -> u8 {{ 7 }}"
+    );
+    let stays = place.write("stays", "", &source);
+    let engine = Arc::new(RustEngine::building_in(place.cache()));
+    let (running, mut outputs) = start(&engine, &format!(":dep stays = {stays}\nstays::seven()"));
+    let interrupting = async {
+        while !go.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        engine.interrupt();
+    };
+    let insisting = async {
+        while let Some(output) = outputs.recv().await {
+            if matches!(&output, Output::Stream { text, .. } if text.contains("interrupt again")) {
+                engine.interrupt();
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, async { tokio::join!(interrupting, insisting) })
+        .await
+        .unwrap();
+    let Outcome::Failed(failure) = ended(running).await else {
+        panic!("it ran")
+    };
+    let told = "it did not end when it was interrupted";
+    assert!(failure.evalue.contains(told), "{failure:?}");
+    let mut notebook = Notebook::over(Arc::into_inner(engine).unwrap());
+    assert_eq!(notebook.value("1 + 1").await, "2");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use carrel_kernel::engine::{Cell, Engine, Failure, Outcome, Output};
@@ -108,6 +109,34 @@ async fn an_interrupt_stops_user_code_and_keeps_all_variables() {
     // An interrupt that comes when nothing runs is not kept for the next cell.
     engine.interrupt();
     assert_eq!(value(&engine, "down(4)").await, "16");
+}
+
+/// The first poll of `:restart` ends the worker and waits for its end, which is where the interrupt comes.
+#[tokio::test]
+async fn an_interrupt_in_the_middle_of_a_restart_loses_what_the_worker_had() {
+    for command in [":restart", ":clear"] {
+        let mut notebook = Notebook::open();
+        notebook.ok("let x = 1;").await;
+        let cell = Cell {
+            number: 2,
+            code: command.to_owned(),
+            allow_stdin: false,
+            parent: Default::default(),
+        };
+        let (sender, _outputs) = mpsc::channel(16);
+        let mut running = notebook.engine.execute(&cell, sender);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(running.as_mut().poll(&mut context).is_pending());
+        notebook.engine.interrupt();
+        let ended = running.as_mut().poll(&mut context);
+        assert!(
+            matches!(ended, Poll::Ready(Outcome::Failed(_))),
+            "{ended:?}"
+        );
+        drop(running);
+        notebook.fails("compile error", "x").await;
+        assert_eq!(notebook.value("1 + 1").await, "2");
+    }
 }
 
 const STILL: &str = "still in native code; interrupt again to end the worker";

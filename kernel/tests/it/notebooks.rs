@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use carrel_kernel::engine::{Output, StreamName};
+use carrel_kernel::engine::{Cell, Engine, Outcome, Output, StreamName};
 use carrel_kernel::rust_engine::RustEngine;
+use tokio::sync::mpsc;
 
-use crate::notebook::{Notebook, Ran, plain};
+use crate::notebook::{LIMIT, Notebook, Ran, plain};
 
 /// A notebook whose crates are built once for all runs of the tests.
 fn open() -> Notebook {
@@ -184,6 +186,69 @@ async fn figures_of_plotters_are_shown() {
     assert_eq!(notebook.value("points.len()").await, "50");
 }
 
+/// The configuration may ask for crates that take minutes to build.
+#[tokio::test]
+async fn the_first_cell_shows_how_far_the_configuration_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = folder.path().join("slow");
+    fs::create_dir_all(slow.join("src")).unwrap();
+    let manifest = "[package]\nname = \"slow\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    fs::write(slow.join("Cargo.toml"), manifest).unwrap();
+    fs::write(slow.join("src/lib.rs"), "pub fn seven() -> u8 { 7 }").unwrap();
+    let script = "fn main() {
+        std::fs::write(\"begun\", \"\").unwrap();
+        while !std::path::Path::new(\"go\").exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }";
+    fs::write(slow.join("build.rs"), script).unwrap();
+    let init = format!(":dep slow = {{ path = {slow:?} }}");
+    fs::write(folder.path().join("init.evcxr"), init).unwrap();
+    let engine = Arc::new(RustEngine::configured_in(folder.path().to_owned()));
+    let warming = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move { engine.warm_up().await }
+    });
+    let begun = async {
+        while !slow.join("begun").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, begun).await.unwrap();
+    let cell = Cell {
+        number: 1,
+        code: "slow::seven()".to_owned(),
+        allow_stdin: false,
+        parent: Default::default(),
+    };
+    let (sender, mut outputs) = mpsc::channel(1);
+    let running = async { engine.execute(&cell, sender).await };
+    let looking = async {
+        let mut shown = Vec::new();
+        while let Some(output) = outputs.recv().await {
+            if shown.is_empty() {
+                fs::write(slow.join("go"), "").unwrap();
+            }
+            shown.push(output);
+        }
+        shown
+    };
+    let both = async { tokio::join!(running, looking) };
+    let (outcome, shown) = tokio::time::timeout(LIMIT, both).await.unwrap();
+    assert!(matches!(outcome, Outcome::Ok), "{outcome:?}");
+    let Output::Display { bundle, update, .. } = &shown[0] else {
+        panic!("{shown:?}")
+    };
+    let told = bundle.data["text/plain"].as_str().unwrap();
+    assert!(told.contains("slow") && !update, "{told}");
+    assert!(
+        shown
+            .iter()
+            .any(|output| matches!(output, Output::Result { .. }))
+    );
+    warming.await.unwrap();
+}
+
 /// What lies in evcxr's folder of configuration runs before the first cell.
 #[tokio::test]
 async fn the_configuration_of_evcxr_runs_before_the_first_cell() {
@@ -199,7 +264,7 @@ async fn the_configuration_of_evcxr_runs_before_the_first_cell() {
     )
     .unwrap();
     let engine = RustEngine::configured_in(folder.path().to_owned());
-    carrel_kernel::engine::Engine::warm_up(&engine).await;
+    engine.warm_up().await;
     let mut notebook = Notebook::over(engine);
     let ran = notebook.ok("(sum, from_init())").await;
     assert_eq!(

@@ -1,7 +1,10 @@
 //! Every other request type has its answer.
 
+use std::process::Command;
 use std::time::Duration;
 
+use carrel_kernel::engine::Engine;
+use carrel_kernel::rust_engine::RustEngine;
 use serde_json::{Value, json};
 
 use crate::frontend::{Frontend, types};
@@ -15,6 +18,15 @@ async fn kernel_info_names_protocol_and_language() {
     assert_eq!(info["debugger"], false);
     assert_eq!(info["language_info"]["name"], "rust");
     assert_eq!(info["language_info"]["file_extension"], ".rs");
+    assert_eq!(info["language_info"]["version"], "1.2.3");
+    // The engine's is that of the compiler, to the last number.
+    let version = RustEngine::default().language_version().await.unwrap();
+    let rustc = Command::new("rustc").arg("--version").output().unwrap();
+    let told = String::from_utf8(rustc.stdout).unwrap();
+    assert!(
+        told.starts_with(&format!("rustc {version} ")),
+        "{told} {version}"
+    );
 }
 
 #[tokio::test]
@@ -52,6 +64,8 @@ async fn is_complete_tells_the_three_states() {
         ("let s = r#\"un\"closed( \"#;", "complete"),
         ("1 // {", "complete"),
         (":dep ndarray", "complete"),
+        ("!echo \"it's", "complete"),
+        ("!(true &&", "incomplete"),
         ("fn f() {", "incomplete"),
         ("let x =", "incomplete"),
         ("let x = 1", "incomplete"),

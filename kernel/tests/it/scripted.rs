@@ -21,6 +21,10 @@ pub struct ScriptedEngine {
 impl Engine for ScriptedEngine {
     async fn warm_up(&self) {}
 
+    async fn language_version(&self) -> Option<String> {
+        Some("1.2.3".to_owned())
+    }
+
     async fn execute(&self, cell: &Cell, outputs: mpsc::Sender<Output>) -> Outcome {
         let (verb, rest) = cell.code.split_once(' ').unwrap_or((&cell.code, ""));
         match verb {
@@ -115,7 +119,11 @@ impl Engine for ScriptedEngine {
         })
     }
 
+    /// `wait` is answered at the next interrupt.
     async fn inspect(&self, code: &str, offset: usize, detail: bool) -> Option<MimeBundle> {
+        if code == "wait" {
+            self.interrupted.notified().await;
+        }
         let text = format!("{} {detail}", &code[..offset]);
         code.starts_with("known").then(|| plain(&text))
     }

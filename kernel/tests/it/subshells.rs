@@ -158,6 +158,29 @@ async fn completion_on_the_main_shell_overtakes_a_cell_which_is_still_shown_as_b
 }
 
 #[tokio::test]
+async fn completion_waits_for_no_inspection_and_each_is_told_busy_and_idle() {
+    let mut frontend = Frontend::start().await;
+    let asked = json!({ "code": "wait", "cursor_pos": 4 });
+    let slow = frontend.send_shell("inspect_request", asked).await;
+    let asked = json!({ "code": "whi", "cursor_pos": 3 });
+    let quick = frontend.send_shell("complete_request", asked).await;
+    let reply = frontend.recv_shell().await;
+    assert_eq!(reply.parent_header["msg_id"], quick.as_str());
+    assert_eq!(reply.content["matches"], json!(["while"]));
+    assert_eq!(types(&frontend.recv_outputs(&quick).await), [""; 0]);
+    frontend.send_control("interrupt_request", json!({})).await;
+    let reply = frontend.recv_shell().await;
+    assert_eq!(reply.parent_header["msg_id"], slow.as_str());
+    let mut states = Vec::new();
+    while states.last() != Some(&json!("idle")) {
+        let status = frontend.recv_until("status").await;
+        if status.parent_header["msg_id"] == slow.as_str() {
+            states.push(status.content["execution_state"].clone());
+        }
+    }
+}
+
+#[tokio::test]
 async fn history_on_the_main_shell_waits_for_the_cells_before_it() {
     let mut frontend = Frontend::start().await;
     frontend.send_execute("value 1").await;

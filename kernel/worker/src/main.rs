@@ -6,6 +6,7 @@ mod channel;
 mod event;
 mod interrupt;
 mod library;
+mod orphan;
 mod words;
 
 use std::io;
@@ -16,8 +17,6 @@ use std::time::Duration;
 
 use carrel_protocol::{Ending, Report};
 use carrel_runtime::any_living;
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
 
 use crate::cells::Variables;
 use crate::channel::Channel;
@@ -31,17 +30,17 @@ fn main() -> ExitCode {
         return code;
     }
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => orphan::end_all(),
         // The kernel is gone, or is not a kernel.
         Err(error) => {
             eprintln!("carrel-worker: {error}");
-            ExitCode::FAILURE
+            orphan::end_all()
         }
     }
 }
 
 fn run() -> io::Result<()> {
-    set_pdeathsig(Signal::SIGKILL)?;
+    orphan::end_with_kernel()?;
     carrel_runtime::print_lines();
     let (sender, events) = channel();
     let (asked, interrupts) = channel();

@@ -1,21 +1,23 @@
 //! The folder of built dependencies, shared by all kernels of a person that use the same compiler.
 //!
 //! `target` is cargo's; `sets/<key>` is the package of one set of dependencies, and `sets/<key>/<contents>` what it was
-//! built to, which never changes once it is there. Removing the folder frees the space and loses only time.
+//! built to, which never changes once it is there.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::progress::Progress;
+use crate::paths::user_cache;
 
-const STAMP: &str = "built.json";
+pub const STAMP: &str = "built.json";
+/// Locked by whoever uses the set.
+pub const HELD: &str = "held";
 /// How often a kernel that waits for another looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -49,9 +51,7 @@ pub struct Named {
 impl Cache {
     /// In `$XDG_CACHE_HOME`, or in `~/.cache`.
     pub fn of_user() -> Option<PathBuf> {
-        let variable = |name: &str| env::var_os(name).map(PathBuf::from);
-        let cache = variable("XDG_CACHE_HOME").filter(|folder| folder.is_absolute());
-        let cache = cache.or_else(|| Some(variable("HOME")?.join(".cache")))?;
+        let cache = user_cache()?;
         Some(cache.join("carrel").join("deps"))
     }
 
@@ -69,8 +69,17 @@ impl Cache {
         })
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub fn target(&self) -> PathBuf {
         self.folder.join("target")
+    }
+
+    /// Where the newest known commits of repositories are.
+    pub fn heads(&self) -> PathBuf {
+        self.folder.join("heads")
     }
 
     pub fn package(&self, key: &str) -> PathBuf {
@@ -96,12 +105,28 @@ impl Cache {
     }
 
     /// What the set of this key was built to, if that is still whole and cannot have changed since.
-    pub fn known(&self, key: &str) -> Option<Built> {
+    pub fn known(&self, key: &str) -> Option<(Built, Held)> {
+        let held = self.hold(key).ok()?;
         let text = fs::read(self.package(key).join(STAMP)).ok()?;
         let built: Built = serde_json::from_slice(&text).ok()?;
         let mut files = built.named.values().map(|named| &named.file);
         let whole = files.all(|file| file.is_file()) && built.library.is_file();
-        (whole && built.changeable.is_empty()).then_some(built)
+        if !whole || !built.changeable.is_empty() {
+            return None;
+        }
+        let stamp = File::options()
+            .write(true)
+            .open(self.package(key).join(STAMP));
+        // Only then it is taken for older than it is.
+        let _ = stamp.and_then(|stamp| stamp.set_modified(SystemTime::now()));
+        Some((built, held))
+    }
+
+    /// Keeps a set from being removed, for as long as the result lives. An error if it is just removed.
+    pub fn hold(&self, key: &str) -> io::Result<Held> {
+        let file = File::create(self.package(key).join(HELD))?;
+        file.try_lock_shared()?;
+        Ok(Held { _file: file })
     }
 
     /// Puts away what a set was built to; `fill` writes into a folder that then gets its name, unless it is there.
@@ -130,6 +155,12 @@ impl Cache {
         new.persist(package.join(STAMP))?;
         Ok(())
     }
+}
+
+/// A notebook that uses a set.
+#[derive(Debug)]
+pub struct Held {
+    _file: File,
 }
 
 /// A short name for texts.

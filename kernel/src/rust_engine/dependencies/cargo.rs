@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::metadata::Metadata;
+use super::network::Network;
 use super::progress::Progress;
+use crate::rust_engine::group::Group;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Lines of an error that a notebook shows: so many at its start, and so many at its end.
@@ -59,16 +59,39 @@ pub struct Build {
 }
 
 impl Cargo<'_> {
+    /// Chooses versions of what the lock file lacks, by what the registry has now; false if it did not tell in time.
+    pub async fn choose(
+        &self,
+        limit: Duration,
+        progress: &mut Progress<'_>,
+    ) -> Result<bool, CargoError> {
+        let mut environment = self.environment.clone();
+        let retry = environment.entry("CARGO_NET_RETRY".to_owned());
+        retry.or_insert("0".to_owned());
+        let once = Cargo {
+            environment: &environment,
+            ..*self
+        };
+        progress.step("looking for crates in the registry").await;
+        let chosen = once.run(["update", "--workspace"], progress);
+        match tokio::time::timeout(limit, chosen).await {
+            // What else is wrong is told when the crates are looked for.
+            Ok(chosen) => Ok(chosen?.1.is_none_or(|error| !error.network)),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Chooses versions and downloads, without the network if that does.
     pub async fn resolve(
         &self,
         host: &str,
+        network: &Network,
         progress: &mut Progress<'_>,
     ) -> Result<Metadata, CargoError> {
         let arguments = ["metadata", "--format-version=1", "--filter-platform", host];
         let offline = arguments.iter().chain(&["--offline"]);
         let (mut text, mut error) = self.run(offline, progress).await?;
-        if let Some(local) = error {
+        if let Some(local) = error.take_if(|_| !network.is_off()) {
             progress.step("looking for crates in the registry").await;
             (text, error) = self.run(&arguments, progress).await?;
             error = error.map(|error| error.after(&local));
@@ -116,7 +139,8 @@ impl Cargo<'_> {
             .args(arguments)
             .spawn()
             .map_err(failed)?;
-        let mut group = Group(child.id());
+        // What it was about to write it writes anew next time.
+        let group = Group::of(&child);
         let (Some(mut stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(CargoError::tool("cargo has no pipes"));
         };
@@ -124,7 +148,7 @@ impl Cargo<'_> {
         let (read, said) = tokio::join!(stdout.read_to_end(&mut text), follow(stderr, progress));
         read.map_err(failed)?;
         let status = child.wait().await.map_err(failed)?;
-        group.0 = None;
+        group.leave();
         let error = (!status.success()).then(|| CargoError::of(&said));
         Ok((String::from_utf8_lossy(&text).into_owned(), error))
     }
@@ -161,18 +185,6 @@ impl Cargo<'_> {
             .process_group(0)
             .kill_on_drop(true);
         command
-    }
-}
-
-/// Kills cargo and all that it started, unless it ended before. What it was about to write it writes anew next time.
-struct Group(Option<u32>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0.and_then(|pid| i32::try_from(pid).ok()) {
-            // An error means that the group is gone already.
-            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
-        }
     }
 }
 

@@ -14,6 +14,13 @@ pub struct Request {
     pub detail: Table,
 }
 
+/// A branch of a repository, by its full name there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Branch {
+    pub url: String,
+    pub name: String,
+}
+
 /// Keys of a dependency that cargo knows and that make sense here.
 const KEYS: [&str; 11] = [
     "version",
@@ -136,6 +143,25 @@ impl Request {
     pub fn is_of_registry(&self) -> bool {
         let elsewhere = ["path", "git", "registry", "registry-index"];
         !elsewhere.iter().any(|key| self.detail.contains_key(*key))
+    }
+
+    /// The branch of a repository whose newest commit is asked for.
+    pub fn branch(&self) -> Option<Branch> {
+        let fixed = ["rev", "tag"]
+            .iter()
+            .any(|key| self.detail.contains_key(*key));
+        let url = self.text("git").filter(|_| !fixed)?;
+        let name = self.text("branch");
+        Some(Branch {
+            url: url.to_owned(),
+            name: name.map_or("HEAD".to_owned(), |name| format!("refs/heads/{name}")),
+        })
+    }
+
+    /// No other version of the registry would do.
+    pub fn is_exact(&self) -> bool {
+        let version = self.version();
+        version.is_some_and(|version| version.trim_start().starts_with('='))
     }
 
     /// Features asked for by name.

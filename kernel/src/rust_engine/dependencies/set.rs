@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use super::cache::{Built, Cache, Named, hash};
+use super::cache::{Built, Cache, Held, Named, hash};
 use super::cargo::{Artifact, Cargo, CargoError, ROOT};
 use super::crate_graph;
+use super::linker;
 use super::metadata::Metadata;
+use super::network::Network;
 use super::progress::Progress;
 use super::request::Request;
 use crate::rust_engine::compiler::rustc::joined;
@@ -24,6 +26,9 @@ const MANIFEST: &str = "Cargo.toml";
 const LOCK: &str = "Cargo.lock";
 const ROOT_FILE: &str = "lib.rs";
 const SOURCES: &str = "sources.json";
+/// How long the registry may take to tell its versions, where older ones would do too.
+const CHOOSE_LIMIT: Duration = Duration::from_secs(8);
+const FETCH_LIMIT: Duration = Duration::from_secs(600);
 
 /// Futures of crates that use tokio look for its runtime on the thread that polls them. The prepared crates have a tokio
 /// of their own, which is not the one that these crates know, so the library brings a runtime of theirs.
@@ -41,18 +46,6 @@ extern \"C\" fn enter() {
 static ENTER: extern \"C\" fn() = enter;
 ";
 
-/// A linker that exports all of a library. The compiler would hide what is no Rust, such as the functions of a C library
-/// that a build script brought; but cells hold code of generic functions that call them.
-const LINKER: &str = "#!/bin/sh
-for argument; do
-  case $argument in
-    *--version-script=*) echo '{ global: *; };' >\"${argument#*--version-script=}\" ;;
-  esac
-done
-exec cc \"$@\"
-";
-const LINKER_FILE: &str = "link.sh";
-
 /// Everything that is the same for all sets of a notebook.
 #[derive(Debug)]
 pub struct Builder<'a> {
@@ -63,6 +56,11 @@ pub struct Builder<'a> {
     pub environment: &'a BTreeMap<String, String>,
     /// Sets that the worker has loaded, oldest first.
     pub earlier: Vec<&'a Built>,
+    /// The newest commits of the repositories among the requests.
+    pub commits: Vec<&'a str>,
+    pub network: &'a Network,
+    /// The cache is made smaller than so many bytes when something was built.
+    pub limit: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,22 +89,30 @@ impl Builder<'_> {
         &self,
         requests: &BTreeMap<String, Request>,
         progress: &mut Progress<'_>,
-    ) -> Result<Built, BuildError> {
+    ) -> Result<(Built, Held), BuildError> {
         let manifest = manifest(requests);
         let earlier = self.earlier.iter();
         let earlier = earlier.map(|built| built.library.to_string_lossy().into_owned());
         let set = self.environment.iter();
         let set = set.map(|(name, value)| format!("{name}={value}"));
-        let parts: Vec<String> = earlier.chain([manifest.to_string()]).chain(set).collect();
+        let commits = self.commits.iter().map(|commit| (*commit).to_owned());
+        let parts = earlier
+            .chain([manifest.to_string()])
+            .chain(set)
+            .chain(commits);
+        let parts: Vec<String> = parts.collect();
         let key = hash(parts.iter().map(String::as_str));
         if let Some(built) = self.cache.known(&key) {
             return Ok(built);
         }
-        let _locked = self.cache.lock(progress).await?;
-        match self.cache.known(&key) {
-            Some(built) => Ok(built),
-            None => self.build_locked(key, manifest, requests, progress).await,
+        let locked = self.cache.lock(progress).await?;
+        if let Some(built) = self.cache.known(&key) {
+            return Ok(built);
         }
+        let built = self.build_locked(key, manifest, requests, progress).await?;
+        let held = self.cache.hold(&built.key)?;
+        self.cache.shrink(self.limit, locked).await?;
+        Ok((built, held))
     }
 
     async fn build_locked(
@@ -117,6 +123,7 @@ impl Builder<'_> {
         progress: &mut Progress<'_>,
     ) -> Result<Built, BuildError> {
         let package = self.cache.package(&key);
+        let is_chosen = package.join(LOCK).exists() || requests.values().all(Request::is_exact);
         self.write_package(&package, &key, &mut manifest)?;
         let cargo = Cargo {
             rustc: self.rustc,
@@ -124,16 +131,19 @@ impl Builder<'_> {
             target: &self.cache.target(),
             environment: self.environment,
         };
-        let mut metadata = cargo.resolve(self.host, progress).await?;
+        if !is_chosen {
+            self.choose(&cargo, progress).await?;
+        }
+        let mut metadata = cargo.resolve(self.host, self.network, progress).await?;
         if metadata.has_tokio() && !metadata.names_tokio() {
             name_tokio(&mut manifest);
             fs::write(package.join(MANIFEST), manifest.to_string())?;
-            metadata = cargo.resolve(self.host, progress).await?;
+            metadata = cargo.resolve(self.host, self.network, progress).await?;
         }
         self.write_root(&package, &metadata, requests)?;
         let mut arguments = self.arguments(&key);
         if metadata.has_native() {
-            arguments.push(joined("-Clinker=", &write_linker(&package)?));
+            arguments.push(joined("-Clinker=", &linker::write(&package)?));
             // By its name it could be any.
             arguments.push("-Clinker-flavor=gcc".into());
         }
@@ -165,6 +175,26 @@ impl Builder<'_> {
         };
         self.cache.stamp(&built)?;
         Ok(built)
+    }
+
+    /// Has the registry choose versions, unless it did not answer before.
+    async fn choose(
+        &self,
+        cargo: &Cargo<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), BuildError> {
+        if self.network.is_off() {
+            return Ok(());
+        }
+        // A repository that has told its commit may take its time to send it.
+        let asked = self.commits.iter().any(|commit| !commit.is_empty());
+        let limit = if asked { FETCH_LIMIT } else { CHOOSE_LIMIT };
+        if self.network.is_unreachable() || !cargo.choose(limit, progress).await? {
+            self.network.was_unreachable();
+            let note = "the registry does not answer: the newest of what was downloaded before";
+            progress.note(note.to_owned());
+        }
+        Ok(())
     }
 
     /// The package as it was resolved and built before, or a new one.
@@ -295,13 +325,6 @@ impl Builder<'_> {
             fs::copy(library, new.join(library_file(key))).map(|_| ())
         })
     }
-}
-
-fn write_linker(package: &Path) -> io::Result<PathBuf> {
-    let file = package.join(LINKER_FILE);
-    fs::write(&file, LINKER)?;
-    fs::set_permissions(&file, Permissions::from_mode(0o755))?;
-    Ok(file)
 }
 
 /// An error if a crate of both has other contents in each: the names of its symbols are the same, so the worker can

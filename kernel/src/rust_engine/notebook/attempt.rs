@@ -146,8 +146,9 @@ impl Notebook {
                 return Ok(runnable);
             }
         }
-        Err(failure::tool(
-            "the cell does not compile with any way to keep its variables",
+        Err(failure::syntax_error(
+            title,
+            "no way was found to keep the variables of this cell: give those whose type has no short name one, or a box",
         ))
     }
 

@@ -1,10 +1,11 @@
-//! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know.
+//! Commands: lines that start with `:` before the Rust code of a cell, by the names that users of evcxr know; and those
+//! for the shell, which start with `!`.
 
 mod evcxr;
 
 use std::ops::Range;
 
-use carrel_protocol::analysis::Description;
+use carrel_protocol::analysis::{Description, is_word};
 
 pub use self::evcxr::foreign;
 use super::Notebook;
@@ -14,6 +15,8 @@ use crate::rust_engine::dependencies::Request;
 #[derive(Debug, PartialEq)]
 pub enum Command {
     Dep(Request),
+    /// A line for the shell.
+    Shell(String),
     Vars,
     Type(String),
     Clear,
@@ -32,6 +35,11 @@ pub enum Command {
     Env(String, String),
     /// One for the compiler and for cargo.
     BuildEnv(String, String),
+    /// MiB that the cache of dependencies may take; none asks.
+    Cache(Option<u64>),
+    ClearCache,
+    /// Whether registries are left alone.
+    Offline(bool),
     /// A command of evcxr's that has nothing to do here, and why.
     NotNeeded(&'static str),
 }
@@ -40,6 +48,9 @@ const HELP: &str = "\
 :dep CRATE     use a crate, as in a Cargo.toml: `:dep rand`, `:dep rand = \"0.10\"`,
                `:dep serde = { version = \"1\", features = [\"derive\"] }`, `:dep mine = { path = \"../mine\" }`,
                `:dep ../mine`
+:offline 1     build of what was downloaded before; `:offline 0` ends that
+:cache [MIB]   tell what the crates of :dep take on the disk, or set how much they may
+:clear_cache   remove those that no notebook uses
 :show_deps     list what was asked for by :dep
 :vars          list the variables with their types
 :type EXPR     tell the type of an expression without running it (also :t)
@@ -54,9 +65,10 @@ const HELP: &str = "\
 :version       tell the versions of kernel and compiler
 :last_compile_dir  tell the folder where cells are compiled
 :help          this list
+!LINE          run a line by `sh`, such as `!ls`
 ";
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 19] = [
     "dep",
     "vars",
     "type",
@@ -73,6 +85,9 @@ const NAMES: [&str; 16] = [
     "load_config",
     "version",
     "last_compile_dir",
+    "cache",
+    "clear_cache",
+    "offline",
 ];
 
 impl Command {
@@ -93,13 +108,20 @@ pub struct CommandError {
 }
 
 /// The commands at the start of a cell and its code, in which their lines are empty: errors in the code are told with
-/// the lines that the person sees.
-pub fn split(code: &str) -> Result<(Vec<Command>, String), CommandError> {
+/// the lines that the person sees. What `is_known` knows are names of the notebook, so that `!ready` is Rust.
+pub fn split(
+    code: &str,
+    is_known: &dyn Fn(&str) -> bool,
+) -> Result<(Vec<Command>, String), CommandError> {
     let mut commands = Vec::new();
     let mut rest = code.to_owned();
-    let lines = lines(code);
+    let lines = lines(code, is_known);
     for line in &lines {
         let text = code[line.clone()].trim();
+        if let Some(line) = text.strip_prefix('!') {
+            commands.push(Command::Shell(line.trim().to_owned()));
+            continue;
+        }
         let command = parse(text.trim_start_matches(':')).map_err(|reason| CommandError {
             line: code[..line.start].matches('\n').count() + 1,
             reason,
@@ -114,7 +136,8 @@ pub fn split(code: &str) -> Result<(Vec<Command>, String), CommandError> {
 
 /// Commands that go on with the word before a byte; nothing where Rust is to be written.
 pub fn complete(code: &str, offset: usize) -> Option<Vec<Completion>> {
-    let line = lines(code).into_iter().find(|line| is_in(offset, line))?;
+    let mut lines = lines(code, &nothing).into_iter();
+    let line = lines.find(|line| is_in(offset, line))?;
     let written = code
         .get(line.start..offset)?
         .trim_start()
@@ -134,11 +157,14 @@ pub fn complete(code: &str, offset: usize) -> Option<Vec<Completion>> {
 }
 
 /// The code with spaces for what is no Rust, each byte where it was. The expression of a `:type` that the cursor is
-/// in is Rust.
+/// in is Rust, and what stands behind a `!` there may be.
 pub fn blank(code: &str, offset: usize) -> String {
     let mut blank = code.to_owned();
-    for line in lines(code) {
+    for line in lines(code, &nothing) {
         let text = code[line.clone()].trim_start();
+        if text.starts_with('!') && is_in(offset, &line) {
+            continue;
+        }
         let r#type = [":type ", ":t "]
             .into_iter()
             .find(|name| text.starts_with(name));
@@ -152,7 +178,7 @@ pub fn blank(code: &str, offset: usize) -> String {
 }
 
 /// The lines of the commands at the start of a cell, without their ends. Comments may stand between them.
-fn lines(code: &str) -> Vec<Range<usize>> {
+fn lines(code: &str, is_known: &dyn Fn(&str) -> bool) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
     let mut start = 0;
     for line in code.split_inclusive('\n') {
@@ -161,12 +187,35 @@ fn lines(code: &str) -> Vec<Range<usize>> {
             Some(command) if !command.starts_with(':') => {
                 lines.push(start..start + line.trim_end_matches('\n').len());
             }
+            None if is_shell(line, is_known) => {
+                lines.push(start..start + line.trim_end_matches('\n').len());
+            }
             _ if text.is_empty() || text.starts_with("//") => {}
             _ => break,
         }
         start += line.len();
     }
     lines
+}
+
+/// Whether a line is for the shell. Not all that starts with `!` is: Rust are `!ready`, where the notebook has that name,
+/// `!f()`, `!std::..`, `!matches!(..)`, `!(..)` and `!0`.
+pub fn is_shell(line: &str, is_known: &dyn Fn(&str) -> bool) -> bool {
+    let Some(rest) = line.strip_prefix('!').map(str::trim) else {
+        return false;
+    };
+    let end = rest.find(|letter| !is_word(letter));
+    let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+    let starts_as_rust = |first: char| "(*&".contains(first) || first.is_ascii_digit();
+    !rest.is_empty()
+        && !rest.starts_with(starts_as_rust)
+        && !is_known(word)
+        && (word.is_empty() || !["(", "::", "!"].iter().any(|sign| after.starts_with(sign)))
+}
+
+/// Where the names of the notebook are not at hand.
+pub fn nothing(_: &str) -> bool {
+    false
 }
 
 fn is_in(offset: usize, line: &Range<usize>) -> bool {
@@ -190,6 +239,8 @@ fn parse(text: &str) -> Result<Command, String> {
         // `--quiet` is how evcxr starts.
         "load_config" => return Ok(Command::LoadConfig),
         "opt" => return level(argument),
+        "cache" => return size(argument),
+        "offline" => return Ok(Command::Offline(argument == "1")),
         "dep" => return Request::parse(argument).map(Command::Dep),
         "vars" => Command::Vars,
         "clear" => Command::Clear,
@@ -200,6 +251,7 @@ fn parse(text: &str) -> Result<Command, String> {
         "version" => Command::Version,
         "last_compile_dir" => Command::LastCompileDir,
         "explain" => Command::Explain,
+        "clear_cache" => Command::ClearCache,
         _ if let Some(why) = evcxr::not_needed(name) => return Ok(Command::NotNeeded(why)),
         _ => {
             let nearest = NAMES
@@ -222,6 +274,14 @@ fn level(argument: &str) -> Result<Command, String> {
         "" => Ok(Command::Opt(None)),
         "0" | "1" | "2" | "3" => Ok(Command::Opt(argument.parse().ok())),
         _ => Err(format!(":opt takes 0, 1, 2 or 3, not `{argument}`")),
+    }
+}
+
+fn size(argument: &str) -> Result<Command, String> {
+    match argument.parse() {
+        Ok(mib) => Ok(Command::Cache(Some(mib))),
+        Err(_) if argument.is_empty() => Ok(Command::Cache(None)),
+        Err(_) => Err(format!(":cache takes a number of MiB, not `{argument}`")),
     }
 }
 
@@ -276,7 +336,40 @@ pub fn described(description: Description) -> MimeBundle {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, blank, complete, split};
+    use super::{Command, CommandError, blank, complete};
+
+    fn split(code: &str) -> Result<(Vec<Command>, String), CommandError> {
+        super::split(code, &|name| name == "ready")
+    }
+
+    #[test]
+    fn a_line_for_the_shell_is_told_from_rust() {
+        let (commands, code) = split("!ls -la\n:vars\n! echo '!'\n1").unwrap();
+        let shell = |line: &str| Command::Shell(line.to_owned());
+        let expected = [shell("ls -la"), Command::Vars, shell("echo '!'")];
+        assert_eq!((&*commands, &*code), (&expected[..], "\n\n\n1"));
+        for line in ["!./run", "!false", "!x=1", "![ -e x ]", "!$SHELL"] {
+            let (commands, _) = split(line).unwrap();
+            assert_eq!(commands.len(), 1, "{line}");
+        }
+        for code in [
+            "!ready",
+            "!ready && !set()",
+            "!(1 > 2)",
+            "!0u8",
+            "!f()",
+            "!std::env::args().any(|_| true)",
+            "!matches!(1, 2)",
+            " !ls",
+            "1\n!ls",
+            "!",
+        ] {
+            let (commands, rest) = split(code).unwrap();
+            assert!(commands.is_empty() && rest == code, "{code}");
+        }
+        assert_eq!(blank("!ls\na.b", 7), "   \na.b");
+        assert_eq!(blank("!ready.a\nb", 8), "!ready.a\nb");
+    }
 
     #[test]
     fn commands_leave_the_lines_of_the_code_in_place() {

@@ -4,6 +4,7 @@ mod configuration;
 mod depend;
 mod obey;
 mod request;
+mod shell;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use std::time::Instant;
 use carrel_cell::diagnostics::Sources;
 use carrel_cell::parse::{Parsed, SyntaxError, parse};
 use carrel_protocol::{Ending, Request, analysis};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::configuration::Configuration;
-use super::commands::{self, Command};
+use super::commands::{self, Command, CommandError};
 use super::failure;
 use super::seen::seen;
 use super::{Notebook, Runnable};
@@ -89,7 +90,8 @@ impl Session {
         code: &str,
         outputs: &Outputs,
     ) -> Result<Option<Runnable>, Failure> {
-        let (commands, code) = commands::split(code)
+        let (commands, code) = self
+            .split(code)
             .map_err(|error| failure::command(&format!("{title}:{}", error.line), &error.reason))?;
         let is_dep = |command: &Command| matches!(command, Command::Dep(_));
         for commands in commands.chunk_by(|one, next| is_dep(one) && is_dep(next)) {
@@ -103,6 +105,11 @@ impl Session {
         let cell = self.compile_code(title, &code, outputs).await?;
         self.tell_time("compiled", begun, outputs).await;
         Ok(Some(cell))
+    }
+
+    /// A cell's commands and its code.
+    pub fn split(&self, code: &str) -> Result<(Vec<Command>, String), CommandError> {
+        commands::split(code, &|name| self.notebook.knows(name))
     }
 
     /// Tells how long something took, after `:timing`.
@@ -124,7 +131,8 @@ impl Session {
             return Err(failure::tool("the compiler is not there"));
         };
         let optimized = tools.toolchain.opt_level > 0;
-        let parsed = parse_apart(code, optimized, self.notebook.items.value_macros())?;
+        let macros = self.notebook.items.value_macros();
+        let parsed = parse_apart(code, optimized, macros).await?;
         if let Ok(parsed) = &parsed {
             self.depend_on_named(parsed, title, outputs).await?;
         }
@@ -132,19 +140,14 @@ impl Session {
             return Err(failure::tool("the compiler is not there"));
         };
         let toolchain = &tools.toolchain;
-        let is_rust = parsed.is_ok();
         let cell = match parsed {
             Ok(parsed) => self.notebook.compile(toolchain, title, code, parsed).await,
-            Err(error) => Err(match commands::foreign(code, false) {
+            Err(error) => Err(match commands::foreign(code) {
                 Some(reason) => failure::syntax_error(title, &reason),
                 None => self.notebook.explain(toolchain, title, code, &error).await,
             }),
         };
-        let cell = cell.map_err(|failure| match commands::foreign(code, false) {
-            // Such as `!ls`, which is wrong as Rust too.
-            Some(reason) if is_rust => failure::syntax_error(title, &reason),
-            _ => failure,
-        })?;
+        let cell = cell?;
         for warning in &cell.warnings {
             print(outputs, StreamName::Stderr, format!("{warning}\n")).await;
         }
@@ -355,19 +358,22 @@ impl Tools {
 
 /// Parses on a thread of its own: with a large stack, and because proc-macro2 keeps every text that it parsed for
 /// as long as its thread lives.
-fn parse_apart(
+async fn parse_apart(
     code: &str,
     optimized: bool,
     value_macros: HashSet<String>,
 ) -> Result<Result<Parsed, SyntaxError>, Failure> {
     let code = code.to_owned();
-    let parsed = std::thread::Builder::new()
+    let (send, parsed) = oneshot::channel();
+    let spawned = std::thread::Builder::new()
         .name("parse".to_owned())
         .stack_size(PARSER_STACK)
-        .spawn(move || parse(&code, optimized, value_macros))
-        .map(std::thread::JoinHandle::join);
-    match parsed {
-        Ok(Ok(parsed)) => Ok(parsed),
+        .spawn(move || {
+            // An interrupt waits for no parser.
+            let _ = send.send(parse(&code, optimized, value_macros));
+        });
+    match (spawned, parsed.await) {
+        (Ok(_), Ok(parsed)) => Ok(parsed),
         _ => Err(failure::tool("the parser's thread ended")),
     }
 }

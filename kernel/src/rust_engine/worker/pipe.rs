@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::event::Event;
 use crate::engine::StreamName;
+use crate::rust_engine::text::Pieces;
 
 const CHUNK: usize = 64 * 1024;
 
@@ -15,8 +16,7 @@ const CHUNK: usize = 64 * 1024;
 pub struct Pipe<R> {
     reader: R,
     name: StreamName,
-    /// The start of a character whose other bytes did not come yet.
-    partial: Vec<u8>,
+    pieces: Pieces,
     closed: bool,
 }
 
@@ -25,7 +25,7 @@ impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
         Self {
             reader,
             name,
-            partial: Vec::new(),
+            pieces: Pieces::default(),
             closed: false,
         }
     }
@@ -40,7 +40,7 @@ impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
             match self.reader.read(&mut chunk).await {
                 Ok(0) | Err(_) => self.closed = true,
                 Ok(count) => {
-                    let text = self.text(&chunk[..count]);
+                    let text = self.pieces.add(&chunk[..count]);
                     if !text.is_empty() {
                         return Event::Printed(self.name, text);
                     }
@@ -60,52 +60,12 @@ impl<R: AsyncRead + AsFd + Unpin> Pipe<R> {
                 Ok(count) => bytes.extend_from_slice(&chunk[..count]),
             }
         }
-        let mut text = self.text(&bytes);
+        let mut text = self.pieces.add(&bytes);
         if last {
-            text.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.partial)));
+            text.push_str(&self.pieces.end());
         }
         if !text.is_empty() {
             events.push_back(Event::Printed(self.name, text));
         }
-    }
-
-    /// The bytes as text, without the start of a character that may go on in the next bytes.
-    fn text(&mut self, bytes: &[u8]) -> String {
-        self.partial.extend_from_slice(bytes);
-        let complete = self.partial.len() - incomplete_tail(&self.partial);
-        let rest = self.partial.split_off(complete);
-        let text = String::from_utf8_lossy(&self.partial).into_owned();
-        self.partial = rest;
-        text
-    }
-}
-
-/// How many bytes at the end are the start of a longer character.
-fn incomplete_tail(bytes: &[u8]) -> usize {
-    for back in 1..=bytes.len().min(3) {
-        let byte = bytes[bytes.len() - back];
-        let length = match byte {
-            0xC0..=0xDF => 2,
-            0xE0..=0xEF => 3,
-            0xF0..=0xF7 => 4,
-            0x80..=0xBF => continue,
-            _ => return 0,
-        };
-        return if back < length { back } else { 0 };
-    }
-    0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::incomplete_tail;
-
-    #[test]
-    fn only_a_started_character_waits_for_more() {
-        assert_eq!(incomplete_tail("plain".as_bytes()), 0);
-        assert_eq!(incomplete_tail("é".as_bytes()), 0);
-        assert_eq!(incomplete_tail(&"é".as_bytes()[..1]), 1);
-        assert_eq!(incomplete_tail(&"a🦀".as_bytes()[..4]), 3);
-        assert_eq!(incomplete_tail(&[0x80, 0x80]), 0);
     }
 }

@@ -2,15 +2,10 @@
 //! other notebooks.
 
 /// Commands of evcxr 0.22 that are taken with any argument, and why there is nothing to do.
-pub const NOT_NEEDED: [(&str, &str); 16] = [
+pub const NOT_NEEDED: [(&str, &str); 13] = [
     (
         "allow_static_linking",
         "the crates of `:dep` are always linked as shared libraries, so that they keep their statics",
-    ),
-    ("cache", CACHE),
-    (
-        "clear_cache",
-        "crates of `:dep` lie in `~/.cache/carrel/deps`, for all notebooks; remove that folder when none runs to free its space",
     ),
     (
         "codegen_backend",
@@ -37,10 +32,6 @@ pub const NOT_NEEDED: [(&str, &str); 16] = [
         "a cell is linked in a few milliseconds by the quickest linker that is there; `:version` tells which",
     ),
     (
-        "offline",
-        "cargo asks the network only for crates that were not downloaded before",
-    ),
-    (
         "preserve_vars_on_panic",
         "a panic always leaves the variables that the cell did not move",
     ),
@@ -48,7 +39,10 @@ pub const NOT_NEEDED: [(&str, &str); 16] = [
         "quit",
         "the frontend ends a kernel, in JupyterLab by *Kernel*, *Shut Down Kernel*; `:restart` ends all that runs",
     ),
-    ("sccache", CACHE),
+    (
+        "sccache",
+        "every crate of `:dep` is built once, for all notebooks and restarts",
+    ),
     (
         "time_passes",
         "`:timing` tells how long cells are compiled and run",
@@ -63,16 +57,13 @@ pub const NOT_NEEDED: [(&str, &str); 16] = [
     ),
 ];
 
-const CACHE: &str = "every crate of `:dep` is built once, for all notebooks and restarts";
-
 pub fn not_needed(name: &str) -> Option<&'static str> {
     let mut all = NOT_NEEDED.iter();
     all.find(|(known, _)| *known == name).map(|(_, why)| *why)
 }
 
-/// Why a cell is no Rust, told by how it starts: as in a shell, in IPython or in Markdown. `is_rust` says whether it
-/// parses as Rust, for `!ready` is Rust and `!ls` reads like it.
-pub fn foreign(code: &str, is_rust: bool) -> Option<String> {
+/// Why a cell is no Rust, told by how it starts: as in IPython or in Markdown.
+pub fn foreign(code: &str) -> Option<String> {
     let start = code.trim_start();
     let first = start.chars().next()?;
     let rest = start[first.len_utf8()..].trim_start();
@@ -80,9 +71,6 @@ pub fn foreign(code: &str, is_rust: bool) -> Option<String> {
         '#' if rest.starts_with(['[', '!']) => return None,
         '#' => {
             "starts with `#`, which in Rust begins an attribute, `#[..]` or `#![..]`; a note is `// ..`, a heading stands in a Markdown cell"
-        }
-        '!' if !is_rust => {
-            "starts with `!`, which in Rust means *not*; a program is run by `std::process::Command::new(\"ls\").status()?`"
         }
         '%' => "starts with `%`, a magic of IPython, which this kernel has none of",
         '?' => {
@@ -101,15 +89,14 @@ mod tests {
 
     #[test]
     fn signs_of_other_notebooks_are_told_from_rust() {
-        for (code, is_rust, sign) in [
-            ("# A heading", false, "`#`"),
-            ("\n#include <stdio.h>", false, "`#`"),
-            ("!ls -la", false, "`!`"),
-            ("%timeit f()", false, "`%`"),
-            ("%%bash\nls", false, "`%`"),
-            ("?Vec", false, "`?`"),
+        for (code, sign) in [
+            ("# A heading", "`#`"),
+            ("\n#include <stdio.h>", "`#`"),
+            ("%timeit f()", "`%`"),
+            ("%%bash\nls", "`%`"),
+            ("?Vec", "`?`"),
         ] {
-            let told = foreign(code, is_rust).unwrap();
+            let told = foreign(code).unwrap();
             assert!(told.contains(sign) && told.contains(":help"), "{told}");
         }
         for code in [
@@ -120,7 +107,7 @@ mod tests {
             "",
             "1",
         ] {
-            assert_eq!(foreign(code, true), None, "{code}");
+            assert_eq!(foreign(code), None, "{code}");
         }
     }
 

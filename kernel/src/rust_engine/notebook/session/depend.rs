@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use carrel_cell::parse::Parsed;
 use carrel_protocol::{Ending, Request};
+use tokio::sync::watch;
 
-use super::{Outputs, Session, print};
+use super::request::insisted;
+use super::{Interrupts, Outputs, Session, print};
 use crate::engine::{Failure, StreamName};
 use crate::rust_engine::dependencies::Request as DependencyRequest;
 use crate::rust_engine::notebook::failure;
@@ -84,8 +86,14 @@ impl Session {
         Ok(())
     }
 
-    /// Has the worker load what was built for `:dep`. What it cannot load is forgotten.
-    pub async fn load(&mut self) -> Result<(), Failure> {
+    /// Has the worker load what was built for `:dep`. What it cannot load is forgotten. A first interrupt waits for the
+    /// library that is loaded, and a second ends the worker.
+    pub async fn load(
+        &mut self,
+        outputs: &Outputs,
+        interrupts: &mut watch::Receiver<Interrupts>,
+    ) -> Result<(), Failure> {
+        let mut interrupted = false;
         let Some(worker) = &mut self.worker else {
             return Ok(());
         };
@@ -94,26 +102,30 @@ impl Session {
             let Some(library) = library.map(Path::to_owned) else {
                 return Ok(());
             };
-            match load(
-                worker,
-                &mut self.number,
-                &library,
-                std::mem::take(&mut self.outdated),
-            )
-            .await
-            {
+            let outdated = std::mem::take(&mut self.outdated);
+            let loaded = tokio::select! {
+                loaded = load(worker, &mut self.number, &library, outdated) => loaded,
+                () = insisted(outputs, interrupts, &mut interrupted) => {
+                    Err(LoadError::Stuck("it did not end when it was interrupted".to_owned()))
+                }
+            };
+            match loaded {
                 Ok(()) => self.loaded += 1,
                 Err(error) => {
                     self.keep_dependencies(self.loaded);
                     let lost = match error {
                         LoadError::Refused(_) => Vec::new(),
                         LoadError::Stuck(_) => {
-                            self.kill_worker().await;
-                            self.notebook.lost_all("it was lost with the worker")
+                            let lost = self.notebook.lost_all("it was lost with the worker");
+                            self.lose_worker(outputs).await;
+                            lost
                         }
                     };
                     return Err(failure::unloadable(&error.to_string(), &lost));
                 }
+            }
+            if interrupted {
+                return Err(failure::not_begun());
             }
         }
     }

@@ -26,20 +26,22 @@ impl Session {
                 let requests: Vec<_> = requests.cloned().collect();
                 return self.depend(&requests, title, outputs).await;
             }
+            Command::Shell(line) => return self.shell(line, title, outputs).await,
             Command::Vars => commands::vars(&self.notebook),
             Command::Help => commands::help(),
             Command::Type(expression) => {
                 MimeBundle::plain(self.r#type(expression, title, outputs).await?)
             }
             Command::Clear => {
-                self.lose_worker(outputs).await;
+                // First: an interrupt may drop what waits, when the worker is gone.
                 self.notebook.clear();
                 self.keep_dependencies(0);
+                self.lose_worker(outputs).await;
                 MimeBundle::plain("all variables, items and dependencies are forgotten".to_owned())
             }
             Command::Restart => {
-                self.lose_worker(outputs).await;
                 let lost = self.notebook.lost_all("the worker was started again");
+                self.lose_worker(outputs).await;
                 MimeBundle::plain(format!("a new worker; {}", failure::loss(&lost)))
             }
             Command::Opt(level) => {
@@ -58,6 +60,9 @@ impl Session {
                     true => "no dependencies".to_owned(),
                     false => requests.join("\n"),
                 })
+            }
+            Command::Cache(_) | Command::ClearCache | Command::Offline(_) => {
+                MimeBundle::plain(self.obey_about_crates(command, title, outputs).await?)
             }
             Command::NotNeeded(why) => MimeBundle::plain((*why).to_owned()),
             Command::LoadConfig => {
@@ -100,6 +105,25 @@ impl Session {
         // Nobody listens if the frontend is gone.
         let _ = outputs.send(output).await;
         Ok(())
+    }
+
+    async fn obey_about_crates(
+        &mut self,
+        command: &Command,
+        title: &str,
+        outputs: &Outputs,
+    ) -> Result<String, Failure> {
+        let prelude = self.toolchain().await?.prelude.clone();
+        let told = match command {
+            Command::Cache(limit) => self.dependencies.room(*limit, &prelude),
+            Command::ClearCache => self.dependencies.clear_cache(&prelude, outputs).await,
+            command => {
+                let off = *command == Command::Offline(true);
+                self.dependencies.network.set_off(off);
+                Ok(format!("offline mode: {}", if off { "on" } else { "off" }))
+            }
+        };
+        told.map_err(|error| failure::dependency(title, &error))
     }
 
     async fn toolchain(&mut self) -> Result<&mut Toolchain, Failure> {

@@ -152,6 +152,20 @@ async fn publish(sources: &Sources, late: &LateOutputs, cell: u64, sent: Sent, o
     }
 }
 
+/// Returns when the person has interrupted twice, or the kernel shuts down; takes note of the first time.
+pub(super) async fn insisted(
+    outputs: &Outputs,
+    interrupts: &mut watch::Receiver<Interrupts>,
+    interrupted: &mut bool,
+) {
+    // An error means that the kernel ends.
+    let changed = interrupts.changed().await;
+    *interrupted = true;
+    if changed.is_ok() && !interrupts.borrow_and_update().shutdown {
+        asked_again(outputs, interrupts).await;
+    }
+}
+
 /// Returns when the person interrupts a second time, or the kernel shuts down. Soon after the first time that is taken
 /// for the same wish: the cell has its time to stop.
 async fn asked_again(outputs: &Outputs, interrupts: &mut watch::Receiver<Interrupts>) {

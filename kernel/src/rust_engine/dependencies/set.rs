@@ -111,7 +111,10 @@ impl Builder<'_> {
         }
         let built = self.build_locked(key, manifest, requests, progress).await?;
         let held = self.cache.hold(&built.key)?;
-        self.cache.shrink(self.limit, locked).await?;
+        if let Err(error) = self.cache.shrink(self.limit, locked).await {
+            // What was built is there all the same.
+            tracing::warn!("The cache of dependencies could not be made smaller: {error}");
+        }
         Ok((built, held))
     }
 

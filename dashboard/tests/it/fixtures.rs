@@ -196,6 +196,7 @@ pub fn allow(fake: &Fake, user: &str) {
         ("get", "pods"),
         ("list", "pods"),
         ("get", "pods/log"),
+        ("get", "configmaps"),
         ("list", "events"),
     ] {
         fake.allow(user, verb, resource, "lab");

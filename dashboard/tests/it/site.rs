@@ -95,8 +95,7 @@ fn configuration(port: u16, kubeconfig: &Path, jobs: Option<&str>) -> Value {
     let program = env!("CARGO_BIN_EXE_carrel-dashboard");
     let scope = "access:services!service=training";
     let mut scopes = vec!["read:servers!user"];
-    let mut environment =
-        json!({ "KUBECONFIG": kubeconfig, "RUST_LOG": "info,carrel_dashboard=debug" });
+    let mut environment = json!({ "KUBECONFIG": kubeconfig, "RUST_LOG": "info,carrel_dashboard=debug", "CARREL_KEPT_LOGS": "true" });
     let mut services = Vec::new();
     let mut roles = vec![json!({
         "name": "dashboard", "scopes": ["access:services!service=dashboard"],

@@ -25,6 +25,8 @@ use crate::seen::SeenPod;
 const READING: Duration = Duration::from_secs(5);
 const WRITING: Duration = Duration::from_secs(5);
 const AT_A_TIME: usize = 8;
+/// Logs that were not kept and are named.
+const TOLD: usize = 3;
 /// Of the end; a node sends none longer than 16 KiB.
 const LINES: i64 = 1000;
 const BUFFER: usize = 16 << 10;
@@ -38,32 +40,7 @@ pub(super) async fn keep(context: &Context, object: &DynamicObject, plan: &Plan)
     if pods.is_empty() || plan.delete_job {
         return Vec::new();
     }
-    let part = part(limit, pods.len());
-    let until = Instant::now() + READING;
-    let namespace = object.namespace().unwrap_or_default();
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
-    let container = context.kind.container();
-    let reads = pods.into_iter().map(|pod: &Arc<SeenPod>| {
-        let read = read(&api, &pod.name, container, part);
-        async move { (pod, timeout_at(until, read).await) }
-    });
-    // In whatever order they come; together they take no longer than one.
-    let reads: Vec<_> = reads.collect();
-    let mut reads = stream::iter(reads).buffer_unordered(AT_A_TIME);
-    let (mut ends, mut lost) = (BTreeMap::new(), Vec::new());
-    while let Some((pod, read)) = reads.next().await {
-        match (read, pod.created) {
-            (Ok(Ok(log)), Some(made)) if !log.is_empty() => {
-                ends.insert(key(&pod.name, made), text(&log, part));
-            }
-            (Ok(Ok(_)), _) => {}
-            (Ok(Err(why)), _) => lost.push(format!("{}: {why}", pod.name)),
-            (Err(_), _) => {
-                let seconds = READING.as_secs();
-                lost.push(format!("{}: no answer within {seconds} s", pod.name));
-            }
-        }
-    }
+    let (ends, mut lost) = read_all(context, object, &pods, part(limit, pods.len())).await;
     if !ends.is_empty() {
         let stored = timeout(WRITING, store(context, object, ends, limit)).await;
         let late = || format!("no answer within {} s", WRITING.as_secs());
@@ -72,13 +49,46 @@ pub(super) async fn keep(context: &Context, object: &DynamicObject, plan: &Plan)
         }
     }
     lost.sort();
-    lost.truncate(3);
+    lost.truncate(TOLD);
     let told = (!lost.is_empty()).then(|| Notice {
         is_warning: true,
         reason: "LogNotKept".to_owned(),
         note: format!("Ends of logs were not kept: {}", lost.join("; ")),
     });
     told.into_iter().collect()
+}
+
+/// The ends of the logs of these pods, by their entries, and why others are not among them.
+async fn read_all(
+    context: &Context,
+    object: &DynamicObject,
+    pods: &[&Arc<SeenPod>],
+    part: usize,
+) -> (BTreeMap<String, String>, Vec<String>) {
+    let until = Instant::now() + READING;
+    let namespace = object.namespace().unwrap_or_default();
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let container = context.kind.container();
+    let reads = pods.iter().map(|pod| {
+        let read = read(&api, &pod.name, container, part);
+        async move { (pod, timeout_at(until, read).await) }
+    });
+    // In whatever order they come; together they take no longer than one.
+    let reads: Vec<_> = reads.collect();
+    let mut reads = stream::iter(reads).buffer_unordered(AT_A_TIME);
+    let (mut ends, mut lost) = (BTreeMap::new(), Vec::new());
+    while let Some((pod, read)) = reads.next().await {
+        let name = &pod.name;
+        match (read, pod.created) {
+            (Ok(Ok(log)), Some(made)) if !log.is_empty() => {
+                ends.insert(key(name, made), text(&log, part));
+            }
+            (Ok(Ok(_)), _) => {}
+            (Ok(Err(why)), _) => lost.push(format!("{name}: {why}")),
+            (Err(_), _) => lost.push(format!("{name}: no answer within {} s", READING.as_secs())),
+        }
+    }
+    (ends, lost)
 }
 
 /// The end of a log, or nothing where there is none.

@@ -38,8 +38,8 @@ struct KeptPage {
     path: String,
     name: String,
     log: KeptLog,
-    /// Of pods of the same name.
-    others: Vec<KeptLog>,
+    /// Of all pods of that name, the newest first.
+    all: Vec<KeptLog>,
     text: String,
 }
 
@@ -88,17 +88,16 @@ pub async fn page(
         .collect();
     own.sort_by(|(one, _), (other, _)| other.made.cmp(&one.made));
     let wanted = |log: &KeptLog| made.is_none_or(|made| log.made == made);
-    let Some(found) = own.iter().position(|(log, _)| wanted(log)) else {
+    let Some((log, text)) = own.iter().find(|(log, _)| wanted(log)) else {
         return Ok(None);
     };
-    let (log, text) = own.remove(found);
     let shown = KeptPage {
         page: Page::new(&app.settings, Some(visitor), "jobs"),
         path: place.path(),
         name: place.name.clone(),
-        log,
-        others: own.into_iter().map(|(log, _)| log).collect(),
-        text: text.clone(),
+        log: log.clone(),
+        all: own.iter().map(|(log, _)| log.clone()).collect(),
+        text: (*text).clone(),
     };
     Ok(Some(templates::respond(StatusCode::OK, &shown)))
 }

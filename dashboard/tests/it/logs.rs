@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use carrel_tests::wait_for;
 use futures_util::StreamExt as _;
-use serde_json::json;
 
 use crate::fake::Fake;
 use crate::fixtures;
@@ -138,20 +137,7 @@ async fn the_kept_end_of_a_log_is_shown_when_the_pod_is_gone() {
     ] {
         fake.allow("bob", verb, resource, "lab");
     }
-    let kept = |kind: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {
-                "name": "distributed-mnist-logs", "namespace": "lab", "labels": { "carrel.dev/holds": "logs" },
-                "ownerReferences": [{ "apiVersion": "kubeflow.org/v1", "kind": kind, "name": "distributed-mnist", "uid": "m1" }],
-            },
-            "data": {
-                "distributed-mnist-worker-7.20260131T120000Z": "the first <b>\n",
-                "distributed-mnist-worker-7.20260131T130000Z": "the second\n",
-            },
-        })
-    };
-    fake.put(kept("PyTorchJob"));
+    fake.put(fixtures::kept("PyTorchJob"));
     let site = Site::with(&fake).await;
     let ada = site.person("ada").await;
     let gone = format!("{JOB}logs/distributed-mnist-worker-7");
@@ -178,6 +164,6 @@ async fn the_kept_end_of_a_log_is_shown_when_the_pod_is_gone() {
     bob.get(&gone).await.expect(404);
     bob.get(JOB).await.expect(200).hides("Ends of logs");
     // Another kind's of that name is none of this job.
-    fake.put(kept("TFJob"));
+    fake.put(fixtures::kept("TFJob"));
     ada.get(&gone).await.expect(404);
 }

@@ -15,6 +15,7 @@ use crate::kept::Kept;
 use crate::resources::Watched;
 use crate::sessions::Sessions;
 use crate::training::Training;
+use crate::usage::Usage;
 
 /// Logs that are followed at a time, each over a connection to the API server.
 const FOLLOWED: usize = 200;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub hub: HubClient,
     /// Where there is a jobs service.
     pub training: Option<Training>,
+    /// Where there is a usage report.
+    pub usage: Option<Usage>,
     pub cluster: Cluster,
     pub access: Access,
     pub sessions: Sessions,
@@ -57,6 +60,11 @@ impl Parts {
                 .jobs_url
                 .as_deref()
                 .map(Training::new)
+                .transpose()?,
+            usage: settings
+                .usage_report
+                .as_deref()
+                .map(Usage::new)
                 .transpose()?,
             sessions: Sessions::new(settings.session_life),
             settings,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use carrel_service::in_full;
 use futures_util::io::AsyncBufRead;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
-use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, Pod};
 use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, LogParams, PostParams, Preconditions,
 };
@@ -190,6 +190,11 @@ impl Cluster {
 
     pub async fn pod(&self, namespace: &str, name: &str) -> Answer<Pod> {
         within(Api::namespaced(self.client.clone(), namespace).get(name)).await
+    }
+
+    /// None where there is none of that name.
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Answer<Option<ConfigMap>> {
+        within(Api::namespaced(self.client.clone(), namespace).get_opt(name)).await
     }
 
     /// Pods of the whole cluster, for what they ask for.

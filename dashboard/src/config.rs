@@ -61,6 +61,12 @@ pub struct Arguments {
     /// Address of the jobs service, for the jobs and models of notebooks; its API is at api/v1 below it
     #[arg(long, env = "CARREL_JOBS_URL", default_value = "")]
     jobs_url: String,
+    /// Whether the operator keeps ends of logs (its --keep-logs), and this program may read them
+    #[arg(long, env = "CARREL_KEPT_LOGS", default_value_t = false, action = clap::ArgAction::Set)]
+    kept_logs: bool,
+    /// Address of the usage report, where there is one
+    #[arg(long, env = "CARREL_USAGE_REPORT", default_value = "")]
+    usage_report: String,
     /// Hours after which a visitor is asked again who they are
     #[arg(long, env = "CARREL_SESSION_HOURS", default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=720))]
     session_hours: u64,
@@ -83,6 +89,8 @@ pub struct Settings {
     pub group_prefix: String,
     pub k8s_dashboard: Option<String>,
     pub jobs_url: Option<String>,
+    pub has_kept_logs: bool,
+    pub usage_report: Option<String>,
     pub session_life: Duration,
 }
 
@@ -171,6 +179,8 @@ impl Arguments {
             group_prefix: self.group_prefix,
             k8s_dashboard,
             jobs_url: Some(self.jobs_url).filter(|url| !url.is_empty()),
+            has_kept_logs: self.kept_logs,
+            usage_report: Some(self.usage_report).filter(|url| !url.is_empty()),
             session_life: Duration::from_secs(self.session_hours * 3600),
             base,
         })

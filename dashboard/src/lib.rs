@@ -26,4 +26,5 @@ mod submitted;
 mod templates;
 mod time;
 pub mod training;
+pub mod usage;
 mod visitor;

@@ -4,11 +4,13 @@ pub mod create;
 pub mod delete;
 pub mod detail;
 pub mod edit;
+pub mod kept;
 pub mod list;
 pub mod logs;
 pub mod overview;
 mod shown;
 pub mod training;
+pub mod usage;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};

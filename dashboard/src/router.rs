@@ -41,6 +41,7 @@ pub fn router(app: App) -> Router {
         .route(&job("delete"), post(pages::delete::send))
         .route(&job("logs/{pod}"), get(pages::logs::show))
         .route(&job("logs/{pod}/stream"), get(pages::logs::stream))
+        .route(&at("usage/"), get(pages::usage::show))
         .route(&at("training/"), get(pages::training::list))
         .route(&at("training/{id}/"), get(pages::training::show))
         .route(&at("training/{id}/model"), get(pages::training::model))

@@ -33,6 +33,8 @@ pub struct Page {
     pub k8s: Option<String>,
     /// Whether there is a jobs service.
     pub has_training: bool,
+    /// Whether there is a usage report.
+    pub has_usage: bool,
     /// The tab that this page is of.
     pub at: &'static str,
 }
@@ -49,6 +51,7 @@ impl Page {
                 .unwrap_or_default(),
             k8s: settings.k8s_dashboard.clone(),
             has_training: settings.jobs_url.is_some(),
+            has_usage: settings.usage_report.is_some(),
             at,
         }
     }

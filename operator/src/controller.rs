@@ -42,6 +42,10 @@ pub struct Settings {
     pub reporting: Reporting,
     /// Who starts all pods of a job or none.
     pub gang: Option<Gang>,
+    /// How long pods may take to start, in seconds; 0: for ever.
+    pub start_deadline: u32,
+    /// How many bytes of the logs of a job's pods are kept when those are deleted.
+    pub keep_logs: Option<usize>,
 }
 
 /// Runs the jobs of `kind`; ends only when it is dropped.
@@ -83,7 +87,9 @@ pub async fn run(kind: Kind, settings: Settings) {
         metrics: settings.metrics,
         domain: settings.domain,
         reporting: Some(settings.reporting),
-        gang: settings.gang.filter(|_| kind != Kind::TrainJob),
+        gang: settings.gang,
+        start_deadline: settings.start_deadline,
+        keep_logs: settings.keep_logs,
     });
     let config = Config::default().concurrency(AT_A_TIME);
     let looks = |job: Arc<KeptJob>, context: Arc<Context>| Box::pin(reconcile(job, context));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use carrel_jobs::kind::Kind;
 use carrel_operator::objects::gang::Gang;
+use carrel_operator::objects::logs;
 use carrel_operator::run::{self, Options};
 use carrel_operator::{crds, runtimes, usage};
 use clap::{Args, Parser, Subcommand};
@@ -62,9 +63,17 @@ struct Run {
     /// How they find it, instead of the Service: https://HOST:PORT; the host is that of --webhook-url
     #[arg(long)]
     report_url: Option<String>,
-    /// Make a PodGroup of each TFJob and PyTorchJob: volcano, or the name of a scheduler with the plugin Coscheduling
+    /// Make a PodGroup of each job, of TrainJobs where the runtime asks for one: volcano, or the name of a scheduler with the plugin Coscheduling
     #[arg(long, alias = "gang-scheduler-name", value_parser = Gang::from_name)]
     gang_scheduler: Option<Gang>,
+    /// Seconds within which pods must start, or their job fails; 0: for ever. A job may say it itself by the annotation
+    /// carrel.dev/start-deadline-seconds
+    #[arg(long, default_value_t = 0)]
+    start_deadline: u32,
+    /// Keep the ends of the logs of pods that are deleted, this much for each job, such as 256Ki: in the ConfigMap
+    /// <job>-logs beside it
+    #[arg(long, value_name = "SIZE", value_parser = logs::size)]
+    keep_logs: Option<usize>,
     /// Where /metrics, /healthz and /readyz are
     #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
@@ -144,6 +153,8 @@ impl From<Run> for Options {
             report_url: arguments.report_url,
             plain: arguments.listen,
             gang: arguments.gang_scheduler,
+            start_deadline: arguments.start_deadline,
+            keep_logs: arguments.keep_logs,
         }
     }
 }

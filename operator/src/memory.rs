@@ -1,7 +1,7 @@
 //! What this process did a moment ago and its watches have not told of yet. Without it a pod would be made twice, and a
 //! job that is over be taken for one that goes on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +9,15 @@ use tokio::time::Instant;
 
 /// After this time a watch that tells nothing is right: somebody else undid what was done.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The most jobs that are known to have no group; those of more are looked for again.
+const MOST: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Memory {
     limit: Duration,
     jobs: Mutex<HashMap<String, OfJob>>,
+    /// Jobs that want no place and have no PodGroup any more.
+    without_group: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +33,7 @@ impl Default for Memory {
         Self {
             limit: LIMIT,
             jobs: Mutex::default(),
+            without_group: Mutex::default(),
         }
     }
 }
@@ -84,7 +89,32 @@ impl Memory {
         })
     }
 
+    /// Whether nothing is left of the group of a job that wants no place.
+    pub fn has_no_group(&self, job: &str) -> bool {
+        self.groups(|known| known.contains(job))
+    }
+
+    pub fn group_is_gone(&self, job: String) {
+        self.groups(|known| {
+            if known.len() >= MOST {
+                known.clear();
+            }
+            known.insert(job);
+        });
+    }
+
+    /// The job may have a group from now on.
+    pub fn wants_place(&self, job: &str) {
+        self.groups(|known| known.remove(job));
+    }
+
+    fn groups<T>(&self, what: impl FnOnce(&mut HashSet<String>) -> T) -> T {
+        let known = self.without_group.lock();
+        what(&mut known.unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub fn forget(&self, job: &str) {
+        self.wants_place(job);
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.remove(job);
     }

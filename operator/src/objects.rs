@@ -1,6 +1,7 @@
 //! The pods and services of a job, as JSON: made of plain data, without asking anybody.
 
 pub mod gang;
+pub mod logs;
 pub mod reporting;
 
 use carrel_jobs::environment::{is_for, variables};

@@ -4,6 +4,7 @@
 mod end;
 mod outcome;
 mod restart;
+mod start;
 mod whole;
 
 use std::collections::{BTreeMap, HashSet};
@@ -143,6 +144,13 @@ fn decide(job: &Job, status: &JobStatus, seen: &Seen, now: Timestamp) -> Plan {
         Whole::GoesOn(failed) => outcome::outcome(&mut plan, job, seen, failed, now),
         Whole::Ends => outcome::in_time(&mut plan, job, now),
     };
+    let outcome = match (outcome, &whole) {
+        (Outcome::GoesOn, Whole::GoesOn(_)) => start::in_time(&mut plan, job, seen, now),
+        (outcome, _) => {
+            plan.status.waiting_since = None;
+            outcome
+        }
+    };
     let failed = match (outcome, whole) {
         (Outcome::Over, _) => {
             // None of those is made anew any more.
@@ -259,6 +267,7 @@ fn suspend(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) {
         plan.notice(false, reason, &message);
     }
     plan.status.start_time = None;
+    plan.status.waiting_since = None;
     plan.status.reason = None;
     plan.status.replica_statuses = counts(job, seen);
     plan.stop(&seen.pods);

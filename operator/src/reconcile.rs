@@ -2,6 +2,7 @@
 
 mod act;
 mod gang;
+mod logs;
 mod make;
 mod runtime;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use carrel_jobs::job::{Identity, Invalid, Job};
 use carrel_jobs::kind::{Kind, Version};
+use carrel_jobs::names::START_DEADLINE;
 use carrel_jobs::original::{ANNOTATION, Original};
 use carrel_jobs::read::{self, read};
 use carrel_jobs::status::{ConditionType, JobStatus};
@@ -30,7 +32,7 @@ use crate::metrics::{Metrics, OfError};
 use crate::objects::gang::Gang;
 use crate::plan::{Plan, Seen, Wrong, invalid, plan, waits};
 use crate::reports::Reporting;
-use crate::seen::{Phase, Place, SeenPod, SeenService};
+use crate::seen::{Phase, Place, SeenPod, SeenService, Stage};
 
 /// When to look at a job again whose change did not go through.
 const RETRY: Duration = Duration::from_secs(2);
@@ -38,7 +40,6 @@ const RETRY: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(200);
 /// When only a person can help.
 const LATE: Duration = Duration::from_secs(60);
-const NO_GANG: &str = "spec.runPolicy.schedulingPolicy: it is without effect, this operator makes no PodGroups (--gang-scheduler)";
 /// The longest that one look may take, all its requests together.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -57,6 +58,10 @@ pub struct Context {
     pub reporting: Option<Reporting>,
     /// Who starts all pods of a job or none.
     pub gang: Option<Gang>,
+    /// How long pods may take to start, in seconds, where their job does not say it; 0: for ever.
+    pub start_deadline: u32,
+    /// How many bytes of the logs of a job's pods are kept when those are deleted; none, unless given.
+    pub keep_logs: Option<usize>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +154,7 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
     let seen = seen(object, read.job(), context);
     let (job, mut plan) = match read {
         Read::Job(mut job) => {
-            job.warnings.extend(without_gang(context, &job));
+            complete(&mut job, object, context);
             if write_back(object, &job, original, context).await? {
                 return Ok(Action::requeue(SOON));
             }
@@ -168,7 +173,7 @@ async fn look(object: &DynamicObject, context: &Context) -> Result<Action, Recon
         return Ok(Action::requeue(SOON));
     }
     count(context, object, &status, &plan);
-    gang::end(context, object, &status, &plan.status).await?;
+    gang::end(context, object, &plan.status).await?;
     act::act(context, object, job.as_deref(), plan).await
 }
 
@@ -179,10 +184,28 @@ fn is_long_over(kind: Kind, original: &Original, status: &JobStatus) -> bool {
     was_over || (is_train && status.is_over() && status.train.runtime.is_none())
 }
 
-/// What is told of a job that asks to be started as a whole, where nobody does.
-fn without_gang(context: &Context, job: &Job) -> Option<String> {
-    let is_asked = context.gang.is_none() && job.scheduling.is_some();
-    is_asked.then(|| NO_GANG.to_owned())
+/// What of a job is no part of its spec.
+fn complete(job: &mut Job, object: &DynamicObject, context: &Context) {
+    let gang = context.gang.as_ref();
+    job.has_gang = gang.is_some_and(|gang| gang.is_for(job));
+    if job.scheduling.is_some() && !job.has_gang {
+        // Asked for, and nobody does it.
+        let field = match job.kind {
+            Kind::TfJob | Kind::PyTorchJob => "spec.runPolicy.schedulingPolicy",
+            Kind::TrainJob => "spec.runtimeRef: spec.podGroupPolicy of the runtime",
+        };
+        job.warnings.push(format!(
+            "{field}: it is without effect, this operator makes no such PodGroups (--gang-scheduler)"
+        ));
+    }
+    let given = object.annotations().get(START_DEADLINE);
+    let seconds = given.map_or(Ok(context.start_deadline), |text| text.trim().parse());
+    let seconds = seconds.unwrap_or_else(|_| {
+        let text = format!("metadata.annotations[{START_DEADLINE}]: it is no number of seconds");
+        job.warnings.push(text);
+        context.start_deadline
+    });
+    job.start_deadline = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
 }
 
 /// What became of reading a job.
@@ -286,6 +309,8 @@ fn made_pod(name: String, place: Place, attempt: i32) -> SeenPod {
         exit_code: None,
         restarts: 0,
         reason: None,
+        created: None,
+        stage: Stage::Unplaced,
         ended: None,
     }
 }

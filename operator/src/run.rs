@@ -39,6 +39,10 @@ pub struct Options {
     pub plain: SocketAddr,
     /// Who starts all pods of a job or none, where it is not the default scheduler.
     pub gang: Option<Gang>,
+    /// How long pods may take to start, in seconds, where their job does not say it; 0: for ever.
+    pub start_deadline: u32,
+    /// How many bytes of the logs of a job's pods are kept when those are deleted; none, unless given.
+    pub keep_logs: Option<usize>,
 }
 
 /// Runs until it is asked to end.
@@ -108,6 +112,8 @@ fn settings(
             loaded,
         },
         gang: options.gang.clone(),
+        start_deadline: options.start_deadline,
+        keep_logs: options.keep_logs,
     }
 }
 

@@ -28,7 +28,22 @@ pub struct SeenPod {
     pub restarts: i32,
     /// Why it failed, or what it waits for.
     pub reason: Option<String>,
+    pub created: Option<Timestamp>,
+    pub stage: Stage,
     pub ended: Option<Timestamp>,
+}
+
+/// How far a pod has come on its way to its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Somebody holds it back, such as a queue.
+    Held,
+    /// It has no node.
+    Unplaced,
+    /// It has one, and nothing of it runs there.
+    Placed,
+    /// One of its containers runs, or one that prepares it.
+    Begun,
 }
 
 /// Which replica of the job it is.
@@ -99,6 +114,8 @@ impl Child for SeenPod {
                 .filter(|_| disruption.is_none())
                 .map(|(_, ended)| ended.exit_code),
             restarts: all().map(|one| one.restart_count).sum(),
+            created: pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            stage: stage(pod, all()),
             reason: match phase {
                 Phase::Failed => Some(disruption.unwrap_or_else(|| failure(&status, ended))),
                 Phase::Pending | Phase::Running => waiting(&status, all()),
@@ -125,6 +142,23 @@ impl Child for SeenService {
             place: place(&service.metadata),
             is_deleting: service.metadata.deletion_timestamp.is_some(),
         }
+    }
+}
+
+fn stage<'a>(pod: &Pod, mut containers: impl Iterator<Item = &'a ContainerStatus>) -> Stage {
+    let spec = pod.spec.as_ref();
+    let gates = spec.and_then(|spec| spec.scheduling_gates.as_ref());
+    if gates.is_some_and(|gates| !gates.is_empty()) {
+        return Stage::Held;
+    }
+    let node = spec.and_then(|spec| spec.node_name.as_deref());
+    if node.is_none_or(str::is_empty) {
+        return Stage::Unplaced;
+    }
+    let runs = |one: &ContainerStatus| one.state.as_ref().is_some_and(|it| it.running.is_some());
+    match containers.any(runs) {
+        true => Stage::Begun,
+        false => Stage::Placed,
     }
 }
 

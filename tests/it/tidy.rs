@@ -72,6 +72,7 @@ const EDGES: [(&str, &[&str]); 28] = [
     (
         "carrel-jobs-service",
         &[
+            "carrel-jobs",
             "carrel-operator",
             "carrel-report",
             "carrel-service",

@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DynamicObject, LogParams};
 use serde::Deserialize;
 
+use super::kept::{self, KeptLog};
 use super::shown::{self, Happened, JobLine};
 use crate::access::Right;
 use crate::app::{self, App};
@@ -63,6 +64,8 @@ struct Body {
     conditions: Vec<(Condition, String, String)>,
     progress: Option<Progress>,
     pods: Part<Vec<Group>>,
+    /// Logs of pods that are gone.
+    kept: Vec<KeptLog>,
     events: Part<Happened>,
     curves: Vec<Drawing>,
 }
@@ -153,6 +156,7 @@ async fn body(
         true => measure(app, place, job, rows).await,
         false => Arc::default(),
     };
+    let kept = kept::list(app, visitor, place, rows).await?;
     let each = row::conditions(job).into_iter().map(|condition| {
         let since = condition.since.clone();
         (
@@ -171,6 +175,7 @@ async fn body(
             .into_iter()
             .flatten()
             .collect(),
+        kept,
         pods: match pods {
             Part::Shown(rows) => Part::Shown(groups(rows, now)),
             Part::Missing(right) => Part::Missing(right),

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::kept;
 use crate::access::Right;
 use crate::app::{self, App};
 use crate::cluster::ClusterError;
@@ -44,6 +45,8 @@ pub struct Asked {
     previous: Option<String>,
     /// The time of the last line that the page has.
     after: Option<String>,
+    /// When the pod was made, of one that is gone and whose log was kept.
+    kept: Option<String>,
 }
 
 #[derive(Debug, Template)]
@@ -81,12 +84,12 @@ pub fn container(kind: JobKind, pod: &PodRow, asked: Option<&str>) -> Option<Str
         .or_else(|| pod.containers.first().cloned())
 }
 
-/// What both addresses need: the job, the pod, and the right to read its log.
+/// What both addresses need: the job, and the right to read logs.
 async fn enter(
     app: &app::Parts,
     visitor: &Visitor,
     (kind, namespace, name, pod): (String, String, String, String),
-) -> Result<(Place, PodRow), AppError> {
+) -> Result<(Place, String), AppError> {
     let place = Place::new(&kind, namespace, name)?;
     place::checked(&pod)?;
     let core = |verb| Right::new(verb, "", "pods").within(&place.namespace);
@@ -95,9 +98,7 @@ async fn enter(
             .require(&app.cluster, &visitor.identity, right)
             .await?;
     }
-    let pod = app.cluster.pod(&place.namespace, &pod).await?;
-    let row = PodRow::read(place.kind, &pod);
-    Ok((place, row))
+    Ok((place, pod))
 }
 
 /// GET .../logs/POD
@@ -107,7 +108,21 @@ pub async fn show(
     Path(path): Path<(String, String, String, String)>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, AppError> {
-    let (place, pod) = enter(&app, &visitor, path).await?;
+    let (place, name) = enter(&app, &visitor, path).await?;
+    let pod = match app.cluster.pod(&place.namespace, &name).await {
+        Ok(pod) if asked.kept.is_none() => Ok(PodRow::read(place.kind, &pod)),
+        Ok(_) => Err(AppError::not_found("This log was not kept.")),
+        Err(error) if error.is(404) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    let pod = match pod {
+        Ok(pod) => pod,
+        Err(none) => {
+            let made = asked.kept.as_deref();
+            let kept = kept::page(&app, &visitor, &place, &name, made).await?;
+            return kept.ok_or(none);
+        }
+    };
     let container = container(place.kind, &pod, asked.container.as_deref()).unwrap_or_default();
     let is_previous = asked.previous.is_some();
     let wanted = LogParams {
@@ -156,6 +171,8 @@ pub async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
     let (place, pod) = enter(&app, &visitor, path).await?;
+    let pod = app.cluster.pod(&place.namespace, &pod).await?;
+    let pod = PodRow::read(place.kind, &pod);
     let slot = app.followers.clone().try_acquire_owned();
     let slot = slot.map_err(|_| {
         AppError::new(

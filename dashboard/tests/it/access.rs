@@ -164,3 +164,18 @@ async fn pages_say_that_kubernetes_is_away() {
         .expect(503)
         .says("Kubernetes does not answer");
 }
+
+/// The usage report tells of the nodes: it is for who may list them.
+#[tokio::test]
+async fn the_usage_report_is_for_who_may_list_nodes() {
+    let fake = Fake::default();
+    fixtures::fill(&fake);
+    fake.allow("ada", "list", "nodes", "");
+    let site = Site::with(&fake).await;
+    let ada = site.person("ada").await;
+    ada.get("").await.expect(200).says("usage/\">Usage report");
+    ada.get("usage/").await.expect(200).says("&#34;cpu&#34;");
+    let bob = site.person("bob").await;
+    bob.get("").await.expect(200).hides("Usage report");
+    bob.get("usage/").await.expect(403).says("list nodes");
+}

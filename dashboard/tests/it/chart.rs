@@ -238,3 +238,24 @@ fn only_the_hub_and_the_gateway_reach_one_without_a_way_in_of_its_own() {
     let open = ingress(&["dashboard.enabled=true", "dashboard.nodePort=31421"]);
     assert_eq!(open, json!([{ "ports": [{ "port": "http" }] }]));
 }
+
+/// It reads ends of logs and shows the usage report where there are such.
+#[test]
+fn kept_logs_and_the_usage_report_are_there_where_they_are_made() {
+    let set = |values: &[&str]| {
+        let values = [&["dashboard.enabled=true", "operator.enabled=true"], values].concat();
+        let deployment = objects(DEPLOYMENT, &values);
+        let pod = &find(&deployment, "Deployment", "centraldashboard")["spec"]["template"];
+        let variables = pod["spec"]["containers"][0]["env"].to_string();
+        let role = objects("templates/dashboard/rbac.yaml", &values);
+        let rules = find(&role, "ClusterRole", "jobs:centraldashboard")["rules"].to_string();
+        (
+            variables.contains("CARREL_KEPT_LOGS"),
+            rules.contains("configmaps"),
+            variables.contains("http://spartakus-volunteer.jobs.svc"),
+        )
+    };
+    assert_eq!(set(&[]), (false, false, false));
+    assert_eq!(set(&["operator.keepLogs=64Ki"]), (true, true, false));
+    assert_eq!(set(&["usageReport.enabled=true"]), (false, false, true));
+}

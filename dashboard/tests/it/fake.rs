@@ -115,6 +115,10 @@ async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, body: Bytes)
     if path.ends_with("/subjectaccessreviews") {
         return Json(fake.review(sent)).into_response();
     }
+    // It stands for the program of the usage report too.
+    if path == "/usage.json" {
+        return Json(json!({ "nodes": [{ "count": 2, "cpu": "8" }] })).into_response();
+    }
     if let Some(pod) = path.strip_suffix("/log") {
         let pod = pod.rsplit('/').next().unwrap().to_owned();
         return fake.send_log(&pod, &query);

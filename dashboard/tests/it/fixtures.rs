@@ -186,6 +186,24 @@ pub fn fill(fake: &Fake) {
 }
 
 /// What somebody who works in the namespace `lab` may.
+/// Ends of logs of a worker that is gone, of a job of that kind.
+pub fn kept(kind: &str) -> Value {
+    let owner = json!([{
+        "apiVersion": "kubeflow.org/v1", "kind": kind, "name": "distributed-mnist", "uid": "m1",
+    }]);
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "distributed-mnist-logs", "namespace": "lab",
+            "labels": { "carrel.dev/holds": "logs" }, "ownerReferences": owner,
+        },
+        "data": {
+            "distributed-mnist-worker-7.20260131T120000Z": "the first <b>\n",
+            "distributed-mnist-worker-7.20260131T130000Z": "the second\n",
+        },
+    })
+}
+
 pub fn allow(fake: &Fake, user: &str) {
     for verb in ["get", "list", "create", "update", "delete"] {
         for resource in ["tfjobs", "pytorchjobs", "trainjobs"] {
@@ -196,6 +214,7 @@ pub fn allow(fake: &Fake, user: &str) {
         ("get", "pods"),
         ("list", "pods"),
         ("get", "pods/log"),
+        ("get", "configmaps"),
         ("list", "events"),
     ] {
         fake.allow(user, verb, resource, "lab");

@@ -121,3 +121,49 @@ async fn a_browser_that_goes_leaves_nothing_behind_and_one_that_waits_is_told() 
         .unwrap();
     assert_eq!(reply.status(), 401);
 }
+
+/// Of a pod that is gone the operator has kept the end; it is shown to who may read both logs and what it is kept in.
+#[tokio::test]
+async fn the_kept_end_of_a_log_is_shown_when_the_pod_is_gone() {
+    const JOB: &str = "tfjobs/ui/pytorchjob/lab/distributed-mnist/";
+    let fake = Fake::default();
+    fixtures::fill(&fake);
+    fixtures::allow(&fake, "ada");
+    for (verb, resource) in [
+        ("get", "pytorchjobs"),
+        ("get", "pods"),
+        ("list", "pods"),
+        ("get", "pods/log"),
+    ] {
+        fake.allow("bob", verb, resource, "lab");
+    }
+    fake.put(fixtures::kept("PyTorchJob"));
+    let site = Site::with(&fake).await;
+    let ada = site.person("ada").await;
+    let gone = format!("{JOB}logs/distributed-mnist-worker-7");
+    let page = ada.get(JOB).await.expect(200);
+    page.says("Ends of logs of pods that are gone")
+        .says("?kept=20260131T120000Z");
+    ada.get(&gone)
+        .await
+        .expect(200)
+        .says("is gone. The operator kept the end of its log")
+        .says("the second")
+        .hides("the first");
+    ada.get(&format!("{gone}?kept=20260131T120000Z"))
+        .await
+        .expect(200)
+        .says("the first &#60;b&#62;");
+    ada.get(&format!("{gone}?kept=20260131T140000Z"))
+        .await
+        .expect(404);
+    ada.get(&format!("{JOB}logs/distributed-mnist-worker-8"))
+        .await
+        .expect(404);
+    let bob = site.person("bob").await;
+    bob.get(&gone).await.expect(404);
+    bob.get(JOB).await.expect(200).hides("Ends of logs");
+    // Another kind's of that name is none of this job.
+    fake.put(fixtures::kept("TFJob"));
+    ada.get(&gone).await.expect(404);
+}

@@ -114,6 +114,15 @@ async fn walk(eyes: &Eyes<'_>, fake: &Fake) -> anyhow::Result<()> {
     eyes.look("yaml", "tfjobs/ui/pytorchjob/lab/distributed-mnist/yaml")
         .await?;
     followed(eyes, fake).await?;
+    fake.put(fixtures::kept("PyTorchJob"));
+    let job = "tfjobs/ui/pytorchjob/lab/distributed-mnist";
+    eyes.look("job-kept", &format!("{job}/")).await?;
+    eyes.look(
+        "log-kept",
+        &format!("{job}/logs/distributed-mnist-worker-7"),
+    )
+    .await?;
+    eyes.look("usage", "usage/").await?;
     eyes.look("denied", "tfjobs/ui/tfjob/secret/hidden/")
         .await?;
     eyes.goto("").await?;

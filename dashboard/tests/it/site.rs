@@ -90,13 +90,27 @@ impl Site {
     }
 }
 
+/// Of a stand-in for Kubernetes, which has that too.
+fn usage_report(kubeconfig: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let read: Value = serde_json::from_str(&text).ok()?;
+    let server = read["clusters"][0]["cluster"]["server"].as_str()?;
+    Some(server.to_owned())
+}
+
 /// Of a Hub that runs the dashboard at `port`.
 fn configuration(port: u16, kubeconfig: &Path, jobs: Option<&str>) -> Value {
     let program = env!("CARGO_BIN_EXE_carrel-dashboard");
     let scope = "access:services!service=training";
     let mut scopes = vec!["read:servers!user"];
-    let mut environment =
-        json!({ "KUBECONFIG": kubeconfig, "RUST_LOG": "info,carrel_dashboard=debug" });
+    let mut environment = json!({
+        "KUBECONFIG": kubeconfig,
+        "RUST_LOG": "info,carrel_dashboard=debug",
+        "CARREL_KEPT_LOGS": "true",
+    });
+    if let Some(report) = usage_report(kubeconfig) {
+        environment["CARREL_USAGE_REPORT"] = json!(report);
+    }
     let mut services = Vec::new();
     let mut roles = vec![json!({
         "name": "dashboard", "scopes": ["access:services!service=dashboard"],

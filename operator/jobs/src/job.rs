@@ -1,5 +1,9 @@
 //! A job as it is to be run, whatever version it was made in; nothing is left to default.
 
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
 use crate::kind::{Kind, Role, Version};
 use crate::pytorchjob::ElasticPolicy;
 use crate::spec::{CleanPodPolicy, RestartPolicy, SchedulingPolicy, Template};
@@ -18,9 +22,13 @@ pub struct Job {
     pub ttl_seconds: Option<i32>,
     pub deadline_seconds: Option<i64>,
     pub backoff_limit: Option<i32>,
+    /// How long a pod may take to start; for ever, unless given. It is no field: the operator sets it.
+    pub start_deadline: Option<Duration>,
     pub suspend: bool,
     /// For schedulers that start all pods or none.
     pub scheduling: Option<SchedulingPolicy>,
+    /// Whether such a scheduler is there: pods without a node are in its queue. The operator sets it.
+    pub has_gang: bool,
     /// Whether it is another controller's.
     pub is_foreign: bool,
     /// Without a leader: whether all workers decide, and not the first.
@@ -65,6 +73,18 @@ pub struct Train {
     pub max_restarts: i32,
     /// How often it has: each pod says in which attempt it was made.
     pub attempt: i32,
+    /// The group of its pods that its runtime asks for.
+    pub pod_group: Option<PodGroup>,
+}
+
+/// For which scheduler a runtime asks for a group.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PodGroup {
+    Coscheduling,
+    Volcano {
+        /// As Volcano reads it.
+        network_topology: Option<Map<String, Value>>,
+    },
 }
 
 /// What identifies a job.

@@ -6,6 +6,7 @@ pub mod crd;
 pub mod environment;
 pub mod job;
 pub mod kind;
+pub mod logs;
 pub mod names;
 pub mod original;
 pub mod progress;

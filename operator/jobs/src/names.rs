@@ -19,6 +19,9 @@ pub const COMPLETION_INDEX: &str = "batch.kubernetes.io/job-completion-index";
 /// In which attempt a pod of a TrainJob was made.
 pub const ATTEMPT: &str = "jobset.sigs.k8s.io/restart-attempt";
 
+/// The annotation of a job that says how many seconds its pods may take to start; 0: for ever.
+pub const START_DEADLINE: &str = "carrel.dev/start-deadline-seconds";
+
 /// The labels by which this operator knows whose a pod or service is.
 #[derive(Clone, Copy, Debug)]
 pub struct Marks {

@@ -32,6 +32,10 @@ pub struct JobStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_reconcile_time: Option<Time>,
+    /// Since when there are pods that do not start, where they are to start in a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub waiting_since: Option<Time>,
     /// By role and index, such as `worker-0`: pods that were made anew.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub restarts: BTreeMap<String, Restarts>,
@@ -290,6 +294,8 @@ pub struct V1Alpha1 {
     pub completion_time: Option<Time>,
     #[schemars(schema_with = "schema::time")]
     pub last_reconcile_time: Option<Time>,
+    #[schemars(schema_with = "schema::time")]
+    pub waiting_since: Option<Time>,
     pub restarts: Option<BTreeMap<String, Restarts>>,
     #[schemars(with = "Option<TrainerStatus>")]
     pub trainer_status: Option<Value>,

@@ -1,6 +1,7 @@
 //! TrainJob of trainer.kubeflow.org/v1alpha1, as Kubeflow Trainer 2.3 has it: a job says what to train with and on how many
 //! nodes, and takes all else from a runtime.
 
+mod group;
 mod merge;
 pub mod patch;
 mod read;

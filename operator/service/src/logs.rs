@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use carrel_jobs::logs::{name, read};
 use futures_util::{AsyncRead, AsyncReadExt as _, stream};
 use kube::api::LogParams;
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::Refusal;
 use crate::objects::CONTAINER;
+use crate::record::Record;
 use crate::service::Service;
 use crate::turns::Turn;
 
@@ -47,16 +49,18 @@ pub async fn log(
     let sight = service.seen.of(&record);
     let pod = sight.pods.into_iter().nth(rank).flatten();
     let Some(pod) = pod else {
-        return match is_over {
-            // What was never printed cannot be told from what is gone.
-            true => Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                format!(
-                    "the log of rank {rank} is not there any more: it went with the rank's pod"
-                ),
-            )),
-            false => Ok(text(Body::empty())),
+        if !is_over {
+            return Ok(text(Body::empty()));
+        }
+        let kept = kept(&service, &record, rank).await?;
+        // What was never printed cannot be told from what is gone.
+        let gone = || {
+            let message = format!(
+                "the log of rank {rank} is not there any more: it went with the rank's pod"
+            );
+            Refusal::new(StatusCode::NOT_FOUND, message)
         };
+        return kept.map(|kept| text(Body::from(kept))).ok_or_else(gone);
     };
     let slots = if asked.follow {
         let own = service.following.take(&user)?;
@@ -81,6 +85,27 @@ pub async fn log(
         Err(kube::Error::Api(status)) if status.code == 400 => Ok(text(Body::empty())),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The end of the log of a rank whose pod is gone, where the operator keeps such.
+async fn kept(service: &Service, record: &Record, rank: usize) -> Result<Option<String>, Refusal> {
+    let object = record.object();
+    let map = match service.jobs.apis.records.get_opt(&name(&object)).await {
+        Ok(map) => map,
+        // Where none are kept, there is no right to read them.
+        Err(kube::Error::Api(status)) if status.code == 403 => None,
+        Err(error) => return Err(error.into()),
+    };
+    let pod = match rank {
+        0 => format!("{object}-master-0"),
+        rank => format!("{object}-worker-{}", rank - 1),
+    };
+    let data = map.and_then(|map| map.data).unwrap_or_default();
+    // In the order of their names, which is that of time: the last one of that name.
+    let mut own = data.into_iter().rev();
+    let found = own.find(|(key, _)| read(key).is_some_and(|(of, _)| of == pod));
+    let said = "(Its pod is gone: this is the end of its log.)\n";
+    Ok(found.map(|(_, end)| format!("{said}{end}")))
 }
 
 fn text(body: Body) -> Response {

@@ -111,7 +111,7 @@ pub fn job(record: &Record, settings: &Settings) -> Value {
             "replicas": count,
             "restartPolicy": "Never",
             "template": {
-                "metadata": { "labels": labels_of_attempt(record) },
+                "metadata": { "labels": labels_of_attempt(record), "annotations": reports(is_first) },
                 "spec": pod(record, settings, is_first),
             },
         })
@@ -133,6 +133,14 @@ pub fn job(record: &Record, settings: &Settings) -> Value {
             "pytorchReplicaSpecs": replicas,
         },
     })
+}
+
+/// The first rank reports progress to the operator too, for who looks at the cluster.
+fn reports(is_first: bool) -> Value {
+    match is_first {
+        true => json!({ "carrel.dev/reports": "true" }),
+        false => json!({}),
+    }
 }
 
 fn labels(record: &Record) -> Map<String, Value> {

@@ -1,8 +1,8 @@
 //! PodGroups, by which schedulers start all pods of a job or none: Volcano's, and those of the plugin Coscheduling. Names
-//! and marks are those of training-operator 1.9.
+//! and marks are those of training-operator 1.9, which Kubeflow Trainer has too.
 
-use carrel_jobs::job::Job;
-use carrel_jobs::kind::Role;
+use carrel_jobs::job::{Job, PodGroup};
+use carrel_jobs::kind::{Kind, Role};
 use carrel_jobs::template::object;
 use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::{Map, Value, json};
@@ -42,6 +42,16 @@ impl Gang {
         }
     }
 
+    /// Whether `job` is to have a group: each has, but of TrainJobs those alone whose runtime asks this scheduler for one.
+    pub fn is_for(&self, job: &Job) -> bool {
+        let asked = job.train.pod_group.as_ref();
+        match (job.kind, self) {
+            (Kind::TfJob | Kind::PyTorchJob, _) => true,
+            (Kind::TrainJob, Self::Volcano) => matches!(asked, Some(PodGroup::Volcano { .. })),
+            (Kind::TrainJob, Self::Coscheduling(_)) => asked == Some(&PodGroup::Coscheduling),
+        }
+    }
+
     pub fn resource(&self) -> ApiResource {
         let (group, version) = match self {
             Self::Volcano => ("scheduling.volcano.sh", "v1beta1"),
@@ -76,6 +86,9 @@ impl Gang {
             Self::Volcano => {
                 add("queue", json!(policy.queue));
                 add("priorityClassName", json!(policy.priority_class));
+                if let Some(PodGroup::Volcano { network_topology }) = &job.train.pod_group {
+                    add("networkTopology", json!(network_topology));
+                }
             }
             Self::Coscheduling(_) => {
                 add(

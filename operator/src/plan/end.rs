@@ -8,7 +8,7 @@ use carrel_jobs::spec::CleanPodPolicy;
 use carrel_jobs::status::ConditionType;
 use k8s_openapi::jiff::Timestamp;
 
-use super::outcome::{BACKOFF, DEADLINE, REFUSED};
+use super::outcome::{BACKOFF, DEADLINE, REFUSED, START};
 use super::{Plan, Seen};
 use crate::seen::{SeenPod, SeenService};
 
@@ -51,7 +51,8 @@ pub(super) fn clean_up(plan: &mut Plan, job: &Job, seen: &Seen, now: Timestamp) 
 /// Whether the job was ended, and did not end by itself: then nothing of it goes on, whatever the policy.
 fn ran_out(plan: &Plan) -> bool {
     let failed = plan.status.condition(ConditionType::Failed);
-    failed.is_some_and(|failed| [BACKOFF, DEADLINE, REFUSED].contains(&failed.reason.as_str()))
+    failed
+        .is_some_and(|failed| [BACKOFF, DEADLINE, REFUSED, START].contains(&failed.reason.as_str()))
 }
 
 pub(super) fn expire(plan: &mut Plan, ttl_seconds: Option<i32>, now: Timestamp) {

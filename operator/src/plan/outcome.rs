@@ -15,6 +15,7 @@ use crate::seen::{Phase, Place};
 pub(super) const DEADLINE: &str = "DeadlineExceeded";
 pub(super) const BACKOFF: &str = "BackoffLimitExceeded";
 pub const REFUSED: &str = "FailedCreatePod";
+pub(super) const START: &str = "StartDeadlineExceeded";
 
 pub(super) enum Outcome {
     GoesOn,

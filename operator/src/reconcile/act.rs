@@ -15,7 +15,7 @@ use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::make::{Created, Made, create};
-use super::{Context, RETRY, ReconcileError, SOON, count, failed, gang};
+use super::{Context, RETRY, ReconcileError, SOON, count, failed, gang, logs};
 use crate::patch::merge_patch;
 use crate::plan::{Notice, Plan, REFUSED, fail};
 use crate::refusal::is;
@@ -37,6 +37,8 @@ pub(super) async fn act(
     mut plan: Plan,
 ) -> Result<Action, ReconcileError> {
     tell(context, object, std::mem::take(&mut plan.notices)).await;
+    let notices = logs::keep(context, object, &plan).await;
+    tell(context, object, notices).await;
     delete(context, object, &plan).await?;
     if let Some(job) = job {
         let created = made(context, object, job, &plan).await?;

@@ -17,7 +17,7 @@ pub(super) async fn ensure(
     object: &DynamicObject,
     job: &Job,
 ) -> Result<Option<Made>, ReconcileError> {
-    let Some(gang) = &context.gang else {
+    let Some(gang) = context.gang.as_ref().filter(|_| job.has_gang) else {
         return Ok(None);
     };
     let group = gang.group(job);
@@ -43,20 +43,34 @@ pub(super) async fn ensure(
     }
 }
 
-/// A job that is over or suspended from now on wants no place. Where this is not reached the group goes with its job.
+/// A job that is over or suspended wants no place. Each operator looks once whether a group is left of it: another may
+/// have died before it came to that.
 pub(super) async fn end(
     context: &Context,
     object: &DynamicObject,
-    before: &JobStatus,
     now: &JobStatus,
 ) -> Result<(), ReconcileError> {
-    let wants_none = |status: &JobStatus| status.is_over() || status.is(ConditionType::Suspended);
     let Some(gang) = &context.gang else {
         return Ok(());
     };
-    if wants_none(before) || !wants_none(now) {
+    let uid = object.uid().unwrap_or_default();
+    if !now.is_over() && !now.is(ConditionType::Suspended) {
+        context.memory.wants_place(&uid);
         return Ok(());
     }
+    if context.memory.has_no_group(&uid) {
+        return Ok(());
+    }
+    delete(context, object, gang).await?;
+    context.memory.group_is_gone(uid);
+    Ok(())
+}
+
+async fn delete(
+    context: &Context,
+    object: &DynamicObject,
+    gang: &Gang,
+) -> Result<(), ReconcileError> {
     let name = object.name_any();
     let there = groups(context, object, gang).get_opt(&name).await;
     let uid = object.uid().unwrap_or_default();

@@ -57,7 +57,7 @@ pub(super) async fn create(
         if let Some(reporting) = &context.reporting {
             objects::reporting::add(&mut pod, job, reporting);
         }
-        if let Some(gang) = &context.gang {
+        if let Some(gang) = context.gang.as_ref().filter(|_| job.has_gang) {
             gang.join(&mut pod, job, place.role);
         }
         Some((POD, pod))

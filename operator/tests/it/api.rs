@@ -24,6 +24,8 @@ pub struct Kept {
     pub between: Option<Change>,
     /// What a token is found to be.
     pub tokens: BTreeMap<&'static str, Value>,
+    /// What pods have said, by their names; none: their node does not answer.
+    pub logs: BTreeMap<&'static str, Option<Vec<u8>>>,
     versions: u64,
 }
 
@@ -77,6 +79,18 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let Some(pod) = path.strip_suffix("/log") {
+        let pod = pod.rsplit('/').next().unwrap_or_default();
+        let log = api.with(|kept| {
+            kept.requests.push(format!("{method} log"));
+            kept.logs.get(pod).cloned()
+        });
+        return match log {
+            Some(Some(log)) => Body::from(log).into_response(),
+            Some(None) => std::future::pending().await,
+            None => StatusCode::NOT_FOUND.into_response(),
+        };
+    }
     let answered = api.with(|kept| kept.answer(&method, &path, body));
     let (code, text) = match answered {
         Ok(object) => (200, object),

@@ -105,8 +105,93 @@ fn groups_of_pods_are_made_where_a_scheduler_is_named() {
         [of("tf-job-operator-v1alpha2"), of("trainer-operator")]
     };
     assert_eq!(groups(""), ["", ""]);
-    assert_eq!(groups("volcano"), [r#"["scheduling.volcano.sh"]"#, ""]);
-    assert_eq!(groups("together"), [r#"["scheduling.x-k8s.io"]"#, ""]);
+    assert_eq!(groups("volcano"), [r#"["scheduling.volcano.sh"]"#; 2]);
+    assert_eq!(groups("together"), [r#"["scheduling.x-k8s.io"]"#; 2]);
+}
+
+/// Logs are read, and ConfigMaps written, where it is asked for alone.
+#[test]
+fn logs_are_kept_and_starts_limited_where_it_is_asked() {
+    let with = |value: &[&str]| {
+        let values = [&["operator.enabled=true"], value].concat();
+        let roles = objects("templates/operator/rbac.yaml", &values);
+        let deployments = objects("templates/operator/deployment.yaml", &values);
+        [
+            "tf-job-operator-v1alpha2",
+            "pytorch-operator",
+            "trainer-operator",
+        ]
+        .map(|name| {
+            let role = find(&roles, "ClusterRole", &format!("jobs:{name}"));
+            let rules = role["rules"].as_array().unwrap().iter();
+            let of = |resource: &str| {
+                let rules = rules.clone();
+                let rules = rules.filter(|rule| rule["resources"][0] == resource);
+                rules
+                    .map(|rule| rule["verbs"].to_string())
+                    .collect::<String>()
+            };
+            let deployment = find(&deployments, "Deployment", name);
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            let arguments = container["args"].as_array().unwrap()[3..].to_vec();
+            (of("pods/log"), of("configmaps"), arguments)
+        })
+    };
+    for (logs, maps, arguments) in with(&[]) {
+        assert_eq!((logs, maps, arguments), Default::default());
+    }
+    let asked = [
+        "operator.keepLogs=256Ki",
+        "operator.startDeadlineSeconds=1800",
+    ];
+    for (logs, maps, arguments) in with(&asked) {
+        assert_eq!(logs, r#"["get"]"#);
+        assert_eq!(maps, r#"["get","create","update"]"#);
+        assert_eq!(arguments, ["--start-deadline=1800", "--keep-logs=256Ki"]);
+    }
+}
+
+/// The report goes where it is told to, and nowhere else.
+#[test]
+fn the_usage_report_reaches_the_api_server_and_what_it_is_sent_to() {
+    let template = "templates/usage/networkpolicy.yaml";
+    assert_eq!(objects(template, &[]), [Value::Null; 0]);
+    let egress = |values: &[&str]| {
+        let values = [&["usageReport.enabled=true"], values].concat();
+        let found = objects(template, &values);
+        let policy = find(&found, "NetworkPolicy", "spartakus-volunteer");
+        let deployment = objects("templates/usage/deployment.yaml", &values);
+        let deployment = find(&deployment, "Deployment", "spartakus-volunteer");
+        let pod = &deployment["spec"]["template"]["metadata"]["labels"];
+        let selected = policy["spec"]["podSelector"]["matchLabels"].as_object();
+        for (label, value) in selected.unwrap() {
+            assert_eq!(&pod[label], value);
+        }
+        let types = serde_json::json!(["Ingress", "Egress"]);
+        assert_eq!(policy["spec"]["policyTypes"], types);
+        policy["spec"]["egress"].clone()
+    };
+    let ports = serde_json::json!([{ "protocol": "TCP", "port": 443 }, { "protocol": "TCP", "port": 6443 }]);
+    assert_eq!(egress(&[]), serde_json::json!([{ "ports": ports }]));
+    let server = "usageReport.networkPolicy.apiServers[0].ipBlock.cidr=192.0.2.1/32";
+    let known = egress(&[server]);
+    assert_eq!(known[0]["to"][0]["ipBlock"]["cidr"], "192.0.2.1/32");
+    let sent = "usageReport.sendTo=https://collector/in";
+    assert_eq!(egress(&[sent])[0], serde_json::json!({}));
+    let collector = "usageReport.networkPolicy.egress[0].to[0].ipBlock.cidr=198.51.100.7/32";
+    let rules = egress(&[sent, server, collector]);
+    assert_eq!(rules[0]["to"][0]["ipBlock"]["cidr"], "198.51.100.7/32");
+    assert_eq!(rules.as_array().unwrap().len(), 3, "{rules}");
+    // Without an address there is nothing to reach.
+    assert_eq!(
+        egress(&[collector]),
+        serde_json::json!([{ "ports": ports }])
+    );
+    let off = [
+        "usageReport.enabled=true",
+        "usageReport.networkPolicy.enabled=false",
+    ];
+    assert_eq!(objects(template, &off), [Value::Null; 0]);
 }
 
 /// Off unless asked; it may list what it counts, and sends nowhere unless asked for that too.

@@ -2,6 +2,7 @@
 //! under the names of the walkthrough's images those of `images/`. One test at a time: the definitions name one webhook.
 
 mod faults;
+mod kept;
 mod sdk;
 mod site;
 mod train;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::plan::tf;
 use crate::reconcile::Site;
+use crate::train;
 
 const VOLCANO: &str = "/apis/scheduling.volcano.sh/v1beta1/namespaces/default/podgroups/job";
 const COSCHEDULING: &str = "/apis/scheduling.x-k8s.io/v1alpha1/namespaces/default/podgroups/job";
@@ -96,6 +97,86 @@ async fn a_group_is_there_while_its_job_wants_a_place() {
     site.context.memory.forget("the-uid");
     site.look().await.unwrap();
     assert_eq!(site.api.get(VOLCANO)["spec"]["minMember"], 3);
+}
+
+/// An operator that died when it had written the end has left the group: the next look of another finds it, and looks for
+/// it no more.
+#[tokio::test]
+async fn a_group_that_is_left_over_goes_at_the_next_look() {
+    let site = Site::with_gang(&tf("v1", &[("Worker", 1)], "Never"), gang("volcano")).await;
+    site.look().await.unwrap();
+    let left = site.api.get(VOLCANO);
+    let mut object = site.job();
+    object["status"]["conditions"] = json!([
+        { "type": "Created", "status": "True", "reason": "TFJobCreated" },
+        { "type": "Succeeded", "status": "True", "reason": "TFJobSucceeded" },
+    ]);
+    object["status"]["state"] = json!("Succeeded");
+    site.api.put(&site.path, object);
+    site.context.memory.forget("the-uid");
+    site.api.put(VOLCANO, left);
+    site.look().await.unwrap();
+    assert_eq!(site.api.get(VOLCANO), Value::Null);
+    let asked = site.api.with(|kept| kept.requests.len());
+    site.look().await.unwrap();
+    let asked_now = site.api.with(|kept| kept.requests.len());
+    assert_eq!(asked_now, asked);
+}
+
+fn runtime(policy: &Value) -> Value {
+    let mut runtime = train::runtime(0);
+    runtime["podGroupPolicy"] = policy.clone();
+    let template = &mut runtime["template"];
+    template["metadata"]["annotations"]["scheduling.volcano.sh/queue-name"] = json!("research");
+    let node = &mut template["spec"]["replicatedJobs"][0]["template"]["spec"];
+    node["template"]["spec"]["priorityClassName"] = json!("high");
+    json!({ "metadata": { "name": "two" }, "spec": runtime })
+}
+
+/// Those of Kubeflow Trainer 2.3, for runtimes that ask for one of this scheduler.
+#[tokio::test]
+async fn a_trainjob_has_the_group_that_its_runtime_asks_for() {
+    let look = async |scheduler: &str, policy: Value| {
+        let site = Site::with_gang(&train::job(), gang(scheduler)).await;
+        site.api.put(train::RUNTIME, runtime(&policy));
+        site.look().await.unwrap();
+        site
+    };
+    let pod = "/api/v1/namespaces/default/pods/job-node-0-1";
+    let topology = json!({ "mode": "hard", "highestTierAllowed": 2 });
+    let site = look(
+        "volcano",
+        json!({ "volcano": { "networkTopology": topology } }),
+    )
+    .await;
+    assert_eq!(
+        site.api.get(VOLCANO)["spec"],
+        json!({ "minMember": 2, "queue": "research", "priorityClassName": "high", "networkTopology": topology })
+    );
+    assert_eq!(site.api.get(pod)["spec"]["schedulerName"], "volcano");
+    let annotations = &site.api.get(pod)["metadata"]["annotations"];
+    assert_eq!(annotations["scheduling.k8s.io/group-name"], "job");
+
+    for (policy, seconds) in [
+        (json!({}), 60),
+        (json!({ "scheduleTimeoutSeconds": 120 }), 120),
+    ] {
+        let site = look("together", json!({ "coscheduling": policy })).await;
+        let spec = json!({ "minMember": 2, "scheduleTimeoutSeconds": seconds });
+        assert_eq!(site.api.get(COSCHEDULING)["spec"], spec);
+        let labels = &site.api.get(pod)["metadata"]["labels"];
+        assert_eq!(labels["scheduling.x-k8s.io/pod-group"], "job");
+        assert!(!said(&site).contains("without effect"));
+    }
+
+    // For another scheduler, or for none.
+    let site = look("volcano", json!({ "coscheduling": {} })).await;
+    assert_eq!(site.api.count("POST podgroups"), 0);
+    assert!(said(&site).contains("spec.podGroupPolicy of the runtime: it is without effect"));
+    assert_eq!(site.api.get(pod)["spec"].get("schedulerName"), None);
+    let site = look("volcano", Value::Null).await;
+    assert_eq!(site.api.count("POST podgroups"), 0);
+    assert_eq!(site.api.count("POST pods"), 2);
 }
 
 #[tokio::test]

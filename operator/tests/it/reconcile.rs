@@ -12,6 +12,7 @@ use carrel_operator::objects::gang::Gang;
 use carrel_operator::reconcile::{Context, ReconcileError, reconcile};
 use carrel_operator::resource::resource;
 use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
@@ -73,12 +74,44 @@ impl Site {
             domain: None,
             reporting: None,
             gang,
+            start_deadline: 0,
+            keep_logs: None,
         });
         Self { api, context, path }
     }
 
     pub fn job(&self) -> Value {
         self.api.get(&self.path)
+    }
+
+    /// What the operator is set up with, beside what is the same for all.
+    pub fn set(&mut self, change: impl FnOnce(&mut Context)) {
+        let context = Arc::get_mut(&mut self.context);
+        change(context.unwrap_or_else(|| panic!("the operator looks")));
+    }
+
+    /// The watch tells how the pod of that name is by now.
+    pub async fn tell(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let path = format!("/api/v1/namespaces/default/pods/{name}");
+        let mut pod = self.api.get(&path);
+        change(&mut pod);
+        self.api.put(&path, pod.clone());
+        self.event(Event::Apply(serde_json::from_value(pod).unwrap()))
+            .await;
+    }
+
+    /// The watch tells that the pod has gone.
+    pub async fn tell_gone(&self, pod: Value) {
+        self.event(Event::Delete(serde_json::from_value(pod).unwrap()))
+            .await;
+    }
+
+    async fn event(&self, event: Event<Pod>) {
+        let events = stream::iter([Ok(event)]);
+        let owners: Vec<_> = follow(Arc::clone(&self.context.pods), events)
+            .collect()
+            .await;
+        assert_eq!(owners.len(), 1);
     }
 
     pub async fn look(&self) -> Result<(), ReconcileError> {

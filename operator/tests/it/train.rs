@@ -13,7 +13,7 @@ use crate::reconcile::Site;
 use crate::world::World;
 
 /// A runtime for two nodes with a policy of restarts.
-fn runtime(max_restarts: i32) -> Value {
+pub fn runtime(max_restarts: i32) -> Value {
     json!({
         "mlPolicy": { "numNodes": 2, "torch": {} },
         "template": { "spec": {
@@ -33,7 +33,7 @@ fn runtime(max_restarts: i32) -> Value {
     })
 }
 
-fn job() -> Value {
+pub fn job() -> Value {
     json!({
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainJob",
@@ -42,12 +42,12 @@ fn job() -> Value {
     })
 }
 
-fn world(max_restarts: i32) -> World {
+pub fn world(max_restarts: i32) -> World {
     World::with_runtime(job(), Some(runtime(max_restarts)))
 }
 
 /// As the object has it, there and back.
-fn status(world: &World) -> Value {
+pub fn status(world: &World) -> Value {
     let status = serde_json::to_value(shown(&world.status)).unwrap();
     let again = read(Some(&status)).unwrap();
     assert_eq!(serde_json::to_value(shown(&again)).unwrap(), status);
@@ -371,7 +371,7 @@ fn a_job_without_its_runtime_waits() {
     assert_eq!(serde_json::to_value(shown(&plan.status)).unwrap(), told);
 }
 
-const RUNTIME: &str = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/two";
+pub const RUNTIME: &str = "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/two";
 
 #[tokio::test]
 async fn the_runtime_is_that_of_the_beginning() {

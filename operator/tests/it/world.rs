@@ -1,6 +1,7 @@
 //! A job with pods that exist in this test alone: the operator looks at it and everything it asks for comes true.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use carrel_jobs::convert::convert;
 use carrel_jobs::job::{Identity, Job};
@@ -11,7 +12,7 @@ use carrel_jobs::read::read;
 use carrel_jobs::status::JobStatus;
 use carrel_jobs::trainjob;
 use carrel_operator::plan::{Notice, Plan, Seen, plan};
-use carrel_operator::seen::{Phase, Place, SeenPod, SeenService};
+use carrel_operator::seen::{Phase, Place, SeenPod, SeenService, Stage};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -25,6 +26,9 @@ pub struct World {
     pub now: Timestamp,
     pub told: Vec<Notice>,
     pub is_deleted: bool,
+    /// What the operator adds to the job.
+    pub start_deadline: Option<Duration>,
+    pub has_gang: bool,
     pods_made: usize,
 }
 
@@ -44,6 +48,8 @@ impl World {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             told: Vec::new(),
             is_deleted: false,
+            start_deadline: None,
+            has_gang: false,
             pods_made: 0,
         };
         world.look();
@@ -55,6 +61,14 @@ impl World {
     }
 
     pub fn job(&self) -> Job {
+        Job {
+            start_deadline: self.start_deadline,
+            has_gang: self.has_gang,
+            ..self.read()
+        }
+    }
+
+    fn read(&self) -> Job {
         if self.object["kind"] == "TrainJob" {
             return self.train_job();
         }
@@ -115,6 +129,7 @@ impl World {
             let mut pod = pod(*place, Phase::Pending);
             pod.name = names::pod(&job, place.role, place.index);
             pod.uid = format!("pod-{}", self.pods_made);
+            pod.created = Some(self.now);
             pod.attempt = self.status.train.attempt;
             self.seen.pods.push(Arc::new(pod));
         }
@@ -221,6 +236,8 @@ pub fn pod(place: Place, phase: Phase) -> SeenPod {
         exit_code: None,
         restarts: 0,
         reason: None,
+        created: None,
+        stage: Stage::Unplaced,
         ended: None,
     }
 }

@@ -1,5 +1,6 @@
 //! `carrel-train`: one rank of a training job, on its own or started by an operator (RANK and WORLD_SIZE, or TF_CONFIG).
 
+mod progress;
 mod rank;
 mod smoke;
 
@@ -13,6 +14,7 @@ use carrel_training::recipes::Mnist;
 use carrel_training::trainer::{Ended, Watcher};
 use clap::{Parser, Subcommand};
 
+use progress::Progress;
 use rank::{Part, in_full, last_word, run_job, train};
 
 /// Many tensors of the same sizes are made and dropped in each step.
@@ -78,8 +80,13 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Ended> {
     let environment = Environment::from_process()?;
     let reporter = ReportTo::from_process().map(|to| Reporter::start(to, &environment));
-    let watchers = reporter.iter().map(Reporter::watcher).collect();
-    let ended = run_command(command, environment, secret(), watchers);
+    let progress = Progress::from_process(&environment);
+    let watchers = reporter.iter().map(Reporter::watcher);
+    let watchers = watchers.chain(progress.iter().map(Progress::watcher));
+    let ended = run_command(command, environment, secret(), watchers.collect());
+    if let Some(progress) = progress {
+        progress.end(last_word(&ended).0);
+    }
     if let Some(reporter) = reporter {
         let (state, reason) = last_word(&ended);
         reporter.end(state, reason);

@@ -209,8 +209,13 @@ pub struct Operator {
     tolerations: Items,
     /// The domain of the cluster's DNS, for names of hosts in TF_CONFIG; those that jobs had upstream without it.
     cluster_domain: String,
-    /// Who starts all pods of a TFJob or PyTorchJob or none: volcano, or a scheduler with the plugin Coscheduling.
+    /// Who starts all pods of a job or none: volcano, or a scheduler with the plugin Coscheduling.
     gang_scheduler: String,
+    /// Seconds within which pods must start, or their job fails; 0: for ever.
+    start_deadline_seconds: u32,
+    /// How much of the logs of a job's pods is kept when those are deleted, such as 256Ki; nothing without it.
+    #[schemars(regex(pattern = "^([0-9]+(Ki)?)?$"))]
+    keep_logs: String,
     network_policy: OperatorPolicy,
     /// Images of the runtimes of TrainJobs, by the name of the runtime, in place of those that come with the chart.
     runtime_images: Labels,

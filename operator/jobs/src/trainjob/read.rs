@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::merge::merge;
 use super::resources::processes;
 use super::runtime::{self, MlPolicy, NODE};
-use super::{Spec, Trainer, patch};
+use super::{Spec, Trainer, group, patch};
 use crate::job::{Identity, Invalid, Job, Replica, Train};
 use crate::kind::{Kind, Role, Version};
 use crate::read::{common, typed};
@@ -42,6 +42,7 @@ pub fn read(
     let policy = runtime.ml_policy.unwrap_or_default();
     let trainer = spec.trainer.unwrap_or_default();
     let jobset = Value::Object(runtime.template);
+    let queue = group::queue(&jobset, &spec.runtime_patches);
     let jobset = &jobset["spec"];
     let node = node(jobset, &mut mistakes);
     let mut pod = template(&node);
@@ -84,8 +85,12 @@ pub fn read(
         containers: injected(&policy),
         max_restarts: again.whole,
         attempt,
+        pod_group: None,
     };
-    job.warnings = warnings(jobset, runtime.pod_group_policy.is_some());
+    let group = runtime.pod_group_policy.zip(job.replicas.first());
+    let group = group.and_then(|(policy, node)| group::group(policy, queue, &node.template));
+    (job.train.pod_group, job.scheduling) = group.unzip();
+    job.warnings = warnings(jobset);
     validate::job(&job)?;
     Ok(job)
 }
@@ -229,11 +234,8 @@ fn injected(policy: &MlPolicy) -> Vec<String> {
         .collect()
 }
 
-fn warnings(jobset: &Value, has_pod_group: bool) -> Vec<String> {
+fn warnings(jobset: &Value) -> Vec<String> {
     let mut without_effect = Vec::new();
-    if has_pod_group {
-        without_effect.push("spec.podGroupPolicy");
-    }
     for (field, path) in [
         ("successPolicy", "spec.template.spec.successPolicy"),
         ("startupPolicy", "spec.template.spec.startupPolicy"),

@@ -67,12 +67,35 @@ impl Kind {
 #[serde(default, rename_all = "camelCase")]
 pub struct Spec {
     pub ml_policy: Option<MlPolicy>,
-    /// For schedulers that start all pods or none. Without effect: this operator makes no PodGroups.
-    #[schemars(schema_with = "schema::template")]
-    pub pod_group_policy: Option<Map<String, Value>>,
+    /// For schedulers that start all pods or none, where the operator knows of one (--gang-scheduler).
+    pub pod_group_policy: Option<PodGroupPolicy>,
     /// A JobSet (jobset.x-k8s.io/v1alpha2). Pods are made of its job `node`.
     #[schemars(schema_with = "schema::template")]
     pub template: Map<String, Value>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodGroupPolicy {
+    pub coscheduling: Option<Coscheduling>,
+    pub volcano: Option<Volcano>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Coscheduling {
+    /// How long the scheduler tries to place all pods; 60 unless given.
+    pub schedule_timeout_seconds: Option<i32>,
+}
+
+/// Its queue is the annotation `scheduling.volcano.sh/queue-name` of the template, its priority that of the pods.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Volcano {
+    /// As Volcano reads it.
+    #[schemars(schema_with = "schema::template")]
+    pub network_topology: Option<Map<String, Value>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

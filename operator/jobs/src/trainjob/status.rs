@@ -47,6 +47,10 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub completion_time: Option<Time>,
+    /// Since when there are pods that do not start, where they are to start in a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub waiting_since: Option<Time>,
     /// How often the whole job was begun anew, for whatever reason.
     #[serde(skip_serializing_if = "is_zero")]
     pub attempt: i32,
@@ -129,6 +133,7 @@ pub fn read(status: Option<&Value>) -> Result<JobStatus, serde_json::Error> {
         start_time: status.start_time,
         completion_time: status.completion_time,
         last_reconcile_time: None,
+        waiting_since: status.waiting_since,
         restarts: status.restarts,
         trainer_status: None,
         train: TrainState {
@@ -223,6 +228,7 @@ pub fn shown(status: &JobStatus) -> Status {
         nodes,
         start_time: status.start_time.clone(),
         completion_time: status.completion_time.clone(),
+        waiting_since: status.waiting_since.clone(),
         attempt: status.train.attempt,
         restarts: status.restarts.clone(),
         runtime: status.train.runtime.clone(),

@@ -238,14 +238,10 @@ fn restarts_are_those_of_the_runtime() {
 #[test]
 fn what_has_no_effect_is_said() {
     let mut runtime = runtime();
-    runtime["podGroupPolicy"] = json!({ "volcano": {} });
     runtime["template"]["spec"]["successPolicy"] = json!({ "operator": "Any" });
     let warnings = job_of(json!({}), runtime).unwrap().warnings;
     assert_eq!(
         warnings,
-        [
-            "spec.runtimeRef: spec.podGroupPolicy of the runtime is without effect",
-            "spec.runtimeRef: spec.template.spec.successPolicy of the runtime is without effect",
-        ]
+        ["spec.runtimeRef: spec.template.spec.successPolicy of the runtime is without effect",]
     );
 }

@@ -41,6 +41,11 @@ fn a_job_of_several_ranks_is_one_master_and_workers_without_rights() {
             (&labels["carrel.dev/user"], &labels["carrel.dev/attempt"]),
             (&json!("ada"), &json!("1"))
         );
+        let annotations = &specs[role]["template"]["metadata"]["annotations"];
+        assert_eq!(
+            annotations["carrel.dev/reports"] == "true",
+            role == "Master"
+        );
         let pod = &specs[role]["template"]["spec"];
         assert_eq!(pod["automountServiceAccountToken"], false);
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);

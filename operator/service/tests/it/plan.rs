@@ -2,7 +2,7 @@
 
 use carrel_jobs_service::plan::{Plan, Pod, SeenObject, Sight, plan};
 use carrel_jobs_service::record::{End, Record};
-use carrel_operator::seen::{Phase, SeenPod};
+use carrel_operator::seen::{Phase, SeenPod, Stage};
 use carrel_report::RankState;
 
 use crate::site::record;
@@ -22,6 +22,8 @@ fn pod(name: &str, phase: Phase) -> Pod {
             exit_code: None,
             restarts: 0,
             reason: None,
+            created: None,
+            stage: Stage::Placed,
             ended: None,
         },
         has_node: true,

@@ -324,3 +324,39 @@ async fn answer(socket: &mut TcpStream) -> [u8; 12] {
     socket.read_exact(&mut answer).await.unwrap();
     answer
 }
+
+/// What the operator kept of a pod that is gone is a log still.
+#[tokio::test]
+async fn a_log_may_outlive_its_pod() {
+    let site = Site::new(Some("claim-{username}")).await;
+    let id = site.submit("ada", 2).await;
+    let log = async |rank: usize| {
+        let path = format!("/jobs/{id}/ranks/{rank}/log");
+        site.ask("ada", Method::GET, &path, Value::Null).await
+    };
+    assert_eq!(log(1).await.0, 200, "it may come");
+    let mut object = String::new();
+    let end = |record: &mut Record| {
+        let ends = record.all(RankState::Succeeded, None);
+        record.end(&ends);
+        object = record.object();
+        Ok(())
+    };
+    site.jobs.with_job(&id, end).unwrap();
+    assert_eq!(log(1).await.0, 404);
+    let key = |time: &str| format!("{object}-worker-0.20260101T{time}Z");
+    let data = json!({ key("000000"): "before\n", key("010000"): "END\n" });
+    site.cluster.put(
+        "configmaps",
+        &format!("{object}-logs"),
+        json!({ "data": data }),
+    );
+    let (status, kept) = log(1).await;
+    assert_eq!(status, 200, "{kept}");
+    let kept = kept.as_str().unwrap();
+    assert!(
+        kept.ends_with("\nEND\n") && kept.contains("its log"),
+        "{kept}"
+    );
+    assert_eq!(log(0).await.0, 404);
+}

@@ -158,6 +158,12 @@ impl Cluster {
         ends.map(|(_, name)| name.to_owned()).collect()
     }
 
+    pub fn put(&self, plural: &str, name: &str, mut object: Value) {
+        object["metadata"]["name"] = json!(name);
+        let path = format!("/api/v1/namespaces/jobs/{plural}/{name}");
+        self.0.lock().unwrap().insert(path, object);
+    }
+
     pub fn get(&self, plural: &str, name: &str) -> Value {
         let objects = self.0.lock().unwrap();
         let end = format!("/{plural}/{name}");

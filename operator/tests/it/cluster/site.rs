@@ -15,6 +15,8 @@ pub struct Site {
     pub name: String,
     pub image: String,
     operator: Option<Operator>,
+    /// Of its operators, beside those that all have.
+    arguments: Vec<&'static str>,
     folder: tempfile::TempDir,
 }
 
@@ -30,7 +32,12 @@ impl Drop for Operator {
 
 impl Site {
     pub fn new(test: &str) -> Self {
+        Self::with(test, &[])
+    }
+
+    pub fn with(test: &str, arguments: &[&'static str]) -> Self {
         let mut site = Self::without_operator(test);
+        site.arguments.extend(arguments);
         site.operator = Some(site.start("one"));
         site.converts();
         site
@@ -43,6 +50,7 @@ impl Site {
             name: format!("carrel-test-{test}-{}", std::process::id()),
             image,
             operator: None,
+            arguments: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
         };
         let program = env!("CARGO_BIN_EXE_carrel-operator");
@@ -107,6 +115,7 @@ impl Site {
             .arg(format!("--report-url=https://{host}:{reports}"))
             .arg(format!("--report-listen={host}:{reports}"))
             .arg(format!("--listen=127.0.0.1:{plain}"))
+            .args(&self.arguments)
             .stderr(Stdio::from(log))
             .spawn()
             .unwrap();

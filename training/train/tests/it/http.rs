@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
@@ -32,8 +32,8 @@ pub fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Str
 }
 
 /// One request, if the client does not leave before.
-fn respond(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+pub fn respond(stream: impl Read + Write, answer: &dyn Fn(&Request) -> Answer) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace().map(str::to_owned);
@@ -63,5 +63,7 @@ fn respond(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) -> Option
     let length = body.len();
     let head =
         format!("HTTP/1.1 {status} Said\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-    stream.write_all(&[head.as_bytes(), &body].concat()).ok()
+    let stream = reader.get_mut();
+    stream.write_all(&[head.as_bytes(), &body].concat()).ok()?;
+    stream.flush().ok()
 }

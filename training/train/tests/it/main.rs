@@ -7,6 +7,7 @@ mod functions;
 mod harness;
 mod http;
 mod jobs;
+mod progress;
 mod ranks;
 mod remote;
 mod remote_functions;

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use super::common::Part;
+use super::common::{Items, Part};
 
 /// How many nodes and jobs there are, as a page and as metrics; sent to nobody unless sendTo says.
 #[derive(JsonSchema)]
@@ -19,6 +19,21 @@ pub struct UsageReport {
     cluster_id: String,
     /// Certificates in PEM by which that of sendTo is checked; https needs them, for the image holds none.
     certificates: String,
+    network_policy: UsagePolicy,
     /// Requests and limits of the container.
     resources: Part,
+}
+
+/// Who reads the report, and what it reaches.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "camelCase")]
+pub struct UsagePolicy {
+    /// Whether there is one.
+    enabled: bool,
+    /// Where the API server is, as rules name peers; without any, anywhere at ports 443 and 6443.
+    api_servers: Items,
+    /// Rules of egress for sendTo, where it is named; without any, anywhere.
+    egress: Items,
+    /// Other rules of ingress.
+    ingress: Items,
 }

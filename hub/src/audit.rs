@@ -1,6 +1,6 @@
 //! Who did what: each request that changes something is written down with whoever made it, in one with what it changes.
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::Method;
@@ -42,12 +42,7 @@ fn told(kind: &'static str, name: &str, token_id: Option<i64>) {
 }
 
 /// Around every request.
-pub async fn record(
-    State(app): State<App>,
-    client: Client,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn record(app: &App, client: Client, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str);

@@ -44,6 +44,7 @@ mod queue;
 mod quota;
 mod removal;
 mod replicas;
+mod rights;
 mod roles;
 mod routing;
 mod scale;

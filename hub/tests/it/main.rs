@@ -30,6 +30,7 @@ mod local;
 mod login;
 mod metrics;
 mod model;
+mod moved_proxy;
 mod moving;
 mod oauth;
 mod openapi;

@@ -54,10 +54,21 @@ pub async fn record(app: &App, client: Client, request: Request, next: Next) -> 
     if !changes || NOT_TOLD.iter().any(|end| route.ends_with(end)) {
         return next.run(request).await;
     }
+    let (method, path) = (request.method().clone(), path.to_owned());
+    write_down(app, client, (&method, &path), next.run(request)).await
+}
+
+/// Of `work` that a request begins: it is written down with what it changes, and how it is answered.
+pub async fn write_down(
+    app: &App,
+    client: Client,
+    (method, path): (&Method, &str),
+    work: impl Future<Output = Response>,
+) -> Response {
     let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
-    let (method, path) = (cut(request.method().as_str()), cut(path));
+    let (method, path) = (cut(method.as_str()), cut(path));
     let open = Open::new(client.address.to_string(), method, path);
-    let response = open.clone().hold(next.run(request)).await;
+    let response = open.clone().hold(work).await;
     let status = response.status().as_u16().into();
     if let Err(error) = app.db.answered(&open, status).await {
         error!(%error, status, ?open, "Could not write down how a request was answered");

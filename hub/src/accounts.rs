@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use tracing::{error, info, warn};
 
+use crate::access::roles;
 use crate::app::Urls;
 use crate::auth::username::{self, Invalid};
 use crate::auth::{password, secret};
@@ -202,7 +203,7 @@ pub async fn create_roles_and_services(config: &Config, urls: &Urls, db: &Db) ->
             }),
     });
     db.set_services(&services.collect::<Vec<_>>()).await?;
-    let mut roles = Vec::new();
+    let mut all = Vec::new();
     for role in hub.load_roles.iter() {
         for user in role.users.iter() {
             db.add_user(user, false, None, false).await?;
@@ -210,7 +211,7 @@ pub async fn create_roles_and_services(config: &Config, urls: &Urls, db: &Db) ->
         for group in &role.groups {
             let _ = db.add_groups(std::slice::from_ref(group), &[]).await?;
         }
-        roles.push(NewRole {
+        all.push(NewRole {
             name: &role.name,
             description: &role.description,
             scopes: &role.scopes,
@@ -219,7 +220,26 @@ pub async fn create_roles_and_services(config: &Config, urls: &Urls, db: &Db) ->
             services: role.services.iter().map(String::as_str).collect(),
         });
     }
-    db.set_roles(&roles).await?;
+    let of_users: Vec<String>;
+    let given = all.iter().any(|role| role.name == roles::USER);
+    if given && !hub.extra_user_scopes.is_empty() {
+        warn!(
+            "JupyterHub.extra_user_scopes is passed over: load_roles gives the role `user` other scopes"
+        );
+    } else if !hub.extra_user_scopes.is_empty() {
+        let own = roles::default_role(roles::USER).into_iter().flatten();
+        let own = own.map(|scope| (*scope).to_owned());
+        of_users = own.chain(hub.extra_user_scopes.iter().cloned()).collect();
+        all.push(NewRole {
+            name: roles::USER,
+            description: "",
+            scopes: &of_users,
+            users: Vec::new(),
+            groups: Vec::new(),
+            services: Vec::new(),
+        });
+    }
+    db.set_roles(&all).await?;
     Ok(())
 }
 

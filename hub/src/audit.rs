@@ -1,6 +1,6 @@
 //! Who did what: each request that changes something is written down with whoever made it, in one with what it changes.
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::Method;
@@ -42,12 +42,7 @@ fn told(kind: &'static str, name: &str, token_id: Option<i64>) {
 }
 
 /// Around every request.
-pub async fn record(
-    State(app): State<App>,
-    client: Client,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn record(app: &App, client: Client, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str);
@@ -59,10 +54,21 @@ pub async fn record(
     if !changes || NOT_TOLD.iter().any(|end| route.ends_with(end)) {
         return next.run(request).await;
     }
+    let (method, path) = (request.method().clone(), path.to_owned());
+    write_down(app, client, (&method, &path), next.run(request)).await
+}
+
+/// Of `work` that a request begins: it is written down with what it changes, and how it is answered.
+pub async fn write_down(
+    app: &App,
+    client: Client,
+    (method, path): (&Method, &str),
+    work: impl Future<Output = Response>,
+) -> Response {
     let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
-    let (method, path) = (cut(request.method().as_str()), cut(path));
+    let (method, path) = (cut(method.as_str()), cut(path));
     let open = Open::new(client.address.to_string(), method, path);
-    let response = open.clone().hold(next.run(request)).await;
+    let response = open.clone().hold(work).await;
     let status = response.status().as_u16().into();
     if let Err(error) = app.db.answered(&open, status).await {
         error!(%error, status, ?open, "Could not write down how a request was answered");

@@ -280,6 +280,12 @@ section! {
         /// Services: programs that use the API under a name of their own, and web services that log people in by the Hub.
         /// Those that the file does not name any more go.
         services: Named<Service> = Named::default();
+        /// Scopes that every user has beside those of the role `user`, such as `access:services`. Where `load_roles` gives that
+        /// role other scopes, only those count.
+        extra_user_scopes: ScopeList = ScopeList::default();
+        /// Seconds that a token may last which is made by the API or on the token page, and that one lasts of which nothing is
+        /// said; 0 for any time, and for ever. Tokens that are there, those of servers and those of OAuth keep theirs.
+        token_expires_in_max_seconds: Span = Span::seconds(0);
         /// Scopes of your own, for services and servers to ask about; roles and tokens take them like others.
         custom_scopes: CustomScopes = CustomScopes::default();
         /// What leads requests to the servers: the Hub itself, or proxies apart (`ConfigurableHTTPProxy`), which are open to
@@ -309,6 +315,12 @@ impl Config {
 }
 
 impl JupyterHub {
+    /// The most seconds of a token; 0 for any.
+    pub fn longest_token(&self) -> i64 {
+        let most = self.token_expires_in_max_seconds.0.as_secs();
+        i64::try_from(most).unwrap_or(i64::MAX)
+    }
+
     /// The Hub's own origin as people reach it, where the file says it.
     pub fn public_origin(&self) -> Option<Origin> {
         let public = self.public_url.as_ref().map(|url| &url.0);

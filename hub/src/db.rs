@@ -10,6 +10,7 @@ pub mod imported;
 pub mod jupyterhub;
 pub mod leftovers;
 mod lists;
+mod look;
 pub mod memo;
 pub mod named_servers;
 pub mod oauth;
@@ -33,7 +34,7 @@ pub mod user_lists;
 pub mod users;
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -136,6 +137,7 @@ impl Db {
 
     pub async fn close(&self) {
         self.pool.close().await;
+        self.memo.close();
     }
 }
 
@@ -241,24 +243,29 @@ fn migrator() -> Migrator {
     }
 }
 
+/// The file of a SQLite database, as sqlx reads its URL; none where it is in memory.
+fn sqlite_file(url: &str) -> Option<PathBuf> {
+    let place = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let (path, options) = place.split_once('?').unwrap_or((place, ""));
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let in_memory = path == ":memory:" || options.split('&').any(|option| option == "mode=memory");
+    (!in_memory).then(|| PathBuf::from(&*path))
+}
+
 /// Creates the file before SQLite does, readable by its owner alone; SQLite gives its WAL the same mode.
 fn create_private(url: &str) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    // As sqlx reads it.
-    let path = path.split('?').next().unwrap_or_default();
-    let path = percent_decode_str(path).decode_utf8_lossy();
-    if path == ":memory:" || Path::new(&*path).exists() {
+    let Some(path) = sqlite_file(url).filter(|path| !path.exists()) else {
         return Ok(());
-    }
+    };
     let created = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(&*path);
+        .open(&path);
     created.map(drop).map_err(|source| OpenError::Create {
-        path: path.into_owned(),
+        path: path.display().to_string(),
         source,
     })
 }

@@ -4,8 +4,6 @@
 
 use std::error::Error as StdError;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -138,10 +136,8 @@ impl IntoResponse for AppError {
     }
 }
 
-/// Gives every [`AppError`] its body: JSON for the API and for who prefers it, a page for everybody else.
-pub async fn render(State(app): State<App>, request: Request, next: Next) -> Response {
-    let json = wants_json(&app, request.uri().path(), request.headers());
-    let mut response = next.run(request).await;
+/// Gives every [`AppError`] its body: JSON for the API and for who prefers it ([`wants_json`]), a page for everybody else.
+pub fn render(app: &App, json: bool, mut response: Response) -> Response {
     let status = response.status();
     let failure = response.extensions_mut().remove::<Failure>();
     let Some(failure) = failure.or_else(|| rejected(&response)) else {

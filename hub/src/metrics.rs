@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -36,6 +37,13 @@ struct Status {
     status: &'static str,
 }
 
+/// How a start has ended; the reason is one of JupyterHub's words, or empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    status: &'static str,
+    reason: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Period {
     period: &'static str,
@@ -46,10 +54,18 @@ struct Period {
 pub struct Metrics {
     registry: Registry,
     requests: Family<Request, Histogram>,
-    starts: Family<Status, Histogram>,
+    starts: Family<Ended, Histogram>,
+    stops: Family<Status, Histogram>,
+    looks: Family<Status, Histogram>,
     logins: Family<Status, Histogram>,
+    logouts: Histogram,
     checks: Histogram,
+    tables: Histogram,
+    added_routes: Family<Status, Histogram>,
+    deleted_routes: Family<Status, Histogram>,
     startup: Histogram,
+    adoption: Histogram,
+    csp_reports: Counter,
     running: Gauge,
     users: Gauge,
     active: Family<Period, Gauge>,
@@ -65,45 +81,49 @@ impl Default for Metrics {
             registry: Registry::default(),
             requests: Family::new_with_constructor(usual),
             starts: Family::new_with_constructor(|| Histogram::new(OF_START)),
-            logins: Family::new_with_constructor(usual),
+            stops: by_status(&WELL_OR_NOT),
+            looks: by_status(&["running", "stopped"]),
+            logins: by_status(&WELL_OR_NOT),
+            logouts: usual(),
             checks: usual(),
+            tables: usual(),
+            added_routes: by_status(&WELL_OR_NOT),
+            deleted_routes: by_status(&WELL_OR_NOT),
             startup: usual(),
+            adoption: usual(),
+            csp_reports: Counter::default(),
             running: Gauge::default(),
             users: Gauge::default(),
             active: Family::default(),
         };
+        for of in [ended(true, ""), ended(false, ""), ended(false, TOO_MANY)] {
+            drop(metrics.starts.get_or_create(&of));
+        }
         metrics.registered()
     }
+}
+
+/// JupyterHub's word for `active_server_limit`.
+const TOO_MANY: &str = "too-many-users";
+const WELL_OR_NOT: [&str; 2] = ["success", "failure"];
+
+/// With a series for each of these: a rate needs one before the first time.
+fn by_status(all: &[&'static str]) -> Family<Status, Histogram> {
+    let family = Family::<Status, Histogram>::new_with_constructor(usual);
+    for status in all {
+        drop(family.get_or_create(&Status { status }));
+    }
+    family
 }
 
 impl Metrics {
     fn registered(mut self) -> Self {
         let mut registry = Registry::with_prefix("jupyterhub");
-        let seconds = |name: &str| format!("{name}_duration_seconds");
+        self.register_durations(&mut registry);
         registry.register(
-            seconds("request"),
-            "Request duration for all HTTP requests",
-            self.requests.clone(),
-        );
-        registry.register(
-            seconds("server_spawn"),
-            "Time taken for server spawning operation",
-            self.starts.clone(),
-        );
-        registry.register(
-            seconds("login"),
-            "Duration of all tries to log in",
-            self.logins.clone(),
-        );
-        registry.register(
-            seconds("check_routes"),
-            "Time taken to validate all routes in proxy",
-            self.checks.clone(),
-        );
-        registry.register(
-            seconds("hub_startup"),
-            "Time taken for Hub to start",
-            self.startup.clone(),
+            "csp_reports",
+            "Content security policy violation reports",
+            self.csp_reports.clone(),
         );
         registry.register(
             "running_servers",
@@ -118,6 +138,75 @@ impl Metrics {
         );
         self.registry = registry;
         self
+    }
+
+    fn register_durations(&self, registry: &mut Registry) {
+        registry.register(
+            "request_duration_seconds",
+            "Request duration for all HTTP requests",
+            self.requests.clone(),
+        );
+        registry.register(
+            "server_spawn_duration_seconds",
+            "Time taken for server spawning operation",
+            self.starts.clone(),
+        );
+        let by_status = [
+            (
+                "server_stop",
+                "Time taken for server stopping operation",
+                &self.stops,
+            ),
+            (
+                "server_poll_duration",
+                "Time taken to poll if server is running",
+                &self.looks,
+            ),
+            (
+                "login_duration",
+                "Duration of all tries to log in",
+                &self.logins,
+            ),
+            (
+                "proxy_add_duration",
+                "Duration for adding user routes to proxy",
+                &self.added_routes,
+            ),
+            (
+                "proxy_delete_duration",
+                "Duration for deleting user routes from proxy",
+                &self.deleted_routes,
+            ),
+        ];
+        for (name, help, family) in by_status {
+            registry.register(format!("{name}_seconds"), help, family.clone());
+        }
+        let plain = [
+            (
+                "logout",
+                "Duration of all requests to log out",
+                &self.logouts,
+            ),
+            (
+                "check_routes",
+                "Time taken to validate all routes in proxy",
+                &self.checks,
+            ),
+            (
+                "proxy_poll",
+                "Duration for polling all routes from proxy",
+                &self.tables,
+            ),
+            ("hub_startup", "Time taken for Hub to start", &self.startup),
+            (
+                "init_spawners",
+                "Time taken to adopt the servers of the last run",
+                &self.adoption,
+            ),
+        ];
+        for (name, help, histogram) in plain {
+            registry.register(format!("{name}_duration_seconds"), help, histogram.clone());
+        }
     }
 
     /// `handler` is the route of the request; one that matches none has the empty one, or each wrong address would be a
@@ -138,22 +227,64 @@ impl Metrics {
         let took = now().saturating_sub(asked.unwrap_or_else(now)).max(0);
         // Below 2^53.
         self.starts
-            .get_or_create(&status(well))
+            .get_or_create(&ended(well, ""))
             .observe(took as f64 / 1000.0);
     }
 
-    pub fn logged_in(&self, well: bool, took: Duration) {
-        self.logins
-            .get_or_create(&status(well))
+    /// A start was refused at once: too many servers are active.
+    pub fn refused_start(&self) {
+        self.starts
+            .get_or_create(&ended(false, TOO_MANY))
+            .observe(0.0);
+    }
+
+    pub fn stopped(&self, well: bool, took: Duration) {
+        observe(&self.stops, well, took);
+    }
+
+    /// The spawner has said whether a server runs.
+    pub fn looked(&self, runs: bool, took: Duration) {
+        let status = if runs { "running" } else { "stopped" };
+        self.looks
+            .get_or_create(&Status { status })
             .observe(took.as_secs_f64());
+    }
+
+    pub fn logged_in(&self, well: bool, took: Duration) {
+        observe(&self.logins, well, took);
+    }
+
+    pub fn logged_out(&self, took: Duration) {
+        self.logouts.observe(took.as_secs_f64());
     }
 
     pub fn checked_routes(&self, took: Duration) {
         self.checks.observe(took.as_secs_f64());
     }
 
+    /// The proxy has told all of its routes, or has not.
+    pub fn asked_for_routes(&self, took: Duration) {
+        self.tables.observe(took.as_secs_f64());
+    }
+
+    pub fn added_route(&self, well: bool, took: Duration) {
+        observe(&self.added_routes, well, took);
+    }
+
+    pub fn deleted_route(&self, well: bool, took: Duration) {
+        observe(&self.deleted_routes, well, took);
+    }
+
     pub fn hub_is_ready(&self, took: Duration) {
         self.startup.observe(took.as_secs_f64());
+    }
+
+    pub fn adopted(&self, took: Duration) {
+        self.adoption.observe(took.as_secs_f64());
+    }
+
+    pub fn reported(&self) {
+        self.csp_reports.inc();
     }
 
     /// All of it in Prometheus' own text.
@@ -177,10 +308,21 @@ fn known(method: &http::Method) -> &'static str {
     found.unwrap_or("other")
 }
 
-fn status(well: bool) -> Status {
-    Status {
-        status: if well { "success" } else { "failure" },
+fn observe(family: &Family<Status, Histogram>, well: bool, took: Duration) {
+    family
+        .get_or_create(&Status { status: word(well) })
+        .observe(took.as_secs_f64());
+}
+
+fn ended(well: bool, reason: &'static str) -> Ended {
+    Ended {
+        status: word(well),
+        reason,
     }
+}
+
+fn word(well: bool) -> &'static str {
+    if well { "success" } else { "failure" }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,40 +1,67 @@
-//! What is done around every request: headers on each answer, one log line.
+//! What is done around every request, from its log line to its place in the audit log.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::uri::Authority;
 use http::{HeaderValue, Method, StatusCode, header};
-use tracing::debug;
+use tracing::{Level, debug, enabled};
 use url::Url;
 
 use crate::app::{App, JUPYTERHUB_VERSION};
+use crate::audit;
 use crate::auth::username::for_log;
-use crate::error::{AppError, is_api};
+use crate::error::{self, AppError, is_api};
 use crate::headers::text;
 use crate::peer::Client;
 use crate::templates::CONTENT_SECURITY_POLICY;
 
+/// From the outside in: what was asked is logged, every answer gets its headers, errors get their body, other names are
+/// turned away, and what was done is written down. One layer for all of it: each takes memory of its own for every request.
+pub async fn around(
+    app: App,
+    policies: Arc<Policies>,
+    client: Client,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asked = Asked::of(&request);
+    let path = request.uri().path();
+    let api = is_api(&app, path);
+    let json = error::wants_json(&app, path, request.headers());
+    let answer = match own_host(&app, &request) {
+        Err(refused) => refused.into_response(),
+        // Every address of the API answers OPTIONS with nothing, as JupyterHub's do.
+        Ok(()) if api && request.method() == Method::OPTIONS => StatusCode::OK.into_response(),
+        Ok(()) => audit::record(&app, client, request, next).await,
+    };
+    let mut answer = error::render(&app, json, answer);
+    policies.add_headers(api, &mut answer);
+    asked.log(&app, client, answer.status());
+    answer
+}
+
 /// On a loopback address, and where servers have hosts of their own, turns away whoever asks for another name than the
 /// Hub's: the page of a stranger whose name was pointed at this machine (DNS rebinding) would be of the Hub's own origin to
 /// a browser. Servers need no such guard: only a login here lets in there.
-pub async fn own_host(State(app): State<App>, request: Request, next: Next) -> Response {
+fn own_host(app: &App, request: &Request) -> Result<(), AppError> {
     let asked = request.uri().host().map(str::to_owned);
     let asked =
         asked.or_else(|| text(request.headers(), header::HOST).map(|host| without_port(&host)));
     let Some(host) = asked.filter(|host| !app.is_own_host(host)) else {
         // Without a name it is no browser.
-        return next.run(request).await;
+        return Ok(());
     };
     let shown = for_log(&host);
-    let error = match &app.urls.subdomains {
+    Err(match &app.urls.subdomains {
         // A server that does not run: the visitor is sent to the Hub.
         Some(subdomains)
             if subdomains.hold(&host) && !request.uri().path().starts_with(&app.urls.hub) =>
         {
-            return next.run(request).await;
+            return Ok(());
         }
         Some(subdomains) => {
             let told = format!("This Hub is not served under the name {shown}.");
@@ -46,21 +73,12 @@ pub async fn own_host(State(app): State<App>, request: Request, next: Next) -> R
         .advise(
             "Open it as http://localhost, with its port. A name that a proxy passes on belongs into JupyterHub.allowed_hosts.",
         ),
-    };
-    error.into_response()
+    })
 }
 
 fn without_port(host: &str) -> String {
     let authority = host.parse::<Authority>();
     authority.map_or_else(|_| host.to_owned(), |authority| authority.host().to_owned())
-}
-
-/// Every address of the API answers OPTIONS with nothing, as JupyterHub's do.
-pub async fn options(State(app): State<App>, request: Request, next: Next) -> Response {
-    if request.method() == Method::OPTIONS && is_api(&app, request.uri().path()) {
-        return StatusCode::OK.into_response();
-    }
-    next.run(request).await
 }
 
 /// On a page whose form leads to another origin in the end: browsers hold `form-action` against redirects too.
@@ -78,7 +96,7 @@ impl FormAction {
 }
 
 /// What browsers may load and where forms may lead, as most answers say it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Policies {
     api: HeaderValue,
     page: HeaderValue,
@@ -102,6 +120,30 @@ impl Policies {
             page: policy(&format!("{of_page}{reports}")),
             of_page,
             reports,
+        }
+    }
+
+    /// The version that stock clients compare, and what browsers may do with an answer.
+    fn add_headers(&self, api: bool, response: &mut Response) {
+        let policy = self.for_answer(api, response);
+        let headers = response.headers_mut();
+        headers.insert(
+            "x-jupyterhub-version",
+            HeaderValue::from_static(JUPYTERHUB_VERSION),
+        );
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        // A page's address may hold an OAuth code.
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("same-origin"),
+        );
+        if api {
+            let allowed = HeaderValue::from_static("accept, content-type, authorization");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         }
     }
 
@@ -129,53 +171,38 @@ fn with_form_action(policy: &str, allowed: &str) -> String {
     )
 }
 
-/// The version that stock clients compare, and what browsers may do with an answer.
-pub async fn headers(
-    State((app, policies)): State<(App, Policies)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let api = is_api(&app, request.uri().path());
-    let mut response = next.run(request).await;
-    let policy = policies.for_answer(api, &response);
-    let headers = response.headers_mut();
-    headers.insert(
-        "x-jupyterhub-version",
-        HeaderValue::from_static(JUPYTERHUB_VERSION),
-    );
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    // A page's address may hold an OAuth code.
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("same-origin"),
-    );
-    if api {
-        let allowed = HeaderValue::from_static("accept, content-type, authorization");
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-    }
-    response
+/// What the log and the metrics tell of a request.
+struct Asked {
+    begun: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+    /// Of who looks closely.
+    path: Option<String>,
 }
 
-/// One line per request for who looks closely (`RUST_LOG=debug`), without its query: that may hold codes and
-/// tokens. What fails is logged where it fails.
-pub async fn log(State(app): State<App>, client: Client, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    // Some paths hold a token.
-    let of_token = route
-        .as_ref()
-        .filter(|route| route.as_str().contains("{token"));
-    let path = for_log(of_token.map_or(request.uri().path(), MatchedPath::as_str));
-    let response = next.run(request).await;
-    let (status, took) = (response.status().as_u16(), begun.elapsed());
-    let duration_ms = took.as_millis();
-    let route = route.as_ref().map_or("", MatchedPath::as_str);
-    app.metrics.answered(&method, route, status, took);
-    debug!(%method, path, status, duration_ms, client.address = %client.address, "Request");
-    response
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        // Some paths hold a token.
+        let of_token = route
+            .as_ref()
+            .filter(|route| route.as_str().contains("{token"));
+        let path = of_token.map_or(request.uri().path(), MatchedPath::as_str);
+        Self {
+            begun: Instant::now(),
+            method: request.method().clone(),
+            path: enabled!(Level::DEBUG).then(|| for_log(path)),
+            route,
+        }
+    }
+
+    /// One line per request for who looks closely (`RUST_LOG=debug`), without its query: that may hold codes and
+    /// tokens. What fails is logged where it fails.
+    fn log(self, app: &App, client: Client, status: StatusCode) {
+        let (status, took) = (status.as_u16(), self.begun.elapsed());
+        let route = self.route.as_ref().map_or("", MatchedPath::as_str);
+        app.metrics.answered(&self.method, route, status, took);
+        let (method, duration_ms) = (self.method, took.as_millis());
+        debug!(%method, path = self.path, status, duration_ms, client.address = %client.address, "Request");
+    }
 }

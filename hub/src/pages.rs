@@ -10,6 +10,7 @@ pub mod password;
 mod rows;
 pub mod signup;
 pub mod spawn;
+mod spawn_query;
 pub mod token;
 pub mod user;
 

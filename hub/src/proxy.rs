@@ -38,6 +38,8 @@ pub enum ProxyError {
     Route(#[from] RouteError),
     #[error("no proxy answers (ConfigurableHTTPProxy.api_url)")]
     Silent,
+    #[error("the proxy is a part of this Hub: there is none to be replaced")]
+    NotApart,
 }
 
 /// One table of routes, or several that are to be the same.
@@ -58,6 +60,11 @@ pub trait Proxy: Send + Sync {
     /// What leads requests without another route to the Hub; `None` where the Hub gets them anyway.
     fn hub_route(&self) -> Option<Route> {
         None
+    }
+
+    /// Keeps the proxy at another address from now on, or by another token; until this Hub ends.
+    fn replace(&self, _: Option<Url>, _: Option<String>) -> Result<(), ProxyError> {
+        Err(ProxyError::NotApart)
     }
 }
 

@@ -1,18 +1,20 @@
 //! Every URL of the Hub, one line each; no logic.
 
+use std::sync::Arc;
+
 use aide::axum::ApiRouter;
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
 
 use crate::api;
 use crate::app::App;
-use crate::audit;
-use crate::error;
-use crate::middleware;
+use crate::middleware::{Policies, around};
 use crate::pages::{
     accept_share, admin, errors, home, login, oauth, password, signup, spawn, token, user,
 };
+use crate::peer::Client;
 
 pub fn router(app: App) -> Router {
     let api_prefix = format!("{}api", app.urls.hub);
@@ -71,22 +73,16 @@ pub fn router(app: App) -> Router {
         .nest("/api", api::openapi::documented(api(), &api_prefix))
         .fallback(errors::not_found)
         .method_not_allowed_fallback(errors::method_not_allowed);
-    let policies = middleware::Policies::of(&app);
+    let policies = Arc::new(Policies::of(&app));
+    let around = move |State(app): State<App>, client: Client, request: Request, next: Next| {
+        around(app, policies.clone(), client, request, next)
+    };
     let prefix = app.urls.hub.trim_end_matches('/').to_owned();
     Router::new()
         .nest(&prefix, hub)
         .route(&app.urls.hub, get(home::root))
         .fallback(user::outside)
-        // From the inside out: what was done is written down, other names are turned away, errors get their body, then every answer its headers, then it is logged.
-        .layer(from_fn_with_state(app.clone(), audit::record))
-        .layer(from_fn_with_state(app.clone(), middleware::options))
-        .layer(from_fn_with_state(app.clone(), middleware::own_host))
-        .layer(from_fn_with_state(app.clone(), error::render))
-        .layer(from_fn_with_state(
-            (app.clone(), policies),
-            middleware::headers,
-        ))
-        .layer(from_fn_with_state(app.clone(), middleware::log))
+        .layer(from_fn_with_state(app.clone(), around))
         .with_state(app)
 }
 

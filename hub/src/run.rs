@@ -132,7 +132,9 @@ impl Hub {
         servers::keep(&mut background, &app, "live", move |app| {
             servers::hubs::live(app, address)
         });
+        let begun = Instant::now();
         let adopted = servers::reconcile::reconcile(&app).await?;
+        app.metrics.adopted(begun.elapsed());
         if adopted > 0 {
             info!(servers = adopted, "Servers of the last run are adopted");
         }

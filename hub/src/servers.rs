@@ -240,7 +240,10 @@ async fn write_down(app: &App, start: Start) -> Result<Option<BegunStart>, Start
     let server = match app.db.begin_start(new).await? {
         Attempt::Begun(server) => *server,
         Attempt::NotStopped => return Ok(None),
-        Attempt::TooMany => return Err(StartError::TooMany(limit)),
+        Attempt::TooMany => {
+            app.metrics.refused_start();
+            return Err(StartError::TooMany(limit));
+        }
         Attempt::TooManyNamed => {
             let user = start.user.clone();
             let limit = app.config.jupyter_hub.named_server_limit_per_user;

@@ -251,7 +251,16 @@ pub struct TokenRow {
     pub expires: Option<String>,
 }
 
-/// `token.html`: fields `note`, `expires_in` (seconds; empty for never) and `scopes` (empty for all), posted to `token`;
+/// How long a new token may last.
+#[derive(Debug, Clone)]
+pub struct Lifetime {
+    /// Empty for as long as is allowed.
+    pub seconds: String,
+    pub label: String,
+    pub chosen: bool,
+}
+
+/// `token.html`: fields `note`, `expires_in` (seconds; empty for as long as is allowed) and `scopes` (empty for all), posted to `token`;
 /// `id` to `token/revoke`.
 #[derive(Debug, Template)]
 #[template(path = "token.html")]
@@ -261,6 +270,7 @@ pub struct TokenPage {
     /// What was written into the form that is shown again.
     pub note: String,
     pub scopes: String,
+    pub lifetimes: Vec<Lifetime>,
     /// The token just made; shown this once.
     pub new_token: Option<String>,
     pub error: Option<String>,

@@ -49,7 +49,7 @@ pub async fn create(
         user_id: Some(owner.id),
         scopes: &scopes,
         note: &note,
-        expires: request.expires_in.map(expiry).transpose()?,
+        expires: lasting(app, request.expires_in)?.map(expiry).transpose()?,
         ..NewToken::default()
     };
     app.db.add_token(new).await?;
@@ -57,6 +57,19 @@ pub async fn create(
     let stored = app.db.token(&hash).await?;
     let stored = stored.ok_or_else(|| AppError::bad_request("The token ends before it begins."))?;
     Ok((stored, token))
+}
+
+/// How long a token lasts (`JupyterHub.token_expires_in_max_seconds`).
+fn lasting(app: &App, wanted: Option<i64>) -> Result<Option<i64>, AppError> {
+    let most = app.config.jupyter_hub.longest_token();
+    match wanted {
+        wanted if most == 0 => Ok(wanted),
+        None => Ok(Some(most)),
+        Some(wanted) if wanted > most => Err(AppError::bad_request(format!(
+            "token expires_in: {wanted} must not exceed {most}"
+        ))),
+        Some(wanted) => Ok(Some(wanted)),
+    }
 }
 
 async fn scopes_of(

@@ -124,7 +124,7 @@ def carrel(folder, program):
     port = free_port()
     (folder / "config.yaml").write_text(
         f"""
-JupyterHub: {{ port: {port}, allow_named_servers: true }}
+JupyterHub: {{ port: {port}, allow_named_servers: true, authenticator_class: dummy }}
 Authenticator: {{ admin_users: [admin], allow_all: true }}
 Spawner: {{ cmd: ["{sys.executable}", "{HERE / "server.py"}"] }}
 """

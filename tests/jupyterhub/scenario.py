@@ -121,6 +121,13 @@ def tokens():
     yield Request("token of bob by filter", "POST", "/users/bob/tokens", who="tokens of bob")
     yield Request("token of alice by bob's filter", "POST", path, who="tokens of bob")
     yield Request("token without credentials", "POST", path, who=None, body={})
+    alice = {"auth": {"username": "alice", "password": "any"}}
+    yield Request("token by a name and a password", "POST", path, who=None, body=alice)
+    yield Request("token with a note by a name and a password", "POST", path, who=None, body=alice | {"note": "by hand"})
+    yield Request("token of another by a name and a password", "POST", "/users/bob/tokens", who=None, body=alice)
+    yield Request("token for nobody by a name and a password", "POST", "/users/nobody/tokens", who=None, body=alice)
+    yield Request("token by no name", "POST", path, who=None, body={"auth": None})
+    yield Request("token by an unknown token and a name", "POST", path, who="unknown", body=alice)
     yield Request("tokens", "GET", path)
     yield Request("one's own tokens", "GET", path, who="alice")
     yield Request("tokens of another", "GET", path, who="bob")

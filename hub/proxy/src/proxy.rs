@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -64,7 +65,7 @@ where
     B: Send + 'static,
 {
     /// Call it within the runtime that the fallback and `on_unavailable` are to run in: what they start there
-    /// outlives the request, and what they do slowly does not hold up the proxy's own threads.
+    /// outlives the request, and what they do after they first wait does not hold up the proxy's own threads.
     pub fn new(routes: Routes, fallback: F) -> Self {
         Self {
             routes,
@@ -269,11 +270,20 @@ where
     Ok(answer)
 }
 
-/// Runs `future` in the runtime `home`, as long as it is waited for. `None` if that runtime ends.
+/// Runs `future` in the runtime `home`, as long as it is waited for. `None` if that runtime ends. Up to where it first waits
+/// it runs on this thread: a small answer waits for nothing, and would wake two threads.
 async fn run_at<T: Send + 'static>(
     home: Handle,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
+    let mut future = Box::pin(future);
+    let begun = poll_fn(|cx| {
+        let _home = home.enter();
+        Poll::Ready(future.as_mut().poll(cx))
+    });
+    if let Poll::Ready(output) = begun.await {
+        return Some(output);
+    }
     let mut task = JoinSet::new();
     task.spawn_on(future, &home);
     match task.join_next().await? {

@@ -1,11 +1,14 @@
 //! The Hub itself: `/hub/api`, `/info`, `/proxy`, `/shutdown`.
 
+use std::fmt;
+
 use axum::extract::State;
 use http::header;
 use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tracing::info;
+use url::Url;
 
 use super::answer::{Answer, Done, WithHeaders};
 use super::body::Body;
@@ -27,6 +30,20 @@ pub struct Shutdown {
     #[expect(dead_code, reason = "read for its type")]
     proxy: Option<bool>,
     servers: Option<bool>,
+}
+
+/// PATCH /proxy
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide")]
+pub struct MovedProxy {
+    api_url: Option<String>,
+    auth_token: Option<String>,
+}
+
+impl fmt::Debug for MovedProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MovedProxy")
+    }
 }
 
 /// GET /: the first call of every single-user server, without authentication.
@@ -116,17 +133,38 @@ fn route_model(app: &App, found: FoundRoute) -> Value {
 /// POST /proxy: brings the routes up to date.
 pub async fn check_routes(State(app): State<App>, caller: Caller) -> Result<Done<200>, AppError> {
     caller.permit(UseProxy(Hub))?;
-    let checked = servers::check_routes(&app).await;
+    check(&app).await
+}
+
+async fn check(app: &App) -> Result<Done<200>, AppError> {
+    let checked = servers::check_routes(app).await;
     checked.map_err(|error| AppError::internal("check the routes", &error))?;
     Ok(Done)
 }
 
-/// PATCH /proxy: tells of another proxy, which this Hub has no use for.
-pub async fn change_proxy(caller: Caller) -> Result<Done<200>, AppError> {
+/// PATCH /proxy: a proxy apart is elsewhere now, or takes another token. It holds for this Hub, until it ends: the
+/// configuration is to say it too (`ConfigurableHTTPProxy`).
+pub async fn change_proxy(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body<MovedProxy>,
+) -> Result<Done<200>, AppError> {
     caller.permit(UseProxy(Hub))?;
-    Err(AppError::bad_request(
-        "The proxy is a part of this Hub: there is none to be replaced",
-    ))
+    let moved = body.object()?;
+    let moved = moved.ok_or_else(|| AppError::bad_request("need JSON body"))?;
+    let api_url = moved.api_url.map(|url| {
+        let plain = |url: &Url| url.scheme() == "http" && url.path() == "/" && url.has_host();
+        let read = Url::parse(&url).ok().filter(plain);
+        read.ok_or_else(|| AppError::bad_request("api_url has the form http://host:port"))
+    });
+    let proxy = &app.routing.proxy;
+    let replaced = proxy.replace(api_url.transpose()?, moved.auth_token);
+    replaced.map_err(|error| AppError::bad_request(error.to_string()))?;
+    info!(
+        by = caller.principal.name(),
+        "The Hub is told of another proxy"
+    );
+    check(&app).await
 }
 
 /// POST /shutdown

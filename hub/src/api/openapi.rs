@@ -5,7 +5,7 @@ use aide::axum::ApiRouter;
 use aide::generate::GenContext;
 use aide::openapi::{
     Info, MediaType, OpenApi, Operation, Parameter, ParameterData, ParameterSchemaOrContent,
-    QueryStyle, ReferenceOr, RequestBody, Response, SchemaObject, Server,
+    QueryStyle, ReferenceOr, RequestBody, Response, SchemaObject, SecurityRequirement, Server,
 };
 use axum::Router;
 use axum::routing::get;
@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use super::body::Body;
 use super::listing::Wanted;
 use crate::app::{App, JUPYTERHUB_VERSION};
-use crate::auth::caller::Caller;
+use crate::auth::caller::{Caller, PerhapsCaller};
 use crate::names::{GroupName, Named, OfOwner};
+use crate::peer::Client;
 
 /// Scheme of security by the header `Authorization`.
 const TOKEN: &str = "token";
@@ -99,6 +100,17 @@ impl OperationInput for Caller {
         operation.security.push(requirement.into_iter().collect());
     }
 }
+
+/// The body may say it in place of a token.
+impl OperationInput for PerhapsCaller {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        Caller::operation_input(ctx, operation);
+        operation.security.push(SecurityRequirement::default());
+    }
+}
+
+/// The connection tells it.
+impl OperationInput for Client {}
 
 /// What they read stands in the path.
 impl OperationInput for Named {}

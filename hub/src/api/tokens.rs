@@ -1,7 +1,9 @@
 //! `/hub/api/users/:user/tokens`: tokens for programs.
 
+use std::fmt;
+
 use axum::extract::{Path, State};
-use http::header;
+use http::{StatusCode, header};
 use schemars_of_aide::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,11 +15,14 @@ use super::{find_user, models, shapes};
 use crate::access::permit::{ChangeTokens, Denied, ReadTokens};
 use crate::access::principal::{self, Principal};
 use crate::app::App;
-use crate::auth::caller::Caller;
+use crate::auth::caller::{Caller, PerhapsCaller, unknown};
+use crate::authenticators::Authenticator;
 use crate::db::tokens::ApiToken;
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::Named;
+use crate::peer::Client;
+use crate::sessions;
 use crate::tokens::{self, TokenRequest};
 
 /// POST /users/:user/tokens
@@ -28,6 +33,21 @@ pub struct NewToken {
     expires_in: Option<i64>,
     scopes: Option<Vec<String>>,
     roles: Option<Vec<String>>,
+    auth: Option<Auth>,
+}
+
+/// Who asks, where neither a token nor a cookie says it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars_of_aide")]
+pub struct Auth {
+    username: Option<String>,
+    password: Option<String>,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth")
+    }
 }
 
 /// The last word of a token's path.
@@ -61,9 +81,14 @@ pub async fn list(
 pub async fn create(
     State(app): State<App>,
     named: Named,
-    caller: Caller,
+    client: Client,
+    PerhapsCaller(caller): PerhapsCaller,
     body: Body<NewToken>,
 ) -> Result<WithHeaders<Created<shapes::NewToken>>, AppError> {
+    let caller = match caller {
+        Some(caller) => caller,
+        None => by_password(&app, &client, &body.object_or_default()?).await?,
+    };
     // 403 also for a user who does not exist, as JupyterHub answers it here alone.
     let kind = if caller.principal.user().is_some() {
         "User"
@@ -100,6 +125,24 @@ pub async fn create(
     model.insert("token".to_owned(), Value::String(token));
     let location = [(header::LOCATION, models::token_url(&app, &user, stored.id))];
     Ok(WithHeaders::new(location, Created::new(model)))
+}
+
+/// Whoever gives the name and the password of a user in the body: with the limits of the login page. Other refusals are 403,
+/// whatever is wrong (jupyterhub/apihandlers/users.py, `UserTokenListAPIHandler`).
+async fn by_password(app: &App, client: &Client, new: &NewToken) -> Result<Caller, AppError> {
+    let (Some(auth), Authenticator::Form(authenticator)) = (&new.auth, &app.authenticator) else {
+        return Err(unknown());
+    };
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let (name, password) = (word(&auth.username), word(&auth.password));
+    let given = (name.trim(), password.as_str());
+    match sessions::by_password(app, client, authenticator.as_ref(), given).await? {
+        Ok(user) => Caller::known_otherwise(app, user).await,
+        Err(refused) if refused.status == StatusCode::TOO_MANY_REQUESTS => {
+            Err(AppError::new(refused.status, refused.message))
+        }
+        Err(refused) => Err(AppError::forbidden(refused.message)),
+    }
 }
 
 fn requested_by(caller: &Caller, owner: &User) -> String {

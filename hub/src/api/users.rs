@@ -261,8 +261,8 @@ pub async fn owner_of_token(
     Path(token): Path<String>,
     caller: Caller,
 ) -> Result<Answer<shapes::TokenOwner>, AppError> {
-    let asked = caller::by_token(&app, &token).await;
-    let asked = asked.map_err(|_| AppError::not_found("No such token"))?;
+    let asked = caller::by_token(&app, &token).await?;
+    let asked = asked.ok_or_else(|| AppError::not_found("No such token"))?;
     let mut readable = principal::identify(&asked.principal);
     readable.extend(&caller.scopes);
     let model = identity(&app, &asked.principal, &readable).await?;

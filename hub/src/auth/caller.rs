@@ -212,31 +212,68 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<App> for Caller {
-    type Rejection = AppError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+impl Caller {
+    /// Whoever shows a token or a cookie that is good; of a cookie's request, that it comes from a page of the Hub.
+    async fn find(parts: &Parts, app: &App) -> Result<Option<Self>, AppError> {
         if let Some(token) = bearer(parts) {
             let caller = by_token(app, &token).await?;
-            let token = caller.token.as_ref().map(|token| token.id);
-            audit::by(&caller.principal, token);
+            if let Some(caller) = &caller {
+                let token = caller.token.as_ref().map(|token| token.id);
+                audit::by(&caller.principal, token);
+            }
             return Ok(caller);
         }
-        let unknown = || AppError::forbidden("Missing or invalid credentials.");
-        let login = Login::find(app, &parts.headers)
-            .await?
-            .ok_or_else(unknown)?;
+        let Some(login) = Login::find(app, &parts.headers).await? else {
+            return Ok(None);
+        };
         audit::by_user(&login.user().name);
         if login.check_xsrf(parts)? {
             refuse_form_types(parts)?;
         }
-        Ok(Self(Arc::new(Standing {
-            principal: Principal::User(login.session.user),
-            scopes: login.scopes,
+        Ok(Some(Self::of_user(login.session.user, login.scopes)))
+    }
+
+    /// Somebody without a token.
+    fn of_user(user: User, scopes: Scopes) -> Self {
+        Self(Arc::new(Standing {
+            principal: Principal::User(user),
+            scopes,
             token: None,
             passed_over: Vec::new(),
             whoami: OnceLock::new(),
-        })))
+        }))
+    }
+
+    /// Somebody who has just said who they are by a password.
+    pub async fn known_otherwise(app: &App, user: User) -> Result<Self, AppError> {
+        audit::by_user(&user.name);
+        let scopes = principal::scopes(&app.db, &Principal::User(user.clone())).await?;
+        Ok(Self::of_user(user, scopes))
+    }
+}
+
+/// Of who shows neither a token nor a cookie that is good.
+pub fn unknown() -> AppError {
+    AppError::forbidden("Missing or invalid credentials.")
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        Self::find(parts, app).await?.ok_or_else(unknown)
+    }
+}
+
+/// Whoever calls the API; none where the body of the request has still to say who it is.
+#[derive(Debug)]
+pub struct PerhapsCaller(pub Option<Caller>);
+
+impl FromRequestParts<App> for PerhapsCaller {
+    type Rejection = AppError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, AppError> {
+        Caller::find(parts, app).await.map(Self)
     }
 }
 
@@ -248,29 +285,34 @@ fn bearer(parts: &Parts) -> Option<String> {
     known.then(|| token.trim().to_owned())
 }
 
-pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
-    let unknown = || AppError::forbidden("Missing or invalid credentials.");
+/// Whose token this is; none where it is nobody's, or not good any more.
+pub async fn by_token(app: &App, token: &str) -> Result<Option<Caller>, AppError> {
     if token.is_empty() || token.len() > secret::MAX_TOKEN_LENGTH {
-        return Err(unknown());
+        return Ok(None);
     }
     let hash = secret::hash(token);
     let find = async || {
         let standing = standing(app, token, &hash);
         let standing = app.db.memo_if_found(format!("token {hash}"), standing);
-        Ok::<_, AppError>(Caller(standing.await?.ok_or_else(unknown)?))
+        Ok::<_, AppError>(standing.await?.map(Caller))
     };
-    let mut caller = find().await?;
+    let Some(mut caller) = find().await? else {
+        return Ok(None);
+    };
     if let Some(user) = caller.principal.user() {
         match refresh::if_due(app, user).await? {
             Fresh::Known => {}
-            Fresh::Told => caller = find().await?,
+            Fresh::Told => match find().await? {
+                Some(told) => caller = told,
+                None => return Ok(None),
+            },
             // Whoever shows a token cannot log in by it.
-            Fresh::Stale if app.config.authenticator.auth_refresh_strict => return Err(unknown()),
+            Fresh::Stale if app.config.authenticator.auth_refresh_strict => return Ok(None),
             Fresh::Stale => {}
         }
     }
     let Some(token) = caller.token.as_ref().filter(|token| !token.has_ended()) else {
-        return Err(unknown());
+        return Ok(None);
     };
     if record_use(app, &caller.principal, token).await? && !caller.passed_over.is_empty() {
         warn!(
@@ -280,7 +322,7 @@ pub async fn by_token(app: &App, token: &str) -> Result<Caller, AppError> {
             "A token has scopes that this version does not know and passes over"
         );
     }
-    Ok(caller)
+    Ok(Some(caller))
 }
 
 /// Whose token it is, and what it may do.

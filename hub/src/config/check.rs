@@ -50,6 +50,10 @@ fn custom_scopes(config: &Config, report: &mut Report) {
         named.push((path, &service.oauth_client_allowed_scopes));
     }
     named.push((
+        String::from("JupyterHub.extra_user_scopes"),
+        &hub.extra_user_scopes,
+    ));
+    named.push((
         String::from("Spawner.server_token_scopes"),
         &config.spawner.server_token_scopes,
     ));

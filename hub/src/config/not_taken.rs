@@ -243,7 +243,7 @@ pub(super) const WITHOUT_EFFECT: [Row; 51] = [
 ];
 
 /// Refused: who wrote them would miss something. Those of no section are of any; no key is the whole section.
-pub(super) const REFUSED: [Row; 47] = [
+pub(super) const REFUSED: [Row; 45] = [
     (
         "",
         "validate_server_cert",
@@ -285,11 +285,6 @@ pub(super) const REFUSED: [Row; 47] = [
         "JupyterHub",
         "extra_handlers",
         "they are classes of Python; run a service in their place (`services`)",
-    ),
-    (
-        "JupyterHub",
-        "extra_user_scopes",
-        "write them beside `self` in `load_roles: [{name: user, scopes: [self, ..]}]`",
     ),
     (
         "JupyterHub",
@@ -365,11 +360,6 @@ pub(super) const REFUSED: [Row; 47] = [
         "JupyterHub",
         "reset_db",
         "remove the database that `db_url` names, when nothing of it is wanted any more",
-    ),
-    (
-        "JupyterHub",
-        "token_expires_in_max_seconds",
-        "tokens live as long as whoever makes them says",
     ),
     (
         "JupyterHub",

@@ -1,28 +1,18 @@
 //! Answers of the database that are kept for as long as nobody writes to it, whoever that would be.
 //!
-//! Whether somebody has is one question, asked before each answer is given: of SQLite the version of its data, of
-//! PostgreSQL the snapshot that a transaction would see now (commits and nothing else change what is seen). Requests that
-//! come together share it.
+//! Whether somebody has is looked at before each answer is given (`look.rs`).
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::{Connection as _, PgConnection, SqliteConnection};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
-use tracing::debug;
-
+use super::look::Look;
 use super::{Db, Result};
 
 /// So many bytes of answers are kept; then all are forgotten, as after a write.
 const MOST: usize = 8 << 20;
 /// No answer that takes more is kept.
 const LONGEST: usize = MOST / 32;
-/// How long all who ask wait for the database.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 type Answer = Arc<dyn Any + Send + Sync>;
 
@@ -36,27 +26,8 @@ pub trait Keep: Any + Send + Sync {
 
 #[derive(Debug)]
 pub(super) struct Memo {
-    url: String,
-    /// How many looks have begun.
-    looks: AtomicU64,
-    look: Mutex<Look>,
-    kept: StdMutex<Kept>,
-}
-
-/// What the last look at the database has seen.
-#[derive(Debug, Default)]
-struct Look {
-    connection: Option<Connection>,
-    seen: String,
-    /// Grows with each change.
-    state: u64,
-}
-
-/// Never one that writes: SQLite counts the changes of other connections only.
-#[derive(Debug)]
-enum Connection {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
+    look: Look,
+    kept: Mutex<Kept>,
 }
 
 /// Answers that hold in one state of the database.
@@ -71,42 +42,14 @@ struct Kept {
 impl Memo {
     pub(super) fn new(url: &str) -> Self {
         Self {
-            url: url.to_owned(),
-            looks: AtomicU64::new(0),
-            look: Mutex::default(),
-            kept: StdMutex::default(),
+            look: Look::new(url),
+            kept: Mutex::default(),
         }
     }
 
-    /// Which state the database is in; none where that cannot be told.
-    async fn state(&self) -> Option<u64> {
-        let before = self.looks.load(Ordering::SeqCst);
-        let mut look = self.look.lock().await;
-        // One that has begun since is as good as another, also where it has failed.
-        if self.looks.load(Ordering::SeqCst) > before {
-            return look.connection.as_ref().map(|_| look.state);
-        }
-        self.looks.fetch_add(1, Ordering::SeqCst);
-        // Both are lost where this future is dropped in between: the connection might give the answer to another question,
-        // and a new one counts from the same number again.
-        let (connection, last) = (look.connection.take(), std::mem::take(&mut look.seen));
-        let asked = timeout(PATIENCE, Connection::ask(connection, &self.url)).await;
-        let (connection, seen) = match asked {
-            Ok(Ok(asked)) => asked,
-            Ok(Err(error)) => {
-                debug!(%error, "Could not ask whether the database has changed");
-                return None;
-            }
-            Err(late) => {
-                debug!(%late, "The database does not say whether it has changed");
-                return None;
-            }
-        };
-        if seen != last {
-            look.state += 1;
-        }
-        (look.connection, look.seen) = (Some(connection), seen);
-        Some(look.state)
+    /// Ends the connection by which it looks.
+    pub(super) fn close(&self) {
+        self.look.close();
     }
 
     fn find(&self, state: u64, key: &str) -> Option<Answer> {
@@ -133,30 +76,6 @@ impl Memo {
         if kept.answers.insert(key, answer).is_none() {
             kept.bytes += size;
         }
-    }
-}
-
-impl Connection {
-    /// What differs between any two states of the database, by this connection or by a new one.
-    async fn ask(connection: Option<Self>, url: &str) -> Result<(Self, String)> {
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None if url.starts_with("sqlite:") => {
-                Self::Sqlite(SqliteConnection::connect(url).await?)
-            }
-            None => Self::Postgres(PgConnection::connect(url).await?),
-        };
-        let seen = match &mut connection {
-            Self::Sqlite(connection) => {
-                let version = sqlx::query_scalar::<_, i64>("PRAGMA data_version");
-                version.fetch_one(connection).await?.to_string()
-            }
-            Self::Postgres(connection) => {
-                let snapshot = sqlx::query_scalar("SELECT txid_current_snapshot()::text");
-                snapshot.fetch_one(connection).await?
-            }
-        };
-        Ok((connection, seen))
     }
 }
 
@@ -189,7 +108,7 @@ impl Db {
 
     /// The state of the database, and the answer that is kept of it.
     async fn kept<T: Keep>(&self, key: &str) -> (Option<u64>, Option<Arc<T>>) {
-        let state = self.memo.state().await;
+        let state = self.memo.look.state().await;
         let kept = state.and_then(|state| self.memo.find(state, key));
         (state, kept.and_then(|kept| Arc::downcast(kept).ok()))
     }
@@ -205,8 +124,6 @@ impl Db {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::super::tests::database;
     use super::*;
 
@@ -227,12 +144,13 @@ mod tests {
     /// By this Hub, or by another program.
     #[tokio::test]
     async fn an_answer_is_kept_until_somebody_writes() {
-        let (_folder, db) = database().await;
+        let (folder, db) = database().await;
+        let url = format!("sqlite://{}", folder.path().join("hub.sqlite").display());
         db.add_user("alice", false, None, true).await.unwrap();
         let alice = db.user("alice").await.unwrap().unwrap().id;
         let first = name(&db, alice).await.unwrap();
         assert!(Arc::ptr_eq(&first, &name(&db, alice).await.unwrap()));
-        let other = Db::open(&db.memo.url).await.unwrap();
+        let other = Db::open(&url).await.unwrap();
         for (writer, new) in [(&db, "bob"), (&other, "carol"), (&db, "dave")] {
             sqlx::query("UPDATE users SET name = $1")
                 .bind(new.to_owned())
@@ -241,27 +159,6 @@ mod tests {
                 .unwrap();
             assert_eq!(name(&db, alice).await.unwrap().as_str(), new);
         }
-    }
-
-    /// The connection of a look whose request has gone is another's no more, and each new one counts from the same number.
-    #[tokio::test]
-    async fn a_look_that_is_dropped_hides_no_write() {
-        let (_folder, db) = database().await;
-        db.add_user("alice", false, None, true).await.unwrap();
-        let alice = db.user("alice").await.unwrap().unwrap().id;
-        let mut dropped = 0;
-        for number in 0..20 {
-            name(&db, alice).await.unwrap();
-            sqlx::query("UPDATE users SET name = $1")
-                .bind(format!("alice{number}"))
-                .execute(&db.pool)
-                .await
-                .unwrap();
-            // SQLite's thread may be quicker than this one.
-            dropped += usize::from(db.memo.state().now_or_never().is_none());
-            assert_eq!(*name(&db, alice).await.unwrap(), format!("alice{number}"));
-        }
-        assert!(dropped > 0);
     }
 
     #[tokio::test]

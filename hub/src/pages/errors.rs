@@ -81,8 +81,12 @@ pub async fn asset(
 
 /// POST /hub/security/csp-report: what a browser refused to load. Logged short and seldom: anybody can send anything
 /// here.
-pub async fn csp_report(body: axum::body::Body) -> Result<StatusCode, AppError> {
+pub async fn csp_report(
+    State(app): State<App>,
+    body: axum::body::Body,
+) -> Result<StatusCode, AppError> {
     let report = crate::auth::posted::read(body, 16 * 1024).await?;
+    app.metrics.reported();
     let Some(left_out) = CSP_REPORTS.admit(Instant::now()) else {
         return Ok(StatusCode::NO_CONTENT);
     };

@@ -1,5 +1,7 @@
 //! Logging in and out.
 
+use std::time::Instant;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -135,12 +137,14 @@ pub async fn log_out(
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
+    let begun = Instant::now();
     let page = Page {
         hub: app.urls.hub.clone(),
         ..Page::default()
     };
     let mut response = templates::respond(StatusCode::OK, &LogoutPage { page });
     sessions::end(&app, &client, &headers, &mut response).await?;
+    app.metrics.logged_out(begun.elapsed());
     Ok(response)
 }
 

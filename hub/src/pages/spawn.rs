@@ -1,46 +1,62 @@
 //! Starting and stopping a server from the browser, and waiting for it.
 
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::extract::{OriginalUri, RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
 use carrel_spawner::form::{Field, Form, PROFILE, Wrong};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
-use super::{PATIENCE, next_path, see_other, with_next};
+use super::{PATIENCE, argument, next_path, see_other, spawn_query, with_next};
 use crate::access::permit::{self, StartServer, StopServer};
 use crate::app::App;
+use crate::audit;
 use crate::auth::caller::Login;
 use crate::auth::posted::{Fields, Posted, STALE};
 use crate::db::servers::{Server, State as RunState};
 use crate::db::users::User;
 use crate::error::AppError;
 use crate::names::{Named, UserName, no_such_user};
+use crate::peer::Client;
 use crate::refresh;
 use crate::servers::{self, StartError, UserOptions, Wanted, named, split_failure};
 use crate::templates::{
     self, FormField, FormProfile, SpawnPage, SpawnPendingPage, Start, StopPendingPage, Subject,
 };
 
-/// GET /hub/spawn[/:user[/:server]]
+/// GET /hub/spawn[/:user[/:server]]: the form; with options in the query, the start itself, where the visitor wanted it.
 pub async fn form(
     State(app): State<App>,
     login: Login,
     named: Option<Named>,
-    RawQuery(query): RawQuery,
+    client: Client,
+    uri: OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    let next = next_path(&app, query.as_deref(), &headers);
+    let query = uri.query();
+    let next = next_path(&app, query, &headers);
     let visit = Visit::of(app, login, named, "start:servers", next).await?;
     match visit.state() {
         RunState::Ready => Ok(visit.to_server()),
         RunState::Pending => Ok(visit.to_pending()),
         RunState::Stopping => Ok(visit.stop_pending()),
         RunState::Stopped => {
-            let last = visit.server.as_ref();
-            let failure = last.and_then(|server| server.failure.as_deref());
-            let error = failure.map(|failure| format!("Last time: {}", split_failure(failure).0));
-            let chosen = last.map(|server| server.user_options.clone());
-            let chosen = chosen.unwrap_or_default();
-            visit.form(StatusCode::OK, &chosen, &[], error).await
+            let asked = spawn_query::options(query)?;
+            if asked.is_empty() {
+                return visit.form_again().await;
+            }
+            let form = servers::options::form(&visit.app, &visit.owner).await?;
+            let sent = |name: &str| asked.iter().find(|(key, _)| key == name);
+            let options = form.read(|name| sent(name).map(|(_, value)| value.as_str()));
+            if !spawn_query::is_own_will(&headers) {
+                return visit.form(StatusCode::OK, &options, &[], None).await;
+            }
+            let work = async {
+                audit::by_user(&visit.login.user().name);
+                let display_name = argument(query, "display_name");
+                let display_name = display_name.filter(|_| !visit.name.is_empty());
+                let begun = visit.begin(&form, options, display_name).await;
+                begun.unwrap_or_else(AppError::into_response)
+            };
+            Ok(audit::write_down(&visit.app, client, (&Method::GET, uri.path()), work).await)
         }
     }
 }
@@ -55,55 +71,14 @@ pub async fn start(
 ) -> Result<Response, AppError> {
     let next = next_path(&app, query.as_deref(), &headers);
     let visit = Visit::of(app, posted.login, named, "start:servers", next).await?;
-    let app = &visit.app;
-    let form = servers::options::form(app, &visit.owner).await?;
-    let posted = match posted.fields {
-        Ok(fields) => fields,
+    let form = servers::options::form(&visit.app, &visit.owner).await?;
+    match posted.fields {
+        Ok(fields) => visit.begin(&form, read(&form, &fields), None).await,
         Err(stale) => {
             let stale = read(&form, &stale);
             let error = Some(STALE.to_owned());
-            return visit.form(StatusCode::FORBIDDEN, &stale, &[], error).await;
+            visit.form(StatusCode::FORBIDDEN, &stale, &[], error).await
         }
-    };
-    let options = read(&form, &posted);
-    let wrong = form.check(&options);
-    if !wrong.is_empty() {
-        let profile = wrong.iter().find(|wrong| wrong.field == PROFILE);
-        let error = profile.map(|wrong| wrong.message.clone());
-        return visit
-            .form(StatusCode::BAD_REQUEST, &options, &wrong, error)
-            .await;
-    }
-    let permit = visit.login.permit(StartServer(visit.named()))?;
-    let own = visit.login.user().id == visit.owner.id;
-    refresh::before_start(app, &visit.owner.name, own).await?;
-    let wanted = Wanted {
-        options: Some(options.clone()),
-        display_name: None,
-    };
-    match servers::start(app, permit, wanted).await {
-        Ok(_) => Ok(visit.to_pending()),
-        Err(StartError::AlreadyRunning(_)) => Ok(visit.to_server()),
-        Err(StartError::Stopping(_)) => Ok(visit.stop_pending()),
-        Err(error @ StartError::TooMany(_)) => {
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            visit
-                .form(status, &options, &[], Some(error.to_string()))
-                .await
-        }
-        Err(error @ StartError::Quota(_)) => {
-            let status = StatusCode::FORBIDDEN;
-            visit
-                .form(status, &options, &[], Some(error.to_string()))
-                .await
-        }
-        Err(error @ StartError::NotGone) => {
-            let status = StatusCode::CONFLICT;
-            visit
-                .form(status, &options, &[], Some(error.to_string()))
-                .await
-        }
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -279,6 +254,55 @@ impl Visit {
             name: self.name.clone(),
             is_own: self.owner.id == self.login.user().id,
         }
+    }
+
+    /// Starts the server with these options, or shows what is wrong with them.
+    async fn begin(
+        &self,
+        form: &Form,
+        options: UserOptions,
+        display_name: Option<String>,
+    ) -> Result<Response, AppError> {
+        let wrong = form.check(&options);
+        if !wrong.is_empty() {
+            let profile = wrong.iter().find(|wrong| wrong.field == PROFILE);
+            let error = profile.map(|wrong| wrong.message.clone());
+            return self
+                .form(StatusCode::BAD_REQUEST, &options, &wrong, error)
+                .await;
+        }
+        let app = &self.app;
+        let permit = self.login.permit(StartServer(self.named()))?;
+        let own = self.login.user().id == self.owner.id;
+        refresh::before_start(app, &self.owner.name, own).await?;
+        let wanted = Wanted {
+            options: Some(options.clone()),
+            display_name,
+        };
+        let error = match servers::start(app, permit, wanted).await {
+            Ok(_) => return Ok(self.to_pending()),
+            Err(StartError::AlreadyRunning(_)) => return Ok(self.to_server()),
+            Err(StartError::Stopping(_)) => return Ok(self.stop_pending()),
+            Err(error) => error,
+        };
+        let status = match &error {
+            StartError::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            StartError::Quota(_) => StatusCode::FORBIDDEN,
+            StartError::NotGone => StatusCode::CONFLICT,
+            _ => return Err(error.into()),
+        };
+        self.form(status, &options, &[], Some(error.to_string()))
+            .await
+    }
+
+    /// The form with what was chosen last time, and how that ended.
+    async fn form_again(&self) -> Result<Response, AppError> {
+        let last = self.server.as_ref();
+        let failure = last.and_then(|server| server.failure.as_deref());
+        let error = failure.map(|failure| format!("Last time: {}", split_failure(failure).0));
+        let chosen = last.map(|server| server.user_options.clone());
+        let chosen = chosen.unwrap_or_default();
+        self.form(StatusCode::OK, &chosen, &[], error).await
     }
 
     async fn form(

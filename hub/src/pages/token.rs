@@ -12,7 +12,7 @@ use crate::auth::caller::Login;
 use crate::auth::posted::{Fields, Posted, STALE};
 use crate::error::AppError;
 use crate::names::UserName;
-use crate::templates::{self, TokenPage, TokenRow};
+use crate::templates::{self, Lifetime, TokenPage, TokenRow};
 use crate::time;
 use crate::tokens::{self, TokenRequest};
 
@@ -137,8 +137,49 @@ async fn show(
         tokens: rows.collect(),
         note: form.note,
         scopes: form.scopes,
+        lifetimes: lifetimes(app.config.jupyter_hub.longest_token()),
         new_token: form.new_token,
         error: form.error,
     };
     Ok(templates::respond(status, &page))
+}
+
+/// How long a new token may last, where no more than `most` seconds are allowed: 0 for any time (jupyterhub/handlers/pages.py,
+/// `TokenPageHandler`).
+fn lifetimes(most: i64) -> Vec<Lifetime> {
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+    let usual = [
+        (HOUR, "in 1 hour"),
+        (DAY, "in 1 day"),
+        (7 * DAY, "in 1 week"),
+        (30 * DAY, "in 30 days"),
+    ];
+    let allowed = usual
+        .iter()
+        .filter(|(seconds, _)| most == 0 || *seconds <= most);
+    let mut all: Vec<Lifetime> = allowed
+        .map(|(seconds, label)| Lifetime {
+            seconds: seconds.to_string(),
+            label: (*label).to_owned(),
+            chosen: *seconds == 7 * DAY,
+        })
+        .collect();
+    if usual.iter().all(|(seconds, _)| *seconds != most) {
+        all.push(Lifetime {
+            seconds: String::new(),
+            label: match most {
+                0 => String::from("never"),
+                most if most < 3 * DAY => {
+                    format!("as late as may be ({} hours)", (most + HOUR - 1) / HOUR)
+                }
+                most => format!("as late as may be ({} days)", most / DAY),
+            },
+            chosen: false,
+        });
+    }
+    if let Some(last) = all.last_mut().filter(|_| most != 0 && most < 7 * DAY) {
+        last.chosen = true;
+    }
+    all
 }

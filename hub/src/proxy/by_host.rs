@@ -1,5 +1,7 @@
 //! A proxy that looks at the host first, as configurable-http-proxy does with `--host-routing`.
 
+use url::Url;
+
 use super::{FoundRoute, Proxy, ProxyError, Route};
 use crate::app::Urls;
 
@@ -44,5 +46,9 @@ impl Proxy for ByHost {
 
     fn hub_route(&self) -> Option<Route> {
         self.proxy.hub_route()
+    }
+
+    fn replace(&self, api_url: Option<Url>, token: Option<String>) -> Result<(), ProxyError> {
+        self.proxy.replace(api_url, token)
     }
 }

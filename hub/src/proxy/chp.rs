@@ -27,11 +27,17 @@ const LONGEST_ANSWER: usize = 64 << 20;
 const OWN: &str = "jupyterhub";
 
 pub(super) struct Chp {
+    place: Mutex<Place>,
+    hub: Route,
+    known: Mutex<Known>,
+}
+
+/// Where the proxies are asked, and by what.
+#[derive(Clone)]
+struct Place {
     /// Each with all addresses that its name has.
     apis: Vec<Url>,
     token: String,
-    hub: Route,
-    known: Mutex<Known>,
 }
 
 /// What earlier answers of the proxies said.
@@ -52,18 +58,21 @@ type Table = HashMap<String, FoundRoute>;
 
 impl Chp {
     pub(super) fn new(apis: Vec<Url>, token: String, hub: Route) -> Self {
-        let known = Mutex::default();
         Self {
-            apis,
-            token,
+            place: Mutex::new(Place { apis, token }),
             hub,
-            known,
+            known: Mutex::default(),
         }
     }
 
+    fn place(&self) -> Place {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        place.clone()
+    }
+
     /// Every proxy, with what it is called.
-    async fn proxies(&self) -> Vec<(SocketAddr, &Url)> {
-        let resolve = self.apis.iter().map(|api| async move {
+    async fn proxies(&self) -> Vec<(SocketAddr, Url)> {
+        let resolve = self.place().apis.into_iter().map(|api| async move {
             let host = api.host_str().unwrap_or_default().trim_matches(['[', ']']);
             let port = api.port_or_known_default().unwrap_or(80);
             let found = timeout(PATIENCE, tokio::net::lookup_host((host, port))).await;
@@ -72,7 +81,8 @@ impl Chp {
                 _ => HashSet::new(),
             };
             self.tell_of_name(host, found.is_empty());
-            found.into_iter().map(move |address| (address, api))
+            let named = |address| (address, api.clone());
+            found.into_iter().map(named).collect::<Vec<_>>()
         });
         join_all(resolve).await.into_iter().flatten().collect()
     }
@@ -94,7 +104,7 @@ impl Chp {
         let tell = proxies.into_iter().map(|(address, api)| {
             let (method, body) = (method.clone(), body.clone());
             async move {
-                let told = self.ask((address, api), method, prefix, body).await;
+                let told = self.ask((address, &api), method, prefix, body).await;
                 self.known().first.remove(&(address, plain(prefix)));
                 self.note(address, told.map(drop));
             }
@@ -116,7 +126,10 @@ impl Chp {
             .method(method)
             .uri(path)
             .header(header::HOST, host)
-            .header(header::AUTHORIZATION, format!("token {}", self.token))
+            .header(
+                header::AUTHORIZATION,
+                format!("token {}", self.place().token),
+            )
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
         let asked = timeout(PATIENCE, fetch::send(address, request, LONGEST_ANSWER)).await;
@@ -148,9 +161,9 @@ impl Chp {
         }
     }
 
-    async fn table_of(&self, address: SocketAddr, api: &Url) -> Option<Table> {
+    async fn table_of(&self, address: SocketAddr, api: Url) -> Option<Table> {
         let read = self
-            .ask((address, api), Method::GET, "/", Bytes::new())
+            .ask((address, &api), Method::GET, "/", Bytes::new())
             .await;
         let read = read.and_then(|body| Ok(serde_json::from_slice(&body)?));
         let routes: Map<String, Value> = match read {
@@ -236,6 +249,17 @@ impl Proxy for Chp {
 
     fn hub_route(&self) -> Option<Route> {
         Some(self.hub.clone())
+    }
+
+    fn replace(&self, api_url: Option<Url>, token: Option<String>) -> Result<(), ProxyError> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(api_url) = api_url {
+            place.apis = vec![api_url];
+        }
+        if let Some(token) = token {
+            place.token = token;
+        }
+        Ok(())
     }
 }
 

@@ -35,12 +35,18 @@ pub enum CheckError {
 /// Leads requests for a server to `url`.
 pub(super) async fn open(app: &App, server: &Server, url: &Url) -> Result<(), ProxyError> {
     let route = route(&server.user, &server.name, &server.prefix, url.clone());
-    app.routing.proxy.add_route(route).await
+    let begun = Instant::now();
+    let added = app.routing.proxy.add_route(route).await;
+    app.metrics.added_route(added.is_ok(), begun.elapsed());
+    added
 }
 
 /// Leads requests for a server nowhere any more.
 pub(super) async fn close(app: &App, prefix: &str) {
-    if let Err(error) = app.routing.proxy.delete_route(prefix).await {
+    let begun = Instant::now();
+    let deleted = app.routing.proxy.delete_route(prefix).await;
+    app.metrics.deleted_route(deleted.is_ok(), begun.elapsed());
+    if let Err(error) = deleted {
         let cause = crate::chain::chain(&error);
         error!(
             prefix,
@@ -78,7 +84,10 @@ pub async fn check_routes(app: &App) -> Result<(), CheckError> {
 
 async fn check(app: &App) -> Result<(), CheckError> {
     // Before the database: a route of a server that starts is added while that says so, and found there below.
-    let found = app.routing.proxy.get_all_routes().await?;
+    let begun = Instant::now();
+    let found = app.routing.proxy.get_all_routes().await;
+    app.metrics.asked_for_routes(begun.elapsed());
+    let found = found?;
     let servers = app.db.routed_servers().await?;
     let found: HashMap<String, _> = found
         .into_iter()

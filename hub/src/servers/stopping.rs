@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{error, info};
 
 use super::{BusyGuard, leftovers, log_db_error, routing, spawner_state};
@@ -216,8 +216,12 @@ pub(super) async fn finish(app: &App, id: i64, start_id: &str, _busy: BusyGuard)
     if server.state != State::Stopping || server.start_id != start_id {
         return;
     }
+    let begun = Instant::now();
     routing::close(app, &server.prefix).await;
-    match timeout(LONGEST_STOP, end(app, &server)).await {
+    let ended = timeout(LONGEST_STOP, end(app, &server)).await;
+    let well = matches!(ended, Ok(Ok(())));
+    app.metrics.stopped(well, begun.elapsed());
+    match ended {
         Ok(Ok(())) => {}
         Ok(Err(cause)) => {
             let cause = crate::chain::chain(&cause);

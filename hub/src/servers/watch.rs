@@ -6,7 +6,7 @@ use std::time::Duration;
 use carrel_spawner::{Poll, SpawnerState};
 use futures_util::StreamExt as _;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use url::Url;
 
@@ -159,7 +159,13 @@ pub(super) async fn reason_of_death(app: &App, server: &Server) -> Option<String
     let Some(state) = spawner_state(server) else {
         return Some(String::from("It is not known where the server runs"));
     };
-    match timeout(Duration::from_secs(10), app.spawner.poll(&state)).await {
+    let begun = Instant::now();
+    let polled = timeout(Duration::from_secs(10), app.spawner.poll(&state)).await;
+    if let Ok(Ok(poll)) = &polled {
+        let runs = !matches!(poll, Poll::Stopped { .. });
+        app.metrics.looked(runs, begun.elapsed());
+    }
+    match polled {
         Ok(Ok(Poll::Running)) => None,
         Ok(Ok(Poll::Moved { url, state })) => {
             follow_to(app, server, url, &state).await;

@@ -291,6 +291,11 @@ fn account_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
         tokens: vec![row],
         note: text(),
         scopes: text(),
+        lifetimes: vec![Lifetime {
+            seconds: String::from("60"),
+            label: text(),
+            chosen: true,
+        }],
         new_token: Some(text()),
         error: Some(text()),
     };
@@ -299,6 +304,7 @@ fn account_pages(page: &Page, text: fn() -> String) -> Vec<Rendered> {
         tokens: vec![],
         note: String::new(),
         scopes: String::new(),
+        lifetimes: vec![],
         new_token: None,
         error: None,
     };

@@ -15,7 +15,7 @@ use crate::harness::apart::{Apart, Kind, TOKEN, free_port, prepared};
 use crate::harness::{Behaviour, Browser, FakeSpawner, LIMIT, TestHub, wait_for};
 
 /// A Hub on this port with these proxies, which checks their routes at its start and then never by itself.
-async fn hub_with(spawner: Arc<FakeSpawner>, port: u16, proxies: &[&Apart]) -> TestHub {
+pub async fn hub_with(spawner: Arc<FakeSpawner>, port: u16, proxies: &[&Apart]) -> TestHub {
     let urls = proxies.iter().map(|proxy| {
         let url = format!("http://127.0.0.1:{}", proxy.api_port);
         url.parse().unwrap()
@@ -32,7 +32,7 @@ async fn hub_with(spawner: Arc<FakeSpawner>, port: u16, proxies: &[&Apart]) -> T
     hub
 }
 
-async fn logged_in(proxy: &Apart) -> Browser {
+pub async fn logged_in(proxy: &Apart) -> Browser {
     let browser = proxy.browser();
     browser.login("admin", "").await.expect(303);
     browser

@@ -1,8 +1,11 @@
 //! What Prometheus reads.
 
+use std::process::Command;
+
 use reqwest::Method;
 
 use crate::api::token;
+use crate::harness::apart::prepared;
 use crate::harness::three::{Three, get};
 use crate::harness::{Behaviour, TestHub};
 
@@ -30,7 +33,10 @@ async fn servers_users_starts_and_requests_are_counted() {
     assert_eq!(value(&text, "jupyterhub_active_users{period=\"24h\"}"), 1.0);
     let starts = "jupyterhub_server_spawn_duration_seconds_count";
     assert_eq!(
-        value(&text, &format!("{starts}{{status=\"success\"}}")),
+        value(
+            &text,
+            &format!("{starts}{{status=\"success\",reason=\"\"}}")
+        ),
         1.0
     );
     let logins = "jupyterhub_login_duration_seconds_count{status=\"success\"}";
@@ -41,13 +47,23 @@ async fn servers_users_starts_and_requests_are_counted() {
         .await
         .expect(303);
     admin.spawn().await.expect(303);
-    let failed = format!("{starts}{{status=\"failure\"}}");
+    let failed = format!("{starts}{{status=\"failure\",reason=\"\"}}");
     crate::harness::wait_for("the failed start", || async {
         let text = read().await;
-        text.contains(&failed)
-            .then(|| assert_eq!(value(&text, &failed), 1.0))
+        (value(&text, &failed) > 0.0).then(|| assert_eq!(value(&text, &failed), 1.0))
     })
     .await;
+    let text = read().await;
+    let stops = "jupyterhub_server_stop_seconds_count{status=\"success\"}";
+    assert!(value(&text, stops) >= 1.0);
+    for done in ["proxy_add", "proxy_delete"] {
+        let done = format!("jupyterhub_{done}_duration_seconds_count{{status=\"success\"}}");
+        assert!(value(&text, &done) >= 1.0, "{done}");
+    }
+    for done in ["proxy_poll", "init_spawners", "hub_startup"] {
+        let done = format!("jupyterhub_{done}_duration_seconds_count");
+        assert!(value(&text, &done) >= 1.0, "{done}");
+    }
     // What is no method is no series of its own.
     let nonsense = Method::from_bytes(b"NONSENSE").unwrap();
     let answer = admin.request(nonsense, "/hub/health").send().await.unwrap();
@@ -58,6 +74,60 @@ async fn servers_users_starts_and_requests_are_counted() {
     let stops = "jupyterhub_request_duration_seconds_count{method=\"POST\",handler=\"/hub/stop/{user}\",code=\"303\"}";
     assert_eq!(value(&text, stops), 1.0);
     assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+/// What a JupyterHub measures: kind, name and labels.
+const MEASURED: &str = "
+import jupyterhub.metrics
+for metric in vars(jupyterhub.metrics).values():
+    if hasattr(metric, '_labelnames'):
+        print(metric._type, metric._name, ','.join(sorted(metric._labelnames)))
+";
+
+/// What has no meaning here.
+const NOT_MEASURED: [(&str, &str); 1] = [(
+    "jupyterhub_event_loop_interval_seconds",
+    "there is no loop that all requests wait for: several threads do the work",
+)];
+
+#[tokio::test]
+async fn whatever_jupyterhub_measures_is_measured() {
+    let Some(prepared) = prepared() else { return };
+    let python = Command::new(prepared.join("venv/bin/python"))
+        .args(["-c", MEASURED])
+        .output()
+        .unwrap();
+    let measured = String::from_utf8(python.stdout).unwrap();
+    let error = String::from_utf8_lossy(&python.stderr);
+    assert!(measured.lines().count() > 15, "{measured}{error}");
+    let three = Three::meet().await;
+    let text = get(&three.admin, "/metrics").await.expect(200).body;
+    let mut lacking = Vec::new();
+    for line in measured.lines() {
+        let [kind, name, labels] = *line.split(' ').collect::<Vec<_>>() else {
+            panic!("{line}");
+        };
+        let known = text.contains(&format!("# TYPE {name} {kind}\n"));
+        if !known || labels_of(&text, name) != labels {
+            lacking.push(name);
+        }
+    }
+    let reasons = NOT_MEASURED.map(|(name, _)| name);
+    assert_eq!(lacking, reasons, "{text}");
+}
+
+/// Those of a metric's first series, in order.
+fn labels_of(text: &str, name: &str) -> String {
+    let of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| !rest.is_empty());
+    let line = text.lines().find(of).unwrap_or_default();
+    let labels = line.split_once('{').map_or("", |(_, labels)| labels);
+    let mut names: Vec<&str> = labels
+        .split("\",")
+        .filter_map(|label| label.split_once('=').map(|(name, _)| name))
+        .filter(|name| *name != "le")
+        .collect();
+    names.sort_unstable();
+    names.join(",")
 }
 
 #[tokio::test]

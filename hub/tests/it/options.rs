@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api::token;
-use crate::harness::{Behaviour, Browser, FakeSpawner, TestHub, wait_for};
+use crate::harness::{Behaviour, Browser, FakeSpawner, Reply, TestHub, wait_for};
 
 const PROFILES: &str = r#"
 JupyterHub:
@@ -136,4 +136,64 @@ async fn the_api_takes_no_more_than_the_form() {
         .api(Method::POST, "/users/admin/server", &token, options)
         .await
         .expect(202);
+}
+
+/// A visit as browsers describe it.
+async fn visit(browser: &Browser, path: &str, site: &str) -> Reply {
+    let request = browser.request(Method::GET, path);
+    let request = request.header("sec-fetch-site", site);
+    Reply::of(request.header("sec-fetch-mode", "navigate")).await
+}
+
+/// As `SpawnHandler` of JupyterHub does.
+#[tokio::test]
+async fn options_in_the_query_start_the_server_where_the_visitor_wanted_it() {
+    let (hub, browser) = hub().await;
+    let link = "/hub/spawn/admin?opt-profile=standard&opt-profile-option-standard--size=large&opt-note=hello&note=old\
+                &next=%2Fhub%2Ftoken";
+    // By a link of another site they are shown.
+    for site in ["cross-site", "same-site"] {
+        let page = visit(&browser, link, site).await.expect(200).body;
+        assert!(page.contains("value=\"hello\""), "{page}");
+    }
+    browser.get(link).await.expect(200);
+    assert!(hub.spawner.requests().is_empty());
+    // What is wrong is shown, too.
+    let wrong = "/hub/spawn?opt-profile=staff";
+    let page = visit(&browser, wrong, "none").await.expect(400).body;
+    assert!(page.contains("There is no such profile for you."), "{page}");
+    let nameless = "/hub/spawn?opt-=x";
+    visit(&browser, nameless, "none").await.expect(422);
+    assert!(hub.spawner.requests().is_empty());
+    let begun = visit(&browser, link, "none").await.expect(303);
+    assert_eq!(
+        begun.location(),
+        "/hub/spawn-pending/admin?next=%2Fhub%2Ftoken"
+    );
+    let request = wait_for("the start", || async { hub.spawner.requests().pop() }).await;
+    let wanted = json!({ "profile": "standard", "size": "large", "note": "hello" });
+    assert_eq!(Value::Object(request.user_options), wanted);
+    let token = token(&browser, &["inherit"]).await;
+    let told = browser.api(Method::GET, "/audit", &token, None).await;
+    let told = told.expect(200).json();
+    let start = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|deed| deed["method"] == "GET");
+    assert_eq!(start.unwrap()["path"], "/hub/spawn/admin", "{told}");
+}
+
+/// From before JupyterHub 6; the same with the name of a server.
+#[tokio::test]
+async fn options_without_a_prefix_and_a_name_to_show_are_taken() {
+    let (hub, browser) = hub().await;
+    let link = "/hub/spawn/admin/lab?note=hello&display_name=My%20lab";
+    visit(&browser, link, "same-origin").await.expect(303);
+    let request = wait_for("the start", || async { hub.spawner.requests().pop() }).await;
+    assert_eq!(request.user_options["note"], "hello");
+    let token = token(&browser, &["inherit"]).await;
+    let user = browser.api(Method::GET, "/users/admin", &token, None).await;
+    let servers = user.expect(200).json()["servers"].clone();
+    assert_eq!(servers["lab"]["display_name"], "My lab", "{servers}");
 }

@@ -287,3 +287,32 @@ async fn a_token_of_which_nothing_is_said_has_the_role_token() {
         "{scopes}"
     );
 }
+
+#[tokio::test]
+async fn extra_scopes_are_those_of_every_user() {
+    const EXTRA: &str = "JupyterHub:\n  extra_user_scopes: [read:hub]\n";
+    let with_role = format!("{EXTRA}  load_roles: [{{name: user, scopes: [self]}}]\n");
+    for (text, status) in [(EXTRA, 200), (&with_role, 403)] {
+        let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+            let read = Config::parse("config.yaml", text).unwrap().jupyter_hub;
+            config.authenticator.allow_all = true;
+            config.jupyter_hub.extra_user_scopes = read.extra_user_scopes;
+            config.jupyter_hub.load_roles = read.load_roles;
+        })
+        .await;
+        let bob = crate::harness::three::user(&hub, "bob").await;
+        let own = super::api::token_of("bob", &bob, &["inherit"]).await;
+        let ask = |path: &'static str| bob.api(Method::GET, path, &own, None);
+        ask("/info").await.expect(status);
+        ask("/users/bob").await.expect(200);
+    }
+    let wrong = Config::parse(
+        "config.yaml",
+        "JupyterHub:\n  extra_user_scopes: [read:planets]\n",
+    );
+    let told = wrong.unwrap_err().to_string();
+    assert!(
+        told.contains("there is no scope \"read:planets\""),
+        "{told}"
+    );
+}

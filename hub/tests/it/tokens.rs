@@ -1,10 +1,13 @@
 //! Tokens: what they may do, how long they last, and what ends them.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api::token;
-use crate::harness::{Browser, TestHub};
+use crate::harness::three::{self, Three};
+use crate::harness::{Behaviour, Browser, FakeSpawner, TestHub};
 
 async fn make(browser: &Browser, by: &str, body: Value) -> crate::harness::Reply {
     browser
@@ -191,4 +194,109 @@ async fn the_token_page_takes_scopes_and_shows_what_is_wrong_with_them() {
         refused.contains("does not exist") && refused.contains("value=\"narrow\""),
         "{refused}"
     );
+}
+
+/// `JupyterHub.token_expires_in_max_seconds`, with the cases of JupyterHub's own test.
+#[tokio::test]
+async fn a_token_lasts_no_longer_than_the_configuration_lets_it() {
+    const DAY: u64 = 86400;
+    for (most, asked, expected) in [
+        (DAY, None, Ok(Some(DAY))),
+        (DAY, Some(DAY), Ok(Some(DAY))),
+        (DAY, Some(DAY + 1), Err(DAY)),
+        (3600, Some(100), Ok(Some(100))),
+        (0, None, Ok(None)),
+        (0, Some(DAY), Ok(Some(DAY))),
+    ] {
+        let hub = TestHub::configured(FakeSpawner::new(Behaviour::Answers), |config| {
+            config.jupyter_hub.token_expires_in_max_seconds = Duration::from_secs(most).into();
+        })
+        .await;
+        let browser = hub.admin().await;
+        let path = "/users/admin/tokens";
+        let before = carrel_hub::db::now();
+        let made = three::post(&browser, path, json!({ "expires_in": asked })).await;
+        let page = browser.get("/hub/token").await.expect(200).body;
+        assert_eq!(page.contains(">never</option>"), most == 0);
+        let longer = page.contains("value=\"604800\"");
+        assert_eq!(longer, most == 0, "{page}");
+        match expected {
+            Err(most) => {
+                let told = made.expect(400).json()["message"].clone();
+                let expected = format!("token expires_in: {} must not exceed {most}", DAY + 1);
+                assert_eq!(told, expected);
+            }
+            Ok(None) => assert_eq!(made.expect(201).json()["expires_at"], Value::Null),
+            Ok(Some(seconds)) => {
+                let ends = made.expect(201).json()["expires_at"].clone();
+                let ends: jiff::Timestamp = ends.as_str().unwrap().parse().unwrap();
+                let lasts = ends.as_millisecond() - before;
+                assert!(
+                    (0..30_000).contains(&(lasts - seconds.cast_signed() * 1000)),
+                    "{lasts}"
+                );
+            }
+        }
+        // The page gives no more.
+        let sent = [("note", "for long"), ("expires_in", "")];
+        let sent = browser.submit("/hub/token", "/hub/token", &sent).await;
+        let rows = sent.expect(200).body;
+        let never = rows.contains("data-label=\"Expires\">never");
+        assert_eq!(never, most == 0, "{rows}");
+    }
+}
+
+/// As JupyterHub takes it in the body, with no token and no cookie.
+#[tokio::test]
+async fn a_name_and_a_password_get_a_token() {
+    let three = Three::meet().await;
+    let ask = async |user: &str, name: &str, password: &str| {
+        let path = format!("{}/hub/api/users/{user}/tokens", three.hub.origin);
+        let auth = json!({ "auth": { "username": name, "password": password } });
+        let request = reqwest::Client::new().post(path).json(&auth);
+        crate::harness::Reply::of(request).await
+    };
+    let made = ask("bob", "bob", "of bob").await.expect(201).json();
+    assert_eq!(made["note"], "Requested via api");
+    let bob = made["token"].as_str().unwrap();
+    let own = three.bob.api(Method::GET, "/user", bob, None).await;
+    assert_eq!(own.expect(200).json()["name"], "bob");
+    // Nobody else's, and no word of what is wrong.
+    for (user, name, password) in [
+        ("carol", "bob", "of bob"),
+        ("nobody", "bob", "of bob"),
+        ("bob", "bob", "of carol"),
+        ("bob", "nobody", "of bob"),
+        ("bob", "", ""),
+        ("bob", "b/b", "x"),
+    ] {
+        ask(user, name, password).await.expect(403);
+    }
+    let path = format!("{}/hub/api/users/bob/tokens", three.hub.origin);
+    for auth in [
+        json!(null),
+        json!({}),
+        json!({ "auth": null }),
+        json!({ "auth": {} }),
+    ] {
+        let request = reqwest::Client::new().post(&path).json(&auth);
+        crate::harness::Reply::of(request).await.expect(403);
+    }
+    let request = reqwest::Client::new()
+        .post(&path)
+        .json(&json!({ "auth": "bob" }));
+    crate::harness::Reply::of(request).await.expect(400);
+    // A browser that is logged in shows that its page is the Hub's, whatever the body says.
+    let auth = json!({ "auth": { "username": "bob", "password": "of bob" } });
+    let request = three.bob.request(Method::POST, "/hub/api/users/bob/tokens");
+    crate::harness::Reply::of(request.json(&auth))
+        .await
+        .expect(403);
+    // The limits of the login page.
+    for _ in 0..5 {
+        ask("carol", "carol", "guess").await.expect(403);
+    }
+    let refused = ask("carol", "carol", "of carol").await.expect(429);
+    assert!(refused.body.contains("Try again in"), "{}", refused.body);
+    three.carol.get("/hub/home").await.expect(200);
 }

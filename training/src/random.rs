@@ -132,6 +132,14 @@ pub(crate) fn weights(bound: f64, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
+/// Weights of a layer that is made, from the standard normal distribution.
+pub(crate) fn normal(shape: impl Into<Shape>) -> Result<Tensor> {
+    let shape = shape.into();
+    let count = shape.elem_count();
+    let values = draw(|layers| layers.weights.normal(count));
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
 /// The generator of a layer that draws in training.
 pub(crate) fn of_layer() -> Random {
     Random::new(draw(|layers| layers.others.bits()))

@@ -34,6 +34,11 @@ pub trait Layer: ModuleT + Send + Sync {
         None
     }
 
+    /// The type of the input, where it is not that of the parameters: whole numbers before an embedding.
+    fn input_dtype(&self) -> Option<DType> {
+        None
+    }
+
     /// What the network answers in use: without dropout, with the running means of batch norm.
     ///
     /// # Errors

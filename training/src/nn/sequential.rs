@@ -2,7 +2,7 @@
 
 use super::{Layer, Parts};
 use crate::onnx::graph::{Graph, OnnxError, Value};
-use candle_core::{ModuleT, Result, Shape, Tensor, Var};
+use candle_core::{DType, ModuleT, Result, Shape, Tensor, Var};
 
 /// A network in which each layer takes what the one before it gives. [`sequential!`](crate::sequential) makes one.
 #[derive(Default)]
@@ -59,6 +59,10 @@ impl Layer for Sequential {
 
     fn input_shape(&self) -> Option<Shape> {
         self.layers.first()?.input_shape()
+    }
+
+    fn input_dtype(&self) -> Option<DType> {
+        self.layers.first()?.input_dtype()
     }
 
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {

@@ -1,13 +1,15 @@
-//! Normalization by mean and variance: of each channel over the batch, and of each row by itself.
+//! Normalization by mean and variance: of each channel over the batch, of groups of channels, and of each row by itself.
 
 mod channels;
+mod groups;
 mod rows;
 
 use super::{conv2d::gradients, ours, portable};
-use crate::cpu::{Real, by_dtype, dtype, slice, with};
+use crate::cpu::{Real, by_dtype, dtype, slice, sums, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use carrel_ranks::lock;
 use channels::Channels;
+use groups::Together;
 use rows::Rows;
 use std::sync::Mutex;
 
@@ -86,6 +88,49 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     x.apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm)
 }
 
+/// Normalizes each of `groups` groups of channels of each item of `x` (n, c, ..), then scales each channel by `weight`
+/// (c) and adds `bias` (c).
+///
+/// # Errors
+/// When the shapes do not fit, or the groups do not divide the channels.
+pub fn group_norm(
+    x: &Tensor,
+    groups: usize,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    let &[_, channels, ..] = x.dims() else {
+        bail!("group_norm: expected x (n, c, ..), got {:?}", x.shape())
+    };
+    if weight.dims() != [channels] || bias.dims() != [channels] || x.elem_count() == 0 {
+        bail!(
+            "group_norm: weight {:?} and bias {:?} do not fit x {:?}",
+            weight.shape(),
+            bias.shape(),
+            x.shape()
+        )
+    }
+    if groups == 0 || !channels.is_multiple_of(groups) {
+        bail!("group_norm: {groups} groups do not divide {channels} channels")
+    }
+    if !ours(&[x, weight, bias]) {
+        return portable::group_norm(x, groups, weight, bias, eps);
+    }
+    let together = Together {
+        groups,
+        channels: channels / groups,
+        length: x.dims()[2..].iter().product(),
+    };
+    let norm = Norm {
+        groups: Groups::Together(together),
+        moments: Mutex::default(),
+        eps,
+    };
+    x.contiguous()?
+        .apply_op3(&weight.contiguous()?, &bias.contiguous()?, norm)
+}
+
 /// Mean and biased variance of the elements that are normalized together.
 #[derive(Clone, Copy)]
 struct Moments {
@@ -94,6 +139,15 @@ struct Moments {
 }
 
 impl Moments {
+    /// Those of one run of elements.
+    fn of<T: Real>(run: &[T]) -> Self {
+        let count = run.len() as f64;
+        let mean = sums([run], |[x]| [x.wide()])[0] / count;
+        let square = |x: T| (x.wide() - mean) * (x.wide() - mean);
+        let variance = sums([run], |[x]| [square(x)])[0] / count;
+        Self { mean, variance }
+    }
+
     /// Mean, and 1 / deviation.
     fn scale<T: Real>(&self, eps: f64) -> (T, T) {
         let scale = 1.0 / (self.variance + eps).sqrt();
@@ -104,12 +158,13 @@ impl Moments {
 /// Which elements share a mean.
 enum Groups {
     Channels(Channels),
+    Together(Together),
     Rows(Rows),
 }
 
 struct Norm {
     groups: Groups,
-    /// Of each group; those of rows from the forward pass.
+    /// Of each group; those within an item from the forward pass.
     moments: Mutex<Vec<Moments>>,
     eps: f64,
 }
@@ -117,14 +172,15 @@ struct Norm {
 impl Norm {
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let mut moments = lock(&self.moments);
-        match self.groups {
-            Groups::Channels(channels) => channels.forward(x, (weight, bias), &moments, self.eps),
-            Groups::Rows(rows) => {
-                let (y, of_rows) = rows.forward(x, (weight, bias), self.eps);
-                *moments = of_rows;
-                y
+        let (y, of_each) = match self.groups {
+            Groups::Channels(channels) => {
+                return channels.forward(x, (weight, bias), &moments, self.eps);
             }
-        }
+            Groups::Together(groups) => groups.forward(x, (weight, bias), self.eps),
+            Groups::Rows(rows) => rows.forward(x, (weight, bias), self.eps),
+        };
+        *moments = of_each;
+        y
     }
 
     /// The gradients of x, weight and bias.
@@ -132,6 +188,7 @@ impl Norm {
         let moments = lock(&self.moments);
         match self.groups {
             Groups::Channels(channels) => channels.backward(all, &moments, self.eps),
+            Groups::Together(groups) => groups.backward(all, &moments, self.eps),
             Groups::Rows(rows) => rows.backward(all, &moments, self.eps),
         }
     }
@@ -141,6 +198,7 @@ impl CustomOp3 for Norm {
     fn name(&self) -> &'static str {
         match self.groups {
             Groups::Channels { .. } => "batch_norm",
+            Groups::Together { .. } => "group_norm",
             Groups::Rows { .. } => "layer_norm",
         }
     }

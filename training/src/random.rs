@@ -102,7 +102,8 @@ thread_local! {
 }
 
 /// Seeds what new layers draw their weights from, as `torch.manual_seed`, and with its numbers: equal layers, made in
-/// equal order, begin with the weights that PyTorch gives them on the CPU, to the rounding of the last bit.
+/// equal order, begin with the weights that PyTorch gives them on the CPU, to the rounding of the last bit. A layer
+/// `without_bias` has drawn one, which PyTorch's with `bias=False` has not: those after it begin with others.
 pub fn manual_seed(seed: u64) {
     *lock(&GLOBAL) = Layers::new(seed);
 }

@@ -6,6 +6,8 @@ use carrel_training::ops::{Cell, portable, recurrent};
 use carrel_training::prelude::*;
 use carrel_training::random::with_seed;
 
+type Make = fn() -> Result<Box<dyn Layer>>;
+
 /// x, weight, bias and state of a batch of three.
 fn inputs(cell: Cell, length: usize) -> Vec<Tensor> {
     let all = 4 * cell.gates();
@@ -130,14 +132,15 @@ fn names_and_first_weights_are_those_of_pytorch() -> anyhow::Result<()> {
 #[test]
 fn gradients_reach_every_parameter_of_stacked_layers() -> Result<()> {
     let x = numbers(5, &[2, 3, 2]);
-    let layers: [(&str, Box<dyn Fn() -> Result<Box<dyn Layer>>>); 2] = [
-        ("lstm", Box::new(|| Ok(Box::new(Lstm::stacked(2, 3, 2)?)))),
-        ("gru", Box::new(|| Ok(Box::new(Gru::stacked(2, 3, 2)?)))),
-    ];
-    for (name, make) in layers {
+    let lstm: Make = || Ok(Box::new(Lstm::stacked(2, 3, 2)?));
+    let gru: Make = || Ok(Box::new(Gru::stacked(2, 3, 2)?));
+    for (name, make) in [("lstm", lstm), ("gru", gru)] {
         let mut layer = make()?;
         layer.to_dtype(DType::F64)?;
-        let values = layer.parameters().into_iter().map(|var| var.as_tensor().copy());
+        let values = layer
+            .parameters()
+            .into_iter()
+            .map(|var| var.as_tensor().copy());
         let mut values = values.collect::<Result<Vec<_>>>()?;
         values.push(x.clone());
         let error = gradient_error(&values, |t| {

@@ -1,7 +1,6 @@
 //! The networks whose training is measured: those of `tests/bench/training_torch.py`, layer by layer.
 
 use candle_core::Result;
-use carrel_training::nn::{AvgPool2d, BatchNorm};
 use carrel_training::prelude::*;
 use carrel_training::{layers, ops};
 
@@ -86,7 +85,7 @@ pub struct ResNet {
     conv: Conv2d,
     norm: BatchNorm,
     blocks: Sequential,
-    pool: AvgPool2d,
+    pool: AdaptiveAvgPool2d,
     out: Linear,
 }
 
@@ -106,7 +105,7 @@ impl ResNet {
             conv: Conv2d::new(3, widths[0], 3)?.padding(1).without_bias(),
             norm: BatchNorm::new(widths[0])?,
             blocks: layers,
-            pool: AvgPool2d::new(32 >> (widths.len() - 1)),
+            pool: AdaptiveAvgPool2d(1),
             out: Linear::new(inner, 10)?,
         })
     }
@@ -140,8 +139,7 @@ const INNER: usize = 1024;
 /// An encoder layer with the norms first, as `nn.TransformerEncoderLayer(norm_first=True, activation="gelu")`.
 struct Encoder {
     norm1: LayerNorm,
-    qkv: Linear,
-    out: Linear,
+    attention: MultiheadAttention,
     norm2: LayerNorm,
     fc1: Linear,
     fc2: Linear,
@@ -151,42 +149,18 @@ impl Encoder {
     fn new() -> Result<Self> {
         Ok(Self {
             norm1: LayerNorm::new(WIDTH)?,
-            qkv: Linear::new(WIDTH, 3 * WIDTH)?,
-            out: Linear::new(WIDTH, WIDTH)?,
+            attention: MultiheadAttention::new(WIDTH, HEADS)?,
             norm2: LayerNorm::new(WIDTH)?,
             fc1: Linear::new(WIDTH, INNER)?,
             fc2: Linear::new(INNER, WIDTH)?,
         })
     }
-
-    fn attend(&self, x: &Tensor) -> Result<Tensor> {
-        let (n, length, _) = x.dims3()?;
-        let head = WIDTH / HEADS;
-        let qkv = self
-            .qkv
-            .forward_t(x, true)?
-            .reshape((n, length, 3, HEADS, head))?;
-        let part = |at| {
-            qkv.narrow(2, at, 1)?
-                .squeeze(2)?
-                .transpose(1, 2)?
-                .contiguous()
-        };
-        let (q, k, v): (Tensor, Tensor, Tensor) = (part(0)?, part(1)?, part(2)?);
-        let scores = (q.matmul(&k.t()?.contiguous()?)? * (1.0 / (head as f64).sqrt()))?;
-        let y = ops::softmax(&scores, 3)?.matmul(&v)?;
-        self.out.forward_t(
-            &y.transpose(1, 2)?
-                .contiguous()?
-                .reshape((n, length, WIDTH))?,
-            true,
-        )
-    }
 }
 
 impl ModuleT for Encoder {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = (x + self.attend(&self.norm1.forward_t(x, train)?)?)?;
+        let y = self.norm1.forward_t(x, train)?;
+        let x = (x + self.attention.forward_t(&y, train)?)?;
         let y = ops::gelu(
             &self
                 .fc1
@@ -197,8 +171,7 @@ impl ModuleT for Encoder {
 }
 layers!(Encoder {
     norm1,
-    qkv,
-    out,
+    attention,
     norm2,
     fc1,
     fc2

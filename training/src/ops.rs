@@ -31,7 +31,7 @@ pub use embedding::embedding;
 pub use linear::{Then, linear};
 pub use loss::{cross_entropy, l1_loss, mse_loss, nll_loss};
 pub use max_pool2d::{max_pool1d, max_pool2d, max_pool2d_relu};
-pub use norm::{Normalized, batch_norm, group_norm, layer_norm};
+pub use norm::{Normalized, batch_norm, batch_norm_then, group_norm, layer_norm};
 pub use pool2d::{Pool1dConfig, Pool2dConfig};
 pub use recurrent::{Cell, recurrent};
 pub use softmax::{log_softmax, softmax};

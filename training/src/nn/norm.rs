@@ -36,8 +36,28 @@ impl BatchNorm {
         })
     }
 
-    fn train(&self, x: &Tensor) -> Result<Tensor> {
-        let normalized = ops::batch_norm(x, &self.weight, &self.bias, self.eps)?;
+    /// With a tensor of the shape of `x` added, and a rectifier behind it, in one pass: the end of a residual block.
+    ///
+    /// # Errors
+    /// When `x` or what is added does not fit.
+    pub fn forward_then(
+        &self,
+        x: &Tensor,
+        train: bool,
+        add: Option<&Tensor>,
+        relu: bool,
+    ) -> Result<Tensor> {
+        if train {
+            return self.train(x, add, relu);
+        }
+        let y = self.normalize(x)?;
+        let y = add.map_or(Ok(y.clone()), |add| y + add)?;
+        if relu { ops::relu(&y) } else { Ok(y) }
+    }
+
+    fn train(&self, x: &Tensor, add: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+        let by = (self.weight.as_tensor(), self.bias.as_tensor());
+        let normalized = ops::batch_norm_then(x, by, self.eps, add, relu)?;
         let count = (x.elem_count() / self.weight.elem_count()) as f64;
         let unbiased = (normalized.variance * (count / (count - 1.0).max(1.0)))?;
         self.keep(&self.running_mean, &normalized.mean)?;
@@ -65,11 +85,7 @@ impl BatchNorm {
 
 impl ModuleT for BatchNorm {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        if train {
-            self.train(x)
-        } else {
-            self.normalize(x)
-        }
+        self.forward_then(x, train, None, false)
     }
 }
 
@@ -91,6 +107,10 @@ impl Layer for BatchNorm {
             *var = change(var)?;
         }
         Ok(())
+    }
+
+    fn forward_relu(&self, x: &Tensor, train: bool) -> Option<Result<Tensor>> {
+        Some(self.forward_then(x, train, None, true))
     }
 
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {

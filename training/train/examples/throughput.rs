@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use candle_nn::{Optimizer as _, SGD};
 use carrel_training::prelude::*;
 use carrel_training::random::manual_seed;
-use networks::{Mlp, ResNet, Transformer};
+use networks::{ResNet, Transformer, mlp};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
     let seconds = match (stack.as_str(), network) {
         ("candle", "mnist") => of_candle(steps)?,
         ("carrel", "mnist") => of_carrel(&MnistNet::new(1, 0.5)?, network, steps)?,
-        ("carrel", "mlp") => of_carrel(&Mlp::new()?, network, steps)?,
+        ("carrel", "mlp") => of_carrel(&mlp()?, network, steps)?,
         ("carrel", "transformer") => of_carrel(&Transformer::new()?, network, steps)?,
         ("carrel", "resnet20") => of_carrel(&ResNet::new(&[16, 32, 64], 3)?, network, steps)?,
         ("carrel", "resnet18") => {

@@ -5,30 +5,15 @@ use carrel_training::prelude::*;
 use carrel_training::{layers, ops};
 
 /// `[784, 1024, 1024, 10]`, with rectifiers between.
-pub struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
-    fc3: Linear,
+pub fn mlp() -> Result<Sequential> {
+    Ok(sequential![
+        Linear::new(784, 1024)?,
+        Relu,
+        Linear::new(1024, 1024)?,
+        Relu,
+        Linear::new(1024, 10)?,
+    ])
 }
-
-impl Mlp {
-    pub fn new() -> Result<Self> {
-        Ok(Self {
-            fc1: Linear::new(784, 1024)?,
-            fc2: Linear::new(1024, 1024)?,
-            fc3: Linear::new(1024, 10)?,
-        })
-    }
-}
-
-impl ModuleT for Mlp {
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = relu(&self.fc1.forward_t(x, train)?)?;
-        let x = relu(&self.fc2.forward_t(&x, train)?)?;
-        self.fc3.forward_t(&x, train)
-    }
-}
-layers!(Mlp { fc1, fc2, fc3 });
 
 /// Two 3 x 3 convolutions beside a shortcut; the first has a stride.
 struct Block {
@@ -64,12 +49,11 @@ impl Block {
 
 impl ModuleT for Block {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self
-            .norm1
-            .forward_t(&self.conv1.forward_t(x, train)?, train)?;
-        let y = self.conv2.forward_t(&relu(&y)?, train)?;
-        let y = self.norm2.forward_t(&y, train)?;
-        relu(&(y + self.shortcut.forward_t(x, train)?)?)
+        let y = self.conv1.forward_t(x, train)?;
+        let y = self.norm1.forward_then(&y, train, None, true)?;
+        let y = self.conv2.forward_t(&y, train)?;
+        let shortcut = self.shortcut.forward_t(x, train)?;
+        self.norm2.forward_then(&y, train, Some(&shortcut), true)
     }
 }
 layers!(Block {
@@ -113,11 +97,8 @@ impl ResNet {
 
 impl ModuleT for ResNet {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = relu(
-            &self
-                .norm
-                .forward_t(&self.conv.forward_t(x, train)?, train)?,
-        )?;
+        let x = self.conv.forward_t(x, train)?;
+        let x = self.norm.forward_then(&x, train, None, true)?;
         let x = self.blocks.forward_t(&x, train)?;
         let x = self.pool.forward_t(&x, train)?.flatten_from(1)?;
         self.out.forward_t(&x, train)

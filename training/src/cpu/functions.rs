@@ -75,10 +75,10 @@ pub fn erf(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     const NEAR: [f32; 5] = [
         -5.704_988_7e-3,
-        2.063_908_9e-2,
+        2.063_909e-2,
         -5.373_971_6e-2,
         1.333_144_2e-1,
-        -3.333_328_2e-1,
+        -3.333_328e-1,
     ];
     let (size, square) = (x.abs(), x * x);
     let mut near = NEAR[0];

@@ -48,6 +48,8 @@ def throughput(options):
     """The same networks, first weights and batch on both sides."""
     allocator = preload()
     print(f"training: Carrel allocates by mimalloc, PyTorch by {allocator or 'the C library: no mimalloc or jemalloc here'}")
+    if not options.torch:
+        print("training: measuring without PyTorch")
     modes = [mode for mode in MODES if options.torch and (mode != "compile" or compiler())]
     for network, (name, steps, times) in NETWORKS.items():
         rates = {}
@@ -82,11 +84,16 @@ def beside_torch(options, network, what, how):
             memory[of].append(said["memory"])
             losses[of] = said["loss"]
     peers = [of for of in runs if of != OURS]
-    best = max(peers, key=lambda of: statistics.median(rates[of]), default=None)
-    least = min(peers, key=lambda of: statistics.median(memory[of]), default=None)
     title = f"{name}, {threads} thread{'s' * (threads > 1)}"
+    if not peers:
+        tell(title, "img/s", rates)
+        tell(f"{title}, memory of steps", "MB", memory)
+        return rates[OURS]
+    best = max(peers, key=lambda of: statistics.median(rates[of]))
+    least = min(peers, key=lambda of: statistics.median(memory[of]))
     tell(title, "img/s", rates, [Goal.times_as_fast(best, times)])
-    tell(f"{title}, memory of steps", "MB", {of: memory[of] for of in (OURS, least) if of}, [Goal.of_peer(least, 1.0)])
+    of_both = {of: memory[of] for of in (OURS, least)}
+    tell(f"{title}, memory of steps", "MB", of_both, [Goal.of_peer(least, 1.0)])
     if network not in RANDOM:
         for of in peers:
             off = abs(losses[of] - losses[OURS])

@@ -47,7 +47,8 @@ def measure(options):
 def throughput(options):
     """The same networks, first weights and batch on both sides."""
     allocator = preload()
-    print(f"training: Carrel allocates by mimalloc, PyTorch by {allocator or 'the C library: no mimalloc or jemalloc here'}")
+    theirs = allocator or "the C library: no mimalloc or jemalloc here"
+    print(f"training: Carrel allocates by mimalloc, PyTorch by {theirs}")
     if not options.torch:
         print("training: measuring without PyTorch")
     modes = [mode for mode in MODES if options.torch and (mode != "compile" or compiler())]

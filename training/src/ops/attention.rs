@@ -223,16 +223,39 @@ impl Attention {
         y
     }
 
+    /// Of each head of each item the rows of q, k and v, or of these in the one tensor that all lie in.
+    fn rows_of_gradients<'a, T>(&self, [q, k, v]: [&'a mut [T]; 3]) -> Vec<[Vec<&'a mut [T]>; 3]> {
+        let (
+            Head {
+                queries,
+                keys,
+                width,
+                value,
+                ..
+            },
+            heads,
+        ) = (self.head, self.heads);
+        if !self.packed {
+            let parts = [
+                rows_of_heads(q, queries, heads, width),
+                rows_of_heads(k, keys, heads, width),
+                rows_of_heads(v, keys, heads, value),
+            ];
+            return zipped(parts).collect();
+        }
+        let mut all = rows_of_heads(q, queries, 3 * heads, width).into_iter();
+        let mut of = Vec::new();
+        // Those of q, then those of k and of v, of one item.
+        while all.len() > 0 {
+            let parts = [(); 3].map(|()| all.by_ref().take(heads).collect::<Vec<_>>());
+            of.extend(zipped(parts));
+        }
+        of
+    }
+
     /// The gradients of q, k and v, or of the tensor that all lie in.
     fn backward<T: Real>(&self, q: &[T], k: &[T], v: &[T], (y, dy): (&[T], &[T])) -> [Vec<T>; 3] {
-        let Head {
-            queries,
-            keys,
-            width,
-            value,
-            ..
-        } = self.head;
-        let heads = self.heads;
+        let (Head { queries, value, .. }, heads) = (self.head, self.heads);
         let scales = lock(&self.scales);
         let [y, dy] = [y, dy].map(|elements| Columns {
             elements,
@@ -247,23 +270,7 @@ impl Attention {
         };
         let [q, k, v] = self.columns(q, k, v);
         let [mut dq, mut dk, mut dv] = lens.map(|len| vec![T::zero(); len]);
-        let mut rows: Vec<[Vec<&mut [T]>; 3]> = if self.packed {
-            let mut all = rows_of_heads(&mut dq, queries, 3 * heads, width).into_iter();
-            let mut of = Vec::new();
-            // Those of q, then those of k and of v, of one item.
-            while all.len() > 0 {
-                let parts = [(); 3].map(|()| all.by_ref().take(heads).collect::<Vec<_>>());
-                of.extend(zipped(parts));
-            }
-            of
-        } else {
-            let parts = [
-                rows_of_heads(&mut dq, queries, heads, width),
-                rows_of_heads(&mut dk, keys, heads, width),
-                rows_of_heads(&mut dv, keys, heads, value),
-            ];
-            zipped(parts).collect()
-        };
+        let mut rows = self.rows_of_gradients([&mut dq, &mut dk, &mut dv]);
         let shares = shares(rows.len(), 3 * self.head.work());
         let parts = split(&mut rows, 1, &shares);
         each(shares.into_iter().zip(parts).collect(), |(share, rows)| {

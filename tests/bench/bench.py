@@ -48,6 +48,7 @@ def arguments():
     parser.add_argument("--engine-time", required=True, help="the example engine_time of carrel-inference")
     parser.add_argument("--kserve", required=True, help="a Python with kserve, onnx and onnxruntime")
     parser.add_argument("--mlserver", required=True, help="a Python with mlserver and onnxruntime")
+    parser.add_argument("--torch", help="a Python with PyTorch")
     parser.add_argument("--jupyterhub", required=True)
     parser.add_argument("--chp", help="configurable-http-proxy")
     parser.add_argument("--evcxr", help="evcxr_jupyter")

@@ -1,23 +1,37 @@
 """Training beside PyTorch and plain candle, sums over ranks beside the loopback, the seed's job, compile time."""
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
 
 from common import BEFORE, NO_WORSE, OURS, Goal, free_port, number, pss, running, tell, wait_for
 
-STEPS = 150
-# candle is so slow that fewer steps tell as much.
-STEPS_OF_CANDLE = 20
+# Those of plain candle, which is slow, tell as much when they are fewer.
+STEPS, STEPS_OF_CANDLE = 150, 20
+# Some seconds of each network, and how many times as fast as PyTorch's best mode it is to be.
+NETWORKS = {
+    "mnist": ("the MNIST network", 600, 2.2),
+    "mlp": ("MLP 784-1024-1024-10", 150, 1.1),
+    "transformer": ("transformer, 4 layers", 12, 1.1),
+    "resnet20": ("ResNet-20", 10, 1.1),
+    "resnet18": ("ResNet-18", 6, 1.1),
+}
+MODES = ("eager", "channels_last", "compile")
+# They take no pictures, whose channels could come last.
+WITHOUT_CHANNELS = ("mlp", "transformer")
+# A second thread is to give this many times the rate; the MNIST network is too small for it.
+TWO_THREADS = 1.7
+# Dropout draws other masks.
+RANDOM = ("mnist",)
 GRADIENTS = 21_840 * 4
 LARGE = 100_000_000
-# Debian's python3-torch is a package of the system's Python.
-PYTHON = "/usr/bin/python3"
 RANKS = 4
 
 
@@ -31,21 +45,89 @@ def measure(options):
 
 
 def throughput(options):
-    torch = subprocess.run([PYTHON, "-c", "import torch"], capture_output=True).returncode == 0
-    if not torch:
-        print("training: measuring without PyTorch (apt install python3-torch)")
+    """The same networks, first weights and batch on both sides."""
+    allocator = preload()
+    theirs = allocator or "the C library: no mimalloc or jemalloc here"
+    print(f"training: Carrel allocates by mimalloc, PyTorch by {theirs}")
+    if not options.torch:
+        print("training: measuring without PyTorch")
+    modes = [mode for mode in MODES if options.torch and (mode != "compile" or compiler())]
+    for network, (name, steps, times) in NETWORKS.items():
+        rates = {}
+        for threads in (1, 2):
+            of_network = [mode for mode in modes if mode != "channels_last" or network not in WITHOUT_CHANNELS]
+            how = (threads, of_network, allocator)
+            rates[threads] = beside_torch(options, network, (name, steps, times), how)
+        if network not in RANDOM:
+            goals = [Goal.times_as_fast("1 thread", TWO_THREADS)]
+            tell(f"{name}, 2 threads", "img/s", {OURS: rates[2], "1 thread": rates[1]}, goals)
+    rates = {OURS: [], "plain candle": []}
+    for _ in range(options.rounds):
+        for stack, of_stack, steps in (("carrel", OURS, STEPS), ("candle", "plain candle", STEPS_OF_CANDLE)):
+            rates[of_stack].append(number([options.throughput, stack, str(steps)], RAYON_NUM_THREADS="1"))
+    tell("the MNIST network, 1 thread", "img/s", rates, [Goal.times_as_fast("plain candle", 12)])
+
+
+def beside_torch(options, network, what, how):
+    """Our rates. The best of PyTorch's modes counts, and of memory what its steps take in the one that takes least."""
+    (name, steps, times), (threads, modes, allocator) = what, how
     script = pathlib.Path(__file__).with_name("training_torch.py")
-    for threads in (1, 2):
-        commands = {OURS: [options.throughput, "carrel", str(STEPS)]}
-        if torch:
-            commands["PyTorch"] = [PYTHON, script, str(threads), str(STEPS)]
-        commands["plain candle"] = [options.throughput, "candle", str(STEPS_OF_CANDLE)]
-        rates = {name: [] for name in commands}
-        for _ in range(options.rounds):
-            for name, command in commands.items():
-                rates[name].append(number(command, RAYON_NUM_THREADS=str(threads)))
-        goals = [Goal.times_as_fast("PyTorch", 2.2), Goal.times_as_fast("plain candle", 12)]
-        tell(f"MNIST network in training, {threads} threads", "img/s", rates, goals)
+    runs = {OURS: ([options.throughput, "carrel", str(steps), network], {"RAYON_NUM_THREADS": str(threads)})}
+    for mode in modes:
+        preloaded = {"LD_PRELOAD": allocator} if allocator else {}
+        runs[f"PyTorch {mode}"] = ([options.torch, script, network, mode, str(threads), str(steps)], preloaded)
+    rates, memory = {name: [] for name in runs}, {name: [] for name in runs}
+    losses = {}
+    for _ in range(options.rounds):
+        for of, (command, environment) in runs.items():
+            said = words(command, **environment)
+            rates[of].append(said["rate"])
+            memory[of].append(said["memory"])
+            losses[of] = said["loss"]
+    peers = [of for of in runs if of != OURS]
+    title = f"{name}, {threads} thread{'s' * (threads > 1)}"
+    if not peers:
+        tell(title, "img/s", rates)
+        tell(f"{title}, memory of steps", "MB", memory)
+        return rates[OURS]
+    best = max(peers, key=lambda of: statistics.median(rates[of]))
+    least = min(peers, key=lambda of: statistics.median(memory[of]))
+    tell(title, "img/s", rates, [Goal.times_as_fast(best, times)])
+    of_both = {of: memory[of] for of in (OURS, least)}
+    tell(f"{title}, memory of steps", "MB", of_both, [Goal.of_peer(least, 1.0)])
+    if network not in RANDOM:
+        for of in peers:
+            off = abs(losses[of] - losses[OURS])
+            if off > 1e-3 * losses[of]:
+                raise SystemExit(f"{title}: the second loss is {losses[OURS]} here and {losses[of]} by {of}")
+    return rates[OURS]
+
+
+def words(command, **environment):
+    """What a program prints: names with numbers, and at last the rate."""
+    output = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    if output.returncode:
+        raise SystemExit(f"{command} failed: {output.stderr[-2000:]}")
+    *lines, rate = output.stdout.strip().splitlines()
+    pairs = (line.split() for line in lines)
+    return {"rate": float(rate), **{name: float(value) for name, value in pairs}}
+
+
+def compiler():
+    """torch.compile writes C++."""
+    if shutil.which("g++") or shutil.which("clang++"):
+        return True
+    print("training: PyTorch without torch.compile, which needs a compiler (apt install g++)")
+    return False
+
+
+def preload():
+    """A library that gives PyTorch the allocator that Carrel's programs have, or one as good."""
+    for name in ("libmimalloc.so*", "libjemalloc.so*"):
+        for folder in ("/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib"):
+            for path in sorted(glob.glob(f"{folder}/{name}")):
+                return path
+    return None
 
 
 def as_before(options):

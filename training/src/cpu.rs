@@ -25,6 +25,9 @@ pub trait Real: WithDType + Float + Lanes + std::iter::Sum {
 
     /// The error function; in f32 without branches.
     fn erf(self) -> Self;
+
+    /// The hyperbolic tangent; in f32 without branches.
+    fn tangent(self) -> Self;
 }
 
 impl Real for f32 {
@@ -37,6 +40,11 @@ impl Real for f32 {
     fn erf(self) -> Self {
         functions::erf(self)
     }
+
+    #[inline(always)]
+    fn tangent(self) -> Self {
+        functions::tanh(self)
+    }
 }
 
 impl Real for f64 {
@@ -46,6 +54,10 @@ impl Real for f64 {
 
     fn erf(self) -> Self {
         candle_core::cpu::erf::erf_f64(self)
+    }
+
+    fn tangent(self) -> Self {
+        self.tanh()
     }
 }
 

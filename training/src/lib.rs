@@ -53,9 +53,10 @@ pub mod prelude {
     pub use crate::data::{DataLoader, Dataset, MnistData, TensorDataset, accuracy};
     pub use crate::job::TrainJob;
     pub use crate::nn::{
-        AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, Dropout, Dropout2d, Flatten, Gelu, Layer,
-        LayerNorm, Linear, LogSoftmax, MaxPool1d, MaxPool2d, Relu, Sequential, Sigmoid, Silu,
-        Softmax, Tanh,
+        AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, BatchNorm, Conv1d, Conv2d, ConvTranspose2d,
+        Dropout, Dropout2d, Embedding, Flatten, Gelu, GroupNorm, Gru, Layer, LayerNorm, Linear,
+        LogSoftmax, Lstm, MaxPool1d, MaxPool2d, MultiheadAttention, Relu, Residual, Sequential,
+        Sigmoid, Silu, Softmax, Tanh,
     };
     pub use crate::onnx;
     pub use crate::ops::{

@@ -20,21 +20,31 @@
 //! ```
 
 mod activation;
+mod attention;
 mod conv;
+mod conv_transpose;
 mod dropout;
+mod embedding;
 mod layer;
 mod linear;
 mod norm;
 mod pool;
+mod recurrent;
+mod residual;
 mod sequential;
 
 pub use activation::{Flatten, Gelu, LogSoftmax, Relu, Sigmoid, Silu, Softmax, Tanh};
+pub use attention::MultiheadAttention;
 pub use conv::{Conv1d, Conv2d};
+pub use conv_transpose::ConvTranspose2d;
 pub use dropout::{Dropout, Dropout2d};
+pub use embedding::Embedding;
 pub use layer::{Layer, Part, Parts, StateError, layers};
 pub use linear::Linear;
-pub use norm::{BatchNorm, LayerNorm};
-pub use pool::{AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
+pub use norm::{BatchNorm, GroupNorm, LayerNorm};
+pub use pool::{AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d};
+pub use recurrent::{Gru, Lstm};
+pub use residual::Residual;
 pub use sequential::Sequential;
 
 use crate::onnx::graph::{Graph, OnnxError, Value};

@@ -80,7 +80,8 @@ pub fn encode(network: &dyn Layer, item: impl Into<Shape>) -> Result<Vec<u8>, On
     let batch: Vec<usize> = std::iter::once(1)
         .chain(item.dims().iter().copied())
         .collect();
-    let input = Tensor::zeros(batch.as_slice(), dtype, &device);
+    let input = network.input_dtype().unwrap_or(dtype);
+    let input = Tensor::zeros(batch.as_slice(), input, &device);
     let both = input.and_then(|input| Ok((network.predict(&input)?, input)));
     let (output, input) = both.map_err(|source| OnnxError::Input {
         shape: item,

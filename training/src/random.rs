@@ -102,7 +102,8 @@ thread_local! {
 }
 
 /// Seeds what new layers draw their weights from, as `torch.manual_seed`, and with its numbers: equal layers, made in
-/// equal order, begin with the weights that PyTorch gives them on the CPU, to the rounding of the last bit.
+/// equal order, begin with the weights that PyTorch gives them on the CPU, to the rounding of the last bit. A layer
+/// `without_bias` has drawn one, which PyTorch's with `bias=False` has not: those after it begin with others.
 pub fn manual_seed(seed: u64) {
     *lock(&GLOBAL) = Layers::new(seed);
 }
@@ -129,6 +130,14 @@ pub(crate) fn weights(bound: f64, shape: impl Into<Shape>) -> Result<Tensor> {
     let shape = shape.into();
     let count = shape.elem_count();
     let values = draw(|layers| layers.weights.uniform(bound, count));
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+/// Weights of a layer that is made, from the standard normal distribution.
+pub(crate) fn normal(shape: impl Into<Shape>) -> Result<Tensor> {
+    let shape = shape.into();
+    let count = shape.elem_count();
+    let values = draw(|layers| layers.weights.normal(count));
     Tensor::from_vec(values, shape, &Device::Cpu)
 }
 

@@ -1,9 +1,10 @@
 //! Activations and reshaping: layers without parameters.
 
 use super::layer::without_parts;
-use crate::onnx::graph::Attribute;
+use super::{Layer, Parts};
+use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops;
-use candle_core::{Module, Result, Tensor};
+use candle_core::{Module, Result, Tensor, Var};
 
 /// `max(x, 0)`; a value that is not a number stays one, and the gradient at 0 is 0.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,8 +86,23 @@ impl Module for Flatten {
     }
 }
 
+impl Layer for Relu {
+    fn parts<'a>(&'a self, _parts: &mut Parts<'a>) {}
+
+    fn map(&mut self, _: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_relu(&self) -> bool {
+        true
+    }
+
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        Ok(graph.node("Relu", &[&x], vec![]))
+    }
+}
+
 without_parts!(
-    Relu => |_, graph, x| graph.node("Relu", &[&x], vec![]),
     Gelu => |_, graph, x| graph.node("Gelu", &[&x], vec![]),
     Silu => |_, graph, x| {
         let sigmoid = graph.node("Sigmoid", &[&x], vec![]);

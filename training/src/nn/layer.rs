@@ -34,6 +34,21 @@ pub trait Layer: ModuleT + Send + Sync {
         None
     }
 
+    /// The type of the input, where it is not that of the parameters: whole numbers before an embedding.
+    fn input_dtype(&self) -> Option<DType> {
+        None
+    }
+
+    /// The same as [`Relu`](super::Relu) behind the layer, where it does both in one pass.
+    fn forward_relu(&self, _x: &Tensor, _train: bool) -> Option<Result<Tensor>> {
+        None
+    }
+
+    /// Whether this is a rectifier, which the layer before it may do in its pass.
+    fn is_relu(&self) -> bool {
+        false
+    }
+
     /// What the network answers in use: without dropout, with the running means of batch norm.
     ///
     /// # Errors

@@ -60,6 +60,14 @@ impl Layer for Linear {
         Some(self.weight.dims().get(1).copied()?.into())
     }
 
+    fn forward_relu(&self, x: &Tensor, _train: bool) -> Option<Result<Tensor>> {
+        let then = Then {
+            relu: true,
+            mask: None,
+        };
+        Some(self.forward_then(x, then))
+    }
+
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
         let bias = export_bias(graph, self.bias.as_ref())?;
         // `Gemm` is for matrices only.

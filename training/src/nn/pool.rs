@@ -1,9 +1,10 @@
 //! Pools over stretches and square windows.
 
 use super::layer::without_parts;
-use crate::onnx::graph::Attribute;
+use super::{Layer, Parts};
+use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, Pool2dConfig};
-use candle_core::{Module, Result, Tensor};
+use candle_core::{Module, Result, Tensor, Var};
 
 /// The maximum of each window of (n, c, l).
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,33 @@ pub struct MaxPool2d(pub Pool2dConfig);
 /// The mean of each window of (n, c, h, w).
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool2d(pub Pool2dConfig);
+
+/// Means of windows that cover each plane of (n, c, h, w), as many as it says along both axes: (n, c, k, k). With 1, the mean
+/// of each plane.
+#[derive(Clone, Copy, Debug)]
+pub struct AdaptiveAvgPool2d(pub usize);
+
+impl Module for AdaptiveAvgPool2d {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        ops::adaptive_avg_pool2d(x, [self.0; 2])
+    }
+}
+
+impl Layer for AdaptiveAvgPool2d {
+    fn parts<'a>(&'a self, _parts: &mut Parts<'a>) {}
+
+    fn map(&mut self, _: &mut dyn FnMut(&Var) -> Result<Var>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where the windows are more than one, they depend on the size of what comes in, which ONNX has no operator for.
+    fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {
+        match self.0 {
+            1 => Ok(graph.node("GlobalAveragePool", &[&x], vec![])),
+            out => Err(OnnxError::Layer(format!("AdaptiveAvgPool2d({out})"))),
+        }
+    }
+}
 
 macro_rules! pool {
     ($layer:ident, $op:path) => {

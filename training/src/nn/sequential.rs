@@ -2,7 +2,7 @@
 
 use super::{Layer, Parts};
 use crate::onnx::graph::{Graph, OnnxError, Value};
-use candle_core::{ModuleT, Result, Shape, Tensor, Var};
+use candle_core::{DType, ModuleT, Result, Shape, Tensor, Var};
 
 /// A network in which each layer takes what the one before it gives. [`sequential!`](crate::sequential) makes one.
 #[derive(Default)]
@@ -34,11 +34,15 @@ impl Sequential {
 
 impl ModuleT for Sequential {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let mut x = x.clone();
-        for (at, layer) in self.layers.iter().enumerate() {
-            x = layer
-                .forward_t(&x, train)
+        let (mut x, mut at) = (x.clone(), 0);
+        while let Some(layer) = self.layers.get(at) {
+            let relu = self.layers.get(at + 1).is_some_and(|next| next.is_relu());
+            let both = relu.then(|| layer.forward_relu(&x, train)).flatten();
+            let steps = 1 + usize::from(both.is_some());
+            x = both
+                .unwrap_or_else(|| layer.forward_t(&x, train))
                 .map_err(|error| error.context(format!("in layer {at} of a Sequential")))?;
+            at += steps;
         }
         Ok(x)
     }
@@ -59,6 +63,10 @@ impl Layer for Sequential {
 
     fn input_shape(&self) -> Option<Shape> {
         self.layers.first()?.input_shape()
+    }
+
+    fn input_dtype(&self) -> Option<DType> {
+        self.layers.first()?.input_dtype()
     }
 
     fn to_onnx(&self, graph: &mut Graph, x: Value) -> std::result::Result<Value, OnnxError> {

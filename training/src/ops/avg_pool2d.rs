@@ -3,7 +3,7 @@
 use super::pool2d::{Pool, Pool1dConfig, Pool2dConfig, pool1d, pool2d, windows};
 use super::{ours, portable, window::Windows};
 use crate::cpu::Real;
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use std::ops::Range;
 
 /// The mean of each window of `x` (n, c, h, w).
@@ -20,6 +20,47 @@ pub fn avg_pool2d(x: &Tensor, config: &Pool2dConfig) -> Result<Tensor> {
 /// When `x` has another rank or the windows do not fit.
 pub fn avg_pool1d(x: &Tensor, config: &Pool1dConfig) -> Result<Tensor> {
     pool1d("avg_pool1d", x, config, over)
+}
+
+/// The means of `x` (n, c, h, w) over as many windows as `out` says, which cover each plane: (n, c, `out`).
+///
+/// # Errors
+/// When `x` has another rank, or `out` is 0 or more than it has.
+pub fn adaptive_avg_pool2d(x: &Tensor, out: [usize; 2]) -> Result<Tensor> {
+    let &[_, _, height, width] = x.dims() else {
+        bail!(
+            "adaptive_avg_pool2d: expected x (n, c, h, w), got {:?}",
+            x.shape()
+        )
+    };
+    if out.contains(&0) || height < out[0] || width < out[1] {
+        bail!(
+            "adaptive_avg_pool2d: no {out:?} windows of x {:?}",
+            x.shape()
+        )
+    }
+    if out != [1, 1] {
+        return means(&means(x, 2, out[0])?, 3, out[1]);
+    }
+    let whole = Windows {
+        channels: 1,
+        size: [height, width],
+        kernel: [height, width],
+        stride: 1,
+        padding: [0; 2],
+        dilation: 1,
+    };
+    over(x, whole)
+}
+
+/// Means over stretches of one dimension, each from the last place at or below its share to the first at or above.
+fn means(x: &Tensor, dim: usize, out: usize) -> Result<Tensor> {
+    let size = x.dim(dim)?;
+    let stretch = |at: usize| {
+        let (from, to) = (at * size / out, ((at + 1) * size).div_ceil(out));
+        x.narrow(dim, from, to - from)?.mean_keepdim(dim)
+    };
+    Tensor::cat(&(0..out).map(stretch).collect::<Result<Vec<_>>>()?, dim)
 }
 
 fn over(x: &Tensor, windows: Windows) -> Result<Tensor> {

@@ -6,7 +6,7 @@ mod unrolled;
 use super::{early, ours, portable, window::Windows};
 use crate::cpu::{Real, by_dtype, dtype, slice, with};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use flat::Flat;
+pub(super) use flat::Flat;
 
 /// Stride, padding, dilation and groups, as in `torch.nn.functional.conv2d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! The same operations from candle's own, for every device and type (it has no backward pass for some strided convolutions).
 //! Shapes are those of the operations in [`super`]; what does not fit is refused in candle's words.
 
-use super::{Conv2dConfig, Normalized, Pool2dConfig, Then, pool2d::windows, window::Windows};
+use super::{
+    Cell, Conv2dConfig, ConvTranspose2dConfig, Normalized, Pool2dConfig, Then, pool2d::windows,
+    window::Windows,
+};
 use candle_core::{D, Result, Tensor};
 use std::f64::consts::FRAC_1_SQRT_2;
 
@@ -18,6 +21,37 @@ pub fn conv2d(
         groups,
     } = *config;
     let y = x.conv2d(weight, padding, stride, dilation, groups)?;
+    match bias {
+        Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
+        None => Ok(y),
+    }
+}
+
+/// Group by group, for which candle has no such operation.
+pub fn conv_transpose2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: &ConvTranspose2dConfig,
+) -> Result<Tensor> {
+    let ConvTranspose2dConfig {
+        stride,
+        padding,
+        output_padding,
+        dilation,
+        groups,
+    } = *config;
+    let (x, weight) = (x.chunk(groups, 1)?, weight.chunk(groups, 0)?);
+    let groups = x.iter().zip(&weight).map(|(x, weight)| {
+        x.contiguous()?.conv_transpose2d(
+            &weight.contiguous()?,
+            padding,
+            output_padding,
+            stride,
+            dilation,
+        )
+    });
+    let y = Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 1)?;
     match bias {
         Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
         None => Ok(y),
@@ -127,6 +161,87 @@ pub fn batch_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
         mean: mean.flatten_all()?.detach(),
         variance: variance.flatten_all()?.detach(),
     })
+}
+
+/// With all weights at once.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
+    // (n, heads, rows, width)
+    let apart = |x: &Tensor| {
+        let (n, rows, width) = x.dims3()?;
+        x.reshape((n, rows, heads, width / heads))?
+            .transpose(1, 2)?
+            .contiguous()
+    };
+    let (q, k, v) = (apart(q)?, apart(k)?, apart(v)?);
+    let (n, _, queries, width) = q.dims4()?;
+    let scale = 1.0 / (width as f64).sqrt();
+    let mut scores = (q.matmul(&k.t()?.contiguous()?)? * scale)?;
+    if causal {
+        let keys = k.dim(2)?;
+        let seen = |at: usize| u8::from(at % keys <= at / keys);
+        let seen: Vec<u8> = (0..queries * keys).map(seen).collect();
+        let seen = Tensor::from_vec(seen, (queries, keys), q.device())?;
+        let none = scores.zeros_like()?.affine(0.0, f64::NEG_INFINITY)?;
+        scores = seen
+            .broadcast_as(scores.shape())?
+            .where_cond(&scores, &none)?;
+    }
+    let y = softmax(&scores, 3)?.matmul(&v)?;
+    y.transpose(1, 2)?.contiguous()?.reshape((n, queries, ()))
+}
+
+/// Step by step.
+pub fn recurrent(
+    cell: Cell,
+    x: &Tensor,
+    (weight, bias): (&Tensor, &Tensor),
+    state: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let (length, width) = (x.dim(1)?, weight.dim(1)?);
+    let by = weight.t()?.contiguous()?;
+    let (mut h, mut rest) = (state.get_on_dim(1, 0)?, None);
+    if cell == Cell::Lstm {
+        rest = Some(state.get_on_dim(1, 1)?);
+    }
+    let sigmoid = candle_nn::ops::sigmoid;
+    let mut outputs = Vec::with_capacity(length);
+    for step in 0..length {
+        let x = x.get_on_dim(1, step)?;
+        let sums = h.contiguous()?.matmul(&by)?.broadcast_add(bias)?;
+        let gate = |of: &Tensor, at: usize| of.narrow(1, at * width, width);
+        let both = |at: usize| gate(&x, at)? + gate(&sums, at)?;
+        if let Some(c) = &mut rest {
+            let kept = (sigmoid(&both(1)?)? * &*c)?;
+            *c = (kept + (sigmoid(&both(0)?)? * both(2)?.tanh()?)?)?;
+            h = (sigmoid(&both(3)?)? * c.tanh()?)?;
+        } else {
+            let (reset, update) = (sigmoid(&both(0)?)?, sigmoid(&both(1)?)?);
+            let new = (gate(&x, 2)? + (reset * gate(&sums, 2)?)?)?.tanh()?;
+            h = (&new + (update * (h - &new)?)?)?;
+        }
+        outputs.push(h.clone());
+    }
+    let last: Vec<Tensor> = [h].into_iter().chain(rest).collect();
+    Ok((Tensor::stack(&outputs, 1)?, Tensor::stack(&last, 1)?))
+}
+
+pub fn group_norm(
+    x: &Tensor,
+    groups: usize,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    let (n, channels) = (x.dim(0)?, x.dim(1)?);
+    let rows = x.contiguous()?.reshape((n * groups, ()))?;
+    let centred = rows.broadcast_sub(&rows.mean_keepdim(1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(1)?;
+    centred
+        .broadcast_div(&(variance + eps)?.sqrt()?)?
+        .reshape((n, channels, ()))?
+        .broadcast_mul(&weight.reshape((1, channels, 1))?)?
+        .broadcast_add(&bias.reshape((1, channels, 1))?)?
+        .reshape(x.shape())
 }
 
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {

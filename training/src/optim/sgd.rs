@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
-use super::update::{Update, update};
+use super::update::{Update, update_both};
 use super::{Optimizer, Slots, load_steps, save_steps};
 
 /// `v = momentum v + (g + decay p)`, `p = p - rate v`; Nesterov's form steps by `g + decay p + momentum v`. Without
@@ -64,7 +64,6 @@ impl Optimizer for Sgd {
                 b: 1.0,
                 c: decay,
             };
-            update(v, g, p, velocity)?;
             let step = if self.nesterov {
                 Update::Linear {
                     a: 1.0 - rate * decay,
@@ -78,7 +77,7 @@ impl Optimizer for Sgd {
                     c: -rate,
                 }
             };
-            update(p, g, v, step)?;
+            update_both([v, p], g, [velocity, step])?;
         }
         self.steps += 1;
         Ok(())

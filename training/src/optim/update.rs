@@ -17,6 +17,43 @@ pub(super) enum Update {
     Quotient { a: f64, b: f64, c: f64, eps: f64 },
 }
 
+/// Elements that are updated twice while they are in the cache.
+const PART: usize = 1 << 17;
+
+/// Updates `x` by `g` and `y` as `first` says, then `y` by `g` and `x` as `second` does, part by part where these are
+/// large: so each element is read and written once.
+pub(super) fn update_both(
+    [x, y]: [&Var; 2],
+    g: &Tensor,
+    [first, second]: [Update; 2],
+) -> Result<()> {
+    let len = x.elem_count();
+    let parted = len > PART
+        && in_place(x, &[y, g])
+        && [x, y].iter().all(|var| var.is_contiguous())
+        && [y.dims(), g.dims()] == [x.dims(); 2];
+    if !parted {
+        update(x, g, y, first)?;
+        return update(y, g, x, second);
+    }
+    let g = g.detach().contiguous()?;
+    let flat = |tensor: &Tensor| tensor.detach().reshape(len);
+    let (x, y, g) = (flat(x)?, flat(y)?, flat(&g)?);
+    for from in (0..len).step_by(PART) {
+        let part = |tensor: &Tensor| tensor.narrow(0, from, PART.min(len - from));
+        let (x, y, g) = (part(&x)?, part(&y)?, part(&g)?);
+        x.inplace_op3(&g, &y, &first)?;
+        y.inplace_op3(&g, &x, &second)?;
+    }
+    Ok(())
+}
+
+fn in_place(x: &Tensor, others: &[&Tensor]) -> bool {
+    x.device().is_cpu()
+        && matches!(x.dtype(), DType::F32 | DType::F64)
+        && others.iter().all(|other| other.dtype() == x.dtype())
+}
+
 /// Updates `x` by `y` and `z`, three different tensors of one shape.
 pub(super) fn update(x: &Var, y: &Tensor, z: &Tensor, by: Update) -> Result<()> {
     if x.dims() != y.dims() {
@@ -27,10 +64,7 @@ pub(super) fn update(x: &Var, y: &Tensor, z: &Tensor, by: Update) -> Result<()> 
         )
     }
     let (y, z) = (y.detach().contiguous()?, z.detach().contiguous()?);
-    let in_place = x.device().is_cpu()
-        && matches!(x.dtype(), DType::F32 | DType::F64)
-        && [y.dtype(), z.dtype()] == [x.dtype(); 2];
-    if in_place {
+    if in_place(x, &[&y, &z]) {
         return x.inplace_op3(&y, &z, &by);
     }
     let x_value = x.as_detached_tensor();

@@ -3,8 +3,9 @@
 use candle_core::{Device, Result, Tensor, Var};
 use carrel_skip::{Need, skip};
 use carrel_training::ops::{
-    Conv2dConfig, Pool2dConfig, Then, avg_pool2d, batch_norm, conv2d, conv2d_max_pool2d_relu,
-    cross_entropy, layer_norm, linear, max_pool2d, max_pool2d_relu, softmax,
+    Cell, Conv2dConfig, ConvTranspose2dConfig, Pool2dConfig, Then, attention, avg_pool2d,
+    batch_norm, conv_transpose2d, conv2d, conv2d_max_pool2d_relu, cross_entropy, embedding,
+    group_norm, layer_norm, linear, max_pool2d, max_pool2d_relu, recurrent, softmax,
 };
 use carrel_training::prelude::*;
 use carrel_training::trainer::Trainer;
@@ -93,6 +94,39 @@ fn operations() -> Vec<(&'static str, Vec<Tensor>, Operation)> {
         }),
         ("layer_norm", last(), |t| {
             layer_norm(&t[0], &t[1], &t[2], 1e-5)
+        }),
+        (
+            "conv_transpose2d",
+            vec![image(), single(2, &[6, 4, 3, 3]), single(3, &[4])],
+            |t| {
+                let config = ConvTranspose2dConfig {
+                    stride: 2,
+                    padding: 1,
+                    ..ConvTranspose2dConfig::default()
+                };
+                conv_transpose2d(&t[0], &t[1], Some(&t[2]), &config)
+            },
+        ),
+        (
+            "attention",
+            [9, 10, 11].map(|seed| single(seed, &[2, 5, 6])).to_vec(),
+            |t| attention(&t[0], &t[1], &t[2], 2, true),
+        ),
+        (
+            "lstm",
+            vec![
+                single(4, &[2, 5, 12]),
+                single(5, &[12, 3]),
+                single(6, &[12]),
+                single(7, &[2, 2, 3]),
+            ],
+            |t| Ok(recurrent(Cell::Lstm, &t[0], (&t[1], &t[2]), &t[3])?.0),
+        ),
+        ("embedding", vec![single(4, &[5, 7])], |t| {
+            embedding(&Tensor::new(&[0u32, 4, 4], t[0].device())?, &t[0], None)
+        }),
+        ("group_norm", channels(), |t| {
+            group_norm(&t[0], 3, &t[1], &t[2], 1e-5)
         }),
         ("softmax", vec![single(4, &[5, 7])], |t| softmax(&t[0], 1)),
         ("cross_entropy", vec![single(4, &[5, 7])], |t| {

@@ -2,8 +2,11 @@
 
 use crate::harness::{difference, gradient_error, numbers, refusal};
 use candle_core::{DType, Device, Var};
-use carrel_training::ops::{Pool2dConfig, avg_pool2d, batch_norm, layer_norm, portable};
-use carrel_training::prelude::{BatchNorm, Layer, ModuleT, Tensor};
+use carrel_training::ops::{
+    Pool2dConfig, avg_pool2d, batch_norm, batch_norm_then, layer_norm, portable, relu as relu_of,
+};
+use carrel_training::prelude::{BatchNorm, Layer, Linear, Module, ModuleT, Relu, Tensor};
+use carrel_training::sequential;
 use std::slice::from_ref;
 
 const EPS: f64 = 1e-5;
@@ -26,6 +29,82 @@ fn batch_norm_equals_candle_and_differences_for_every_rank() {
             assert!(error < 1e-7, "{shape:?}: {error}");
         }
     }
+}
+
+#[test]
+fn what_follows_a_batch_norm_in_its_pass_equals_the_chain_and_differences() {
+    let shape = [2, 3, 2, 5];
+    let inputs = [
+        numbers(1, &shape),
+        numbers(2, &[3]),
+        numbers(3, &[3]),
+        numbers(4, &shape),
+    ];
+    for (add, relu) in [(false, true), (true, false), (true, true)] {
+        let of = |t: &[Tensor]| {
+            let added = add.then_some(&t[3]);
+            let y = batch_norm_then(&t[0], (&t[1], &t[2]), EPS, added, relu)?.y;
+            // All inputs are to have a gradient.
+            if add { Ok(y) } else { y + &t[3] }
+        };
+        let chain = |t: &[Tensor]| {
+            let y = batch_norm(&t[0], &t[1], &t[2], EPS)?.y;
+            match (add, relu) {
+                (true, true) => relu_of(&(y + &t[3])?),
+                (true, false) => y + &t[3],
+                (false, _) => relu_of(&y)? + &t[3],
+            }
+        };
+        assert!(difference(&of(&inputs).unwrap(), &chain(&inputs).unwrap()) < 1e-14);
+        let error = gradient_error(&inputs, of);
+        assert!(error < 1e-7, "{add}, {relu}: {error}");
+        let half = inputs.clone().map(|t| t.to_dtype(DType::F16).unwrap());
+        let off = difference(&of(&half).unwrap(), &of(&inputs).unwrap());
+        assert!(off < 0.05, "{off}");
+    }
+    let said = refusal(
+        batch_norm_then(
+            &inputs[0],
+            (&inputs[1], &inputs[2]),
+            EPS,
+            Some(&inputs[1]),
+            true,
+        )
+        .map(|n| n.y),
+    );
+    assert!(
+        said.contains("[3]") && said.contains("[2, 3, 2, 5]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_sequence_of_layers_does_a_rectifier_with_the_layer_before_it() {
+    let net = sequential![
+        Linear::new(4, 3).unwrap(),
+        BatchNorm::new(3).unwrap(),
+        Relu,
+        Linear::new(3, 2).unwrap(),
+        Relu
+    ];
+    let x = numbers(1, &[5, 4]).to_dtype(DType::F32).unwrap();
+    let state = net.state().unwrap();
+    let layer = |name: &str| Linear {
+        weight: Var::from_tensor(&state[&format!("{name}.weight")]).unwrap(),
+        bias: Some(Var::from_tensor(&state[&format!("{name}.bias")]).unwrap()),
+    };
+    let norm = BatchNorm::new(3).unwrap();
+    for train in [true, false] {
+        let y = layer("0").forward(&x).unwrap();
+        let y = relu_of(&norm.forward_t(&y, train).unwrap()).unwrap();
+        let y = relu_of(&layer("3").forward(&y).unwrap()).unwrap();
+        assert!(difference(&net.forward_t(&x, train).unwrap(), &y) < 1e-6);
+    }
+    // The moments are kept as ever.
+    assert_eq!(
+        difference(&net.state().unwrap()["1.running_var"], &norm.running_var),
+        0.0
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ type Operation = (
 );
 
 /// Each with the shape of what it takes.
-const OPERATIONS: [Operation; 21] = [
+const OPERATIONS: [Operation; 26] = [
     ("relu", &[2, 5], |x| ops::relu(x)),
     ("gelu", &[2, 5], |x| ops::gelu(x)),
     ("silu", &[2, 5], |x| Silu.forward(x)),
@@ -75,6 +75,22 @@ const OPERATIONS: [Operation; 21] = [
     }),
     ("layer_norm", &[2, 5], |x| {
         ops::layer_norm(x, &like(x, &[5])?, &like(x, &[5])?, 1e-5)
+    }),
+    ("group_norm", &[2, 4, 2], |x| {
+        ops::group_norm(x, 2, &like(x, &[4])?, &like(x, &[4])?, 1e-5)
+    }),
+    ("conv_transpose2d", &[1, 1, 4, 4], |x| {
+        ops::conv_transpose2d(x, &like(x, &[1, 2, 3, 3])?, None, &Default::default())
+    }),
+    ("adaptive_avg_pool2d", &[1, 1, 4, 4], |x| {
+        ops::adaptive_avg_pool2d(x, [2, 1])
+    }),
+    ("attention", &[1, 3, 6], |x| {
+        ops::self_attention(x, 2, false)
+    }),
+    ("gru", &[1, 2, 6], |x| {
+        let (weight, state) = (like(x, &[6, 2])?, like(x, &[1, 1, 2])?);
+        Ok(ops::recurrent(ops::Cell::Gru, x, (&weight, &like(x, &[6])?), &state)?.0)
     }),
     ("mse_loss", &[2, 5], |x| mse_loss(x, &x.zeros_like()?)),
     ("l1_loss", &[2, 5], |x| l1_loss(x, &x.zeros_like()?)),

@@ -11,11 +11,11 @@ use carrel_training::prelude::*;
 
 use crate::harness::difference;
 
-/// Runs `model.onnx` of a folder on the floats in `input`.
+/// Runs `model.onnx` of a folder on the numbers in `input`.
 const RUN: &str = "
 import sys, json, numpy, onnxruntime
 folder, shape = sys.argv[1], json.loads(sys.argv[2])
-x = numpy.fromfile(folder + '/input', dtype=numpy.float32).reshape(shape)
+x = numpy.fromfile(folder + '/input', dtype=sys.argv[3]).reshape(shape)
 session = onnxruntime.InferenceSession(folder + '/model.onnx', providers=['CPUExecutionProvider'])
 y = session.run(['output'], {'input': x})[0]
 y.astype(numpy.float32).tofile(folder + '/output')
@@ -41,12 +41,14 @@ fn run(
 ) -> anyhow::Result<(Tensor, serde_json::Value)> {
     let folder = tempfile::tempdir()?;
     onnx::export(network, &x.dims()[1..], folder.path().join("model.onnx"))?;
-    let floats: Vec<f32> = x.flatten_all()?.to_vec1()?;
-    std::fs::write(folder.path().join("input"), bytemuck::cast_slice(&floats))?;
+    let mut bytes = Vec::new();
+    x.flatten_all()?.write_bytes(&mut bytes)?;
+    std::fs::write(folder.path().join("input"), bytes)?;
     let output = Command::new(python)
         .args(["-c", RUN])
         .arg(folder.path())
         .arg(format!("{:?}", x.dims()))
+        .arg(if x.dtype().is_int() { "i8" } else { "f4" })
         .output()
         .context("python")?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -130,6 +132,61 @@ fn every_layer_is_exported() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_layers_of_larger_networks_are_exported() -> anyhow::Result<()> {
+    let Some(python) = python() else {
+        return Ok(());
+    };
+    let (weight, bias) = (pictures(&[4])?, pictures(&[4])?);
+    let norm = GroupNorm::new(2, 4)?;
+    norm.weight.set(&weight)?;
+    norm.bias.set(&bias)?;
+    let up = ConvTranspose2d::new(4, 4, 3)?.stride(2).padding(1);
+    let pictures_in = sequential![
+        Conv2d::new(3, 4, 3)?,
+        norm,
+        Residual::new(sequential![Conv2d::new(4, 4, 3)?.padding(1), Relu]),
+        up.output_padding(1),
+        Residual::new(Conv2d::new(4, 2, 1)?).shortcut(Conv2d::new(4, 2, 3)?.padding(1)),
+        AdaptiveAvgPool2d(1),
+        Flatten,
+    ];
+    let attention = MultiheadAttention::new(6, 3)?;
+    attention
+        .out_proj
+        .bias
+        .as_ref()
+        .context("a bias")?
+        .set(&pictures(&[6])?)?;
+    let words_in = sequential![
+        attention,
+        Lstm::stacked(6, 5, 2)?,
+        MultiheadAttention::new(5, 1)?.causal().without_bias(),
+        Gru::new(5, 4)?,
+        Gru::new(4, 3)?.without_bias(),
+    ];
+    for (network, shape) in [(pictures_in, &[2, 3, 7, 7][..]), (words_in, &[3, 4, 6])] {
+        let x = pictures(shape)?;
+        let (y, _) = run(&python, &network, &x)?;
+        let off = difference(&y, &network.predict(&x)?);
+        assert!(off < 1e-5, "{off}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_network_that_begins_with_an_embedding_takes_whole_numbers() -> anyhow::Result<()> {
+    let Some(python) = python() else {
+        return Ok(());
+    };
+    let network = sequential![Embedding::new(5, 3)?, Linear::new(3, 2)?];
+    let ids = Tensor::new(&[[0i64, 4, 1], [2, 2, 3]], &Device::Cpu)?;
+    let (y, declared) = run(&python, &network, &ids)?;
+    assert_eq!(declared, serde_json::json!([["batch", 3], ["batch", 3, 2]]));
+    assert!(difference(&y, &network.predict(&ids)?) < 1e-6);
+    Ok(())
+}
+
 struct Own(Linear);
 
 impl ModuleT for Own {
@@ -160,6 +217,8 @@ fn what_cannot_be_exported_is_said_and_nothing_is_written() -> anyhow::Result<()
         message.contains("Own does not say how it is exported"),
         "{message}"
     );
+    let message = said(&sequential![AdaptiveAvgPool2d(2)], &[1, 4, 4], &path);
+    assert!(message.contains("AdaptiveAvgPool2d(2)"), "{message}");
     let message = said(&sequential![Linear::new(2, 2)?], &[3], &path);
     assert!(
         message.contains("the network does not take items of [3]"),

@@ -1,6 +1,6 @@
 //! Optimizers against PyTorch 1.13, states, clipping, schedules.
 
-use crate::harness::difference;
+use crate::harness::{difference, numbers};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use carrel_training::prelude::*;
 
@@ -167,4 +167,29 @@ fn schedules_have_their_known_values() {
         then: Box::new(steps),
     };
     assert_eq!(factors(&warmup, [0, 3, 4, 14]), [0.2, 0.8, 1.0, 0.5]);
+}
+
+#[test]
+fn a_large_parameter_steps_as_a_small_one_does() {
+    // More elements than are updated at once, with a rest.
+    let len = 300_001;
+    let x = numbers(1, &[len]).to_dtype(DType::F32).unwrap();
+    let step = |x: &Tensor| {
+        let p = Var::from_tensor(x).unwrap();
+        let sgd = Sgd::new(vec![p.clone()], 0.1).unwrap();
+        let mut sgd = sgd.momentum(0.9).weight_decay(0.01).nesterov();
+        for _ in 0..3 {
+            sgd.step(&p.sqr().unwrap().sum_all().unwrap().backward().unwrap())
+                .unwrap();
+        }
+        p.as_detached_tensor()
+    };
+    let whole = step(&x);
+    for from in [0, 131_000, 299_001] {
+        let part = step(&x.narrow(0, from, 1000).unwrap().contiguous().unwrap());
+        assert_eq!(
+            difference(&whole.narrow(0, from, 1000).unwrap(), &part),
+            0.0
+        );
+    }
 }

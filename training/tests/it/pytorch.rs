@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use carrel_training::ops::{self, Conv2dConfig, Pool2dConfig, Then};
+use carrel_training::ops::{self, Cell, Conv2dConfig, ConvTranspose2dConfig, Pool2dConfig, Then};
 use carrel_training::prelude::*;
 use serde::Deserialize;
 
@@ -74,6 +74,60 @@ fn apply(case: &Case, t: &[Tensor]) -> Result<Tensor> {
         "avg_pool1d" => ops::avg_pool1d(&t[0], &pool()),
         "max_pool2d" => ops::max_pool2d(&t[0], &pool()),
         "avg_pool2d" => ops::avg_pool2d(&t[0], &pool()),
+        _ => apply_later(case, t),
+    }
+}
+
+/// The operations of larger networks.
+fn apply_later(case: &Case, t: &[Tensor]) -> Result<Tensor> {
+    let n = &case.numbers;
+    let causal = n.first() == Some(&1);
+    match &*case.operation {
+        "group_norm" => ops::group_norm(&t[0], n[0], &t[1], &t[2], 1e-5),
+        "conv_transpose2d" => {
+            let config = ConvTranspose2dConfig {
+                stride: n[0],
+                padding: n[1],
+                output_padding: n[2],
+                dilation: n[3],
+                groups: n[4],
+            };
+            ops::conv_transpose2d(&t[0], &t[1], Some(&t[2]), &config)
+        }
+        "adaptive_avg_pool2d" => ops::adaptive_avg_pool2d(&t[0], [n[0], n[1]]),
+        "embedding" | "padded embedding" => {
+            let ids: Vec<u32> = n.iter().map(|id| *id as u32).collect();
+            let padding = (case.operation != "embedding").then_some(3);
+            ops::embedding(
+                &Tensor::from_vec(ids, (2, 3), &Device::Cpu)?,
+                &t[0],
+                padding,
+            )
+        }
+        "attention" => ops::scaled_dot_product_attention(&t[0], &t[1], &t[2], causal),
+        "multihead" => {
+            let layer = MultiheadAttention {
+                in_proj_weight: Var::from_tensor(&t[1])?,
+                in_proj_bias: Some(Var::from_tensor(&t[2])?),
+                out_proj: Linear {
+                    weight: Var::from_tensor(&t[3])?,
+                    bias: Some(Var::from_tensor(&t[4])?),
+                },
+                heads: 3,
+                causal,
+            };
+            layer.forward(&t[0])
+        }
+        "lstm" | "gru" => {
+            let cell = match &*case.operation {
+                "lstm" => Cell::Lstm,
+                _ => Cell::Gru,
+            };
+            let x = ops::linear(&t[0], &t[1], Some(&t[3]), Then::default())?;
+            let state = Tensor::cat(&t[5..], 1)?;
+            let (y, last) = ops::recurrent(cell, &x, (&t[2], &t[4]), &state)?;
+            Tensor::cat(&[y, last], 1)
+        }
         other => panic!("values.json has the unknown operation {other}"),
     }
 }
@@ -92,7 +146,7 @@ fn error(found: &Tensor, expected: &[f64]) -> f64 {
 #[test]
 fn every_operation_and_loss_has_its_values_and_gradients() -> Result<()> {
     let cases = values().cases;
-    assert!(cases.len() >= 55, "{}", cases.len());
+    assert!(cases.len() >= 80, "{}", cases.len());
     for case in &cases {
         for (dtype, most) in [(DType::F64, 1e-12), (DType::F32, 2e-6)] {
             let inputs = case.shapes.iter().enumerate();

@@ -61,6 +61,46 @@ for k, s, p in [(2, 2, 0), (3, 2, 1), (3, 1, 0), (4, 3, 2)]:
         maximum, mean = (getattr(F, f"{kind}_pool{axes}d") for kind in ("max", "avg"))
         case(f"max_pool{axes}d", [shape], lambda x: maximum(x, k, s, p), [k, s, p])
         case(f"avg_pool{axes}d", [shape], lambda x: mean(x, k, s, p), [k, s, p])
+case("group_norm", [[2, 6, 3], [6], [6]], lambda x, w, b: F.group_norm(x, 3, w, b), [3])
+case("group_norm", [[2, 4, 2, 3], [4], [4]], lambda x, w, b: F.group_norm(x, 1, w, b), [1])
+# Stride, padding, output padding, dilation, groups.
+for s, p, o, d, g in [(1, 0, 0, 1, 1), (2, 1, 1, 1, 2), (3, 2, 2, 1, 1), (2, 0, 0, 2, 2), (3, 4, 1, 2, 1)]:
+    config = dict(stride=s, padding=p, output_padding=o, dilation=d, groups=g)
+    shapes = [[2, 4, 5, 4], [4, 6 // g, 3, 2], [6]]
+    case("conv_transpose2d", shapes, lambda x, w, b: F.conv_transpose2d(x, w, b, **config), [s, p, o, d, g])
+for size in ((1, 1), (2, 3), (5, 4)):
+    case("adaptive_avg_pool2d", [[2, 3, 5, 7]], lambda x: F.adaptive_avg_pool2d(x, size), size)
+ids = torch.tensor([[3, 0, 3], [1, 2, 3]])
+case("embedding", [[5, 4]], lambda w: F.embedding(ids, w), ids.flatten().tolist())
+case("padded embedding", [[5, 4]], lambda w: F.embedding(ids, w, padding_idx=3), ids.flatten().tolist())
+# Lengths of one block and of several.
+for length, keys in ((5, 7), (70, 140)):
+    for causal in (0, 1):
+        shapes = [[2, length, 3], [2, keys, 3], [2, keys, 4]]
+        attention = lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=bool(causal))
+        case("attention", shapes, attention, [causal], 4.0)
+multihead = torch.nn.MultiheadAttention(6, 3, batch_first=True)
+names = [name for name, _ in multihead.named_parameters()]
+for causal in (0, 1):
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(4) if causal else None
+
+    def attend(x, *parameters):
+        options = dict(need_weights=False, attn_mask=mask)
+        return torch.func.functional_call(multihead, dict(zip(names, parameters)), (x, x, x), options)[0]
+
+    case("multihead", [[2, 4, 6], [18, 6], [18], [6, 6], [6]], attend, [causal])
+# One after the other: the outputs, and the last states.
+state = [2, 1, 3]
+for name, gates in (("lstm", 4), ("gru", 3)):
+
+    def run(x, *tensors):
+        parameters, states = tensors[:4], [state.transpose(0, 1).contiguous() for state in tensors[4:]]
+        given = states if name == "lstm" else states[0]
+        y, *last = getattr(torch._VF, name)(x, given, parameters, True, 1, 0.0, False, False, True)
+        return torch.cat([y, *(state.transpose(0, 1) for state in last)], 1)
+
+    weights = [[3 * gates, 5], [3 * gates, 3], [3 * gates], [3 * gates]]
+    case(name, [[2, 4, 5], *weights, *[state] * (gates - 2)], run)
 
 
 def steps(make, clip=None):

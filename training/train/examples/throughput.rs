@@ -1,7 +1,12 @@
 //! Pictures per second in training: `throughput carrel|candle STEPS [NETWORK]`, for `make bench`. NETWORK is `mnist`,
-//! `mlp`, `transformer`, `resnet20` or `resnet18`; candle's side knows the first only. The data are noise, one batch;
-//! RAYON_NUM_THREADS sets the threads.
+//! `mlp`, `transformer`, `resnet20` or `resnet18`; candle's side knows the first only. All steps see one batch, whose
+//! numbers are those of `tests/bench/training_torch.py`; RAYON_NUM_THREADS sets the threads.
+//!
+//! Prints the loss of the second step, by how many MB the process grew from the network's beginning to its peak, and the
+//! rate.
 
+#[path = "throughput/memory.rs"]
+mod memory;
 #[path = "throughput/networks.rs"]
 mod networks;
 
@@ -10,8 +15,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use candle_nn::{Optimizer as _, SGD};
 use carrel_training::prelude::*;
-use carrel_training::random::with_seed;
-use networks::{Mlp, ResNet, Transformer};
+use carrel_training::random::manual_seed;
+use networks::{ResNet, Transformer, mlp};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,10 +31,12 @@ fn main() -> anyhow::Result<()> {
     let steps: usize = steps
         .parse()
         .with_context(|| format!("{steps} is no number"))?;
+    let before = memory::start();
+    manual_seed(1);
     let seconds = match (stack.as_str(), network) {
         ("candle", "mnist") => of_candle(steps)?,
         ("carrel", "mnist") => of_carrel(&MnistNet::new(1, 0.5)?, network, steps)?,
-        ("carrel", "mlp") => of_carrel(&Mlp::new()?, network, steps)?,
+        ("carrel", "mlp") => of_carrel(&mlp()?, network, steps)?,
         ("carrel", "transformer") => of_carrel(&Transformer::new()?, network, steps)?,
         ("carrel", "resnet20") => of_carrel(&ResNet::new(&[16, 32, 64], 3)?, network, steps)?,
         ("carrel", "resnet18") => {
@@ -37,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         }
         _ => bail!("no network {network} of {stack}"),
     };
+    println!("memory {}", memory::peak() - before);
     println!("{}", (steps * shape(network)[0]) as f64 / seconds);
     Ok(())
 }
@@ -52,15 +60,14 @@ fn shape(network: &str) -> &'static [usize] {
     }
 }
 
-/// A batch of noise, and classes for it.
+/// A batch of numbers in -1..1 without a pattern that a network sees, and classes for it.
 fn batch(network: &str) -> candle_core::Result<(Tensor, Tensor)> {
-    with_seed(1, || {
-        let shape = shape(network);
-        let mut random = Random::new(1);
-        let x = random.uniform_tensor(1.0, shape)?;
-        let labels: Vec<u32> = (0..shape[0]).map(|_| random.below(10) as u32).collect();
-        Ok((x, Tensor::new(labels, &Device::Cpu)?))
-    })
+    let shape = shape(network);
+    let number = |at: usize| ((at * 37 + at / 101 * 11) % 101) as f32 / 50.0 - 1.0;
+    let x = (0..shape.iter().product()).map(number).collect();
+    let labels: Vec<u32> = (0..shape[0]).map(|at| (at * 7 % 10) as u32).collect();
+    let labels = Tensor::new(labels, &Device::Cpu)?;
+    Ok((Tensor::from_vec(x, shape, &Device::Cpu)?, labels))
 }
 
 type Loss = fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>;
@@ -74,7 +81,8 @@ fn of_carrel(net: &dyn Layer, network: &str, steps: usize) -> candle_core::Resul
     let mut optimizer = Sgd::new(net.parameters(), 0.01)?.momentum(momentum);
     timed(steps, || {
         let loss = loss(&net.forward_t(&x, true)?, &y)?;
-        optimizer.step(&loss.backward()?)
+        optimizer.step(&loss.backward()?)?;
+        Ok(loss)
     })
 }
 
@@ -84,17 +92,26 @@ fn of_candle(steps: usize) -> candle_core::Result<f64> {
     let mut optimizer = SGD::new(net.parameters(), 0.01)?;
     timed(steps, || {
         let loss = candle_nn::loss::nll(&plain(&net, &x)?, &y)?;
-        optimizer.step(&loss.backward()?)
+        optimizer.step(&loss.backward()?)?;
+        Ok(loss)
     })
 }
 
-/// Seconds for `steps` steps, after a fifth of them to warm up.
+/// The fewest steps before any is timed.
+const WARM_UP: usize = 3;
+/// Whose loss is told. In later ones of a deep network the rounding of the first has grown.
+const TOLD: usize = 2;
+
+/// Seconds for `steps` steps, which give their loss, after some to warm up.
 fn timed(
     steps: usize,
-    mut step: impl FnMut() -> candle_core::Result<()>,
+    mut step: impl FnMut() -> candle_core::Result<Tensor>,
 ) -> candle_core::Result<f64> {
-    for _ in 0..steps.div_ceil(5) {
-        step()?;
+    for at in 1..=steps.div_ceil(5).max(WARM_UP) {
+        let loss = step()?;
+        if at == TOLD {
+            println!("loss {}", loss.to_scalar::<f32>()?);
+        }
     }
     let begun = Instant::now();
     for _ in 0..steps {

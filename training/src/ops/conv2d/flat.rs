@@ -2,12 +2,14 @@
 //! after the other: element (channel, ky, kx) of every window is then the same plane, shifted by a constant, and no
 //! window has to be unrolled. What is computed at the places between the pictures is left out.
 
+mod lines;
+
 use super::Geometry;
-use crate::cpu::{Correlation, LANES, Product, Real, each, pack, shares, split, sum, sums};
+use crate::cpu::{Correlation, LANES, Product, Real, each, pack, shares, split, sum};
 use crate::ops::window::Windows;
 
 /// How the planes of one convolution lie flat.
-pub(super) struct Flat<'a> {
+pub(in crate::ops) struct Flat<'a> {
     geometry: &'a Geometry,
     /// From one picture to the next in a line. The zeros on the left of a picture are also those on the right of the one
     /// before.
@@ -137,121 +139,6 @@ impl<'a> Flat<'a> {
             planes: vec![T::zero(); plane * if backward { inner } else { self.out() }],
             plane,
             offsets: offsets.collect(),
-        }
-    }
-
-    /// Calls `f` with each line of a plane's phase: its number among the lines, where it begins in that, where in the
-    /// plane, and how many elements it has, each `stride` behind the one before in the plane.
-    #[inline(always)]
-    fn each_line(&self, phase: [usize; 2], mut f: impl FnMut(usize, usize, usize, usize)) {
-        let Windows {
-            size,
-            stride,
-            padding,
-            ..
-        } = self.geometry.windows;
-        // The first place of the plane that is in the phase.
-        let first = [0, 1].map(|axis| (phase[axis] + stride - padding[axis] % stride) % stride);
-        let count = size[1].saturating_sub(first[1]).div_ceil(stride);
-        if count == 0 {
-            return;
-        }
-        let left = (first[1] + padding[1]) / stride;
-        for y in (first[0]..size[0]).step_by(stride) {
-            f(
-                (y + padding[0]) / stride,
-                left,
-                y * size[1] + first[1],
-                count,
-            );
-        }
-    }
-
-    /// Lays out the channels of a group of some pictures.
-    fn lay_x<T: Real>(&self, x: &[T], group: usize, buffers: &mut Buffers<T>) {
-        let windows = &self.geometry.windows;
-        let area = windows.size[0] * windows.size[1];
-        for (picture, x) in x.chunks(self.geometry.input_len()).enumerate() {
-            let x = &x[group * windows.len()..][..windows.len()];
-            for (channel, x) in x.chunks(area).enumerate() {
-                for (number, phase) in self.phases.iter().enumerate() {
-                    let plane = (channel * self.phases.len() + number) * buffers.x_plane;
-                    let plane = &mut buffers.x[plane + picture * self.width..];
-                    self.each_line(*phase, |line, left, from, count| {
-                        let to = &mut plane[line * buffers.pitch + left..][..count];
-                        let from = &x[from..];
-                        if windows.stride == 1 {
-                            to.copy_from_slice(&from[..count]);
-                        } else {
-                            let from = from.iter().step_by(windows.stride);
-                            to.iter_mut().zip(from).for_each(|(to, x)| *to = *x);
-                        }
-                    });
-                }
-            }
-        }
-    }
-
-    /// The reverse: copies a phase of the planes to where it lies in the channels of a group.
-    fn take_dx<T: Real>(
-        &self,
-        buffers: &Buffers<T>,
-        (group, phase): (usize, [usize; 2]),
-        dx: &mut [T],
-    ) {
-        let windows = &self.geometry.windows;
-        let area = windows.size[0] * windows.size[1];
-        for (picture, dx) in dx.chunks_mut(self.geometry.input_len()).enumerate() {
-            let dx = &mut dx[group * windows.len()..][..windows.len()];
-            let planes = buffers.planes.chunks(buffers.plane);
-            for (dx, plane) in dx.chunks_mut(area).zip(planes) {
-                let plane = &plane[picture * self.width..];
-                self.each_line(phase, |line, left, to, count| {
-                    let from = (line - self.filled[0]) * buffers.pitch + left;
-                    let (from, to) = (&plane[from..from + count], &mut dx[to..]);
-                    if windows.stride == 1 {
-                        to[..count].copy_from_slice(from);
-                    } else {
-                        let to = to.iter_mut().step_by(windows.stride);
-                        to.zip(from).for_each(|(to, dx)| *to = *dx);
-                    }
-                });
-            }
-        }
-    }
-
-    /// Copies the planes of a group to their places in the result, and adds the bias.
-    fn take_y<T: Real>(&self, buffers: &Buffers<T>, group: usize, bias: &[T], y: &mut [T]) {
-        let (out, places) = (self.out(), self.geometry.windows.places());
-        let [_, width] = self.geometry.windows.output();
-        for (picture, y) in y.chunks_mut(self.geometry.output_len()).enumerate() {
-            let y = &mut y[group * out * places..][..out * places];
-            for (channel, y) in y.chunks_mut(places).enumerate() {
-                let plane = &buffers.planes[channel * buffers.plane + picture * self.width..];
-                let bias = bias[group * out + channel];
-                for (y, plane) in y.chunks_mut(width).zip(plane.chunks(buffers.pitch)) {
-                    y.iter_mut()
-                        .zip(plane)
-                        .for_each(|(y, plane)| *y = *plane + bias);
-                }
-            }
-        }
-    }
-
-    /// Lays out the gradients of a group's results, and adds their sums to `dbias`.
-    fn lay_dy<T: Real>(&self, dy: &[T], group: usize, buffers: &mut Buffers<T>, dbias: &mut [T]) {
-        let (out, places) = (self.out(), self.geometry.windows.places());
-        let [_, width] = self.geometry.windows.output();
-        for (picture, dy) in dy.chunks(self.geometry.output_len()).enumerate() {
-            let dy = &dy[group * out * places..][..out * places];
-            for (channel, dy) in dy.chunks(places).enumerate() {
-                let at = channel * buffers.dy_plane + buffers.front + picture * self.width;
-                let plane = buffers.dy[at..].chunks_mut(buffers.pitch);
-                for (dy, plane) in dy.chunks(width).zip(plane) {
-                    plane[..width].copy_from_slice(dy);
-                }
-                dbias[group * out + channel] += T::real(sums([dy], |[dy]| [dy.wide()])[0]);
-            }
         }
     }
 
@@ -403,30 +290,66 @@ impl<'a> Flat<'a> {
                 len: height * buffers.pitch,
             }
             .run();
-            let Some(dx) = dx.as_deref_mut() else {
-                continue;
-            };
-            for (number, phase) in self.phases.iter().enumerate() {
-                let from = buffers.front + self.filled[0] * buffers.pitch;
-                let taps = self.taps.iter().filter(|tap| tap.phase == number);
-                let shifts = taps.map(|tap| from - tap.lines * buffers.pitch - tap.columns);
-                let offsets: Vec<usize> = (0..out)
-                    .flat_map(|out| shifts.clone().map(move |shift| (out, shift)))
-                    .map(|(out, shift)| out * buffers.dy_plane + shift)
-                    .collect();
-                Product {
-                    weights: &weights[group * self.phases.len() + number],
-                    rows: geometry.windows.channels,
-                    offsets: &offsets,
-                    from: &buffers.dy,
-                    to: &mut buffers.planes,
-                    pitch: buffers.plane,
-                    len: (self.filled[1] - self.filled[0]) * buffers.pitch,
-                }
-                .run();
-                self.take_dx(buffers, (group, *phase), dx);
+            if let Some(dx) = dx.as_deref_mut() {
+                self.back_to_x(weights, group, buffers, dx);
             }
         }
+    }
+
+    /// The gradient of a group of x, from that of its results in `buffers`.
+    fn back_to_x<T: Real>(
+        &self,
+        weights: &[Vec<T>],
+        group: usize,
+        buffers: &mut Buffers<T>,
+        dx: &mut [T],
+    ) {
+        for (number, phase) in self.phases.iter().enumerate() {
+            let from = buffers.front + self.filled[0] * buffers.pitch;
+            let taps = self.taps.iter().filter(|tap| tap.phase == number);
+            let shifts = taps.map(|tap| from - tap.lines * buffers.pitch - tap.columns);
+            let offsets: Vec<usize> = (0..self.out())
+                .flat_map(|out| shifts.clone().map(move |shift| (out, shift)))
+                .map(|(out, shift)| out * buffers.dy_plane + shift)
+                .collect();
+            Product {
+                weights: &weights[group * self.phases.len() + number],
+                rows: self.geometry.windows.channels,
+                offsets: &offsets,
+                from: &buffers.dy,
+                to: &mut buffers.planes,
+                pitch: buffers.plane,
+                len: (self.filled[1] - self.filled[0]) * buffers.pitch,
+            }
+            .run();
+            self.take_dx(buffers, (group, *phase), dx);
+        }
+    }
+
+    /// The gradient of x alone, which is what a transposed convolution gives.
+    pub fn to_x<T: Real>(&self, weight: &[T], dy: &[T]) -> Vec<T> {
+        let geometry = self.geometry;
+        let (input, output) = (geometry.input_len(), geometry.output_len());
+        let weights = self.turned(weight);
+        let shares = shares(geometry.n, geometry.work());
+        let mut dx = vec![T::zero(); geometry.n * input];
+        let parts = split(&mut dx, input, &shares);
+        each(shares.into_iter().zip(parts).collect(), |(share, dx)| {
+            let at_once = self.at_once(share.len());
+            let mut buffers = self.buffers(at_once, true);
+            let mut dbias = vec![T::zero(); geometry.out];
+            let dy = dy[share.start * output..share.end * output].chunks(at_once * output);
+            for (dx, dy) in dx.chunks_mut(at_once * input).zip(dy) {
+                if dy.len() != buffers.pictures * output {
+                    buffers = self.buffers(dy.len() / output, true);
+                }
+                for group in 0..geometry.groups {
+                    self.lay_dy(dy, group, &mut buffers, &mut dbias);
+                    self.back_to_x(&weights, group, &mut buffers, dx);
+                }
+            }
+        });
+        dx
     }
 
     /// The weights of each group and phase, packed for the way back: a row for each channel of x.

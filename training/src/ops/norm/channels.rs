@@ -52,7 +52,9 @@ impl Channels {
         (weight, bias): (&[T], &[T]),
         moments: &[Moments],
         eps: f64,
+        (add, relu): (Option<&[T]>, bool),
     ) -> Vec<T> {
+        let positive = |y: T| if y <= T::zero() { T::zero() } else { y };
         let scales: Vec<(T, T)> = moments.iter().map(|moments| moments.scale(eps)).collect();
         let shares = shares(x.len() / self.length, self.length);
         let mut y = vec![T::zero(); x.len()];
@@ -63,7 +65,14 @@ impl Channels {
                 let channel = run % self.channels;
                 let ((mean, scale), bias) = (scales[channel], bias[channel]);
                 let scale = scale * weight[channel];
-                map(y, [x], |[x]| (x - mean) * scale + bias);
+                let of = |x: T| (x - mean) * scale + bias;
+                let at = run * self.length;
+                match (add.map(|add| &add[at..][..x.len()]), relu) {
+                    (None, false) => map(y, [x], |[x]| of(x)),
+                    (None, true) => map(y, [x], |[x]| positive(of(x))),
+                    (Some(add), false) => map(y, [x, add], |[x, add]| of(x) + add),
+                    (Some(add), true) => map(y, [x, add], |[x, add]| positive(of(x) + add)),
+                }
             }
         });
         y

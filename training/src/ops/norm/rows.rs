@@ -28,7 +28,7 @@ impl Rows {
         let moments = each(shares.into_iter().zip(parts).collect(), |(share, y)| {
             let x = &x[share.start * width..share.end * width];
             let row = |(y, x): (&mut [T], &[T])| {
-                let moments = of(x);
+                let moments = Moments::of(x);
                 let (mean, scale) = moments.scale::<T>(eps);
                 let to = |[x, w, b]: [T; 3]| (x - mean) * scale * w + b;
                 map(y, [x, weight, bias], to);
@@ -65,15 +65,6 @@ impl Rows {
         let dbias = dweight.split_off(width);
         [dx, dweight, dbias]
     }
-}
-
-/// Mean and biased variance of a row.
-fn of<T: Real>(row: &[T]) -> Moments {
-    let count = row.len() as f64;
-    let mean = sums([row], |[x]| [x.wide()])[0] / count;
-    let square = |x: T| (x.wide() - mean) * (x.wide() - mean);
-    let variance = sums([row], |[x]| [square(x)])[0] / count;
-    Moments { mean, variance }
 }
 
 /// The gradient of a row; those of weight and bias are added to `steps`.

@@ -1,35 +1,19 @@
 //! The networks whose training is measured: those of `tests/bench/training_torch.py`, layer by layer.
 
 use candle_core::Result;
-use carrel_training::nn::{AvgPool2d, BatchNorm};
 use carrel_training::prelude::*;
 use carrel_training::{layers, ops};
 
 /// `[784, 1024, 1024, 10]`, with rectifiers between.
-pub struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
-    fc3: Linear,
+pub fn mlp() -> Result<Sequential> {
+    Ok(sequential![
+        Linear::new(784, 1024)?,
+        Relu,
+        Linear::new(1024, 1024)?,
+        Relu,
+        Linear::new(1024, 10)?,
+    ])
 }
-
-impl Mlp {
-    pub fn new() -> Result<Self> {
-        Ok(Self {
-            fc1: Linear::new(784, 1024)?,
-            fc2: Linear::new(1024, 1024)?,
-            fc3: Linear::new(1024, 10)?,
-        })
-    }
-}
-
-impl ModuleT for Mlp {
-    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = relu(&self.fc1.forward_t(x, train)?)?;
-        let x = relu(&self.fc2.forward_t(&x, train)?)?;
-        self.fc3.forward_t(&x, train)
-    }
-}
-layers!(Mlp { fc1, fc2, fc3 });
 
 /// Two 3 x 3 convolutions beside a shortcut; the first has a stride.
 struct Block {
@@ -65,12 +49,11 @@ impl Block {
 
 impl ModuleT for Block {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let y = self
-            .norm1
-            .forward_t(&self.conv1.forward_t(x, train)?, train)?;
-        let y = self.conv2.forward_t(&relu(&y)?, train)?;
-        let y = self.norm2.forward_t(&y, train)?;
-        relu(&(y + self.shortcut.forward_t(x, train)?)?)
+        let y = self.conv1.forward_t(x, train)?;
+        let y = self.norm1.forward_then(&y, train, None, true)?;
+        let y = self.conv2.forward_t(&y, train)?;
+        let shortcut = self.shortcut.forward_t(x, train)?;
+        self.norm2.forward_then(&y, train, Some(&shortcut), true)
     }
 }
 layers!(Block {
@@ -86,7 +69,7 @@ pub struct ResNet {
     conv: Conv2d,
     norm: BatchNorm,
     blocks: Sequential,
-    pool: AvgPool2d,
+    pool: AdaptiveAvgPool2d,
     out: Linear,
 }
 
@@ -106,7 +89,7 @@ impl ResNet {
             conv: Conv2d::new(3, widths[0], 3)?.padding(1).without_bias(),
             norm: BatchNorm::new(widths[0])?,
             blocks: layers,
-            pool: AvgPool2d::new(32 >> (widths.len() - 1)),
+            pool: AdaptiveAvgPool2d(1),
             out: Linear::new(inner, 10)?,
         })
     }
@@ -114,11 +97,8 @@ impl ResNet {
 
 impl ModuleT for ResNet {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = relu(
-            &self
-                .norm
-                .forward_t(&self.conv.forward_t(x, train)?, train)?,
-        )?;
+        let x = self.conv.forward_t(x, train)?;
+        let x = self.norm.forward_then(&x, train, None, true)?;
         let x = self.blocks.forward_t(&x, train)?;
         let x = self.pool.forward_t(&x, train)?.flatten_from(1)?;
         self.out.forward_t(&x, train)
@@ -140,8 +120,7 @@ const INNER: usize = 1024;
 /// An encoder layer with the norms first, as `nn.TransformerEncoderLayer(norm_first=True, activation="gelu")`.
 struct Encoder {
     norm1: LayerNorm,
-    qkv: Linear,
-    out: Linear,
+    attention: MultiheadAttention,
     norm2: LayerNorm,
     fc1: Linear,
     fc2: Linear,
@@ -151,42 +130,18 @@ impl Encoder {
     fn new() -> Result<Self> {
         Ok(Self {
             norm1: LayerNorm::new(WIDTH)?,
-            qkv: Linear::new(WIDTH, 3 * WIDTH)?,
-            out: Linear::new(WIDTH, WIDTH)?,
+            attention: MultiheadAttention::new(WIDTH, HEADS)?,
             norm2: LayerNorm::new(WIDTH)?,
             fc1: Linear::new(WIDTH, INNER)?,
             fc2: Linear::new(INNER, WIDTH)?,
         })
     }
-
-    fn attend(&self, x: &Tensor) -> Result<Tensor> {
-        let (n, length, _) = x.dims3()?;
-        let head = WIDTH / HEADS;
-        let qkv = self
-            .qkv
-            .forward_t(x, true)?
-            .reshape((n, length, 3, HEADS, head))?;
-        let part = |at| {
-            qkv.narrow(2, at, 1)?
-                .squeeze(2)?
-                .transpose(1, 2)?
-                .contiguous()
-        };
-        let (q, k, v): (Tensor, Tensor, Tensor) = (part(0)?, part(1)?, part(2)?);
-        let scores = (q.matmul(&k.t()?.contiguous()?)? * (1.0 / (head as f64).sqrt()))?;
-        let y = ops::softmax(&scores, 3)?.matmul(&v)?;
-        self.out.forward_t(
-            &y.transpose(1, 2)?
-                .contiguous()?
-                .reshape((n, length, WIDTH))?,
-            true,
-        )
-    }
 }
 
 impl ModuleT for Encoder {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let x = (x + self.attend(&self.norm1.forward_t(x, train)?)?)?;
+        let y = self.norm1.forward_t(x, train)?;
+        let x = (x + self.attention.forward_t(&y, train)?)?;
         let y = ops::gelu(
             &self
                 .fc1
@@ -197,8 +152,7 @@ impl ModuleT for Encoder {
 }
 layers!(Encoder {
     norm1,
-    qkv,
-    out,
+    attention,
     norm2,
     fc1,
     fc2

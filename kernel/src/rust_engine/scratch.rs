@@ -23,7 +23,7 @@ pub struct Scratch {
 impl Scratch {
     /// Makes one, and removes what killed kernels of this user left beside it.
     pub fn make() -> Result<Self, String> {
-        let place = places().into_iter().find(|place| can_run(place));
+        let place = places().find(|place| can_run(place));
         let place = place.ok_or(
             "cells are compiled into libraries, and no folder for them may run programs: name one by $TMPDIR",
         )?;
@@ -57,16 +57,15 @@ impl Scratch {
 }
 
 /// Where it may be, the best first.
-fn places() -> Vec<PathBuf> {
-    let mut places = vec![std::env::temp_dir()];
-    places.extend(set("XDG_RUNTIME_DIR"));
-    if let Some(cache) = user_cache() {
-        let run = cache.join("carrel/run");
-        if fs::create_dir_all(&run).is_ok() {
-            places.push(run);
-        }
-    }
-    places
+fn places() -> impl Iterator<Item = PathBuf> {
+    let own = || {
+        let run = user_cache()?.join("carrel/run");
+        fs::create_dir_all(&run).ok().map(|()| run)
+    };
+    std::iter::once_with(|| Some(std::env::temp_dir()))
+        .chain(std::iter::once_with(|| set("XDG_RUNTIME_DIR")))
+        .chain(std::iter::once_with(own))
+        .flatten()
 }
 
 /// Hardened machines mount `/tmp` with `noexec`, and no library can be loaded from there.

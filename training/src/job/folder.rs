@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use candle_core::Tensor;
 
@@ -18,6 +18,8 @@ use super::{
 use crate::trainer::Checkpoint;
 
 const DESCRIPTION: &str = "job.json";
+/// How long a rank may write after it has told its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Where jobs on this machine are kept, and what runs them.
 #[derive(Clone, Debug)]
@@ -257,7 +259,18 @@ impl Backend for JobFolder {
     }
 
     fn delete(&self) -> Result<(), JobError> {
-        fs::remove_dir_all(&self.path).map_err(io_error(&self.path))
+        let end = Instant::now() + LAST_WORDS;
+        loop {
+            match fs::remove_dir_all(&self.path) {
+                // A rank that has said how it ended may still write.
+                Err(error)
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && Instant::now() < end =>
+                {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                removed => return removed.map_err(io_error(&self.path)),
+            }
+        }
     }
 
     fn result(&self, rank: usize) -> Result<Vec<u8>, JobError> {

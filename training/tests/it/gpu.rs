@@ -30,13 +30,27 @@ fn single(seed: u64, shape: &[usize]) -> Tensor {
 
 type Operation = fn(&[Tensor]) -> Result<Tensor>;
 
+type Case = (&'static str, Vec<Tensor>, Operation);
+
+fn image() -> Tensor {
+    single(1, &[4, 6, 9, 8])
+}
+
+fn overlapping() -> Pool2dConfig {
+    Pool2dConfig {
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+    }
+}
+
 /// Every operation with inputs for it.
-fn operations() -> Vec<(&'static str, Vec<Tensor>, Operation)> {
-    let image = || single(1, &[4, 6, 9, 8]);
+fn operations() -> Vec<Case> {
+    [of_planes(), of_rows(), of_sequences()].concat()
+}
+
+fn of_planes() -> Vec<Case> {
     let kernel = || vec![image(), single(2, &[8, 6, 3, 3]), single(3, &[8])];
-    let row = || vec![single(4, &[5, 7]), single(5, &[3, 7]), single(6, &[3])];
-    let channels = || vec![image(), single(7, &[6]), single(8, &[6])];
-    let last = || vec![single(4, &[5, 7]), single(7, &[7]), single(8, &[7])];
     vec![
         ("conv2d", kernel(), |t| {
             conv2d(
@@ -56,28 +70,34 @@ fn operations() -> Vec<(&'static str, Vec<Tensor>, Operation)> {
             conv2d_max_pool2d_relu(&t[0], &t[1], &t[2], &Conv2dConfig::default(), Some(mask))
         }),
         ("max_pool2d", vec![image()], |t| {
-            max_pool2d(
-                &t[0],
-                &Pool2dConfig {
-                    kernel: 3,
-                    stride: 2,
-                    padding: 1,
-                },
-            )
+            max_pool2d(&t[0], &overlapping())
         }),
         ("max_pool2d_relu", vec![image()], |t| {
             max_pool2d_relu(&t[0], &Pool2dConfig::new(2))
         }),
         ("avg_pool2d", vec![image()], |t| {
-            avg_pool2d(
-                &t[0],
-                &Pool2dConfig {
-                    kernel: 3,
+            avg_pool2d(&t[0], &overlapping())
+        }),
+        (
+            "conv_transpose2d",
+            vec![image(), single(2, &[6, 4, 3, 3]), single(3, &[4])],
+            |t| {
+                let config = ConvTranspose2dConfig {
                     stride: 2,
                     padding: 1,
-                },
-            )
-        }),
+                    ..ConvTranspose2dConfig::default()
+                };
+                conv_transpose2d(&t[0], &t[1], Some(&t[2]), &config)
+            },
+        ),
+    ]
+}
+
+fn of_rows() -> Vec<Case> {
+    let row = || vec![single(4, &[5, 7]), single(5, &[3, 7]), single(6, &[3])];
+    let channels = || vec![image(), single(7, &[6]), single(8, &[6])];
+    let last = || vec![single(4, &[5, 7]), single(7, &[7]), single(8, &[7])];
+    vec![
         ("linear", row(), |t| {
             linear(
                 &t[0],
@@ -95,18 +115,18 @@ fn operations() -> Vec<(&'static str, Vec<Tensor>, Operation)> {
         ("layer_norm", last(), |t| {
             layer_norm(&t[0], &t[1], &t[2], 1e-5)
         }),
-        (
-            "conv_transpose2d",
-            vec![image(), single(2, &[6, 4, 3, 3]), single(3, &[4])],
-            |t| {
-                let config = ConvTranspose2dConfig {
-                    stride: 2,
-                    padding: 1,
-                    ..ConvTranspose2dConfig::default()
-                };
-                conv_transpose2d(&t[0], &t[1], Some(&t[2]), &config)
-            },
-        ),
+        ("group_norm", channels(), |t| {
+            group_norm(&t[0], 3, &t[1], &t[2], 1e-5)
+        }),
+        ("softmax", vec![single(4, &[5, 7])], |t| softmax(&t[0], 1)),
+        ("cross_entropy", vec![single(4, &[5, 7])], |t| {
+            cross_entropy(&t[0], &Tensor::new(&[0u32, 6, 3, 3, 1], t[0].device())?)
+        }),
+    ]
+}
+
+fn of_sequences() -> Vec<Case> {
+    vec![
         (
             "attention",
             [9, 10, 11].map(|seed| single(seed, &[2, 5, 6])).to_vec(),
@@ -124,13 +144,6 @@ fn operations() -> Vec<(&'static str, Vec<Tensor>, Operation)> {
         ),
         ("embedding", vec![single(4, &[5, 7])], |t| {
             embedding(&Tensor::new(&[0u32, 4, 4], t[0].device())?, &t[0], None)
-        }),
-        ("group_norm", channels(), |t| {
-            group_norm(&t[0], 3, &t[1], &t[2], 1e-5)
-        }),
-        ("softmax", vec![single(4, &[5, 7])], |t| softmax(&t[0], 1)),
-        ("cross_entropy", vec![single(4, &[5, 7])], |t| {
-            cross_entropy(&t[0], &Tensor::new(&[0u32, 6, 3, 3, 1], t[0].device())?)
         }),
     ]
 }

@@ -93,9 +93,11 @@ fn is_of(node: &Node, schema: &Value) -> bool {
         ("null", Kind::Null)
         | ("boolean", Kind::Bool(_))
         | ("number", Kind::Number(_))
-        | ("string", Kind::Text(_))
         | ("array", Kind::List(_))
         | ("object", Kind::Map(_)) => true,
+        ("string", Kind::Text(text)) => schema["pattern"].as_str().is_none_or(|pattern| {
+            regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+        }),
         // Helm reads YAML 1.1.
         ("boolean", Kind::Text(word)) => {
             ["yes", "no", "on", "off"].contains(&word.to_lowercase().as_str())
@@ -126,6 +128,10 @@ fn expected<'s>(schema: &'s Value, words: &mut Vec<&'s str>) {
     for choice in choices.filter_map(|key| schema[key].as_array()).flatten() {
         expected(choice, words);
     }
+    if let Some(pattern) = schema["pattern"].as_str() {
+        words.push(pattern);
+        return;
+    }
     let given = ["const", "enum", "type"].into_iter();
     let Some(given) = given.filter_map(|key| schema.get(key)).next() else {
         return;
@@ -152,8 +158,9 @@ mod tests {
     /// A word of JSON Schema that is not read here would check nothing.
     #[test]
     fn every_word_of_the_schema_is_read() {
-        const READ: [&str; 10] = [
+        const READ: [&str; 11] = [
             "type",
+            "pattern",
             "enum",
             "const",
             "anyOf",

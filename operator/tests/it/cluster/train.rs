@@ -258,8 +258,13 @@ fn a_node_that_is_killed_lets_all_begin_anew() {
         site.kubectl(&delete);
         // Killed in the midst of it, or before it has seen anything.
         site.restart();
+        let mut told = Value::Null;
         until("another attempt", || {
             let status = site.get("trainjob", "job")["status"].clone();
+            if told != status {
+                eprintln!("{status}\n{}", site.kubectl(&["get", "pods"]));
+                told = status.clone();
+            }
             (status["attempt"] == attempt && status["state"] == "Running").then_some(())
         });
         let now = uids(&site);

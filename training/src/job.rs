@@ -13,6 +13,7 @@ mod list;
 mod local;
 mod log;
 mod model;
+pub mod news;
 mod objects;
 mod remote;
 mod report;

@@ -1,22 +1,27 @@
 //! Reports of a rank over HTTP, to the operator that started it. A thread of its own sends them, so that nothing that
 //! the address does or does not do slows training down or ends it.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use carrel_ranks::{Environment, lock};
+use carrel_ranks::Environment;
 use carrel_report::{
-    ATTEMPT_VARIABLE, JOB_VARIABLE, RankState, RankStatus, Report, SIGNATURE_HEADER,
-    TOKEN_VARIABLE, URL_VARIABLE, sign,
+    ATTEMPT_VARIABLE, JOB_VARIABLE, RankState, Report, SIGNATURE_HEADER, TOKEN_VARIABLE,
+    URL_VARIABLE, sign,
 };
 
+use super::news::{News, Pace};
 use super::secret;
 use crate::http::{self, variable};
-use crate::trainer::{Epoch, History, Step, Watcher};
+use crate::trainer::Watcher;
 
 /// Between two reports, unless an epoch ends.
 const PAUSE: Duration = Duration::from_secs(1);
+const PACE: Pace = Pace {
+    pause: PAUSE,
+    urgent: Duration::ZERO,
+};
 /// How long one report may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the last one, with the reason of a failure, may be tried.
@@ -49,34 +54,16 @@ impl ReportTo {
 
 /// Sends the newest status of this rank.
 pub struct Reporter {
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    news: Mutex<News>,
-    told: Condvar,
-}
-
-#[derive(Default)]
-struct News {
-    status: RankStatus,
-    /// Not sent yet.
-    is_new: bool,
-    /// Not to wait for the pause.
-    urgent: bool,
-    ended: bool,
-    /// Nothing more will be sent.
-    finished: bool,
+    news: Arc<News>,
 }
 
 impl Reporter {
     pub fn start(mut to: ReportTo, environment: &Environment) -> Self {
         to.url = to.url.replace("{rank}", &environment.rank.to_string());
-        let shared = Arc::new(Shared::default());
-        shared.change(true, |_| {});
+        let news = Arc::new(News::default());
+        news.change(true, |_| {});
         let mut sender = Sender {
-            shared: shared.clone(),
+            news: Arc::clone(&news),
             agent: http::agent().timeout_global(Some(PATIENCE)).build().into(),
             report: Report {
                 job: to.job.clone(),
@@ -91,76 +78,30 @@ impl Reporter {
             complained: false,
         };
         thread::spawn(move || sender.run());
-        Self { shared }
+        Self { news }
     }
 
     /// For the trainer.
     pub fn watcher(&self) -> Box<dyn Watcher> {
-        Box::new(Watching(self.shared.clone()))
+        self.news.watcher()
     }
 
     /// Says that the rank has come to its work.
     pub fn begin(&self) {
-        self.shared
-            .change(true, |news| news.status.state = RankState::Running);
+        self.news
+            .change(true, |status| status.state = RankState::Running);
     }
 
     /// Says how the rank ended, and waits a few seconds until that is sent.
     pub fn end(&self, state: RankState, reason: Option<String>) {
-        self.shared.change(true, |news| {
-            (news.status.state, news.status.reason) = (state, reason);
-            news.ended = true;
+        self.news.end(LAST + PATIENCE, |status| {
+            (status.state, status.reason) = (state, reason);
         });
-        let news = lock(&self.shared.news);
-        let told = &self.shared.told;
-        // Whether it was sent or not was said by the thread.
-        let _ = told.wait_timeout_while(news, LAST + PATIENCE, |news| !news.finished);
-    }
-}
-
-impl Shared {
-    fn change(&self, urgent: bool, change: impl FnOnce(&mut News)) {
-        let mut news = lock(&self.news);
-        change(&mut news);
-        news.is_new = true;
-        news.urgent |= urgent;
-        self.told.notify_all();
-    }
-
-    /// Waits for something to send: the status, and whether it is the last one.
-    fn next(&self, sent: Option<Instant>) -> (RankStatus, bool) {
-        let mut news = lock(&self.news);
-        loop {
-            let rest = sent.map_or(Duration::ZERO, |sent| PAUSE.saturating_sub(sent.elapsed()));
-            if news.is_new && (news.urgent || rest.is_zero()) {
-                (news.is_new, news.urgent) = (false, false);
-                return (news.status.clone(), news.ended);
-            }
-            let pause = if news.is_new { rest } else { PAUSE };
-            let waited = self.told.wait_timeout(news, pause);
-            (news, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-    }
-}
-
-struct Watching(Arc<Shared>);
-
-impl Watcher for Watching {
-    fn step(&mut self, step: &Step) {
-        self.0.change(false, |news| news.status.step(step));
-    }
-
-    fn epoch(&mut self, number: usize, epoch: &Epoch) {
-        self.0.change(true, |news| news.status.epoch(number, epoch));
-    }
-
-    fn end(&mut self, history: &History) {
-        self.0.change(true, |news| news.status.end(history));
     }
 }
 
 struct Sender {
-    shared: Arc<Shared>,
+    news: Arc<News>,
     agent: ureq::Agent,
     to: ReportTo,
     report: Report,
@@ -171,7 +112,7 @@ impl Sender {
     fn run(&mut self) {
         let mut sent = None;
         loop {
-            let (status, last) = self.shared.next(sent);
+            let (status, last) = self.news.next(sent, PACE);
             sent = Some(Instant::now());
             self.report.status = status;
             let mut result = self.send();
@@ -190,8 +131,7 @@ impl Sender {
                 eprintln!("cannot report to {url}, but training goes on: {reason}");
             }
             if last {
-                lock(&self.shared.news).finished = true;
-                self.shared.told.notify_all();
+                self.news.finish();
                 return;
             }
         }

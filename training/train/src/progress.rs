@@ -4,47 +4,31 @@
 mod post;
 
 use std::fs;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use carrel_training::job::news::{News, Pace};
 use carrel_training::job::{RankState, RankStatus};
 use carrel_training::ranks::Environment;
-use carrel_training::trainer::{Epoch, History, Step, Watcher};
+use carrel_training::trainer::Watcher;
 use serde_json::{Value, json};
 
 /// Where it goes, whom to believe about that, and what to show; the last two are files.
 const URL: &str = "KUBEFLOW_TRAINER_SERVER_URL";
 const AUTHORITY: &str = "KUBEFLOW_TRAINER_SERVER_CA_CERT";
 const TOKEN: &str = "KUBEFLOW_TRAINER_SERVER_TOKEN";
-/// Between two reports, unless an epoch ends: each is a change of the job, of which all who watch it hear.
-const PAUSE: Duration = Duration::from_secs(10);
-/// Between two reports in any case.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// Each report is a change of the job, of which all who watch it hear.
+const PACE: Pace = Pace {
+    pause: Duration::from_secs(10),
+    urgent: Duration::from_secs(1),
+};
 /// How long the last one is waited for.
 const LAST: Duration = Duration::from_secs(5);
 
 /// Sends the newest status of the job.
 pub struct Progress {
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    news: Mutex<News>,
-    told: Condvar,
-}
-
-#[derive(Default)]
-struct News {
-    status: RankStatus,
-    /// Not sent yet.
-    is_new: bool,
-    /// Not to wait for the whole pause.
-    is_urgent: bool,
-    has_ended: bool,
-    /// Nothing more will be sent.
-    is_finished: bool,
+    news: Arc<News>,
 }
 
 impl Progress {
@@ -52,87 +36,30 @@ impl Progress {
     pub fn from_process(environment: &Environment) -> Option<Self> {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         let url = variable(URL).filter(|_| environment.rank == 0)?;
-        let shared = Arc::new(Shared::default());
+        let news = Arc::new(News::default());
         let sender = Sender {
-            shared: Arc::clone(&shared),
+            news: Arc::clone(&news),
             url,
             authority: variable(AUTHORITY).unwrap_or_default(),
             token: variable(TOKEN).unwrap_or_default(),
         };
         thread::spawn(move || sender.run());
-        Some(Self { shared })
+        Some(Self { news })
     }
 
     /// For the trainer.
     pub fn watcher(&self) -> Box<dyn Watcher> {
-        Box::new(Watching(Arc::clone(&self.shared)))
+        self.news.watcher()
     }
 
     /// Says how it ended, and waits a few seconds until that is sent.
     pub fn end(&self, state: RankState) {
-        self.shared.change(true, |news| {
-            news.status.state = state;
-            news.has_ended = true;
-        });
-        let news = self.shared.lock();
-        let told = &self.shared.told;
-        // Whether it was sent was said by the thread.
-        let _ = told.wait_timeout_while(news, LAST, |news| !news.is_finished);
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, is_urgent: bool, change: impl FnOnce(&mut News)) {
-        let mut news = self.lock();
-        change(&mut news);
-        news.is_new = true;
-        news.is_urgent |= is_urgent;
-        self.told.notify_all();
-    }
-
-    /// Waits for something to send: the status, and whether it is the last one.
-    fn next(&self, sent: Option<Instant>) -> (RankStatus, bool) {
-        let mut news = self.lock();
-        loop {
-            let pause = match (news.has_ended, news.is_urgent) {
-                (true, _) => Duration::ZERO,
-                (false, true) => SHORTEST,
-                (false, false) => PAUSE,
-            };
-            let left = sent.map_or(Duration::ZERO, |sent| pause.saturating_sub(sent.elapsed()));
-            if news.is_new && left.is_zero() {
-                (news.is_new, news.is_urgent) = (false, false);
-                return (news.status.clone(), news.has_ended);
-            }
-            let wait = if news.is_new { left } else { PAUSE };
-            let waited = self.told.wait_timeout(news, wait);
-            (news, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-struct Watching(Arc<Shared>);
-
-impl Watcher for Watching {
-    fn step(&mut self, step: &Step) {
-        self.0.change(false, |news| news.status.step(step));
-    }
-
-    fn epoch(&mut self, number: usize, epoch: &Epoch) {
-        self.0.change(true, |news| news.status.epoch(number, epoch));
-    }
-
-    fn end(&mut self, history: &History) {
-        self.0.change(true, |news| news.status.end(history));
+        self.news.end(LAST, |status| status.state = state);
     }
 }
 
 struct Sender {
-    shared: Arc<Shared>,
+    news: Arc<News>,
     url: String,
     authority: String,
     token: String,
@@ -142,7 +69,7 @@ impl Sender {
     fn run(&self) {
         let (mut sent, mut has_complained) = (None, false);
         loop {
-            let (status, is_last) = self.shared.next(sent);
+            let (status, is_last) = self.news.next(sent, PACE);
             sent = Some(Instant::now());
             if let (Err(reason), false) = (self.send(&status), has_complained) {
                 // Once: an operator may be away for long.
@@ -151,8 +78,7 @@ impl Sender {
                 eprintln!("cannot report progress to {url}, but training goes on: {reason}");
             }
             if is_last {
-                self.shared.lock().is_finished = true;
-                self.shared.told.notify_all();
+                self.news.finish();
                 return;
             }
         }

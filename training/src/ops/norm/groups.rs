@@ -1,7 +1,8 @@
 //! Normalization of groups of channels of each item.
 
 use super::Moments;
-use crate::cpu::{Real, each, map, shares, split, sum, sums};
+use super::rows::{gradients_of, normalized};
+use crate::cpu::{Real, map, sums};
 
 /// The sizes of (n, groups, channels of a group, length).
 #[derive(Clone, Copy)]
@@ -11,9 +12,6 @@ pub(super) struct Together {
     pub channels: usize,
     pub length: usize,
 }
-
-/// Elementary steps for each element: what decides over threads.
-const WORK: usize = 2;
 
 impl Together {
     /// Elements that share a mean.
@@ -35,27 +33,16 @@ impl Together {
         eps: f64,
     ) -> (Vec<T>, Vec<Moments>) {
         let width = self.width();
-        let shares = shares(x.len() / width, width * WORK);
-        let mut y = vec![T::zero(); x.len()];
-        let parts = split(&mut y, width, &shares);
-        let moments = each(shares.into_iter().zip(parts).collect(), |(share, y)| {
-            let group = |(group, y): (usize, &mut [T])| {
-                let x = &x[group * width..][..width];
-                let moments = Moments::of(x);
-                let (mean, scale) = moments.scale::<T>(eps);
-                let runs = y.chunks_mut(self.length).zip(x.chunks(self.length));
-                for (channel, (y, x)) in self.channels_of(group).zip(runs) {
-                    let (scale, bias) = (scale * weight[channel], bias[channel]);
-                    map(y, [x], |[x]| (x - mean) * scale + bias);
-                }
-                moments
-            };
-            share
-                .zip(y.chunks_mut(width))
-                .map(group)
-                .collect::<Vec<_>>()
-        });
-        (y, moments.concat())
+        normalized(x, width, |group, y, x| {
+            let moments = Moments::of(x);
+            let (mean, scale) = moments.scale::<T>(eps);
+            let runs = y.chunks_mut(self.length).zip(x.chunks(self.length));
+            for (channel, (y, x)) in self.channels_of(group).zip(runs) {
+                let (scale, bias) = (scale * weight[channel], bias[channel]);
+                map(y, [x], |[x]| (x - mean) * scale + bias);
+            }
+            moments
+        })
     }
 
     /// The gradients of x, weight and bias.
@@ -66,23 +53,12 @@ impl Together {
         eps: f64,
     ) -> [Vec<T>; 3] {
         let (width, all) = (self.width(), self.groups * self.channels);
-        let shares = shares(x.len() / width, 2 * width * WORK);
-        let mut dx = vec![T::zero(); x.len()];
-        let parts = split(&mut dx, width, &shares);
-        let steps = each(shares.into_iter().zip(parts).collect(), |(share, dx)| {
-            let mut steps = vec![0.0; 2 * all];
-            for (group, dx) in share.zip(dx.chunks_mut(width)) {
-                let at = group * width..(group + 1) * width;
-                let scale = moments[group].scale(eps);
-                let of_group = (&x[at.clone()], weight, &dy[at]);
-                self.gradient(of_group, self.channels_of(group), scale, &mut steps, dx);
-            }
-            steps
-        });
-        let steps = sum::<f64>(steps, 2 * all).into_iter().map(T::real);
-        let mut dweight: Vec<T> = steps.collect();
-        let dbias = dweight.split_off(all);
-        [dx, dweight, dbias]
+        gradients_of(x.len(), (width, all), |group, steps, dx| {
+            let at = group * width..(group + 1) * width;
+            let scale = moments[group].scale(eps);
+            let of_group = (&x[at.clone()], weight, &dy[at]);
+            self.gradient(of_group, self.channels_of(group), scale, steps, dx);
+        })
     }
 
     /// Writes the gradient of a group; those of weight and bias are added to `steps`, one after the other.

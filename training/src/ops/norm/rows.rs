@@ -21,23 +21,13 @@ impl Rows {
         (weight, bias): (&[T], &[T]),
         eps: f64,
     ) -> (Vec<T>, Vec<Moments>) {
-        let width = self.width;
-        let shares = shares(x.len() / width, width * WORK);
-        let mut y = vec![T::zero(); x.len()];
-        let parts = split(&mut y, width, &shares);
-        let moments = each(shares.into_iter().zip(parts).collect(), |(share, y)| {
-            let x = &x[share.start * width..share.end * width];
-            let row = |(y, x): (&mut [T], &[T])| {
-                let moments = Moments::of(x);
-                let (mean, scale) = moments.scale::<T>(eps);
-                let to = |[x, w, b]: [T; 3]| (x - mean) * scale * w + b;
-                map(y, [x, weight, bias], to);
-                moments
-            };
-            let rows = y.chunks_mut(width).zip(x.chunks(width));
-            rows.map(row).collect::<Vec<_>>()
-        });
-        (y, moments.concat())
+        normalized(x, self.width, |_, y, x| {
+            let moments = Moments::of(x);
+            let (mean, scale) = moments.scale::<T>(eps);
+            let to = |[x, w, b]: [T; 3]| (x - mean) * scale * w + b;
+            map(y, [x, weight, bias], to);
+            moments
+        })
     }
 
     /// The gradients of x, weight and bias.
@@ -48,23 +38,53 @@ impl Rows {
         eps: f64,
     ) -> [Vec<T>; 3] {
         let width = self.width;
-        let shares = shares(x.len() / width, 2 * width * WORK);
-        let mut dx = vec![T::zero(); x.len()];
-        let parts = split(&mut dx, width, &shares);
-        let steps = each(shares.into_iter().zip(parts).collect(), |(share, dx)| {
-            let mut steps = vec![0.0; 2 * width];
-            for (row, dx) in share.zip(dx.chunks_mut(width)) {
-                let at = row * width..(row + 1) * width;
-                let of_row = (&x[at.clone()], weight, &dy[at]);
-                gradient(of_row, moments[row].scale(eps), &mut steps, dx);
-            }
-            steps
-        });
-        let steps = sum::<f64>(steps, 2 * width).into_iter().map(T::real);
-        let mut dweight: Vec<T> = steps.collect();
-        let dbias = dweight.split_off(width);
-        [dx, dweight, dbias]
+        gradients_of(x.len(), (width, width), |row, steps, dx| {
+            let at = row * width..(row + 1) * width;
+            let of_row = (&x[at.clone()], weight, &dy[at]);
+            gradient(of_row, moments[row].scale(eps), steps, dx);
+        })
     }
+}
+
+/// Writes each row of `width` elements by its number and itself, on several threads; with what that tells of each.
+pub(super) fn normalized<T: Real>(
+    x: &[T],
+    width: usize,
+    write: impl Fn(usize, &mut [T], &[T]) -> Moments + Sync,
+) -> (Vec<T>, Vec<Moments>) {
+    let shares = shares(x.len() / width, width * WORK);
+    let mut y = vec![T::zero(); x.len()];
+    let parts = split(&mut y, width, &shares);
+    let moments = each(shares.into_iter().zip(parts).collect(), |(share, y)| {
+        let x = &x[share.start * width..share.end * width];
+        let rows = share.zip(y.chunks_mut(width).zip(x.chunks(width)));
+        rows.map(|(row, (y, x))| write(row, y, x))
+            .collect::<Vec<_>>()
+    });
+    (y, moments.concat())
+}
+
+/// The gradients of x, of so many elements in rows of `width`, and of `all` weights and biases: `write` does so for one row,
+/// by its number, and adds to those of the weights and, behind them, of the biases.
+pub(super) fn gradients_of<T: Real>(
+    count: usize,
+    (width, all): (usize, usize),
+    write: impl Fn(usize, &mut [f64], &mut [T]) + Sync,
+) -> [Vec<T>; 3] {
+    let shares = shares(count / width, 2 * width * WORK);
+    let mut dx = vec![T::zero(); count];
+    let parts = split(&mut dx, width, &shares);
+    let steps = each(shares.into_iter().zip(parts).collect(), |(share, dx)| {
+        let mut steps = vec![0.0; 2 * all];
+        for (row, dx) in share.zip(dx.chunks_mut(width)) {
+            write(row, &mut steps, dx);
+        }
+        steps
+    });
+    let steps = sum::<f64>(steps, 2 * all).into_iter().map(T::real);
+    let mut dweight: Vec<T> = steps.collect();
+    let dbias = dweight.split_off(all);
+    [dx, dweight, dbias]
 }
 
 /// The gradient of a row; those of weight and bias are added to `steps`.

@@ -35,12 +35,7 @@ macro_rules! conv {
                 config: Conv2dConfig,
             ) -> Result<Self> {
                 let groups = config.groups;
-                if groups == 0 || !inner.is_multiple_of(groups) || !out.is_multiple_of(groups) {
-                    bail!(
-                        "{}: {groups} groups do not divide {inner} channels in and {out} out",
-                        stringify!($layer)
-                    )
-                }
+                check_groups(stringify!($layer), groups, inner, out)?;
                 let shape = [vec![out, inner / groups], vec![kernel; $axes]].concat();
                 let fan_in = shape[1..].iter().product();
                 Ok(Self {
@@ -104,6 +99,15 @@ macro_rules! conv {
             }
         }
     };
+}
+
+/// # Errors
+/// When the groups do not divide the channels.
+pub(super) fn check_groups(layer: &str, groups: usize, inner: usize, out: usize) -> Result<()> {
+    if groups == 0 || !inner.is_multiple_of(groups) || !out.is_multiple_of(groups) {
+        bail!("{layer}: {groups} groups do not divide {inner} channels in and {out} out")
+    }
+    Ok(())
 }
 
 conv!(

@@ -1,9 +1,10 @@
 //! The transposed convolution over two dimensions.
 
+use super::conv::check_groups;
 use super::{Layer, Parts, export_bias, map_weighted, uniform, weighted};
 use crate::onnx::graph::{Attribute, Graph, OnnxError, Value};
 use crate::ops::{self, ConvTranspose2dConfig};
-use candle_core::{Module, Result, Tensor, Var, bail};
+use candle_core::{Module, Result, Tensor, Var};
 
 /// Over (n, in, h, w), with a square kernel; a stride makes planes larger by that factor.
 #[derive(Clone, Debug)]
@@ -33,11 +34,7 @@ impl ConvTranspose2d {
         config: ConvTranspose2dConfig,
     ) -> Result<Self> {
         let groups = config.groups;
-        if groups == 0 || !inner.is_multiple_of(groups) || !out.is_multiple_of(groups) {
-            bail!(
-                "ConvTranspose2d: {groups} groups do not divide {inner} channels in and {out} out"
-            )
-        }
+        check_groups("ConvTranspose2d", groups, inner, out)?;
         // PyTorch counts those of the second dimension here too.
         let fan_in = out / groups * kernel * kernel;
         Ok(Self {

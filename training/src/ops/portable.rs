@@ -21,6 +21,11 @@ pub fn conv2d(
         groups,
     } = *config;
     let y = x.conv2d(weight, padding, stride, dilation, groups)?;
+    with_bias(y, bias)
+}
+
+/// With one number added to each channel of (n, c, h, w).
+fn with_bias(y: Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     match bias {
         Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
         None => Ok(y),
@@ -52,10 +57,7 @@ pub fn conv_transpose2d(
         )
     });
     let y = Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 1)?;
-    match bias {
-        Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
-        None => Ok(y),
-    }
+    with_bias(y, bias)
 }
 
 /// By argmax and gather: the gradient of candle's own `max_pool2d` is wrong (0.11.1, on every device).

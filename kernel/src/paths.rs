@@ -14,6 +14,12 @@ pub fn user_cache() -> Option<PathBuf> {
     cache.or_else(|| Some(set("HOME")?.join(".cache")))
 }
 
+/// Whether `$PATH` has a program.
+pub fn is_on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 /// A variable that is set, and not to nothing.
 pub fn set(variable: &str) -> Option<PathBuf> {
     env::var_os(variable)

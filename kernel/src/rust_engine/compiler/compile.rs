@@ -1,7 +1,6 @@
 //! One call of the compiler and one of the linker per cell; never cargo, never rustup's proxy.
 
 use std::collections::HashSet;
-use std::env;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use carrel_cell::types::CrateNames;
 use tokio::process::Command;
 
 use super::rustc::{Rustc, crate_names, joined};
+use crate::paths::is_on_path;
 use crate::rust_engine::dependencies::Crates;
 use crate::rust_engine::prebuilt::installation::{DEPENDENCIES, LIBRARY, Prelude, RUNTIME};
 
@@ -341,10 +341,9 @@ pub fn find_linker() -> Result<Vec<OsString>, String> {
         &["mold", "-m", EMULATION, "--eh-frame-hdr"],
         &["cc"],
     ];
-    let path = env::var_os("PATH").unwrap_or_default();
     choices
         .into_iter()
-        .find(|choice| env::split_paths(&path).any(|folder| folder.join(choice[0]).is_file()))
+        .find(|choice| is_on_path(choice[0]))
         .map(|choice| choice.iter().map(OsString::from).collect())
         .ok_or_else(|| {
             "no linker is on PATH: `apt install binutils` or `dnf install binutils`".to_owned()

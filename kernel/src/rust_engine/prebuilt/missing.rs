@@ -1,11 +1,11 @@
 //! What a machine lacks to run cells, with what a person can do about it.
 
-use std::env;
 use std::path::Path;
 
 use carrel_protocol::analysis::standard_library;
 
 use super::installation::{ANALYZER, Prelude, SERVER};
+use crate::paths::is_on_path;
 use crate::rust_engine::compiler::compile::find_linker;
 
 /// Something that is not there.
@@ -62,9 +62,4 @@ pub fn missing(prelude: Option<&Path>) -> Vec<Missing> {
         );
     }
     found
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
